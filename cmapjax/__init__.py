@@ -1,0 +1,89 @@
+"""cmapjax: a simulator of resource-sharing markets on networks.
+
+Agents hold a surplus that cannot be stored and give it to their neighbours, round after round. Does an
+allocation strategy that looks at an agent's surroundings bring the market to its equilibrium?
+
+Glossary
+--------
+====================  ======  ==========================  ==============================================
+term                  symbol  unit                        in code
+====================  ======  ==========================  ==============================================
+endowment             ε_i     units of i's resource       `Market.endowment`, mean surplus per round
+value                 v_i     value per unit              `Market.value`
+contribution          w_i     value                       `Market.contribution`, ε_i v_i
+allocation            x_ij    units of i's resource       flow divided by the giver's v_i; Σ_j x_ij = ε_i
+flow                  y_ij    value                       v_i x_ij; Σ_j y_ij = w_i
+utility               u_j     value                       Σ_i y_ij, what j receives
+ratio                 r_j     value per value             u_j / w_j
+price                 q_i     utility per value           `Equilibrium.price`, r_i at the equilibrium
+community             C_i^k   agents                      all within k hops of i
+turn                          one agent acting            `schedule`
+round                         everybody's turn            `simulate(rounds=…)`
+Nash welfare                  1                           Π r_j^(w_j/W), in [0, 1] (`metrics`)
+certified gap                 1 (a logarithm)             bound on log Nash welfare missing
+====================  ======  ==========================  ==============================================
+
+Vectors over agents are in the caller's order. Importing this package starts no device and changes no
+JAX setting.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+# Public names and where they live. They are imported on first use: the command line answers --help, and
+# readers refuse bad files, without the seconds that JAX takes to load.
+_HOMES = {
+    "cmapjax._market": ("Market", "pack"),
+    "cmapjax._simulate": ("Run", "State", "simulate"),
+    "cmapjax._equilibrium": ("ColouredSweeps", "Equilibrium", "solve"),
+    "cmapjax._certificate": ("certified_gap", "certified_gap_of_flow"),
+    "cmapjax._columns": ("largest", "smallest", "total"),
+    "cmapjax._schedule": (
+        "Coloured",
+        "OneAgentPerRound",
+        "Plan",
+        "RandomOrder",
+        "RandomParticipation",
+        "Schedule",
+        "Sequential",
+        "Simultaneous",
+        "Turns",
+    ),
+    "cmapjax.strategies": (
+        "CMAP",
+        "Damped",
+        "Damping",
+        "DiminishingStep",
+        "EqualSplit",
+        "FixedDamping",
+        "FixedStep",
+        "GradientCMAP",
+        "JaxoptGradient",
+        "LineSearch",
+        "LocalDamping",
+        "MaxDegreeDamping",
+        "OptaxGradient",
+        "ProportionalResponse",
+        "SelfishBestReply",
+        "Strategy",
+        "View",
+        "repeat",
+    ),
+}
+_MODULES = ("endowments", "graphs", "metrics", "plots", "strategies", "testing")
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = sorted([*_HOME_OF, *_MODULES])
+
+
+def __getattr__(name: str):
+    if name in _HOME_OF:
+        return getattr(importlib.import_module(_HOME_OF[name]), name)
+    if name in _MODULES:
+        return importlib.import_module(f"cmapjax.{name}")
+    raise AttributeError(f"module 'cmapjax' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

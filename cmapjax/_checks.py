@@ -1,0 +1,130 @@
+"""Checks of what the caller hands in: plain NumPy, before any computation, one kind of error.
+
+Every message names the field, the agent, the value and the remedy.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+SHOWN = 5
+
+
+def listed(items: Iterable, limit: int = SHOWN) -> str:
+    """The first few of some agents, links or values, and how many more there are."""
+    items = list(items)
+    shown = ", ".join(short(item) for item in items[:limit])
+    return shown if len(items) <= limit else f"{shown} and {len(items) - limit} more"
+
+
+def short(item, limit: int = 60) -> str:
+    """One value as text that cannot flood a terminal."""
+    text = repr(item.item() if isinstance(item, np.generic) else item)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def as_real(field: str, values, shape: tuple[int, ...], name_of=None) -> np.ndarray:
+    """`values` as float64 of a given shape; whole numbers must be exactly representable.
+
+    Raises:
+        ValueError: text, objects, booleans, complex or half-precision numbers; a wrong shape; integers
+            beyond 2^53.
+    """
+    array = np.asarray(values)
+    if array.dtype == object or array.dtype.kind in "USOV":
+        wrong = [(i, v) for i, v in enumerate(np.ravel(array)) if not isinstance(v, (int, float))]
+        where = f" of agent {short(name_of(wrong[0][0]))}" if wrong and name_of and array.ndim else ""
+        what = short(wrong[0][1]) if wrong else str(array.dtype)
+        raise ValueError(f"{field}{where} is {what}; give numbers (float64).")
+    if array.dtype.kind not in "iuf" or array.dtype == np.float16:
+        raise ValueError(
+            f"{field} has dtype {array.dtype}; give float64, float32 or integers "
+            "(half precision and complex numbers are not enough for a market)."
+        )
+    is_whole = array.dtype.kind in "iu" and array.size > 0
+    largest = max(abs(int(array.min())), abs(int(array.max()))) if is_whole else 0
+    if largest > 2**53:
+        raise ValueError(
+            f"{field} holds the integer {short(largest)}, which float64 cannot hold exactly (limit 2^53); "
+            "rescale it."
+        )
+    if array.shape not in ((), shape):
+        raise ValueError(f"{field} has shape {array.shape}; give one number, or {shape} (one per agent).")
+    return np.array(np.broadcast_to(array, shape), np.float64)  # a copy: never the caller's own
+
+
+def check_positive(field: str, values: np.ndarray, name_of) -> None:
+    """Raise unless every agent's number is finite and above zero, naming the first offenders."""
+    bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
+    if len(bad):
+        pairs = listed(f"{name_of(i)}: {values[i]:g}" for i in bad).replace("'", "")
+        raise ValueError(
+            f"{field} must be finite and above zero, but is not for {len(bad)} agent(s) "
+            f"({pairs}); correct the numbers, or leave those agents out of the network."
+        )
+
+
+def check_unique(field: str, labels: Iterable, remedy: str) -> None:
+    """Raise if a label occurs twice."""
+    seen, twice = set(), []
+    for label in labels:
+        if label in seen:
+            twice.append(label)
+        seen.add(label)
+    if twice:
+        raise ValueError(f"{field}: {listed(twice)} occur(s) more than once; {remedy}.")
+
+
+def check_fits(field: str, values: np.ndarray, dtype, name_of, remedy: str = "simulate in float64") -> None:
+    """Raise if a positive number over- or underflows `dtype` (subnormals count: they lose digits)."""
+    limits = np.finfo(dtype)
+    bad = np.flatnonzero((values > limits.max) | (values < limits.tiny))
+    if len(bad):
+        pairs = listed(f"{name_of(i)}: {values[i]:g}" for i in bad).replace("'", "")
+        raise ValueError(
+            f"{field} lies outside the range of {np.dtype(dtype)} "
+            f"({limits.tiny:.1e} to {limits.max:.1e}) for {len(bad)} agent(s) ({pairs}); {remedy}, "
+            "or rescale all endowments or values by one common factor (which changes no ratio)."
+        )
+
+
+def as_links(links) -> np.ndarray:
+    """Links as an int64 array [links, 2]. Raises ValueError for other shapes, dtypes and ids."""
+    array = np.asarray(links)
+    if array.size == 0:
+        return np.zeros((0, 2), np.int64)
+    if array.ndim != 2 or array.shape[1] != 2:
+        raise ValueError(
+            f"links have shape {array.shape}; give one row (agent, agent) per link, shape [links, 2]."
+        )
+    if array.dtype.kind not in "iu":
+        raise ValueError(
+            f"links have dtype {array.dtype}; give integer agent numbers 0, 1, …, and names as labels."
+        )
+    if array.min() < 0 or array.max() >= 2**62:
+        raise ValueError(
+            f"links: agent number {short(array.min() if array.min() < 0 else array.max())} is out of "
+            "range; number the agents 0, 1, …, and give names as labels."
+        )
+    return array.astype(np.int64)
+
+
+def count_agents(links: np.ndarray, num_agents: int | None) -> int:
+    """How many agents these links are among. Raises ValueError if an id lies outside or far off."""
+    largest = int(links.max()) if len(links) else -1
+    if num_agents is None:
+        num_agents = largest + 1
+        if num_agents > 1000 + 100 * len(links):
+            raise ValueError(
+                f"links: agent number {largest} among only {len(links)} links would leave nearly all "
+                f"of {num_agents} agents without a neighbour; number the agents 0, 1, … and give "
+                "their ids as labels, or say num_agents."
+            )
+    if largest >= num_agents:
+        raise ValueError(
+            f"links: agent number {largest} is out of range for {num_agents} agents "
+            f"(0 … {num_agents - 1}); correct it, or raise num_agents."
+        )
+    if num_agents > 2**31 - 2:
+        raise ValueError(f"num_agents is {num_agents}; at most 2^31 - 2 agents fit one market.")
+    return num_agents

@@ -1,0 +1,212 @@
+"""Lists of unequal length kept as padded columns: the one storage scheme of the package.
+
+Rows of similar length share a block `[width, rows]`, so that a hub of degree 10,000 costs its own
+slots and nobody else's. All blocks lie end to end in one flat array of *slots*, column after column;
+a value per slot is therefore one flat array too. Nothing here scatters: a total over a row is a sum of
+columns, which compiles to one vectorised loop on a CPU and to one kernel on a GPU.
+"""
+
+from collections.abc import Callable, Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Int, Shaped
+
+# A further block costs compile time: to be opened it must save this share of all entries in padding,
+# and in a tiny market, where running costs nothing, at least this many slots.
+BLOCK_COST = 0.03
+LEAST_BLOCK_COST = 500
+MAX_PADDING = 0.20
+# A fold is cut into kernels of at most 2^4 columns: XLA writes out every column of a kernel as code,
+# and wider ones take seconds to compile.
+FUSED_LEVELS = 4
+
+
+def fold(combine: Callable, row: Shaped[Array, "slots ..."]) -> Shaped[Array, "..."]:
+    """The entries of one row combined pairwise, neighbours first: (x0∘x1)∘(x2∘x3)∘…
+
+    Why not `row.sum()`: batched over agents that is a reduction over the leading axis, which XLA's CPU
+    backend runs 5-60 times slower than this chain of slices. The fixed tree also gives the same bits
+    whatever the padding behind the row, the batch around it or the number of threads.
+    """
+    levels = 0
+    while (width := row.shape[0]) > 1:
+        if levels == FUSED_LEVELS:
+            row, levels = jax.lax.optimization_barrier(row), 0
+        levels += 1
+        pairs = combine(row[0 : width - 1 : 2], row[1:width:2])
+        row = pairs if width % 2 == 0 else jnp.concatenate([pairs, row[width - 1 :]])
+    return row[0]
+
+
+def total(row: Shaped[Array, "slots ..."]) -> Shaped[Array, "..."]:
+    """Σ of a row's entries, exact zeros behind the row changing nothing (see `fold`)."""
+    return fold(jnp.add, row)
+
+
+def smallest(row: Shaped[Array, "slots ..."]) -> Shaped[Array, "..."]:
+    """The least entry of a row (pad with +inf)."""
+    return fold(jnp.minimum, row)
+
+
+def largest(row: Shaped[Array, "slots ..."]) -> Shaped[Array, "..."]:
+    """The greatest entry of a row (pad with -inf)."""
+    return fold(jnp.maximum, row)
+
+
+class Columns(eqx.Module):
+    """Rows of unequal length in padded blocks.
+
+    Rows are *stored* longest-block-last, in an order of the storage's own: `order[s]` is the caller's
+    row stored at `s`, and `place[r]` is where the caller's row `r` is stored.
+    """
+
+    entries: Int[Array, "slots"]
+    """What each slot points at; padding points at 0 and is masked."""
+    lengths: Int[Array, "rows"]
+    order: Int[Array, "rows"]
+    place: Int[Array, "rows"]
+    starts: Int[Array, "rows"]
+    """First slot of each stored row; its next slot lies `strides` further."""
+    strides: Int[Array, "rows"]
+    shapes: tuple[tuple[int, int], ...] = eqx.field(static=True)
+    """(width, number of rows) of each block."""
+
+    @property
+    def num_rows(self) -> int:
+        return self.lengths.shape[0]
+
+    @property
+    def num_slots(self) -> int:
+        return sum(width * rows for width, rows in self.shapes)
+
+    def blocks(self, x: Shaped[Array, "slots"]) -> list[Shaped[Array, "width block_rows"]]:
+        """A value per slot as one `[width, rows]` array per block."""
+        out, start = [], 0
+        for width, rows in self.shapes:
+            out.append(x[start : start + width * rows].reshape(width, rows))
+            start += width * rows
+        return out
+
+    def row_blocks(self, x: Shaped[Array, "rows"]) -> list[Shaped[Array, "block_rows"]]:
+        """A value per stored row, cut at the block borders."""
+        out, start = [], 0
+        for _, rows in self.shapes:
+            out.append(x[start : start + rows])
+            start += rows
+        return out
+
+    def join(self, blocks: Sequence[Shaped[Array, "width block_rows"]]) -> Shaped[Array, "slots"]:
+        """The inverse of `blocks`."""
+        return jnp.concatenate([block.reshape(-1) for block in blocks])
+
+    @property
+    def is_entry(self) -> Bool[Array, "slots"]:
+        """False on padding."""
+        lengths = self.row_blocks(jnp.asarray(self.lengths))
+        return self.join(
+            [
+                jnp.arange(width, dtype=jnp.int32)[:, None] < length[None, :]
+                for (width, _), length in zip(self.shapes, lengths, strict=True)
+            ]
+        )
+
+    def take(self, x: Shaped[Array, "values"], fill: float = 0) -> Shaped[Array, "slots"]:
+        """The value of what each slot points at; `fill` on padding."""
+        return jnp.where(self.is_entry, jnp.asarray(x)[self.entries], jnp.asarray(fill, x.dtype))
+
+    def spread(self, x: Shaped[Array, "rows"]) -> Shaped[Array, "slots"]:
+        """A value per stored row, repeated along its slots."""
+        blocks = zip(self.shapes, self.row_blocks(x), strict=True)
+        return self.join([jnp.broadcast_to(block, shape) for shape, block in blocks])
+
+    def fold(self, combine: Callable, x: Shaped[Array, "slots"]) -> Shaped[Array, "rows"]:
+        """Every stored row's entries combined (see the function `fold`)."""
+        return jnp.concatenate([fold(combine, block) for block in self.blocks(x)])
+
+    def total(self, x: Shaped[Array, "slots"]) -> Shaped[Array, "rows"]:
+        """Σ along every stored row; `x` must be zero on padding."""
+        return self.fold(jnp.add, x)
+
+    def slots_of(self, rows: Int[Array, "some"], width: int) -> Int[Array, "width some"]:
+        """The slots of some stored rows, `num_slots` where a row is shorter than `width`.
+
+        A row number of `num_rows` means "nobody": all its slots are `num_slots`.
+        """
+        column = jnp.arange(width, dtype=jnp.int32)[:, None]
+        start = jnp.asarray(self.starts).at[rows].get(mode="fill", fill_value=0)
+        stride = jnp.asarray(self.strides).at[rows].get(mode="fill", fill_value=0)
+        length = jnp.asarray(self.lengths).at[rows].get(mode="fill", fill_value=0)
+        return jnp.where(column < length, start + column * stride, self.num_slots)
+
+
+def block_widths(lengths: Int[np.ndarray, "rows"]) -> np.ndarray:
+    """Ascending widths of the blocks for rows of these lengths, by dynamic programming.
+
+    Minimises padding + (cost of a block) · (number of blocks); the cost is lowered until padding is at
+    most 20 % of the entries, which always ends because one block per distinct length pads nothing.
+    """
+    distinct, counts = np.unique(np.maximum(lengths, 1), return_counts=True)
+    if len(distinct) > 400:  # the programme below is quadratic; lengths 2 % apart share a candidate
+        step = np.unique(np.floor(np.log(distinct) / np.log(1.02)), return_index=True)[1]
+        last = np.append(step[1:], len(distinct)) - 1
+        counts = np.add.reduceat(counts, step)
+        distinct = distinct[last]
+    rows = np.concatenate([[0], np.cumsum(counts)])
+    entries = max(int(np.sum(np.maximum(lengths, 1))), 1)
+    block_cost = max(BLOCK_COST * entries, LEAST_BLOCK_COST)
+    while True:
+        best, previous = np.zeros(len(distinct) + 1), np.zeros(len(distinct) + 1, int)
+        for end in range(1, len(distinct) + 1):
+            cost = best[:end] + distinct[end - 1] * (rows[end] - rows[:end]) + block_cost
+            previous[end] = np.argmin(cost)
+            best[end] = cost[previous[end]]
+        cuts, end = [], len(distinct)
+        while end:
+            cuts.append(end)
+            end = previous[end]
+        widths = distinct[np.array(cuts[::-1]) - 1]
+        slots = widths[np.searchsorted(widths, np.maximum(lengths, 1))].sum()
+        if slots <= (1 + MAX_PADDING) * entries or len(widths) == len(distinct):
+            return widths
+        block_cost /= 2
+
+
+def build_columns(
+    starts: Int[np.ndarray, "rows+1"], entries: Int[np.ndarray, "entries"]
+) -> tuple[Columns, Int[np.ndarray, "entries"]]:
+    """Columns from compressed rows (row r holds `entries[starts[r]:starts[r+1]]`), and each entry's slot."""
+    lengths = np.diff(starts)
+    widths = block_widths(lengths)
+    block_of = np.searchsorted(widths, np.maximum(lengths, 1))
+    order = np.argsort(block_of, kind="stable")
+    rows_per_block = np.bincount(block_of, minlength=len(widths))
+    shapes = tuple((int(w), int(n)) for w, n in zip(widths, rows_per_block, strict=True))
+    num_slots = int(widths @ rows_per_block)
+    if num_slots >= 2**31 - 1:
+        raise ValueError(
+            f"links: {num_slots} slots do not fit 32-bit indices; split the market into several."
+        )
+    block_start = np.concatenate([[0], np.cumsum(widths * rows_per_block)])[:-1]
+    first_row = np.concatenate([[0], np.cumsum(rows_per_block)])[:-1]
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    start = block_start[block_of] + place - first_row[block_of]  # per caller's row
+    stride = rows_per_block[block_of]
+    row = np.repeat(np.arange(len(lengths)), lengths)
+    column = np.arange(len(entries)) - starts[:-1][row]
+    slot = start[row] + column * stride[row]
+    stored = np.zeros(num_slots, np.int32)
+    stored[slot] = entries
+    columns = Columns(
+        entries=stored,
+        lengths=lengths[order].astype(np.int32),
+        order=order.astype(np.int32),
+        place=place.astype(np.int32),
+        starts=start[order].astype(np.int32),
+        strides=stride[order].astype(np.int32),
+        shapes=shapes,
+    )
+    return columns, slot

@@ -1,0 +1,377 @@
+"""The market: agents on an undirected network, what each brings, and how their links are stored."""
+
+import dataclasses
+import hashlib
+from collections.abc import Hashable, Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.sparse
+import scipy.sparse.csgraph
+from jaxtyping import Array, Float, Int, Shaped
+
+from cmapjax._checks import (
+    as_links,
+    as_real,
+    check_fits,
+    check_positive,
+    check_unique,
+    count_agents,
+    listed,
+    short,
+)
+from cmapjax._columns import Columns, build_columns
+from cmapjax._origin import Origin
+from cmapjax._precision import float64_on_host
+
+
+class Market(eqx.Module):
+    """Agents on an undirected network. One market, or an ensemble packed side by side.
+
+    Agent i brings a surplus of mean `endowment[i]` (in units of its own resource) every round, each unit
+    worth `value[i]`; its *contribution* is w_i = ε_i v_i. Vectors over agents are always in the caller's
+    order. How links are stored is this module's secret: a *flow* (value given along every link, both
+    ways) is one opaque array, made and read by the methods here.
+
+    Build one with `Market.from_links`, or the readers and random families of `cmapjax.graphs`.
+    """
+
+    endowment: Float[Array, "agents"]
+    value: Float[Array, "agents"]
+    links: Columns
+    """Row a: the neighbours of the agent stored at a, by where they are stored."""
+    reverse: Int[Array, "slots"]
+    """The slot of the same link seen from its other end."""
+    members: Columns
+    """Row m: the agents of market m, in the caller's numbers."""
+    market_of: Int[Array, "agents"]
+    origin: Origin = eqx.field(static=True)
+
+    @staticmethod
+    def from_links(
+        links: Int[np.ndarray, "links 2"],
+        *,
+        endowment=1.0,
+        value=1.0,
+        labels: Sequence[Hashable] | None = None,
+        num_agents: int | None = None,
+        drop_self_loops: bool = False,
+        drop_isolated: bool = False,
+    ) -> "Market":
+        """The market on these undirected links.
+
+        A link given twice, in either direction, is one link; `market.origin.merged_links` counts them.
+
+        Args:
+            links: pairs of agent numbers, 0 … num_agents - 1.
+            endowment: mean surplus ε_i per round, one number or one per agent (units of i's resource).
+            value: worth v_i of one unit, one number or one per agent (value per unit).
+            labels: names of the agents, in order; by default their numbers.
+            num_agents: by default as many as there are labels, else the largest number plus one.
+            drop_self_loops: leave out links of an agent with itself, instead of refusing them.
+            drop_isolated: leave out agents without a neighbour, instead of refusing them.
+
+        Raises:
+            ValueError: an empty network; agents out of range; self-loops or isolated agents not asked to
+                be dropped; endowments or values that are not finite and positive.
+        """
+        links = as_links(links)
+        if labels is not None:
+            labels = list(labels)
+            check_unique("labels", labels, "give every agent a name of its own")
+            if num_agents not in (None, len(labels)):
+                raise ValueError(f"labels: {len(labels)} names for num_agents={num_agents}; leave one out.")
+            num_agents = len(labels)
+        num_agents = count_agents(links, num_agents)
+
+        def name_of(i):
+            return i if labels is None else labels[i]
+
+        endowment = as_real("endowment", endowment, (num_agents,), name_of)
+        value = as_real("value", value, (num_agents,), name_of)
+
+        loops = links[:, 0] == links[:, 1]
+        looped = [name_of(int(i)) for i in np.unique(links[loops, 0])]
+        if looped and not drop_self_loops:
+            raise ValueError(
+                f"links: self-loop(s) at agent {listed(looped)}; an agent cannot give to itself. "
+                "Remove them, or pass drop_self_loops=True."
+            )
+        links = links[~loops]
+        low, high = links.min(axis=1), links.max(axis=1)
+        keys = np.unique(low * np.int64(num_agents) + high)
+        merged = len(links) - len(keys)
+        links = np.stack(np.divmod(keys, np.int64(num_agents)), axis=1)
+
+        degree = np.bincount(links.ravel(), minlength=num_agents)
+        isolated = np.flatnonzero(degree == 0)
+        isolated_names = [name_of(int(i)) for i in isolated]
+        if len(isolated) and not drop_isolated:
+            raise ValueError(
+                f"links: {len(isolated)} agent(s) have no neighbour ({listed(isolated_names)}) and could "
+                "neither give nor receive. Link them, or pass drop_isolated=True."
+            )
+        if len(isolated):
+            kept = np.flatnonzero(degree)
+            renumber = np.cumsum(degree > 0) - 1
+            links = renumber[links]
+            labels = [name_of(int(i)) for i in kept]
+            endowment, value = endowment[kept], value[kept]
+        if not len(links):
+            raise ValueError("links: the network is empty; a market needs at least one link.")
+        origin = Origin(
+            labels,
+            merged_links=merged,
+            dropped_self_loops=looped,
+            dropped_isolated=isolated_names,
+        )
+        return _assemble(links, endowment, value, np.zeros(len(endowment), np.int64), origin)
+
+    # -- what the caller sees ------------------------------------------------------------------
+
+    @property
+    def num_agents(self) -> int:
+        return self.market_of.shape[0]
+
+    @property
+    def num_markets(self) -> int:
+        return self.members.num_rows
+
+    @property
+    def num_links(self) -> int:
+        """Number of undirected links."""
+        return int(np.sum(self.links.lengths)) // 2
+
+    @property
+    def labels(self) -> Sequence[Hashable]:
+        """Names of the agents, in order."""
+        return range(self.num_agents) if self.origin.labels is None else self.origin.labels
+
+    @property
+    def padding(self) -> float:
+        """Padded slots per link end stored (0.2 means 20 %)."""
+        return self.links.num_slots / (2 * self.num_links) - 1
+
+    @property
+    def contribution(self) -> Float[Array, "agents"]:
+        """w_i = ε_i v_i, the mean value agent i brings to a round."""
+        return self.endowment * self.value
+
+    @property
+    def degree(self) -> Int[Array, "agents"]:
+        """Number of neighbours."""
+        return self.unstored(self.links.lengths)
+
+    def index(self, label: Hashable) -> int:
+        """The number of the agent of this name. Raises ValueError if there is none."""
+        if self.origin.labels is None:
+            if isinstance(label, (int, np.integer)) and 0 <= label < self.num_agents:
+                return int(label)
+        elif label in self.origin.position:
+            return self.origin.position[label]
+        raise ValueError(f"agent {short(label)} is not in this market of {self.num_agents} agents.")
+
+    def with_contributions(self, *, endowment=None, value=None) -> "Market":
+        """The same network with other endowments or values (one number or one per agent).
+
+        Traced arrays are taken as they are, so this may be differentiated and vmapped.
+        """
+        market = self
+        for field, new in (("endowment", endowment), ("value", value)):
+            if new is None:
+                continue
+            if not isinstance(new, jax.core.Tracer):
+                new = as_real(field, new, (self.num_agents,), lambda i: self.labels[i])
+                check_positive(field, new, lambda i: self.labels[i])
+            market = eqx.tree_at(lambda m, field=field: getattr(m, field), market, new)
+        return market
+
+    def bare(self) -> "Market":
+        """This market without its names, as compiled code sees it."""
+        return dataclasses.replace(self, origin=Origin())
+
+    def fingerprint(self) -> str:
+        """A short hash of links, endowments and values: equal markets, equal fingerprints."""
+        digest = hashlib.sha256()
+        for part in (*self.arcs(), self.endowment, self.value, self.market_of):
+            digest.update(np.ascontiguousarray(part).tobytes())
+        return digest.hexdigest()[:16]
+
+    # -- totals per market ---------------------------------------------------------------------
+
+    def total(self, x: Shaped[Array, "agents"]) -> Shaped[Array, "markets"]:
+        """Σ over the agents of each market."""
+        return self._per_market(jnp.add, x, 0)
+
+    def smallest(self, x: Float[Array, "agents"]) -> Float[Array, "markets"]:
+        """The least over the agents of each market."""
+        return self._per_market(jnp.minimum, x, jnp.inf)
+
+    def largest(self, x: Float[Array, "agents"]) -> Float[Array, "markets"]:
+        """The greatest over the agents of each market."""
+        return self._per_market(jnp.maximum, x, -jnp.inf)
+
+    @float64_on_host
+    def _per_market(self, combine, x, fill):
+        return self.members.fold(combine, self.members.take(x, fill))[self.members.place]
+
+    # -- storage: the engine's side ------------------------------------------------------------
+
+    @float64_on_host
+    def stored(self, x: Shaped[Array, "agents"]) -> Shaped[Array, "agents"]:
+        """A vector over agents, from the caller's order to the order of storage."""
+        return x[self.links.order]
+
+    @float64_on_host
+    def unstored(self, x: Shaped[Array, "agents"]) -> Shaped[Array, "agents"]:
+        """A vector over agents, from the order of storage to the caller's."""
+        return x[self.links.place]
+
+    @float64_on_host
+    def mirror(self, flow: Shaped[Array, "slots"]) -> Shaped[Array, "slots"]:
+        """For every slot (i, j) what stands in slot (j, i): given becomes received."""
+        return flow[self.reverse]
+
+    @float64_on_host
+    def gave(self, flow: Float[Array, "slots"]) -> Float[Array, "agents"]:
+        """Σ_j y_ij: the value each agent gave away."""
+        return self.unstored(self.links.total(flow))
+
+    @float64_on_host
+    def received(self, flow: Float[Array, "slots"]) -> Float[Array, "agents"]:
+        """u_j = Σ_i y_ij: the value each agent received, its utility."""
+        return self.unstored(self.links.total(self.mirror(flow)))
+
+    @float64_on_host
+    def equal_flow(self) -> Float[Array, "slots"]:
+        """The flow in which everybody splits its contribution equally: y_ij = w_i / deg(i)."""
+        share = self.stored(self.contribution) / self.links.lengths
+        return jnp.where(self.links.is_entry, self.links.spread(share), 0)
+
+    # -- flows in the caller's terms -----------------------------------------------------------
+
+    def arcs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Both directions of every link as (giver, receiver) numbers, ordered by giver, then receiver."""
+        giver, receiver, _ = self._arc_slots()
+        return giver, receiver
+
+    def arc_values(self, flow: Shaped[np.ndarray, "slots"]) -> Shaped[np.ndarray, "arcs"]:
+        """The flow on every arc, in the order of `arcs` (value; divide by the giver's v for units)."""
+        return np.asarray(flow)[self._arc_slots()[2]]
+
+    def flow_from_arcs(self, values: Float[np.ndarray, "arcs"]) -> Float[np.ndarray, "slots"]:
+        """The flow with these values on the arcs, in the order of `arcs`."""
+        slots = self._arc_slots()[2]
+        flow = np.zeros(self.links.num_slots, np.float64)
+        flow[slots] = as_real("flow", values, slots.shape)
+        return flow
+
+    def _arc_slots(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        links, lengths = self.links, np.asarray(self.links.lengths)
+        row = np.repeat(np.arange(self.num_agents), lengths)
+        column = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        slot = np.asarray(links.starts)[row] + column * np.asarray(links.strides)[row]
+        order = np.asarray(links.order)
+        giver, receiver = order[row], order[np.asarray(links.entries)[slot]]
+        by_giver = np.lexsort((receiver, giver))
+        return giver[by_giver], receiver[by_giver], slot[by_giver]
+
+    def adjacency(self) -> scipy.sparse.csr_array:
+        """The symmetric 0/1 adjacency matrix, in the caller's order."""
+        giver, receiver = self.arcs()
+        n = self.num_agents
+        return scipy.sparse.csr_array((np.ones(len(giver), np.int8), (giver, receiver)), shape=(n, n))
+
+    def neighbour_rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """Compressed rows of neighbours: agent i's are `neighbours[starts[i]:starts[i + 1]]`, ascending."""
+        giver, receiver = self.arcs()
+        return np.searchsorted(giver, np.arange(self.num_agents + 1)), receiver
+
+    def components(self) -> Int[np.ndarray, "agents"]:
+        """The number of the connected component each agent belongs to."""
+        return scipy.sparse.csgraph.connected_components(self.adjacency(), directed=False)[1]
+
+
+def pack(markets: Sequence[Market]) -> Market:
+    """One market whose components are the given ones, side by side, in order.
+
+    Nothing passes between them: every market behaves as it does alone. Agents keep their labels when
+    these stay unique; otherwise an agent is named (market, label).
+
+    Raises:
+        ValueError: no markets given.
+    """
+    markets = list(markets)
+    if not markets:
+        raise ValueError("pack: no markets given; give at least one.")
+    offsets = np.cumsum([0] + [m.num_agents for m in markets])
+    links, market_of, num_markets = [], [], 0
+    for market, offset in zip(markets, offsets, strict=False):
+        giver, receiver = market.arcs()
+        links.append(np.stack([giver, receiver], axis=1)[giver < receiver] + offset)
+        market_of.append(np.asarray(market.market_of, np.int64) + num_markets)
+        num_markets += market.num_markets
+    labels = None
+    if any(m.origin.labels is not None for m in markets):
+        labels = [label for m in markets for label in m.labels]
+        if len(set(labels)) < len(labels):
+            labels = [(number, label) for number, m in enumerate(markets) for label in m.labels]
+    origin = Origin(
+        labels,
+        merged_links=sum(m.origin.merged_links for m in markets),
+        dropped_self_loops=[x for m in markets for x in m.origin.dropped_self_loops],
+        dropped_isolated=[x for m in markets for x in m.origin.dropped_isolated],
+    )
+    return _assemble(
+        np.concatenate(links),
+        np.concatenate([np.asarray(m.endowment) for m in markets]),
+        np.concatenate([np.asarray(m.value) for m in markets]),
+        np.concatenate(market_of),
+        origin,
+    )
+
+
+def _assemble(
+    links: Int[np.ndarray, "links 2"],
+    endowment: np.ndarray,
+    value: np.ndarray,
+    market_of: Int[np.ndarray, "agents"],
+    origin: Origin,
+) -> Market:
+    """The market on links that are already distinct, loop-free and leave nobody out."""
+    num_agents = len(endowment)
+
+    def name_of(i):
+        return i if origin.labels is None else origin.labels[i]
+
+    check_positive("endowment", endowment, name_of)
+    check_positive("value", value, name_of)
+    with np.errstate(over="ignore", under="ignore"):
+        contribution = endowment * value
+    check_fits("contribution endowment × value", contribution, np.float64, name_of, "rescale them")
+
+    # Compressed rows; the data is each arc's own number, so the transpose lists the reverse arcs.
+    ends = links.T.astype(np.int32)
+    pattern = scipy.sparse.csr_array(
+        (np.ones(2 * len(links), np.int8), (ends.ravel(), ends[::-1].ravel())),
+        shape=(num_agents, num_agents),
+    )
+    pattern.sort_indices()
+    starts, neighbours = pattern.indptr.astype(np.int64), pattern.indices
+    numbered = scipy.sparse.csr_array(
+        (np.arange(len(neighbours)), neighbours, pattern.indptr), shape=pattern.shape
+    )
+    reverse_arc = numbered.tocsc().data
+    rows, slot = build_columns(starts, neighbours)
+    # Rows point at where a neighbour is stored, so that agent vectors need no second look-up.
+    entries = np.zeros(rows.num_slots, np.int32)
+    entries[slot] = rows.place[neighbours]
+    rows = eqx.tree_at(lambda c: c.entries, rows, entries)
+    reverse = np.arange(rows.num_slots, dtype=np.int32)
+    reverse[slot] = slot[reverse_arc]
+
+    sizes = np.bincount(market_of)
+    members, _ = build_columns(np.concatenate([[0], np.cumsum(sizes)]), np.argsort(market_of, kind="stable"))
+    return Market(endowment, value, rows, reverse, members, market_of.astype(np.int32), origin)

@@ -1,0 +1,51 @@
+"""Where a market's agents came from."""
+
+from collections.abc import Hashable, Sequence
+from functools import cached_property
+
+
+class Origin:
+    """Where a market's agents came from: their labels, and what was merged or dropped on the way.
+
+    Compared by content, because it is part of what makes two markets the same; the engine drops it
+    before compiling (`Market.bare`), so names never cause a recompilation.
+    """
+
+    def __init__(
+        self,
+        labels: Sequence[Hashable] | None = None,
+        *,
+        merged_links: int = 0,
+        dropped_self_loops: Sequence[Hashable] = (),
+        dropped_isolated: Sequence[Hashable] = (),
+    ):
+        self.labels = None if labels is None else tuple(labels)
+        self.merged_links = merged_links
+        self.dropped_self_loops = tuple(dropped_self_loops)
+        self.dropped_isolated = tuple(dropped_isolated)
+
+    @cached_property
+    def position(self) -> dict[Hashable, int]:
+        return {label: i for i, label in enumerate(self.labels or ())}
+
+    @cached_property
+    def _content(self) -> tuple:
+        return (
+            self.labels,
+            self.merged_links,
+            self.dropped_self_loops,
+            self.dropped_isolated,
+        )
+
+    def __eq__(self, other) -> bool:
+        return isinstance(other, Origin) and (self is other or self._content == other._content)
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(self._content)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __repr__(self) -> str:
+        return f"Origin({'numbered' if self.labels is None else 'labelled'} agents)"

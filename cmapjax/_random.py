@@ -1,0 +1,34 @@
+"""Random numbers that belong to an agent: drawn from its market's place and its own place in it alone.
+
+So what an agent draws depends neither on how many markets are packed beside its own nor on the
+precision of the run.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Shaped
+
+from cmapjax._market import Market
+
+
+def draw_per_agent(key: Array, market: Market, draw: Callable) -> Shaped[Array, "agents"]:
+    """`draw(key)` once per agent, each with a key of its own: fold_in(fold_in(key, market), rank)."""
+    market_of = jnp.asarray(market.market_of)
+    sizes = jnp.asarray(market.members.lengths)[market.members.place]
+    first = jnp.cumsum(sizes) - sizes
+    rank = jnp.arange(market.num_agents, dtype=jnp.int32) - first[market_of]
+    market_keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(market.num_markets))
+    return jax.vmap(draw)(jax.vmap(jax.random.fold_in)(market_keys[market_of], rank))
+
+
+def check_key(key, needed_for: str) -> None:
+    """Raise ValueError unless `key` is one JAX random key."""
+    if key is None:
+        raise ValueError(f"key: {needed_for} is random; pass key=jax.random.key(seed).")
+    if isinstance(key, (int, float, np.ndarray)) or not (
+        hasattr(key, "dtype") and jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key)
+    ):
+        raise ValueError(f"key is {key!r}; pass a JAX key, key=jax.random.key(seed).")

@@ -1,0 +1,166 @@
+"""Markets from arrays in memory: two columns of labels, or an adjacency matrix."""
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+import scipy.sparse
+
+from cmapjax._checks import short
+from cmapjax._market import Market
+from cmapjax.graphs._labels import LARGEST, per_agent, undirected, unless_numbers
+
+
+def from_arrays(
+    source,
+    target,
+    *,
+    endowment=1.0,
+    value=1.0,
+    drop_self_loops: bool = False,
+    drop_isolated: bool = False,
+) -> Market:
+    """The market on the links source[k] – target[k], such as two columns of a data frame.
+
+    Labels are integers (not negative) or text, of one kind; text is compared exactly and may look like
+    anything. Agents come in ascending order if they are integers, else in order of first appearance
+    (source before target, link by link). A link given twice, in either direction, is merged and counted.
+
+    Args:
+        source: the label of one end of every link (a vector over links).
+        target: the label of the other end, likewise.
+        endowment: ε_i, one number, one per agent in that order, or a mapping from labels (units of i's
+            resource per round).
+        value: v_i likewise (per unit).
+        drop_self_loops, drop_isolated: leave these out, instead of refusing them.
+
+    Raises:
+        ValueError: columns of different lengths; missing, fractional, negative or mixed labels; what
+            `Market.from_links` refuses.
+    """
+    columns = [_as_labels(name, column) for name, column in (("source", source), ("target", target))]
+    if len(columns[0]) != len(columns[1]):
+        raise ValueError(
+            f"source has {len(columns[0])} labels and target {len(columns[1])}; give one of each per link."
+        )
+    if columns[0].dtype != columns[1].dtype:
+        raise ValueError(
+            "source and target hold labels of different kinds (integers and text); make both the same."
+        )
+    ends = np.stack(columns, axis=1)
+    if ends.dtype == object:
+        number_of: dict[str, int] = {}
+        numbers = [number_of.setdefault(label, len(number_of)) for label in ends.ravel().tolist()]
+        labels, links = list(number_of), np.array(numbers, np.int64).reshape(-1, 2)
+    else:
+        agents, links = np.unique(ends, return_inverse=True)
+        labels, links = agents.tolist(), links.reshape(-1, 2)
+    return Market.from_links(
+        links,
+        endowment=per_agent("endowment", endowment, labels),
+        value=per_agent("value", value, labels),
+        labels=unless_numbers(labels),
+        num_agents=len(labels),
+        drop_self_loops=drop_self_loops,
+        drop_isolated=drop_isolated,
+    )
+
+
+def _as_labels(field: str, column) -> np.ndarray:
+    """The column as int64, or as Python text."""
+    column = np.asarray(column)
+    if column.ndim != 1:
+        raise ValueError(f"{field} has shape {column.shape}; give one label per link.")
+    items = column.tolist() if column.dtype == object else []
+    is_integers = items and all(
+        isinstance(item, (int, np.integer)) and not isinstance(item, bool) for item in items
+    )
+    if column.dtype.kind in "iu" or is_integers:
+        bad = np.flatnonzero((column < 0) | (column > LARGEST))
+        if len(bad):
+            raise ValueError(
+                f"{field}[{bad[0]}] is {column[bad[0]]}; integer labels lie between 0 and 2^63 - 1. "
+                "Renumber the agents, or give text."
+            )
+        return column.astype(np.int64)
+    if column.dtype.kind == "f":
+        raise ValueError(
+            f"{field} has dtype {column.dtype}; labels are integers or text. If missing entries made the "
+            "column fractional, remove them, then convert it with .astype(int)."
+        )
+    if column.dtype.kind not in "OUT":
+        raise ValueError(f"{field} has dtype {column.dtype}; labels are integers or text.")
+    items = column.tolist()
+    for k, item in enumerate(items):
+        if not isinstance(item, str) or not item:
+            raise ValueError(
+                f"{field}[{k}] is {short(item)}; every label must be text (or all of them integers). "
+                "Correct it, or remove the link."
+            )
+    labels = np.empty(len(items), object)
+    labels[:] = [str(item) for item in items]
+    return labels
+
+
+def from_sparse(
+    matrix,
+    *,
+    endowment=1.0,
+    value=1.0,
+    labels: Sequence[Hashable] | None = None,
+    drop_self_loops: bool = False,
+    drop_isolated: bool = False,
+    symmetrize: bool = False,
+) -> Market:
+    """The market on an adjacency matrix, sparse (SciPy, any format) or dense (NumPy).
+
+    Entries other than zero are links, those on the diagonal self-loops; their values are not used, and
+    zeros that a sparse matrix stores are no links.
+
+    Args:
+        matrix: square, of symmetric pattern.
+        endowment: ε_i, one number, one per row, or a mapping from labels (units of i's resource per round).
+        value: v_i likewise (per unit).
+        labels: names of the rows; by default their numbers.
+        drop_self_loops, drop_isolated: leave these out, instead of refusing them.
+        symmetrize: make every entry of an unsymmetric matrix a link both ways.
+
+    Raises:
+        ValueError: a matrix that is not square, numeric, finite or (unless symmetrised) symmetric in its
+            pattern; what `Market.from_links` refuses.
+    """
+    if not scipy.sparse.issparse(matrix):
+        matrix = np.asarray(matrix)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"matrix has shape {matrix.shape}; agents share with agents, so it must be square.")
+    if matrix.dtype.kind not in "biuf":
+        raise ValueError(f"matrix has dtype {matrix.dtype}; give real numbers or booleans.")
+    # COO in SciPy's sense of the word: entries given twice stay apart, as links given twice.
+    entries = scipy.sparse.coo_array(matrix)
+    names = range(matrix.shape[0]) if labels is None else list(labels)
+    if len(names) != matrix.shape[0]:
+        raise ValueError(
+            f"labels: {len(names)} names for {matrix.shape[0]} rows of the matrix; name every row."
+        )
+
+    def name_of(i):
+        return names[i]
+
+    bad = np.flatnonzero(~np.isfinite(entries.data))
+    if len(bad):
+        a, b = (short(name_of(int(index[bad[0]]))) for index in (entries.row, entries.col))
+        raise ValueError(
+            f"matrix: the entry of {a} and {b} is {entries.data[bad[0]]} ({len(bad)} such); "
+            "say 0 for no link and 1 for a link."
+        )
+    is_link = entries.data != 0
+    links = np.stack([entries.row[is_link], entries.col[is_link]], axis=1).astype(np.int64)
+    links = undirected(links, symmetrize, "matrix: entry", name_of)
+    return Market.from_links(
+        links,
+        endowment=per_agent("endowment", endowment, names),
+        value=per_agent("value", value, names),
+        labels=unless_numbers(names),
+        num_agents=len(names),
+        drop_self_loops=drop_self_loops,
+        drop_isolated=drop_isolated,
+    )

@@ -1,0 +1,167 @@
+"""Distributions of endowments and values over the agents of a random market.
+
+Every draw is a finite number above zero, as a market demands: where a distribution has zero on its edge,
+a draw of exactly 0 (a chance of about 2⁻⁵³) is drawn again.
+"""
+
+import abc
+import dataclasses
+import math
+
+import numpy as np
+from jaxtyping import Float
+
+from cmapjax.graphs._parameters import as_number
+
+# Means and bounds stay in this range, far inside that of float64, so that neither a draw nor the product
+# of an endowment and a value over- or underflows for any likely parameters.
+LEAST, MOST = 1e-100, 1e100
+
+
+class Distribution(abc.ABC):
+    """A distribution of positive numbers. Parameters outside their range raise ValueError."""
+
+    @property
+    @abc.abstractmethod
+    def mean(self) -> float:
+        """The expectation of a draw (∞ where it has none)."""
+
+    @abc.abstractmethod
+    def draw(self, rng: np.random.Generator, num_agents: int) -> Float[np.ndarray, "agents"]:
+        """Independent draws, one per agent: float64, finite and above zero."""
+
+    def _set(self, **fields) -> None:
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit(Distribution):
+    """Everybody has 1."""
+
+    @property
+    def mean(self):
+        return 1.0
+
+    def draw(self, rng, num_agents):
+        return np.ones(num_agents)
+
+
+@dataclasses.dataclass(frozen=True)
+class Uniform(Distribution):
+    """Uniform between two numbers; mean (low + high) / 2.
+
+    Args:
+        low: 0 or above.
+        high: above low.
+    """
+
+    low: float
+    high: float
+
+    def __post_init__(self):
+        high = as_number("high", self.high, least=LEAST, most=MOST, above=False)
+        low = as_number("low", self.low, most=high, above=False, bound="high")
+        if low == high:
+            raise ValueError(f"low is {low} and so is high; give a low below it.")
+        self._set(low=low, high=high)
+
+    @property
+    def mean(self):
+        return self.low / 2 + self.high / 2
+
+    def draw(self, rng, num_agents):
+        return draw_positive(lambda size: rng.uniform(self.low, self.high, size), num_agents)
+
+
+@dataclasses.dataclass(frozen=True)
+class Exponential(Distribution):
+    """Exponential with density exp(-x / mean) / mean.
+
+    Args:
+        mean: above 0.
+    """
+
+    mean: float = 1.0
+
+    def __post_init__(self):
+        self._set(mean=as_number("mean", self.mean, least=LEAST, most=MOST, above=False))
+
+    def draw(self, rng, num_agents):
+        return self.mean * draw_positive(rng.standard_exponential, num_agents)
+
+
+@dataclasses.dataclass(frozen=True)
+class Gamma(Distribution):
+    """Gamma with density ∝ x^(shape - 1) exp(-shape · x / mean); standard deviation mean / √shape.
+
+    Args:
+        shape: at least 0.1 (below, draws underflow to 0 often enough to matter).
+        mean: above 0.
+    """
+
+    shape: float
+    mean: float = 1.0
+
+    def __post_init__(self):
+        shape = as_number("shape", self.shape, least=0.1, most=1e15, above=False)
+        self._set(shape=shape, mean=as_number("mean", self.mean, least=LEAST, most=MOST, above=False))
+
+    def draw(self, rng, num_agents):
+        unit = draw_positive(lambda size: rng.standard_gamma(self.shape, size), num_agents)
+        return unit * (self.mean / self.shape)
+
+
+@dataclasses.dataclass(frozen=True)
+class LogNormal(Distribution):
+    """exp(ln mean - sigma²/2 + sigma · z) for a standard normal z.
+
+    Args:
+        sigma: standard deviation of the logarithm, above 0 and at most 20 (at which draws still fit
+            float64, though almost none comes near the mean).
+        mean: above 0.
+    """
+
+    sigma: float
+    mean: float = 1.0
+
+    def __post_init__(self):
+        sigma = as_number("sigma", self.sigma, most=20)
+        self._set(sigma=sigma, mean=as_number("mean", self.mean, least=LEAST, most=MOST, above=False))
+
+    def draw(self, rng, num_agents):
+        return self.mean * np.exp(self.sigma * rng.standard_normal(num_agents) - self.sigma**2 / 2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pareto(Distribution):
+    """Pareto with P(X > x) = (minimum / x)^alpha; mean alpha · minimum / (alpha - 1), ∞ for alpha ≤ 1.
+
+    Args:
+        alpha: tail index, at least 0.1 (below, draws overflow).
+        minimum: the least draw, above 0.
+    """
+
+    alpha: float
+    minimum: float = 1.0
+
+    def __post_init__(self):
+        alpha = as_number("alpha", self.alpha, least=0.1, most=1e15, above=False)
+        minimum = as_number("minimum", self.minimum, least=LEAST, most=MOST, above=False)
+        self._set(alpha=alpha, minimum=minimum)
+
+    @property
+    def mean(self):
+        return math.inf if self.alpha <= 1 else self.alpha / (self.alpha - 1) * self.minimum
+
+    def draw(self, rng, num_agents):
+        # 1 - u is never 0 but at least 2⁻⁵³, so a draw is at most minimum · 2^(53 / alpha) ≤ 1e260.
+        return self.minimum * (1 - rng.random(num_agents)) ** (-1 / self.alpha)
+
+
+def draw_positive(draw, num_agents: int) -> Float[np.ndarray, "agents"]:
+    """`draw(size)` with every exact zero drawn again."""
+    numbers = draw(num_agents)
+    while (zero := np.flatnonzero(numbers == 0)).size:
+        numbers[zero] = draw(len(zero))
+    return numbers

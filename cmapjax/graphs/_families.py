@@ -1,0 +1,353 @@
+"""Families of networks: the regular figures, and the random ones whose links come independently.
+
+Families whose links depend on one another (by place, grown, rewired, of fixed degree) stand in `_wired`.
+"""
+
+import abc
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from cmapjax._checks import short
+from cmapjax.graphs._parameters import as_count, as_number, check_links, check_one_of
+
+# Every pair of communities is a draw of its own.
+MAX_COMMUNITIES = 1000
+
+
+class Family(abc.ABC):
+    """A family of networks with its parameters; a network is drawn by `links`.
+
+    Write your own by subclassing: a frozen dataclass that checks its fields, knows its `num_agents`, and
+    has the two members below. Parameters that make no network raise ValueError on construction.
+    """
+
+    num_agents: int
+
+    @property
+    @abc.abstractmethod
+    def mean_links(self) -> float:
+        """Expected number of links of one network."""
+
+    @abc.abstractmethod
+    def links(self, rng: np.random.Generator) -> Int[np.ndarray, "links 2"]:
+        """The links of one network: distinct pairs of agent numbers, nobody linked with itself."""
+
+    def _set(self, **fields) -> None:
+        """Store checked fields in plain Python types; frozen dataclasses know no other way."""
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+
+
+# -- regular figures ---------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Complete(Family):
+    """Everybody is linked with everybody (at least 2 agents)."""
+
+    num_agents: int
+
+    def __post_init__(self):
+        self._set(num_agents=as_count("num_agents", self.num_agents, 2))
+        check_links("num_agents", self.num_agents, self.mean_links)
+
+    @property
+    def mean_links(self):
+        return math.comb(self.num_agents, 2)
+
+    def links(self, rng):
+        return pairs_at(np.arange(math.comb(self.num_agents, 2)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Ring(Family):
+    """Agent i is linked with i + 1, and the last with the first (at least 3 agents)."""
+
+    num_agents: int
+
+    def __post_init__(self):
+        self._set(num_agents=as_count("num_agents", self.num_agents, 3))
+
+    @property
+    def mean_links(self):
+        return self.num_agents
+
+    def links(self, rng):
+        agent = np.arange(self.num_agents)
+        return np.stack([agent, (agent + 1) % self.num_agents], axis=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Star(Family):
+    """Agent 0 is linked with every other agent, and nobody else is (at least 2 agents)."""
+
+    num_agents: int
+
+    def __post_init__(self):
+        self._set(num_agents=as_count("num_agents", self.num_agents, 2))
+
+    @property
+    def mean_links(self):
+        return self.num_agents - 1
+
+    def links(self, rng):
+        leaf = np.arange(1, self.num_agents)
+        return np.stack([np.zeros_like(leaf), leaf], axis=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class TorusGrid(Family):
+    """A grid closed to a torus: everybody has 4 neighbours. Agent r · columns + c stands at (r, c).
+
+    Both sides are at least 3: on a shorter one the way round would be a link given already.
+    """
+
+    rows: int
+    columns: int
+
+    def __post_init__(self):
+        self._set(rows=as_count("rows", self.rows, 3), columns=as_count("columns", self.columns, 3))
+        check_links("rows × columns", self.num_agents, self.mean_links)
+
+    @property
+    def num_agents(self):
+        return self.rows * self.columns
+
+    @property
+    def mean_links(self):
+        return 2 * self.num_agents
+
+    def links(self, rng):
+        agent = np.arange(self.num_agents)
+        row, column = np.divmod(agent, self.columns)
+        right = row * self.columns + (column + 1) % self.columns
+        below = (row + 1) % self.rows * self.columns + column
+        return np.stack([np.tile(agent, 2), np.concatenate([right, below])], axis=1)
+
+
+# -- independent links -------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class ErdosRenyi(Family):
+    """G(n, p): every pair of agents is linked with probability p, independently. Some may stay alone.
+
+    Args:
+        num_agents: n, at least 2.
+        mean_degree: expected number of neighbours, p = mean_degree / (n - 1), above 0 …
+        probability: … or p itself, above 0 and at most 1.
+
+    Source: E. N. Gilbert, "Random graphs", Ann. Math. Statist. 30 (1959).
+    """
+
+    num_agents: int
+    _: dataclasses.KW_ONLY
+    mean_degree: float | None = None
+    probability: float | None = None
+
+    def __post_init__(self):
+        n = as_count("num_agents", self.num_agents, 2)
+        check_one_of(mean_degree=self.mean_degree, probability=self.probability)
+        self._set(num_agents=n)
+        if self.probability is None:
+            self._set(mean_degree=as_mean_degree(self.mean_degree, n - 1))
+        else:
+            self._set(probability=as_number("probability", self.probability, most=1))
+        check_links("num_agents", n, self.mean_links)
+
+    @property
+    def link_probability(self) -> float:
+        """p, by whichever parameter it was given."""
+        return self.probability if self.mean_degree is None else self.mean_degree / (self.num_agents - 1)
+
+    @property
+    def mean_links(self):
+        return self.link_probability * math.comb(self.num_agents, 2)
+
+    def links(self, rng):
+        return pairs_at(chosen_places(rng, math.comb(self.num_agents, 2), self.link_probability))
+
+
+@dataclasses.dataclass(frozen=True)
+class Bipartite(Family):
+    """Two sides, every pair across linked with probability p, independently. Some may stay alone.
+
+    Agents 0 … num_left - 1 are the left side, the following ones the right side.
+
+    Args:
+        num_left: agents on the left, at least 1.
+        num_right: agents on the right, at least 1.
+        mean_degree: expected number of neighbours, averaged over both sides: 2 p · left · right /
+            (left + right), above 0 …
+        probability: … or p itself, above 0 and at most 1.
+    """
+
+    num_left: int
+    num_right: int
+    _: dataclasses.KW_ONLY
+    mean_degree: float | None = None
+    probability: float | None = None
+
+    def __post_init__(self):
+        left, right = as_count("num_left", self.num_left, 1), as_count("num_right", self.num_right, 1)
+        check_one_of(mean_degree=self.mean_degree, probability=self.probability)
+        self._set(num_left=left, num_right=right)
+        if self.probability is None:
+            self._set(mean_degree=as_mean_degree(self.mean_degree, 2 * left * right / (left + right)))
+        else:
+            self._set(probability=as_number("probability", self.probability, most=1))
+        check_links("num_left × num_right", left * right, self.mean_links)
+
+    @property
+    def num_agents(self):
+        return self.num_left + self.num_right
+
+    @property
+    def link_probability(self) -> float:
+        """p, by whichever parameter it was given."""
+        if self.mean_degree is None:
+            return self.probability
+        # Rounding must not lift the largest mean degree to a probability above 1.
+        return min(self.mean_degree * self.num_agents / (2 * self.num_left * self.num_right), 1.0)
+
+    @property
+    def mean_links(self):
+        return self.link_probability * self.num_left * self.num_right
+
+    def links(self, rng):
+        places = chosen_places(rng, self.num_left * self.num_right, self.link_probability)
+        left, right = np.divmod(places, self.num_right)
+        return np.stack([left, self.num_left + right], axis=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class StochasticBlockModel(Family):
+    """Communities: two agents are linked with a probability that their communities decide.
+
+    Agents are numbered community after community. Some may stay alone.
+
+    Args:
+        sizes: number of agents of every community, each at least 1.
+        within: probability of a link inside a community, together with
+        between: probability of a link across communities …
+        probabilities: … or a symmetric table of probabilities, a row and a column per community.
+
+    Source: P. W. Holland, K. B. Laskey, S. Leinhardt, "Stochastic blockmodels", Social Networks 5 (1983).
+    """
+
+    sizes: tuple[int, ...]
+    _: dataclasses.KW_ONLY
+    within: float | None = None
+    between: float | None = None
+    probabilities: tuple[tuple[float, ...], ...] | None = None
+
+    def __post_init__(self):
+        if not isinstance(self.sizes, (Sequence, np.ndarray)) or not 1 <= len(self.sizes) <= MAX_COMMUNITIES:
+            raise ValueError(
+                f"sizes is {short(self.sizes)}; give a list of 1 to {MAX_COMMUNITIES} community sizes."
+            )
+        self._set(sizes=tuple(as_count(f"sizes[{k}]", size, 1) for k, size in enumerate(self.sizes)))
+        as_count("sum of sizes", sum(self.sizes), 2)
+        if self.probabilities is not None:
+            if (self.within, self.between) != (None, None):
+                raise ValueError(
+                    f"within is {short(self.within)} and between is {short(self.between)}, but a table of "
+                    "probabilities is given too; leave out one or the other."
+                )
+            self._set(probabilities=_as_probabilities(self.probabilities, len(self.sizes)))
+        else:
+            for field in ("within", "between"):
+                number = as_number(field, getattr(self, field), most=1, above=False)
+                self._set(**{field: number})
+        if self.mean_links == 0:
+            raise ValueError(
+                f"sizes {short(self.sizes)} and their probabilities allow no link; raise a probability."
+            )
+        check_links("sum of sizes", self.num_agents, self.mean_links)
+
+    @property
+    def num_agents(self):
+        return sum(self.sizes)
+
+    @property
+    def table(self) -> Float[np.ndarray, "communities communities"]:
+        """The probability of a link between agents of two communities."""
+        if self.probabilities is not None:
+            return np.array(self.probabilities)
+        return np.where(np.eye(len(self.sizes), dtype=bool), self.within, self.between)
+
+    @property
+    def mean_links(self):
+        sizes, table = np.array(self.sizes, float), self.table
+        return float(sizes @ table @ sizes - np.diag(table) @ sizes) / 2
+
+    def links(self, rng):
+        table, start = self.table, np.cumsum([0, *self.sizes])
+        parts = []
+        for a, size in enumerate(self.sizes):
+            parts.append(start[a] + pairs_at(chosen_places(rng, math.comb(size, 2), table[a, a])))
+            for b in range(a):
+                places = chosen_places(rng, size * self.sizes[b], table[a, b])
+                first, second = np.divmod(places, self.sizes[b])
+                parts.append(np.stack([start[a] + first, start[b] + second], axis=1))
+        return np.concatenate(parts)
+
+
+# -- how they draw -----------------------------------------------------------------------------
+
+
+def as_mean_degree(value, most: float) -> float:
+    """A checked mean degree, at most what a network of all possible links has."""
+    return as_number("mean_degree", value, most=most, bound="every possible link there")
+
+
+def chosen_places(rng: np.random.Generator, places: int, probability: float) -> Int[np.ndarray, "chosen"]:
+    """The places, of 0 … places - 1, that a coin of this probability chose; ascending.
+
+    Steps from one chosen place to the next, so that unlikely links cost neither time nor memory.
+
+    Source: V. Batagelj, U. Brandes, "Efficient generation of large random networks", Phys. Rev. E 71 (2005).
+    """
+    if probability == 0 or places == 0:
+        return np.zeros(0, np.int64)
+    parts, reached = [], -1
+    while True:
+        expected = (places - 1 - reached) * probability
+        # Four standard deviations more than expected: a second helping is rare.
+        steps = rng.geometric(probability, int(expected + 4 * math.sqrt(expected)) + 10)
+        # A step of 0 comes from an exponential draw of exactly 0; giant steps must not overflow the sum.
+        found = reached + np.cumsum(np.clip(steps, 1, places))
+        if found[-1] >= places:
+            return np.concatenate([*parts, found[: np.searchsorted(found, places)]])
+        parts.append(found)
+        reached = int(found[-1])
+
+
+def pairs_at(places: Int[np.ndarray, "chosen"]) -> Int[np.ndarray, "chosen 2"]:
+    """The pairs i < j at these places of the list (0,1), (0,2), (1,2), (0,3), …: place j(j - 1)/2 + i."""
+    high = ((1 + np.sqrt(1.0 + 8.0 * places)) / 2).astype(np.int64)
+    high -= high * (high - 1) // 2 > places  # the root may have been rounded up to the next row
+    high += high * (high + 1) // 2 <= places
+    return np.stack([places - high * (high - 1) // 2, high], axis=1)
+
+
+def _as_probabilities(table, num_communities: int) -> tuple[tuple[float, ...], ...]:
+    rows = [list(row) if isinstance(row, (Sequence, np.ndarray)) else [row] for row in table]
+    if len(rows) != num_communities or any(len(row) != num_communities for row in rows):
+        raise ValueError(
+            f"probabilities has rows of {[len(row) for row in rows][:5]} numbers for {num_communities} "
+            "communities; give a row and a column for each."
+        )
+    for a, row in enumerate(rows):
+        for b, number in enumerate(row):
+            row[b] = as_number(f"probabilities[{a}][{b}]", number, most=1, above=False)
+    for a, b in np.argwhere(np.array(rows) != np.array(rows).T)[:1]:
+        raise ValueError(
+            f"probabilities[{a}][{b}] is {rows[a][b]} but probabilities[{b}][{a}] is {rows[b][a]}; links "
+            "have no direction, so give a symmetric table."
+        )
+    return tuple(tuple(row) for row in rows)

@@ -1,0 +1,106 @@
+"""GML files, read with an explicit stack: nesting costs no stack frames, and every value has its line.
+
+networkx.read_gml is not used because it recurses, cannot say on which line, and refuses two links between
+the same agents, which every other format merges and counts.
+"""
+
+import html
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from cmapjax._checks import short
+from cmapjax.graphs._files import complaint
+from cmapjax.graphs._structured import Edge, Node
+
+_TOKEN = re.compile(
+    r"(?P<skip>\s+|#[^\n]*)"
+    r"|(?P<key>[A-Za-z_][A-Za-z0-9_]*)"
+    r"|(?P<number>[+-]?[0-9.][^\s\[\]\"]*|[+-](?:INF|NAN))"
+    r'|"(?P<text>[^"]*)"'
+    r"|(?P<open>\[)|(?P<close>\])"
+)
+_MAX_DEPTH = 100  # a node's graphics need three or four
+
+
+class _Item(NamedTuple):
+    key: str
+    value: "str | list[_Item]"
+    line: int
+
+
+def parse_gml(path: Path, data: bytes) -> tuple[list[Node], list[Edge]]:
+    """The nodes and edges of a GML file. Nodes are named by `label` if they have one, else by `id`."""
+    graphs = [item for item in _items(path, data.decode()) if item.key == "graph"]
+    if len(graphs) != 1:
+        raise complaint(path, f"holds {len(graphs)} graph [ … ] lists; it must hold one.")
+    graph = _as_list(path, graphs[0])
+    flags = {item.key: item.value for item in graph if item.key == "directed"}
+    if flags.get("directed", "0") not in ("0", "1"):
+        raise complaint(path, f"directed is {short(flags['directed'])}; say 0 or 1.", graphs[0].line)
+    is_directed = flags.get("directed") == "1"
+    nodes, edges = [], []
+    for item in graph:
+        if item.key == "node":
+            fields = _fields(path, item, ("id",))
+            nodes.append(Node(fields["id"], fields.get("label", fields["id"]), fields, item.line))
+        elif item.key == "edge":
+            fields = _fields(path, item, ("source", "target"))
+            edges.append(Edge(fields["source"], fields["target"], is_directed, item.line))
+    return nodes, edges
+
+
+def _as_list(path: Path, item: _Item) -> list[_Item]:
+    if isinstance(item.value, str):
+        raise complaint(path, f"{item.key} is {short(item.value)}, not a list [ … ].", item.line)
+    return item.value
+
+
+def _fields(path: Path, item: _Item, required: tuple[str, ...]) -> dict[str, str]:
+    """The plain values of a node or edge; lists in it (such as graphics) are not looked at."""
+    fields: dict[str, str] = {}
+    for field in _as_list(path, item):
+        if isinstance(field.value, list):
+            continue
+        if field.key in fields:
+            raise complaint(path, f"{field.key} stands twice in one {item.key}; keep one.", field.line)
+        fields[field.key] = field.value
+    for key in required:
+        if key not in fields:
+            raise complaint(path, f"{item.key} without {key}; add it.", item.line)
+    return fields
+
+
+def _items(path: Path, text: str) -> list[_Item]:
+    """The whole file as nested lists of keys and values."""
+    top: list[_Item] = []
+    stack, key, line, position = [top], None, 1, 0
+    while position < len(text):
+        token = _TOKEN.match(text, position)
+        if token is None:
+            raise complaint(path, f"unexpected {short(text[position : position + 20])} in GML.", line)
+        kind, position = token.lastgroup, token.end()
+        if kind == "key" and key is None:
+            key = token["key"]
+        elif kind == "close" and key is None and len(stack) > 1:
+            stack.pop()
+        elif kind == "open" and key is not None:
+            inner: list[_Item] = []
+            stack[-1].append(_Item(key, inner, line))
+            stack.append(inner)
+            key = None
+            if len(stack) > _MAX_DEPTH:
+                raise complaint(path, f"lists nest deeper than {_MAX_DEPTH}; flatten the file.", line)
+        elif kind in ("number", "text") and key is not None:
+            value = token["number"] if kind == "number" else html.unescape(token["text"])
+            stack[-1].append(_Item(key, value, line))
+            key = None
+        elif kind != "skip":
+            found = short(token[0])
+            raise complaint(
+                path, f"{found} where {'a key' if key is None else f'the value of {key}'} belongs.", line
+            )
+        line += token[0].count("\n")
+    if len(stack) > 1 or key is not None:
+        raise complaint(path, "the file ends inside a list; fetch or export it again.", line)
+    return top

@@ -1,0 +1,154 @@
+"""Adjacency matrices in files: MatrixMarket, of which the pattern alone is read."""
+
+import io
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+
+from cmapjax._checks import short
+from cmapjax.graphs._files import check_budget, complaint
+from cmapjax.graphs._labels import LARGEST, undirected
+from cmapjax.graphs._network import Network
+
+_BYTES_PER_ENTRY = 160  # positions, their sorted copies and keys, and two arcs of the market
+_BYTES_PER_AGENT = 200  # a label and the vectors over agents
+_SHORTEST_ENTRY = len("1 2\n")
+
+
+def read_matrix_market(path: Path, data: bytes, *, symmetrize: bool, budget: int) -> Network:
+    """The network of a square MatrixMarket matrix: an entry is a link, a diagonal entry a self-loop.
+
+    Agents are named as the file counts them, from 1. The values only have to be finite, and not zero
+    where they are listed one by one (is a listed zero a link?); nothing else is made of them.
+    """
+    lines = iter(enumerate(io.BytesIO(data), 1))
+    layout, field, symmetry = _read_banner(path, next(lines)[1])
+    line, sizes = _next_cells(lines)
+    size, num_entries = _read_sizes(path, line, sizes, layout, symmetry)
+    needed = _BYTES_PER_AGENT * size + _BYTES_PER_ENTRY * num_entries
+    check_budget(path, needed, budget, f"the matrix of {size:,} agents and {num_entries:,} entries needs")
+    if layout == "coordinate":
+        if num_entries * _SHORTEST_ENTRY > len(data) + 1:  # the last line may lack its end
+            raise complaint(
+                path, f"declares {num_entries:,} entries, more than it can hold; correct the count.", line
+            )
+        entries = _read_coordinates(path, lines, size, num_entries, field)
+    else:
+        entries = _read_dense(path, lines, size, num_entries, symmetry)
+    if symmetry == "symmetric":
+        entries = np.sort(entries, axis=1)
+    else:
+        try:
+            entries = undirected(entries, symmetrize, "entry", lambda i: i + 1)
+        except ValueError as error:
+            raise complaint(path, str(error)) from None
+    return Network(entries, range(1, size + 1))
+
+
+def _next_cells(lines: Iterator) -> tuple[int | None, list[bytes]]:
+    """The next line that is neither blank nor a comment, in cells; none at the end of the file."""
+    for line, text in lines:
+        cells = text.split()
+        if cells and not cells[0].startswith(b"%"):
+            return line, cells
+    return None, []
+
+
+def _read_banner(path: Path, text: bytes) -> tuple[str, str, str]:
+    words = text.decode().lower().split()
+    if len(words) != 5 or words[:2] != ["%%matrixmarket", "matrix"]:
+        raise complaint(
+            path, "does not begin '%%MatrixMarket matrix <layout> <field> <symmetry>'; add that line.", 1
+        )
+    choices = (
+        ("layout", ("coordinate", "array")),
+        ("field", ("pattern", "integer", "real", "double")),
+        ("symmetry", ("symmetric", "general")),
+    )
+    for word, (name, known) in zip(words[2:], choices, strict=True):
+        if word not in known:
+            raise complaint(path, f"{name} {short(word)} makes no network; use {' or '.join(known)}.", 1)
+    if words[2:4] == ["array", "pattern"]:
+        raise complaint(path, "an array has values, so it cannot be a pattern; use coordinate.", 1)
+    return words[2], words[3], words[4]
+
+
+def _read_sizes(path, line, cells, layout: str, symmetry: str) -> tuple[int, int]:
+    expected = 3 if layout == "coordinate" else 2
+    is_plain = all(cell.isdigit() and len(cell) <= 18 for cell in cells)
+    if len(cells) != expected or not is_plain:
+        raise complaint(path, f"the sizes must be {expected} whole numbers; add or correct that line.", line)
+    rows, columns, *entries = (int(cell) for cell in cells)
+    if rows != columns:
+        raise complaint(
+            path, f"the matrix is {rows} × {columns}; agents share with agents, so make it square.", line
+        )
+    if layout == "array":
+        return rows, rows * (rows + 1) // 2 if symmetry == "symmetric" else rows**2
+    return rows, entries[0]
+
+
+def _read_coordinates(path, lines, size, num_entries, field) -> Int[np.ndarray, "entries 2"]:
+    width = 2 if field == "pattern" else 3
+    known: dict[bytes, int] = {}
+    ends = array("q")
+    while True:
+        line, cells = _next_cells(lines)
+        if line is None:
+            break
+        if len(cells) != width:
+            raise complaint(path, f"{len(cells)} numbers, but a {field} entry has {width}; correct it.", line)
+        for cell in cells[:2]:
+            number = known.get(cell)
+            if number is None:
+                number = known[cell] = _as_index(path, line, cell, size)
+            ends.append(number)
+        if width == 3 and not _as_value(path, line, cells[2]):
+            raise complaint(path, "a zero is listed as an entry; is it a link? Remove it, or write 1.", line)
+    _check_count(path, len(ends) // 2, num_entries)
+    return np.frombuffer(ends, np.int64).reshape(-1, 2) if ends else np.zeros((0, 2), np.int64)
+
+
+def _read_dense(path, lines, size, num_entries, symmetry) -> Int[np.ndarray, "entries 2"]:
+    values = array("d")
+    while True:
+        line, cells = _next_cells(lines)
+        if line is None:
+            break
+        values.extend(_as_value(path, line, cell) for cell in cells)
+    _check_count(path, len(values), num_entries)
+    is_link = np.frombuffer(values, np.float64) != 0 if values else np.zeros(0, bool)
+    # Column after column; of a symmetric matrix from the diagonal down.
+    if symmetry == "symmetric":
+        column, row = np.triu_indices(size)
+    else:
+        column, row = np.divmod(np.arange(num_entries), max(size, 1))
+    return np.stack([row[is_link], column[is_link]], axis=1)
+
+
+def _check_count(path: Path, found: int, declared: int) -> None:
+    if found != declared:
+        raise complaint(
+            path,
+            f"{found:,} entries, but {declared:,} are declared; complete the file, or correct the count.",
+        )
+
+
+def _as_index(path: Path, line: int, cell: bytes, size: int) -> int:
+    text = cell.decode()
+    if not (cell.isdigit() and len(cell) <= len(str(LARGEST)) and 1 <= int(cell) <= size) or text[0] == "0":
+        raise complaint(path, f"index {short(text)} is not a whole number 1 … {size}; correct it.", line)
+    return int(cell) - 1
+
+
+def _as_value(path: Path, line: int, cell: bytes) -> float:
+    try:
+        value = float(cell)
+    except ValueError:
+        raise complaint(path, f"value {short(cell.decode())} is not a number; correct it.", line) from None
+    if not np.isfinite(value):
+        raise complaint(path, f"value {short(cell.decode())} is not finite; correct or remove it.", line)
+    return value

@@ -1,0 +1,178 @@
+"""Markets from NetworkX graphs, and markets as NetworkX graphs."""
+
+from collections.abc import Hashable, Mapping
+
+import networkx as nx
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from cmapjax._checks import listed, short
+from cmapjax._market import Market
+from cmapjax.graphs._labels import per_agent, real_of_agent, undirected, unless_numbers
+
+
+def from_networkx(
+    graph,
+    *,
+    endowment=1.0,
+    value=1.0,
+    endowment_attribute: Hashable | None = None,
+    value_attribute: Hashable | None = None,
+    drop_self_loops: bool = False,
+    drop_isolated: bool = False,
+    symmetrize: bool = False,
+) -> Market:
+    """The market on a NetworkX graph; its nodes, in their order, are the agents and their labels.
+
+    Edge attributes (weights too) are not used, node attributes only where they are named. Parallel edges
+    are merged and counted. A directed graph is accepted if every edge has its reverse.
+
+    Args:
+        graph: Graph, MultiGraph, DiGraph or MultiDiGraph.
+        endowment: ε_i, one number, one per node in order, or a mapping from nodes (units of i's resource
+            per round).
+        value: v_i likewise (per unit).
+        endowment_attribute: the node attribute that holds ε_i, instead of `endowment`.
+        value_attribute: the node attribute that holds v_i, instead of `value`.
+        drop_self_loops, drop_isolated: leave these out, instead of refusing them.
+        symmetrize: make every edge of a directed graph a link both ways.
+
+    Raises:
+        ValueError: not a graph; one-way edges; nodes without a named attribute, or with one that is no
+            number; what `Market.from_links` refuses.
+    """
+    if not isinstance(graph, nx.Graph):
+        raise ValueError(f"graph is a {type(graph).__name__}; give a NetworkX graph.")
+    place = {node: i for i, node in enumerate(graph)}
+    # NumPy's integers as labels would print and save differently from the equal Python ones.
+    labels = [node.item() if isinstance(node, np.generic) else node for node in place]
+    bad = [label for label in labels if label != label]
+    if bad:
+        raise ValueError(f"graph: node {short(bad[0])} is not equal to itself; rename it.")
+    links = np.array([(place[a], place[b]) for a, b in graph.edges()], np.int64).reshape(-1, 2)
+    if graph.is_directed():
+        links = undirected(links, symmetrize, "graph: directed edge", lambda i: labels[i])
+    numbers = {}
+    for field, given, attribute in (
+        ("endowment", endowment, endowment_attribute),
+        ("value", value, value_attribute),
+    ):
+        if attribute is None:
+            numbers[field] = per_agent(field, given, labels)
+        elif isinstance(given, (int, float)) and given == 1:
+            numbers[field] = _attribute(graph, attribute)
+        else:
+            raise ValueError(f"both {field} and {field}_attribute are given; leave one out.")
+    return Market.from_links(
+        links,
+        **numbers,
+        labels=unless_numbers(labels),
+        num_agents=len(labels),
+        drop_self_loops=drop_self_loops,
+        drop_isolated=drop_isolated,
+    )
+
+
+def _attribute(graph: nx.Graph, name: Hashable) -> list[float]:
+    missing = [node for node, data in graph.nodes(data=True) if name not in data]
+    if missing:
+        raise ValueError(
+            f"graph: {len(missing)} agent(s) have no attribute {short(name)} ({listed(missing)}); set it."
+        )
+    return [real_of_agent(f"graph: {short(name)}", node, number) for node, number in graph.nodes(data=name)]
+
+
+def agent_columns(market: Market, given: Mapping | None) -> dict[str, Shaped[np.ndarray, "agents"]]:
+    """endowment, value and contribution of every agent (market too if there are several), then the given.
+
+    Raises:
+        ValueError: a given vector of another name's or length's; objects in it.
+    """
+    columns = {
+        "endowment": np.asarray(market.endowment),
+        "value": np.asarray(market.value),
+        "contribution": np.asarray(market.contribution),
+    }
+    if market.num_markets > 1:
+        columns["market"] = np.asarray(market.market_of)
+    for name, vector in (given or {}).items():
+        array = np.asarray(vector)
+        if not isinstance(name, str) or not name or name in columns or name == "agent":
+            raise ValueError(f"attribute name {short(name)} is taken or not text; choose another.")
+        if array.shape != (market.num_agents,):
+            raise ValueError(
+                f"attribute {short(name)} has shape {array.shape}; give one entry per agent, "
+                f"({market.num_agents},)."
+            )
+        if array.dtype.kind not in "biufUT":
+            raise ValueError(
+                f"attribute {short(name)} has dtype {array.dtype}; give numbers, booleans or text."
+            )
+        columns[name] = array
+    return columns
+
+
+def arc_flow(market: Market, flow) -> Float[np.ndarray, "arcs"]:
+    """The flow on every arc, in the order of `market.arcs`, checked to be a flow of this market.
+
+    Raises:
+        ValueError: a flow of another market's shape; one that is not finite.
+    """
+    flow = np.asarray(flow)
+    if flow.shape != (market.links.num_slots,) or flow.dtype.kind not in "iuf":
+        raise ValueError(
+            f"flow has shape {flow.shape} and dtype {flow.dtype}; give a flow of this market (real, "
+            f"{market.links.num_slots} slots)."
+        )
+    values = market.arc_values(flow).astype(np.float64)
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        giver, receiver = (market.labels[int(ends[bad[0]])] for ends in market.arcs())
+        raise ValueError(
+            f"flow from {short(giver)} to {short(receiver)} is {values[bad[0]]} ({len(bad)} such); a flow "
+            "must be finite. Look at the run that made it."
+        )
+    return values
+
+
+def to_networkx(market: Market, flow=None, attributes: Mapping | None = None) -> nx.Graph:
+    """The market as an undirected graph; several markets are its separate parts.
+
+    Nodes are the labels, with the attributes endowment, value, contribution (`market`, the number of the
+    market, if there are several) and the given ones. With a flow, every edge has the attributes `first`
+    and `second` (the labels of its ends, because an undirected edge has no order of its own),
+    `flow_from_first` and `flow_from_second` (the value that each gives to the other).
+
+    Args:
+        market: one or several markets.
+        flow: value given along every link, both ways (a flow of this market, such as a run ends with).
+        attributes: further vectors over agents (numbers, booleans or text), by name.
+
+    Raises:
+        ValueError: a flow or vector that does not fit the market.
+    """
+    graph = nx.Graph()
+    labels = list(market.labels)
+    columns = {name: vector.tolist() for name, vector in agent_columns(market, attributes).items()}
+    for i, label in enumerate(labels):
+        graph.add_node(label, **{name: vector[i] for name, vector in columns.items()})
+    giver, receiver = market.arcs()
+    is_first = giver < receiver
+    ends = list(zip(giver[is_first].tolist(), receiver[is_first].tolist(), strict=True))
+    if flow is None:
+        graph.add_edges_from((labels[a], labels[b]) for a, b in ends)
+        return graph
+    values = arc_flow(market, flow)
+    # Arcs are ordered by (giver, receiver); sorting by (receiver, giver) lists every reverse.
+    backward = values[np.lexsort((giver, receiver))]
+    pairs = zip(ends, values[is_first].tolist(), backward[is_first].tolist(), strict=True)
+    for (a, b), there, back in pairs:
+        graph.add_edge(
+            labels[a],
+            labels[b],
+            first=labels[a],
+            second=labels[b],
+            flow_from_first=there,
+            flow_from_second=back,
+        )
+    return graph

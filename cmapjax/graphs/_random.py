@@ -1,0 +1,242 @@
+"""Random markets: a family of networks, distributions over its agents, and a key give a market."""
+
+import abc
+import dataclasses
+
+import jax
+import numpy as np
+from jaxtyping import Array, Int
+
+from cmapjax._checks import listed, short
+from cmapjax._market import Market, Origin, _assemble
+from cmapjax._random import check_key
+from cmapjax.graphs._distributions import Distribution, Unit
+from cmapjax.graphs._families import Family
+from cmapjax.graphs._parameters import MAX_LINKS, as_count, check_links
+
+# The independent streams of random numbers of one market.
+NETWORK, ENDOWMENT, VALUE = range(3)
+
+
+class IsolatedAgents(abc.ABC):
+    """What is done about agents without a neighbour, who could neither give nor receive."""
+
+    @abc.abstractmethod
+    def links(
+        self, family: Family, rng: np.random.Generator, number: int
+    ) -> tuple[Int[np.ndarray, "links 2"], Int[np.ndarray, "isolated"]]:
+        """The links of market number `number`, and the agents that are to be left out."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Reject(IsolatedAgents):
+    """A network with an isolated agent raises ValueError."""
+
+    def links(self, family, rng, number):
+        links, isolated = _draw_network(family, rng)
+        if len(isolated):
+            raise ValueError(
+                f"market {number} of {short(family, 100)}: {len(isolated)} agent(s) have no neighbour "
+                f"({listed(isolated)}) and could neither give nor receive. Pass isolated=Drop() to leave "
+                "them out, isolated=Redraw() to draw such networks again, or raise the number of links."
+            )
+        return links, isolated
+
+
+@dataclasses.dataclass(frozen=True)
+class Drop(IsolatedAgents):
+    """Isolated agents are left out; `market.origin.dropped_isolated` names them.
+
+    The others keep their number in the family as their label, and what they would have drawn anyway.
+    """
+
+    def links(self, family, rng, number):
+        links, isolated = _draw_network(family, rng)
+        if not len(links):
+            raise ValueError(
+                f"market {number} of {short(family, 100)} has no link, so that dropping isolated agents "
+                "leaves nobody. Pass isolated=Redraw(), or raise the number of links."
+            )
+        return links, isolated
+
+
+@dataclasses.dataclass(frozen=True)
+class Redraw(IsolatedAgents):
+    """A network with an isolated agent is drawn again as a whole: the family, given that nobody is alone.
+
+    Args:
+        attempts: networks drawn per market before giving up with ValueError, at least 1.
+    """
+
+    attempts: int = 100
+
+    def __post_init__(self):
+        object.__setattr__(self, "attempts", as_count("attempts", self.attempts, 1))
+
+    def links(self, family, rng, number):
+        for _ in range(self.attempts):
+            links, isolated = _draw_network(family, rng)
+            if not len(isolated):
+                return links, isolated
+        raise ValueError(
+            f"market {number} of {short(family, 100)}: attempts is {self.attempts}, and every network drawn "
+            f"had an agent without a neighbour (the last had {len(isolated)}). Raise attempts, raise the "
+            "number of links, or pass isolated=Drop()."
+        )
+
+
+UNIT, REJECT = Unit(), Reject()
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomMarket:
+    """A family of random markets: market number p is a function of the key and of p alone.
+
+    Network, endowments and values come from random streams of their own, so that changing one keeps the
+    others, number for number (with one version of NumPy).
+
+    Args:
+        family: the network's distribution.
+        endowment: distribution of ε_i (units of i's resource), independent over agents.
+        value: distribution of v_i (value per unit), independent over agents.
+        isolated: what is done about agents without a neighbour.
+    """
+
+    family: Family
+    _: dataclasses.KW_ONLY
+    endowment: Distribution = UNIT
+    value: Distribution = UNIT
+    isolated: IsolatedAgents = REJECT
+
+    def __post_init__(self):
+        examples = {
+            "family": (Family, "ErdosRenyi(50, mean_degree=6)"),
+            "endowment": (Distribution, "Uniform(0.5, 1.5)"),
+            "value": (Distribution, "Uniform(0.5, 1.5)"),
+            "isolated": (IsolatedAgents, "Drop()"),
+        }
+        for field, (kind, example) in examples.items():
+            if not isinstance(given := getattr(self, field), kind):
+                raise ValueError(f"{field} is {short(given)}; give a {kind.__name__}, such as {example}.")
+
+    def draw(self, key: Array, num_markets: int = 1, first: int = 0) -> Market:
+        """Markets number first … first + num_markets - 1 of this key, packed side by side.
+
+        Market p is made from fold_in(key, p): it is the same, bit for bit, drawn alone or among others.
+        Agents are numbered on, market after market; where some are dropped, a label is the agent's number
+        in its family, or (p, number) if several markets are drawn.
+
+        Raises:
+            ValueError: no single JAX key; numbers of markets out of range; isolated agents, unless
+                `isolated` provides for them; a family or distribution of your own that breaks its word.
+        """
+        check_key(key, "a random market")
+        if key.shape != ():
+            raise ValueError(f"key has shape {key.shape}; pass one key, the markets take theirs from it.")
+        first = as_count("first", first, 0, 2**32 - 1)
+        num_markets = as_count("num_markets", num_markets, 1, min(MAX_LINKS, 2**32 - first))
+        check_links("num_markets", num_markets, num_markets * self.family.mean_links)
+        numbers = np.arange(first, first + num_markets, dtype=np.uint32)
+        drawn = [
+            self._draw_one(words, int(number))
+            for words, number in zip(_stream_words(key, numbers), numbers, strict=True)
+        ]
+        return _pack_drawn(drawn, numbers, self.family.num_agents)
+
+    def _draw_one(self, words: np.ndarray, number: int) -> tuple:
+        """Links, isolated agents, endowments and values of one market, before anybody is dropped."""
+        n = self.family.num_agents
+        links, isolated = self.isolated.links(self.family, _stream(words, NETWORK), number)
+        numbers = []
+        for field, stream in (("endowment", ENDOWMENT), ("value", VALUE)):
+            drawn = np.asarray(getattr(self, field).draw(_stream(words, stream), n), np.float64)
+            if drawn.shape != (n,):
+                raise ValueError(
+                    f"{field}: {short(getattr(self, field))} drew numbers of shape {drawn.shape} for {n} "
+                    "agents; its draw must return one per agent."
+                )
+            numbers.append(drawn)
+        return links, isolated, *numbers
+
+
+def _stream_words(key: Array, numbers: Int[np.ndarray, "markets"]) -> np.ndarray:
+    """The folded key of every market as two 64-bit words, all at once."""
+    data = np.asarray(jax.random.key_data(_fold_in(key, numbers)))
+    padded = np.zeros((len(numbers), 4), np.uint32)
+    padded[:, : data.shape[1]] = data
+    return padded.view(np.uint64)
+
+
+@jax.jit
+def _fold_in(key, numbers):
+    return jax.lax.map(lambda number: jax.random.fold_in(key, number), numbers)
+
+
+def _stream(words: np.ndarray, stream: int) -> np.random.Generator:
+    """A generator of its own for a market's network, endowments or values.
+
+    The streams of a market lie 2¹⁹² blocks apart in the counter of one Philox key, and never meet.
+    """
+    return np.random.Generator(np.random.Philox(key=words, counter=[0, 0, 0, stream]))
+
+
+def _draw_network(family: Family, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """The links of one network and its isolated agents."""
+    links = np.asarray(family.links(rng))
+    if links.ndim != 2 or links.shape[1] != 2 or links.dtype.kind not in "iu":
+        raise ValueError(
+            f"family: {short(family, 100)} drew links of shape {links.shape} and dtype {links.dtype}; its "
+            "links must be an integer array [links, 2]."
+        )
+    n = family.num_agents
+    if len(links) and (links.min() < 0 or links.max() >= n):
+        raise ValueError(
+            f"family: {short(family, 100)} drew links of agents {links.min()} to {links.max()}; its "
+            f"agents are 0 to {n - 1}."
+        )
+    degree = np.bincount(links.ravel(), minlength=n)
+    return links, np.flatnonzero(degree == 0)
+
+
+def _pack_drawn(drawn: list[tuple], numbers: np.ndarray, num_agents: int) -> Market:
+    """One market of many drawn ones, assembled in one go."""
+    links, isolated, endowment, value = zip(*drawn, strict=True)
+    offsets = np.arange(len(drawn)) * num_agents
+    joined = np.concatenate(links) + np.repeat(offsets, [len(part) for part in links])[:, None]
+    dropped = np.concatenate(isolated) + np.repeat(offsets, [len(part) for part in isolated])
+    endowment, value = np.concatenate(endowment), np.concatenate(value)
+    market_of = np.repeat(np.arange(len(drawn)), num_agents)
+    _check_distinct(joined, num_agents)
+    origin = Origin()
+    if len(dropped):
+        kept = np.ones(len(endowment), bool)
+        kept[dropped] = False
+        joined = (np.cumsum(kept) - 1)[joined]
+        endowment, value, market_of = endowment[kept], value[kept], market_of[kept]
+        origin = Origin(
+            _labels(np.flatnonzero(kept), numbers, num_agents),
+            dropped_isolated=_labels(dropped, numbers, num_agents),
+        )
+    return _assemble(joined, endowment, value, market_of, origin)
+
+
+def _labels(agents: np.ndarray, numbers: np.ndarray, num_agents: int) -> list:
+    """The number in its family of every agent, together with its market's if there are several."""
+    market, agent = np.divmod(agents, num_agents)
+    if len(numbers) == 1:
+        return agent.tolist()
+    return list(zip(numbers[market].tolist(), agent.tolist(), strict=True))
+
+
+def _check_distinct(links: np.ndarray, num_agents: int) -> None:
+    """Raise ValueError if a family broke its word and drew a self-loop or a link twice."""
+    low, high = links.min(axis=1), links.max(axis=1)
+    loops = low[low == high]
+    keys = np.sort(low * np.int64(high.max() + 1) + high)
+    twice = keys[1:][keys[1:] == keys[:-1]] // (high.max() + 1)
+    for wrong, what in ((loops, "a link of an agent with itself"), (twice, "the same link twice")):
+        if len(wrong):
+            raise ValueError(
+                f"family: drew {what}, at agent {listed(np.unique(wrong) % num_agents)}; its links must be "
+                "distinct pairs of different agents."
+            )

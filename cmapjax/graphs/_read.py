@@ -1,0 +1,136 @@
+"""`read_market`: a market from files, whatever their format."""
+
+from collections.abc import Sequence
+
+from cmapjax._checks import short
+from cmapjax._market import Market
+from cmapjax.graphs._agents_table import read_agents
+from cmapjax.graphs._edge_list import read_edge_list, read_link_table
+from cmapjax.graphs._files import as_budget, check_path, complaint, detail, format_and_gzip, read_bytes
+from cmapjax.graphs._gml import parse_gml
+from cmapjax.graphs._graphml import parse_graphml
+from cmapjax.graphs._labels import unless_numbers
+from cmapjax.graphs._matrix import read_matrix_market
+from cmapjax.graphs._network import Network
+from cmapjax.graphs._structured import declared_network
+
+_FORMATS = {
+    ".txt": "edges",
+    ".edges": "edges",
+    ".edgelist": "edges",
+    ".el": "edges",
+    ".csv": ",",
+    ".tsv": "\t",
+    ".graphml": "graphml",
+    ".gml": "gml",
+    ".mtx": "matrix",
+}
+
+
+def read_market(
+    path,
+    *,
+    agents=None,
+    endowment_attribute: str | None = None,
+    value_attribute: str | None = None,
+    drop_self_loops: bool = False,
+    drop_isolated: bool = False,
+    symmetrize: bool = False,
+    ignore_extra_columns: bool = False,
+    memory_budget=None,
+) -> Market:
+    """The market on the network in a file.
+
+    The ending of the name says the format; `.gz` may follow it, of any but a Parquet agents table:
+
+    - `.txt .edges .edgelist .el`: an edge list as SNAP publishes them. Two labels a line, apart by tabs
+      or blanks; lines that begin with # or % are comments. Every line is an undirected link.
+    - `.csv .tsv`: a header that names the columns source and target; other columns are not looked at.
+      An apostrophe before a leading = + - or @ is not part of a label (the writers put it there, so that
+      no spreadsheet runs the label as a formula); likewise in agents tables.
+    - `.graphml`, `.gml`: agents with attributes. Links of a directed graph must go both ways.
+    - `.mtx`: a square MatrixMarket matrix of symmetric pattern; agents are numbered from 1, as there.
+
+    Labels are compared exactly, as text. Where all of them are whole numbers written plainly (0, 17) they
+    are Python integers. One that looks like a number but is not written so ("01", "1.0", "-1", "nan") is
+    an error, because it could be a second name of an agent. Agents come in the order in which the file
+    declares them; in edge lists and tables of links, which declare none, in ascending order if they are
+    integers, else in the order of first appearance. A link given twice, in either direction, is merged
+    and counted (`market.origin.merged_links`).
+
+    Args:
+        path: the file with the links.
+        agents: a file with the columns agent, endowment (units of the agent's resource per round) and
+            value (per unit), in CSV, TSV or Parquet, with one row for every agent; one of the two
+            numbers may be missing and is then 1. Other columns are not looked at.
+        endowment_attribute: the attribute of agents in GraphML or GML that holds their endowment.
+        value_attribute: likewise their value per unit. What is not given is 1.
+        drop_self_loops: leave out links of an agent with itself, instead of refusing them.
+        drop_isolated: leave out agents without a neighbour, instead of refusing them.
+        symmetrize: make every link of a directed graph or unsymmetric matrix go both ways.
+        ignore_extra_columns: read edge lists whose lines have more than two columns, and ignore those.
+        memory_budget: bytes of memory that reading a file may take, as estimated from the size it
+            unpacks to (16 times that) or declares; by default a quarter of the memory of this process,
+            at most 2 GiB, which allows edge lists of about ten million links.
+
+    Raises:
+        ValueError: anything wrong with a file, naming it, the line where there is one, the agent, the
+            value and the remedy.
+    """
+    budget = as_budget(memory_budget)
+    path = check_path(path)
+    form, gzipped = format_and_gzip(path, _FORMATS)
+    named = {"endowment_attribute": endowment_attribute, "value_attribute": value_attribute}
+    for option, attribute in named.items():
+        if attribute is not None and form not in ("graphml", "gml"):
+            raise complaint(path, f"has no attributes for {option}={short(attribute)}; give an agents table.")
+        if attribute is not None and agents is not None:
+            raise complaint(path, f"both {option} and an agents table are given; leave one out.")
+    try:
+        network = _read_network(
+            path,
+            read_bytes(path, budget, gzipped=gzipped),
+            form,
+            named,
+            symmetrize,
+            ignore_extra_columns,
+            budget,
+        )
+    except (MemoryError, RecursionError) as error:
+        raise complaint(path, f"needs more memory than there is ({detail(error)}).") from None
+    table = None if agents is None else read_agents(agents, budget)
+    try:
+        market = _build(network, table, drop_self_loops, drop_isolated)
+    except ValueError as error:
+        raise complaint(path, str(error)) from None
+    if table is not None:
+        table.check_agents(market.labels, market.origin.dropped_isolated)
+    return market
+
+
+def _read_network(path, data, form, named, symmetrize, ignore_extra_columns, budget) -> Network:
+    if form == "edges":
+        return read_edge_list(path, data, ignore_extra_columns=ignore_extra_columns)
+    if form == "matrix":
+        return read_matrix_market(path, data, symmetrize=symmetrize, budget=budget)
+    if form in ("graphml", "gml"):
+        nodes, edges = (parse_graphml if form == "graphml" else parse_gml)(path, data)
+        return declared_network(path, nodes, edges, symmetrize=symmetrize, **named)
+    return read_link_table(path, data, form)
+
+
+def _build(network: Network, table, drop_self_loops: bool, drop_isolated: bool) -> Market:
+    def numbers(field: str, found: Sequence[float] | None):
+        if table is not None:
+            return table.column(field, network.labels)
+        return 1.0 if found is None else found
+
+    return Market.from_links(
+        network.links,
+        endowment=numbers("endowment", network.endowment),
+        value=numbers("value", network.value),
+        labels=unless_numbers(network.labels),
+        num_agents=len(network.labels),
+        drop_self_loops=drop_self_loops,
+        drop_isolated=drop_isolated,
+    )

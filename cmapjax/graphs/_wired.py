@@ -1,0 +1,337 @@
+"""Random networks whose links depend on one another: by place, grown, of fixed degree, or rewired."""
+
+import dataclasses
+import functools
+import math
+
+import numpy as np
+import scipy.optimize
+import scipy.spatial
+from jaxtyping import Bool, Int
+
+from cmapjax.graphs._families import Complete, Family, as_mean_degree
+from cmapjax.graphs._parameters import as_count, as_number, check_links, check_one_of
+
+# Agents whose draws are Python numbers at a time, which bounds the memory of a large network.
+CHUNK = 2**14
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomGeometric(Family):
+    """Agents stand at random in the unit square; those at most `radius` apart are linked.
+
+    Two agents are linked with probability P(r) = πr² - 8r³/3 + r⁴/2 for a radius r ≤ 1 (the border
+    counted in), and the expected number of neighbours is (n - 1) P(r). Some may stay alone.
+
+    Args:
+        num_agents: n, at least 2.
+        mean_degree: expected number of neighbours, above 0, from which the radius follows exactly …
+        radius: … or the radius itself, in sides of the square, above 0 and at most √2.
+
+    Source: M. Penrose, Random Geometric Graphs (2003); P(r) is the distribution of the distance of two
+    random points of a square, derived in tests/test_random.py.
+    """
+
+    num_agents: int
+    _: dataclasses.KW_ONLY
+    mean_degree: float | None = None
+    radius: float | None = None
+
+    def __post_init__(self):
+        n = as_count("num_agents", self.num_agents, 2)
+        check_one_of(mean_degree=self.mean_degree, radius=self.radius)
+        self._set(num_agents=n)
+        if self.radius is None:
+            self._set(mean_degree=as_mean_degree(self.mean_degree, n - 1))
+        else:
+            self._set(radius=as_number("radius", self.radius, most=math.sqrt(2), bound="the diagonal"))
+        check_links("num_agents", n, self.mean_links)
+
+    @functools.cached_property
+    def reach(self) -> float:
+        """The radius r, by whichever parameter it was given (sides of the square)."""
+        if self.radius is not None:
+            return self.radius
+        share, diagonal = self.mean_degree / (self.num_agents - 1), math.sqrt(2)
+        return scipy.optimize.brentq(lambda r: chance_within(r) - share, 0, diagonal, xtol=1e-15)
+
+    @property
+    def mean_links(self):
+        return chance_within(self.reach) * math.comb(self.num_agents, 2)
+
+    def links(self, rng):
+        tree = scipy.spatial.cKDTree(rng.random((self.num_agents, 2)))
+        return tree.query_pairs(self.reach, output_type="ndarray")
+
+
+def chance_within(distance: float) -> float:
+    """Probability that two random points of the unit square are at most `distance` ≤ √2 apart."""
+    r = min(distance, math.sqrt(2))
+    if r <= 1:
+        return math.pi * r**2 - 8 * r**3 / 3 + r**4 / 2
+    # Above 1 the circle also leaves through the corners.
+    w = math.sqrt(r**2 - 1)
+    within = 1 / 3 + (math.pi - 2) * r**2 + 4 * w + 8 * w**3 / 3 - r**4 / 2 - 4 * r**2 * math.atan(w)
+    return min(1.0, within)
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomTree(Family):
+    """A tree, every labelled tree being equally likely (at least 2 agents).
+
+    Source: H. Prüfer, "Neuer Beweis eines Satzes über Permutationen" (1918): a uniform code, decoded.
+    """
+
+    num_agents: int
+
+    def __post_init__(self):
+        self._set(num_agents=as_count("num_agents", self.num_agents, 2))
+
+    @property
+    def mean_links(self):
+        return self.num_agents - 1
+
+    def links(self, rng):
+        n = self.num_agents
+        code = rng.integers(n, size=n - 2)
+        degree = (1 + np.bincount(code, minlength=n)).tolist()
+        links, next_leaf = [], 0
+        while degree[next_leaf] != 1:
+            next_leaf += 1
+        leaf = next_leaf
+        for agent in code.tolist():
+            links.append((leaf, agent))
+            degree[agent] -= 1
+            if degree[agent] == 1 and agent < next_leaf:
+                leaf = agent  # a new leaf below those already passed goes first
+                continue
+            next_leaf += 1
+            while degree[next_leaf] != 1:
+                next_leaf += 1
+            leaf = next_leaf
+        links.append((leaf, n - 1))
+        return np.array(links, np.int64)
+
+
+@dataclasses.dataclass(frozen=True)
+class BarabasiAlbert(Family):
+    """Preferential attachment: agents arrive one by one and link with those who already have many links.
+
+    The first attachments + 1 agents are a star around agent 0. Every later one links with `attachments`
+    distinct agents, chosen one after another with probability proportional to their number of links.
+
+    Args:
+        num_agents: at least attachments + 1.
+        attachments: links that an arriving agent makes, at least 1.
+
+    Source: A.-L. Barabási, R. Albert, "Emergence of scaling in random networks", Science 286 (1999).
+    """
+
+    num_agents: int
+    attachments: int
+
+    def __post_init__(self):
+        n = as_count("num_agents", self.num_agents, 2)
+        self._set(num_agents=n, attachments=as_count("attachments", self.attachments, 1, n - 1))
+        check_links("attachments", self.attachments, self.mean_links)
+
+    @property
+    def mean_links(self):
+        return self.attachments * (self.num_agents - self.attachments)
+
+    def links(self, rng):
+        n, m = self.num_agents, self.attachments
+        ends = [0] * m + list(range(1, m + 1))  # every agent as often as it has links
+        targets = list(range(1, m + 1))
+        for start in range(m + 1, n, CHUNK):
+            arriving = np.arange(start, min(start + CHUNK, n))
+            num_ends = 2 * m * (arriving - m)
+            draws = (rng.random((len(arriving), m)) * num_ends[:, None]).astype(np.int64)
+            for agent, places in zip(arriving.tolist(), draws.tolist(), strict=True):
+                chosen = dict.fromkeys([ends[place] for place in places])
+                while len(chosen) < m:
+                    chosen[ends[int(rng.random() * len(ends))]] = None
+                targets += chosen
+                ends += chosen
+                ends += [agent] * m
+        sources = np.concatenate([np.zeros(m, np.int64), np.repeat(np.arange(m + 1, n), m)])
+        return np.stack([sources, np.array(targets, np.int64)], axis=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomRegular(Family):
+    """Everybody has exactly `degree` neighbours; nearly uniform among such networks.
+
+    Link ends are paired at random; pairs that would be a self-loop or a second link are paired anew, and
+    a dead end starts over. From degree n/2 on, the links that are *missing* are drawn in this way.
+
+    Args:
+        num_agents: n, at least 2; n · degree must be even.
+        degree: from 1 to n - 1.
+
+    Source: A. Steger, N. Wormald, "Generating random regular graphs quickly", Combin. Probab. Comput. 8
+    (1999); uniform in the limit of many agents.
+    """
+
+    num_agents: int
+    degree: int
+
+    def __post_init__(self):
+        n = as_count("num_agents", self.num_agents, 2)
+        degree = as_count("degree", self.degree, 1, n - 1)
+        if n * degree % 2:
+            raise ValueError(
+                f"degree is {degree} for {n} agents, but links have two ends and num_agents × degree is odd; "
+                "make one of them even."
+            )
+        self._set(num_agents=n, degree=degree)
+        check_links("degree", degree, self.mean_links)
+
+    @property
+    def mean_links(self):
+        return self.num_agents * self.degree / 2
+
+    def links(self, rng):
+        n, degree = self.num_agents, self.degree
+        if 2 * degree < n:
+            keys = _regular_keys(rng, n, degree)
+        else:
+            low, high = Complete(n).links(rng).T
+            keys = np.setdiff1d(low * n + high, _regular_keys(rng, n, n - 1 - degree), assume_unique=True)
+        return np.stack(np.divmod(keys, n), axis=1)
+
+
+def _regular_keys(rng: np.random.Generator, n: int, degree: int) -> Int[np.ndarray, "links"]:
+    """Links of a regular network as numbers n · low + high, by pairing ends until none is left."""
+    keys, ends = np.zeros(0, np.int64), np.repeat(np.arange(n), degree)
+    while len(ends):
+        pairs = rng.permutation(ends).reshape(-1, 2)
+        low, high = pairs.min(axis=1), pairs.max(axis=1)
+        proposed = low * n + high
+        order = np.argsort(proposed, kind="stable")
+        is_first = np.ones(len(order), bool)  # of two equal pairs one is a link
+        is_first[order[1:]] = proposed[order[1:]] != proposed[order[:-1]]
+        is_link = is_first & (low != high)
+        if len(keys):
+            place = np.minimum(np.searchsorted(keys, proposed), len(keys) - 1)
+            is_link &= keys[place] != proposed
+        keys = np.sort(np.concatenate([keys, proposed[is_link]]))
+        ends = pairs[~is_link].ravel()
+        if _is_dead_end(keys, ends, n, degree):
+            keys, ends = np.zeros(0, np.int64), np.repeat(np.arange(n), degree)
+    return keys
+
+
+def _is_dead_end(keys: np.ndarray, ends: np.ndarray, n: int, degree: int) -> bool:
+    """Whether everybody with a free end is linked with everybody else who has one."""
+    waiting = np.unique(ends)
+    # Who waits has fewer than `degree` links, too few to be linked with all of so many.
+    if len(waiting) == 0 or len(waiting) > degree:
+        return False
+    low, high = np.triu_indices(len(waiting), 1)
+    return bool(np.isin(waiting[low] * n + waiting[high], keys).all())
+
+
+@dataclasses.dataclass(frozen=True)
+class WattsStrogatz(Family):
+    """A small world: a ring of near neighbours, of whose links some are rewired to far ones.
+
+    In the ring everybody is linked with the `neighbours` nearest agents. Then each link in turn keeps its
+    first end and, with probability `rewiring`, moves the other to an agent that the first has no link
+    with (or stays where there is none). The number of links does not change, and nobody is left alone.
+
+    Args:
+        num_agents: at least 3.
+        neighbours: an even number from 2 to num_agents - 1.
+        rewiring: probability from 0 to 1.
+
+    Source: D. J. Watts, S. H. Strogatz, "Collective dynamics of small-world networks", Nature 393 (1998).
+    """
+
+    num_agents: int
+    neighbours: int
+    rewiring: float
+
+    def __post_init__(self):
+        n = as_count("num_agents", self.num_agents, 3)
+        neighbours = as_count("neighbours", self.neighbours, 2, n - 1)
+        if neighbours % 2:
+            raise ValueError(f"neighbours is {neighbours}; give an even number, half of them on each side.")
+        rewiring = as_number("rewiring", self.rewiring, most=1, above=False)
+        self._set(num_agents=n, neighbours=neighbours, rewiring=rewiring)
+        check_links("neighbours", neighbours, self.mean_links)
+
+    @property
+    def mean_links(self):
+        return self.num_agents * self.neighbours // 2
+
+    def links(self, rng):
+        n, half = self.num_agents, self.neighbours // 2
+        # Links in the order of their turns: to the next agent, for everybody; to the one after; …
+        agent = np.tile(np.arange(n), half)
+        other = (agent + np.repeat(np.arange(1, half + 1), n)) % n
+        is_rewired = rng.random(n * half) < self.rewiring
+        rewire = _rewire_in_turn if self._may_saturate else _rewire_at_once
+        other[is_rewired] = rewire(rng, n, half, is_rewired)
+        return np.stack([agent, other], axis=1)
+
+    @property
+    def _may_saturate(self) -> bool:
+        """Whether an agent linked with everybody is a possibility to be reckoned with.
+
+        It needs d = n - 1 - k of the nk/2 rewirings to choose the same agent: at most n (ek/2d)^d.
+        """
+        n, k = self.num_agents, self.neighbours
+        missing = n - 1 - k
+        if missing == 0:
+            return True
+        return math.log(n) + missing * (1 + math.log(k / 2 / missing)) > math.log(1e-18)
+
+
+def _rewire_in_turn(
+    rng: np.random.Generator, n: int, half: int, is_rewired: Bool[np.ndarray, "links"]
+) -> Int[np.ndarray, "rewired"]:
+    """New second ends of the rewired links, one after another, by the table of all links."""
+    linked = np.eye(n, dtype=bool)
+    agent = np.arange(n)
+    for distance in range(1, half + 1):
+        linked[agent, (agent + distance) % n] = linked[(agent + distance) % n, agent] = True
+    chosen = []
+    for turn in np.flatnonzero(is_rewired).tolist():
+        first = turn % n
+        second = (first + turn // n + 1) % n
+        free = np.flatnonzero(~linked[first])
+        if len(free):
+            linked[first, second] = linked[second, first] = False
+            second = int(free[rng.integers(len(free))])
+            linked[first, second] = linked[second, first] = True
+        chosen.append(second)
+    return np.array(chosen, np.int64)
+
+
+def _rewire_at_once(
+    rng: np.random.Generator, n: int, half: int, is_rewired: Bool[np.ndarray, "links"]
+) -> Int[np.ndarray, "rewired"]:
+    """The same for all links together.
+
+    Each link draws until it finds a pair that is free at its turn. A pair that several want belongs to
+    the earliest, and those who lose it draw again: as in deferred acceptance, the outcome is the one of
+    going in turn, because a pair once refused to a link is always held by an earlier one.
+    """
+    turn = np.flatnonzero(is_rewired)
+    first = turn % n
+    second = rng.integers(n, size=len(turn))
+    while True:
+        low, high = np.minimum(first, second), np.maximum(first, second)
+        gap = high - low
+        distance = np.minimum(gap, n - gap)
+        own_turn = (distance - 1) * n + np.where(gap == distance, low, high)
+        is_ring = (distance >= 1) & (distance <= half)
+        own_turn[~is_ring] = 0
+        is_taken = (distance == 0) | (is_ring & ~(is_rewired[own_turn] & (own_turn < turn)))
+        pair = np.where(is_taken, -1 - np.arange(len(turn)), low * n + high)
+        order = np.argsort(pair, kind="stable")
+        is_taken[order[1:]] |= pair[order[1:]] == pair[order[:-1]]
+        if not is_taken.any():
+            return second
+        second[is_taken] = rng.integers(n, size=int(is_taken.sum()))

@@ -1,0 +1,148 @@
+"""Files that others can open: who gives what to whom, what every agent brings, and the network itself."""
+
+import csv
+import gzip
+import io
+import unicodedata
+from collections.abc import Mapping
+from pathlib import Path
+
+import networkx as nx
+import numpy as np
+
+from cmapjax._checks import listed, short
+from cmapjax._market import Market
+from cmapjax.graphs._files import check_writable_path, format_and_gzip, write_bytes
+from cmapjax.graphs._networkx import agent_columns, arc_flow, to_networkx
+from cmapjax.graphs._table import escape_cell
+
+_TABLES = {".csv": ",", ".tsv": "\t", ".parquet": "parquet"}
+
+
+def write_allocation(market: Market, flow, path) -> None:
+    """Write who gives what to whom: a table with one row per arc, in `.csv`, `.tsv` (`.gz`) or `.parquet`.
+
+    Columns: giver and receiver (labels), allocation x_ij (units of the giver's resource) and flow
+    y_ij = v_i x_ij (value); before them `market` if there are several. A file at `path` is replaced, whole
+    or not at all. Labels other than integers are written as text, by `str`; in CSV and TSV one that
+    begins with = + - or @ gets an apostrophe in front, lest a spreadsheet run it as a formula.
+
+    Raises:
+        ValueError: a flow that does not fit the market; labels that text cannot hold; a path that cannot
+            be written or whose ending is not known.
+    """
+    giver, receiver = market.arcs()
+    values = arc_flow(market, flow)
+    columns = {"market": np.asarray(market.market_of)[giver]} if market.num_markets > 1 else {}
+    labels = written_labels(market)
+    columns |= {
+        "giver": labels[giver],
+        "receiver": labels[receiver],
+        "allocation": values / np.asarray(market.value)[giver],
+        "flow": values,
+    }
+    _write_table(path, columns)
+
+
+def write_agents(market: Market, path, **columns) -> None:
+    """Write one row per agent, in `.csv`, `.tsv` (`.gz`) or `.parquet`.
+
+    Columns: agent (label), endowment, value, contribution, `market` if there are several, and the given
+    vectors. `read_market(…, agents=path)` reads it back. Labels are written as by `write_allocation`.
+
+    Args:
+        market: one or several markets.
+        path: the file; one that is there is replaced, whole or not at all.
+        columns: further vectors over agents, each under the name of its column.
+
+    Raises:
+        ValueError: a vector that does not fit the market; labels that text cannot hold; a path that
+            cannot be written or whose ending is not known.
+    """
+    _write_table(path, {"agent": written_labels(market), **agent_columns(market, columns)})
+
+
+def write_graphml(market: Market, path, flow=None, attributes: Mapping | None = None) -> None:
+    """Write the graph of `to_networkx`, with its attributes, as `.graphml` (`.gz`).
+
+    `read_market(path, endowment_attribute="endowment", value_attribute="value")` reads it back. Labels are
+    written as text, by `str`; whole numbers become integers again.
+
+    Raises:
+        ValueError: a flow or vector that does not fit the market; labels or text that XML cannot hold; a
+            path that cannot be written or whose ending is not known.
+    """
+    path = check_writable_path(path)
+    _, gzipped = format_and_gzip(path, {".graphml": "graphml"})
+    graph = to_networkx(market, flow, attributes)
+    texts = dict(zip(market.labels, (str(t) for t in written_labels(market).tolist()), strict=True))
+    for _, _, edge in graph.edges(data=True):
+        for end in edge.keys() & {"first", "second"}:
+            edge[end] = texts[edge[end]]
+    for label, node in graph.nodes(data=True):
+        for name, given in node.items():
+            _check_text(given, f"{name} of agent {short(label)}")
+    buffer = io.BytesIO()
+    nx.write_graphml_xml(nx.relabel_nodes(graph, texts), buffer)
+    _write(path, buffer.getvalue(), gzipped)
+
+
+def written_labels(market: Market) -> np.ndarray:
+    """The agents' labels as a file holds them: integers if all are, else text (an array of objects).
+
+    Raises:
+        ValueError: labels that no file holds: empty, with control characters, or alike as text.
+    """
+    if all(type(label) is int and 0 <= label < 2**63 for label in market.labels):
+        return np.array(market.labels, np.int64)
+    texts = np.empty(market.num_agents, object)
+    texts[:] = [str(label) for label in market.labels]
+    for text in texts:
+        _check_text(text, "labels:")
+    if len(set(texts)) < len(texts):
+        seen: set[str] = set()
+        twice = [text for text in texts if text in seen or seen.add(text)]
+        raise ValueError(f"labels: {listed(twice)} would stand for several agents in a file; relabel them.")
+    return texts
+
+
+def _check_text(text, where: str) -> None:
+    """Raise if `text` is text that XML or a table cannot hold."""
+    if not isinstance(text, str):
+        return
+    # Cs: half of a surrogate pair; U+FFFE and U+FFFF are no characters.
+    bad = [c for c in text if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") or c in "\ufffe\uffff"]
+    if bad or not text:
+        what = f"holds {bad[0]!r}" if bad else "is empty"
+        raise ValueError(f"{where} {short(text)} {what}, which cannot be written; rename it.")
+
+
+def _write_table(path, columns: dict[str, np.ndarray]) -> None:
+    path = check_writable_path(path)
+    form, gzipped = format_and_gzip(path, _TABLES)
+    if form == "parquet":
+        if gzipped:
+            raise ValueError(f"{path}: Parquet is compressed already; leave out .gz.")
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        buffer = io.BytesIO()
+        # Checksums, because one flipped bit in a page otherwise reads as another number.
+        table = pa.table({name: vector.tolist() for name, vector in columns.items()})
+        pq.write_table(table, buffer, write_page_checksum=True)
+        _write(path, buffer.getvalue(), gzipped=False)
+        return
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=form, lineterminator="\n")
+    writer.writerow(escape_cell(name) for name in columns)
+    cells = [
+        [escape_cell(cell) if isinstance(cell, str) else cell for cell in vector.tolist()]
+        for vector in columns.values()
+    ]
+    writer.writerows(zip(*cells, strict=True))
+    _write(path, text.getvalue().encode(), gzipped)
+
+
+def _write(path: Path, data: bytes, gzipped: bool) -> None:
+    # No time stamp: the same market makes the same file.
+    write_bytes(path, gzip.compress(data, mtime=0) if gzipped else data)

@@ -1,0 +1,41 @@
+"""Allocation strategies: how one agent answers what it sees."""
+
+from cmapjax.strategies._base import Beyond, Strategy, View, repeat, split_equally
+from cmapjax.strategies._cmap import CMAP
+from cmapjax.strategies._damping import Damped, Damping, FixedDamping, LocalDamping, MaxDegreeDamping
+from cmapjax.strategies._gradient import (
+    DiminishingStep,
+    FixedStep,
+    GradientCMAP,
+    GradientMethod,
+    JaxoptGradient,
+    LineSearch,
+    OptaxGradient,
+    StepRule,
+)
+from cmapjax.strategies._simple import EqualSplit, ProportionalResponse, SelfishBestReply
+
+__all__ = [
+    "CMAP",
+    "Beyond",
+    "Damped",
+    "Damping",
+    "DiminishingStep",
+    "EqualSplit",
+    "FixedDamping",
+    "FixedStep",
+    "GradientCMAP",
+    "GradientMethod",
+    "JaxoptGradient",
+    "LineSearch",
+    "LocalDamping",
+    "MaxDegreeDamping",
+    "OptaxGradient",
+    "ProportionalResponse",
+    "SelfishBestReply",
+    "StepRule",
+    "Strategy",
+    "View",
+    "repeat",
+    "split_equally",
+]

@@ -1,0 +1,83 @@
+"""What an agent may know, and what a strategy is."""
+
+import abc
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from cmapjax._columns import total
+
+
+class Beyond(eqx.Module):
+    """The members of an agent's community that it cannot give to: more than one hop away.
+
+    Known because a community shares what its members contribute and have received. Absent members
+    (padding) have contribution 0.
+    """
+
+    contribution: Float[Array, "members"]
+    utility: Float[Array, "members"]
+
+
+class View(eqx.Module):
+    """What one agent knows when its turn comes. One entry per neighbour; absent ones (padding) are zero.
+
+    All amounts are value. Whatever is not here, no strategy can use.
+    """
+
+    budget: Float[Array, ""]
+    """Value of the agent's surplus this round: w_i when it is constant. What is not given is lost."""
+    is_neighbour: Bool[Array, "neighbours"]
+    """False on padding."""
+    sent: Float[Array, "neighbours"]
+    """y_ij, what the agent gave when it last acted: it remembers its own last move, nothing older."""
+    received: Float[Array, "neighbours"]
+    """y_ji, what each neighbour gave the agent: it can tell who gave what."""
+    contribution: Float[Array, "neighbours"]
+    """w_j, each neighbour's mean contribution: every agent announces its own to its neighbours."""
+    utility: Float[Array, "neighbours"]
+    """u_j, what each neighbour received in all: announced likewise."""
+    degree: Float[Array, "neighbours"]
+    """Each neighbour's number of neighbours: announced, so a giver can tell how many others give to it."""
+    max_degree: Float[Array, ""]
+    """The largest degree in the market, published by the network's administrator."""
+    beyond: Beyond | None = None
+    """The rest of the agent's community, for strategies whose `hops` reach beyond 1."""
+
+
+class Strategy(eqx.Module):
+    """How one agent answers what it sees. A strategy of your own implements `respond`.
+
+    Hyperparameters are fields holding arrays (`eqx.field(converter=np.asarray)`), so that changing one
+    does not recompile. Batching over agents happens outside.
+    """
+
+    @abc.abstractmethod
+    def respond(self, view: View) -> Float[Array, "neighbours"]:
+        """The agent's next row: value to give each neighbour.
+
+        It must be non-negative, sum to `view.budget` and be zero where `view.is_neighbour` is false;
+        `cmapjax.testing.check_strategy` tells whether it is.
+        """
+
+    @property
+    def hops(self) -> float:
+        """How far the agent's community reaches; beyond 1, `view.beyond` holds its further members."""
+        return 1
+
+
+def repeat(view: View) -> Float[Array, "neighbours"]:
+    """The agent's last row again, scaled to this round's budget: y_ij b_i / Σ_k y_ik.
+
+    An agent that gave nothing last time (it had nothing) splits equally.
+    """
+    spent = total(view.sent)
+    scale = view.budget / jnp.where(spent > 0, spent, 1)
+    return jnp.where(spent > 0, view.sent * scale, split_equally(view))
+
+
+def split_equally(view: View) -> Float[Array, "neighbours"]:
+    """The budget in equal parts: b_i / deg(i) for every neighbour."""
+    count = total(view.is_neighbour.astype(view.sent.dtype))
+    return jnp.where(view.is_neighbour, view.budget / jnp.maximum(count, 1), 0)

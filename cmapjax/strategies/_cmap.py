@@ -1,0 +1,89 @@
+"""CMAP, the Community Maximizing Allocation Program, solved exactly."""
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from cmapjax._columns import smallest, total
+from cmapjax.strategies._base import Strategy, View, repeat
+
+# Newton steps written out one after another (they fuse into one kernel); rows that need more, which is
+# rare, go on in a loop. A row of d neighbours never needs more than d.
+UNROLLED_STEPS = 4
+
+
+class CMAP(Strategy):
+    """The row that maximises the utility of the agent's community, all others' rows as they are.
+
+    Maximises Σ_{j ∈ C_i^k} w_j log(c_j + y_ij) over y_ij ≥ 0, Σ_j y_ij = b_i, where c_j = u_j − y_ij is
+    what others give to j. The solution fills up the poorest neighbours to a common water level L:
+    y_ij = max(0, L w_j − c_j). Members more than one hop away enter the objective by a constant, so
+    every community of k ≥ 1 hops gives the same row; with k = 0 the community is the agent itself,
+    which its own row does not touch, so it is indifferent and keeps its row.
+
+    Args:
+        community_hops: k = 0, 1, 2, …, or `math.inf` for everybody the agent is connected to.
+
+    Raises:
+        ValueError: a negative or fractional k.
+
+    Source: derived in docs/model.md; the level is found by Newton's method, exact after finitely many
+    steps because the level falls monotonically and the set of receivers can only shrink.
+    """
+
+    community_hops: float = eqx.field(static=True, default=1)
+
+    def __check_init__(self):
+        check_hops(self.community_hops)
+
+    def respond(self, view: View):
+        if self.community_hops == 0:
+            return repeat(view)
+        return fill_up(view.budget, view.contribution, jnp.maximum(view.utility - view.sent, 0))
+
+
+def check_hops(hops: float) -> None:
+    """Raise ValueError unless k is a whole number of hops, 0 or more, or infinite."""
+    whole = isinstance(hops, int) and not isinstance(hops, bool)
+    if not ((whole and hops >= 0) or hops == math.inf):
+        raise ValueError(f"community_hops is {hops!r}; give 0, 1, 2, …, or math.inf for everybody.")
+
+
+def fill_up(
+    budget: Float[Array, ""], weight: Float[Array, "slots"], base: Float[Array, "slots"]
+) -> Float[Array, "slots"]:
+    """The row max(0, L·weight − base) with the level L at which it sums to the budget.
+
+    Slots of weight 0 get nothing. Everything is measured from the lowest ratio base/weight up, so that
+    a budget small beside the bases is still spent to the last digits. The derivative is that of the
+    final set of receivers, not of the search for it.
+    """
+    present = weight > 0
+    ratio = jnp.where(present, base / jnp.where(present, weight, 1), jnp.inf)
+    depth = ratio - jnp.where(jnp.isfinite(ratio), smallest(ratio), 0)
+    needed = jnp.where(present, weight * depth, 0)  # to lift the slot's depth from the lowest ratio
+
+    def level_over(receives):
+        capacity = total(jnp.where(receives, weight, 0))
+        return (budget + total(jnp.where(receives, needed, 0))) / jnp.where(capacity > 0, capacity, 1)
+
+    def newton(level):
+        return level_over(depth < level)
+
+    level = level_over(present)
+    for _ in range(min(UNROLLED_STEPS, weight.shape[0])):
+        level = newton(level)
+    if weight.shape[0] > UNROLLED_STEPS:
+        # While-loops are for the search alone; reverse-mode derivatives never see them.
+        search = jax.lax.stop_gradient((newton(level), level))
+        level, _ = jax.lax.while_loop(
+            lambda levels: levels[0] < levels[1],
+            lambda levels: (newton(levels[0]), levels[0]),
+            search,
+        )
+    level = level_over(jax.lax.stop_gradient(depth < level))
+    # A budget of zero leaves the level at zero and nobody below it.
+    return jnp.where(present, jnp.maximum(weight * level - needed, 0), 0)

@@ -1,0 +1,78 @@
+"""Damping: an agent moves only part of the way from its last row to its strategy's answer."""
+
+import abc
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from cmapjax._columns import largest
+from cmapjax.strategies._base import Strategy, View, repeat
+
+
+class Damping(eqx.Module):
+    """How far an agent moves, as a rule on what it sees."""
+
+    @abc.abstractmethod
+    def step(self, view: View) -> Float[Array, ""]:
+        """θ in (0, 1]: 1 moves all the way."""
+
+
+class FixedDamping(Damping):
+    """The same θ for everybody. Raises ValueError unless 0 < θ ≤ 1."""
+
+    theta: Float[Array, ""] = eqx.field(converter=np.asarray)
+
+    def __check_init__(self):
+        if isinstance(self.theta, np.ndarray) and not (
+            self.theta.dtype.kind in "if" and np.all((self.theta > 0) & (self.theta <= 1))
+        ):
+            raise ValueError(f"damping theta is {self.theta}; give a number above 0 and at most 1.")
+
+    def step(self, view: View):
+        return jnp.asarray(self.theta, view.sent.dtype)
+
+
+class MaxDegreeDamping(Damping):
+    """θ = 1/Δ, Δ the largest degree in the market: simultaneous CMAP never lowers welfare.
+
+    Source: the steps of all givers to a receiver sum to at most 1, so Jensen's inequality holds
+    receiver by receiver; Δ is the constant ω of Richtárik and Takáč, Math. Prog. 156, 2016.
+    """
+
+    def step(self, view: View):
+        return 1 / jnp.maximum(view.max_degree, 1)
+
+
+class LocalDamping(Damping):
+    """θ_i = 1 / max_{j ∈ N_i} deg(j): as safe as 1/Δ, from local knowledge, and never slower.
+
+    Simultaneous CMAP never lowers welfare under it: the givers p of a receiver j have θ_p ≤ 1/deg(j),
+    so their steps sum to at most 1.
+    """
+
+    def step(self, view: View):
+        return 1 / jnp.maximum(largest(view.degree), 1)
+
+
+class Damped(Strategy):
+    """Moves θ of the way: y ← (1 − θ) y + θ · (the strategy's answer).
+
+    Args:
+        strategy: whose answer it is.
+        damping: the rule for θ, or a number for `FixedDamping`.
+    """
+
+    strategy: Strategy
+    damping: Damping = eqx.field(
+        converter=lambda x: x if isinstance(x, Damping) else FixedDamping(x), default=0.5
+    )
+
+    @property
+    def hops(self) -> float:
+        return self.strategy.hops
+
+    def respond(self, view: View):
+        theta = self.damping.step(view)
+        return (1 - theta) * repeat(view) + theta * self.strategy.respond(view)

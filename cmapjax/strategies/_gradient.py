@@ -1,0 +1,229 @@
+"""CMAP solved numerically: projected gradient on the simplex, with a finite budget of iterations.
+
+The only module that knows jaxopt, which is no longer maintained; `OptaxGradient` is the same method on
+optax's projection, and all that is lost without jaxopt is `JaxoptGradient`.
+"""
+
+import abc
+import warnings
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float
+
+from cmapjax._columns import total
+from cmapjax.strategies._base import Strategy, View, repeat
+from cmapjax.strategies._cmap import check_hops
+
+# Below this share of its contribution a neighbour's utility counts by the tangent of the logarithm, so
+# that an agent facing somebody with nothing sees a steep but finite gradient.
+UTILITY_FLOOR = 1e-9
+LINE_SEARCH_STEPS = 30
+
+
+class StepRule(eqx.Module):
+    """The step sizes of a gradient method, in shares of the budget per unit of 1/ratio."""
+
+
+class FixedStep(StepRule):
+    """The same step every iteration."""
+
+    size: Float[Array, ""] = eqx.field(converter=np.asarray)
+
+    def __check_init__(self):
+        check_step(self.size)
+
+    def at(self, iteration: Array) -> Array:
+        return jnp.asarray(self.size)
+
+
+class DiminishingStep(StepRule):
+    """size / √(1 + iteration): the classical rule that needs no knowledge of the curvature."""
+
+    size: Float[Array, ""] = eqx.field(converter=np.asarray)
+
+    def __check_init__(self):
+        check_step(self.size)
+
+    def at(self, iteration: Array) -> Array:
+        return self.size / jnp.sqrt(1 + iteration.astype(jnp.result_type(self.size)))
+
+
+class LineSearch(StepRule):
+    """Backtracking: halve the step until the improvement is at least what the gradient promises."""
+
+
+def check_step(size) -> None:
+    """Raise ValueError unless the step is finite and above zero."""
+    if isinstance(size, np.ndarray) and not (
+        size.dtype.kind in "if" and np.all(np.isfinite(size) & (size > 0))
+    ):
+        raise ValueError(f"step size is {size}; give a finite number above 0.")
+
+
+class GradientMethod(eqx.Module):
+    """Minimises a smooth function over the unit simplex, `iterations` steps from a start."""
+
+    iterations: eqx.AbstractVar[int]
+    step: eqx.AbstractVar[StepRule]
+
+    def __check_init__(self):
+        whole = isinstance(self.iterations, int) and not isinstance(self.iterations, bool)
+        if not whole or self.iterations < 1:
+            raise ValueError(f"iterations is {self.iterations!r}; give a whole number, 1 or more.")
+        if not isinstance(self.step, StepRule):
+            raise ValueError(
+                f"step is {self.step!r}; give FixedStep(size), DiminishingStep(size) or LineSearch()."
+            )
+
+    @abc.abstractmethod
+    def minimise(self, loss_and_gradient: Callable, start: Float[Array, "slots"], project: Callable):
+        """The point reached; `project(projection, x)` applies a simplex projection to real slots only."""
+
+
+class JaxoptGradient(GradientMethod):
+    """jaxopt's ProjectedGradient with its simplex projection, without acceleration.
+
+    Raises:
+        ImportError: jaxopt is not installed; use `OptaxGradient`, the same method on optax.
+    """
+
+    iterations: int = eqx.field(static=True, default=20)
+    step: StepRule = eqx.field(default_factory=LineSearch)
+
+    def minimise(self, loss_and_gradient, start, project):
+        jaxopt = import_jaxopt()
+        solver = jaxopt.ProjectedGradient(
+            loss_and_gradient,
+            lambda x, _: project(jaxopt.projection.projection_simplex, x),
+            stepsize=0.0 if isinstance(self.step, LineSearch) else self.step.at,
+            maxiter=self.iterations,
+            value_and_grad=True,
+            maxls=LINE_SEARCH_STEPS,
+            tol=0.0,  # the budget of iterations is the rule under study, so it is always spent
+            acceleration=False,
+            implicit_diff=False,
+            unroll=False,
+        )
+        return solver.run(start).params
+
+
+class OptaxGradient(GradientMethod):
+    """The same iteration as `JaxoptGradient`, written out on `optax.projections.projection_simplex`."""
+
+    iterations: int = eqx.field(static=True, default=20)
+    step: StepRule = eqx.field(default_factory=LineSearch)
+
+    def minimise(self, loss_and_gradient, start, project):
+        def forward(x, gradient, size):
+            return project(optax.projections.projection_simplex, x - size * gradient)
+
+        def backtrack(x, value, gradient, size):
+            def too_far(attempt):
+                y, size, tries = attempt
+                move = y - x
+                gain = size * (loss_and_gradient(y)[0] - value)
+                promised = size * jnp.vdot(move, gradient) + 0.5 * jnp.vdot(move, move)
+                return (gain > promised + jnp.finfo(x.dtype).eps) & (tries < LINE_SEARCH_STEPS)
+
+            def halve(attempt):
+                _, size, tries = attempt
+                return forward(x, gradient, size / 2), size / 2, tries + 1
+
+            y, size, _ = jax.lax.while_loop(too_far, halve, (forward(x, gradient, size), size, 0))
+            # jaxopt's rule: try twice the step next time, and start afresh from one that has vanished.
+            return y, jnp.where(size <= 1e-6, 1, 2 * size)
+
+        def iterate(carry, iteration):
+            x, size = carry
+            value, gradient = loss_and_gradient(x)
+            if isinstance(self.step, LineSearch):
+                return backtrack(x, value, gradient, size), None
+            return (forward(x, gradient, self.step.at(iteration).astype(x.dtype)), size), None
+
+        first = (start, jnp.ones((), start.dtype))
+        return jax.lax.scan(iterate, first, jnp.arange(self.iterations))[0][0]
+
+
+class GradientCMAP(Strategy):
+    """CMAP by projected gradient ascent: the community's program solved approximately.
+
+    The program is written over the whole community, members out of the agent's reach included. What is
+    maximised is the community's gain Σ_{j ∈ C_i^k} w_j (log u_j(row) − log u_j(last row)), which differs
+    from its utility by a constant: terms out of reach are exactly zero instead of rounding noise, so all
+    k ≥ 1 take the same steps. The variable is the share of the budget, so the method does not depend on
+    the unit of value. With k = 0 there is nothing to climb and the agent keeps its row.
+
+    Args:
+        community_hops: k = 0, 1, 2, …, or `math.inf` for everybody the agent is connected to.
+        method: `OptaxGradient` or `JaxoptGradient`, with its iteration budget and step rule.
+    """
+
+    community_hops: float = eqx.field(static=True, default=1)
+    method: GradientMethod = eqx.field(default_factory=JaxoptGradient)
+
+    def __check_init__(self):
+        check_hops(self.community_hops)
+
+    @property
+    def hops(self) -> float:
+        return self.community_hops
+
+    def respond(self, view: View):
+        start = repeat(view)
+        if self.community_hops == 0:
+            return start
+        budget = jnp.where(view.budget > 0, view.budget, 1)
+        base = jnp.maximum(view.utility - view.sent, 0)
+
+        def gains(share):
+            return gain(view.contribution, base + budget * share, base + start) / budget
+
+        def loss(share):
+            value = total(gains(share))
+            if view.beyond is not None:
+                out_of_reach = view.beyond.utility
+                value += total(gain(view.beyond.contribution, out_of_reach, out_of_reach)) / budget
+            return -value
+
+        def loss_and_gradient(share):
+            # Each term depends on its own entry alone, so one forward derivative is the gradient.
+            _, slopes = jax.jvp(gains, (share,), (jnp.ones_like(share),))
+            return loss(share), -slopes
+
+        def project(projection, x):
+            lowest = -jnp.sqrt(jnp.finfo(x.dtype).max)  # loses against any real slot
+            share = projection(jnp.where(view.is_neighbour, x, lowest))
+            return jnp.where(view.is_neighbour, share, 0)
+
+        share = self.method.minimise(loss_and_gradient, start / budget, project)
+        return jnp.where(view.budget > 0, view.budget * share, 0)
+
+
+def gain(weight, after, before):
+    """w (log after − log before), with the logarithm continued by its tangent below the floor."""
+    floor = jnp.where(weight > 0, UTILITY_FLOOR * weight, 1)
+
+    def log(utility):
+        above = jnp.maximum(utility, floor)
+        return jnp.log(above) - (above - utility) / floor
+
+    return jnp.where(weight > 0, weight * (log(after) - log(before)), 0)
+
+
+def import_jaxopt():
+    """jaxopt, its own end-of-life notice silenced; ImportError says what to use without it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="JAXopt is no longer maintained")
+        try:
+            import jaxopt
+        except ImportError as error:
+            raise ImportError(
+                "JaxoptGradient needs jaxopt (pip install jaxopt); OptaxGradient is the same method "
+                "without it."
+            ) from error
+    return jaxopt

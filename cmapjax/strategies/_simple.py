@@ -1,0 +1,49 @@
+"""Strategies that look at their own receipts alone, or at nothing."""
+
+import jax.numpy as jnp
+
+from cmapjax._columns import largest, total
+from cmapjax.strategies._base import Strategy, View, repeat, split_equally
+
+
+class EqualSplit(Strategy):
+    """Every neighbour gets the same: y_ij = b_i / deg(i). The baseline that answers nothing."""
+
+    def respond(self, view: View):
+        return split_equally(view)
+
+
+class ProportionalResponse(Strategy):
+    """Each neighbour gets in proportion to what it gave: y_ij = b_i y_ji / Σ_k y_ki.
+
+    A self-maximising strategy: an agent learns from its own receipts alone. An agent that received
+    nothing gives as it gave before.
+
+    Source: Wu and Zhang, Proportional response dynamics leads to market equilibrium, STOC 2007.
+    """
+
+    def respond(self, view: View):
+        received = total(view.received)
+        share = view.received / jnp.where(received > 0, received, 1)
+        return jnp.where(received > 0, view.budget * share, repeat(view))
+
+
+class SelfishBestReply(Strategy):
+    """All goes to the neighbours that gave most per unit they have: those of largest y_ji / w_j.
+
+    Ties are split equally; an agent that received nothing gives as it gave before. The rule is the
+    "give to whoever serves you best" of file-sharing clients without their exploration, with a
+    neighbour's generosity measured against its contribution; the measure is this package's definition.
+
+    Source: after Cohen, Incentives build robustness in BitTorrent, 2003, and Levin et al., BitTorrent
+    is an auction, SIGCOMM 2008.
+    """
+
+    def respond(self, view: View):
+        known = view.is_neighbour & (view.contribution > 0)
+        generosity = jnp.where(known, view.received / jnp.where(known, view.contribution, 1), -1)
+        best = largest(generosity)
+        chosen = known & (generosity == best)
+        count = total(chosen.astype(view.sent.dtype))
+        even = jnp.where(chosen, view.budget / jnp.maximum(count, 1), 0)
+        return jnp.where(best > 0, even, repeat(view))
