@@ -1,10 +1,11 @@
 """The certificate: how far a market is from its equilibrium at most, without knowing the equilibrium."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from cmapjax._market import Market
 from cmapjax._precision import float64_on_host
+from cmapjax._types import Array
 
 
 @float64_on_host

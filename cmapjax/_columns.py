@@ -12,7 +12,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int, Shaped
+from jaxtyping import Bool, Int, Shaped
+
+from cmapjax._types import Array
 
 # A further block costs compile time: to be opened it must save this share of all entries in padding,
 # and in a tiny market, where running costs nothing, at least this many slots.
@@ -175,7 +177,7 @@ def block_widths(lengths: Int[np.ndarray, "rows"]) -> np.ndarray:
 
 
 def build_columns(
-    starts: Int[np.ndarray, "rows+1"], entries: Int[np.ndarray, "entries"]
+    starts: Int[np.ndarray, "bounds"], entries: Int[np.ndarray, "entries"]
 ) -> tuple[Columns, Int[np.ndarray, "entries"]]:
     """Columns from compressed rows (row r holds `entries[starts[r]:starts[r+1]]`), and each entry's slot."""
     lengths = np.diff(starts)

@@ -7,11 +7,12 @@ written for one agent and vmapped over the columns of each block.
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Bool, Float, Int
 
 from cmapjax._community import beyond_table
 from cmapjax._market import Market
 from cmapjax._schedule import Plan
+from cmapjax._types import Array
 from cmapjax.strategies import Beyond, Strategy, View
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
 import scipy.sparse.csgraph
-from jaxtyping import Array, Float, Int, Shaped
+from jaxtyping import Float, Int, Shaped
 
 from cmapjax._checks import (
     as_links,
@@ -25,6 +25,7 @@ from cmapjax._checks import (
 from cmapjax._columns import Columns, build_columns
 from cmapjax._origin import Origin
 from cmapjax._precision import float64_on_host
+from cmapjax._types import Array
 
 
 class Market(eqx.Module):
@@ -101,7 +102,8 @@ class Market(eqx.Module):
             )
         links = links[~loops]
         low, high = links.min(axis=1), links.max(axis=1)
-        keys = np.unique(low * np.int64(num_agents) + high)
+        keys = np.sort(low * np.int64(num_agents) + high)
+        keys = keys[np.diff(keys, prepend=-1) != 0]  # np.unique hashes, which is far slower here
         merged = len(links) - len(keys)
         links = np.stack(np.divmod(keys, np.int64(num_agents)), axis=1)
 
@@ -127,7 +129,7 @@ class Market(eqx.Module):
             dropped_self_loops=looped,
             dropped_isolated=isolated_names,
         )
-        return _assemble(links, endowment, value, np.zeros(len(endowment), np.int64), origin)
+        return assemble(links, endowment, value, np.zeros(len(endowment), np.int64), origin)
 
     # -- what the caller sees ------------------------------------------------------------------
 
@@ -324,7 +326,7 @@ def pack(markets: Sequence[Market]) -> Market:
         dropped_self_loops=[x for m in markets for x in m.origin.dropped_self_loops],
         dropped_isolated=[x for m in markets for x in m.origin.dropped_isolated],
     )
-    return _assemble(
+    return assemble(
         np.concatenate(links),
         np.concatenate([np.asarray(m.endowment) for m in markets]),
         np.concatenate([np.asarray(m.value) for m in markets]),
@@ -333,7 +335,7 @@ def pack(markets: Sequence[Market]) -> Market:
     )
 
 
-def _assemble(
+def assemble(
     links: Int[np.ndarray, "links 2"],
     endowment: np.ndarray,
     value: np.ndarray,

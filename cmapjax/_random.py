@@ -9,9 +9,10 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Shaped
+from jaxtyping import Shaped
 
 from cmapjax._market import Market
+from cmapjax._types import Array
 
 
 def draw_per_agent(key: Array, market: Market, draw: Callable) -> Shaped[Array, "agents"]:

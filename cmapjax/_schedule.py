@@ -10,12 +10,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Bool, Float, Int
 
 from cmapjax._checks import listed
 from cmapjax._market import Market
 from cmapjax._random import draw_per_agent
 from cmapjax._turns import colours, first_conflict, precedence_levels
+from cmapjax._types import Array
 
 # Rows of a turn are padded to widths a factor of four apart: few kernels, since most turns are small.
 WIDTH_GROWTH = 4

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
 from cmapjax import metrics
 from cmapjax._checks import as_real, check_fits, short
@@ -14,6 +14,7 @@ from cmapjax._engine import Known, act_in_turns, act_together, known_facts, repe
 from cmapjax._market import Market
 from cmapjax._random import check_key
 from cmapjax._schedule import Plan, Schedule, Simultaneous
+from cmapjax._types import Array
 from cmapjax.endowments import Constant, Endowments
 from cmapjax.strategies import Strategy
 

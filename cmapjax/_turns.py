@@ -8,7 +8,7 @@ from jaxtyping import Int
 
 
 def colours(
-    starts: Int[np.ndarray, "agents+1"], neighbours: Int[np.ndarray, "arcs"]
+    starts: Int[np.ndarray, "bounds"], neighbours: Int[np.ndarray, "arcs"]
 ) -> Int[np.ndarray, "agents"]:
     """Greedy colours in which no two givers to the same receiver agree, largest degree first.
 
@@ -31,7 +31,7 @@ def colours(
 
 
 def precedence_levels(
-    starts: Int[np.ndarray, "agents+1"],
+    starts: Int[np.ndarray, "bounds"],
     neighbours: Int[np.ndarray, "arcs"],
     order: Int[np.ndarray, "agents"],
 ) -> Int[np.ndarray, "agents"]:
@@ -56,7 +56,7 @@ def precedence_levels(
 
 
 def first_conflict(
-    starts: Int[np.ndarray, "agents+1"],
+    starts: Int[np.ndarray, "bounds"],
     neighbours: Int[np.ndarray, "arcs"],
     turn: Int[np.ndarray, "agents"],
 ) -> int | None:

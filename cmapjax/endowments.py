@@ -9,11 +9,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
 from cmapjax._checks import as_real, short
 from cmapjax._market import Market
 from cmapjax._random import draw_per_agent
+from cmapjax._types import Array
 
 
 class Endowments(eqx.Module):

@@ -10,12 +10,13 @@ from collections.abc import Callable
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
 from cmapjax._certificate import certified_gap, certified_gap_of_flow, spending_error
 from cmapjax._community import community_utility
 from cmapjax._market import Market
 from cmapjax._precision import float64_on_host
+from cmapjax._types import Array
 
 Agents = Float[Array, "agents"]
 Markets = Float[Array, "markets"]

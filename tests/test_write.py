@@ -73,7 +73,9 @@ def test_an_agents_table_reads_back_with_every_digit(tmp_path, ending, labels):
     market = some_market(labels)
     write_graphml(market, tmp_path / "links.graphml")
     write_agents(
-        market, tmp_path / f"agents{ending}", utility=np.arange(len(labels)) / 7, note=["-"] * len(labels)
+        market,
+        tmp_path / f"agents{ending}",
+        {"utility": np.arange(len(labels)) / 7, "note": ["-"] * len(labels)},
     )
     back = read_market(tmp_path / "links.graphml", agents=tmp_path / f"agents{ending}")
     assert back.fingerprint() == market.fingerprint()
@@ -141,7 +143,7 @@ def test_a_failing_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="No space left"):
-        write_agents(market, path, more=np.arange(8))
+        write_agents(market, path, attributes={"more": np.arange(8)})
     assert os.listdir(tmp_path) == ["a.csv"]
     assert path.read_bytes() == before
 
@@ -170,7 +172,7 @@ BAD_WRITES = {
 def test_what_cannot_be_written_is_refused_naming_value_and_remedy(tmp_path, case):
     labels, name, columns, words = BAD_WRITES[case]
     with pytest.raises(ValueError) as caught:  # noqa: PT011  the words are looked at
-        write_agents(some_market(labels), tmp_path / name, **columns)
+        write_agents(some_market(labels), tmp_path / name, columns)
     assert [word for word in words if word not in str(caught.value)] == [], str(caught.value)
     assert os.listdir(tmp_path) == []
 

@@ -56,8 +56,8 @@ class Uniform(Distribution):
         high: above low.
     """
 
-    low: float
-    high: float
+    low: float | int
+    high: float | int
 
     def __post_init__(self):
         high = as_number("high", self.high, least=LEAST, most=MOST, above=False)
@@ -82,7 +82,7 @@ class Exponential(Distribution):
         mean: above 0.
     """
 
-    mean: float = 1.0
+    mean: float | int = 1.0
 
     def __post_init__(self):
         self._set(mean=as_number("mean", self.mean, least=LEAST, most=MOST, above=False))
@@ -100,8 +100,8 @@ class Gamma(Distribution):
         mean: above 0.
     """
 
-    shape: float
-    mean: float = 1.0
+    shape: float | int
+    mean: float | int = 1.0
 
     def __post_init__(self):
         shape = as_number("shape", self.shape, least=0.1, most=1e15, above=False)
@@ -122,8 +122,8 @@ class LogNormal(Distribution):
         mean: above 0.
     """
 
-    sigma: float
-    mean: float = 1.0
+    sigma: float | int
+    mean: float | int = 1.0
 
     def __post_init__(self):
         sigma = as_number("sigma", self.sigma, most=20)
@@ -142,8 +142,8 @@ class Pareto(Distribution):
         minimum: the least draw, above 0.
     """
 
-    alpha: float
-    minimum: float = 1.0
+    alpha: float | int
+    minimum: float | int = 1.0
 
     def __post_init__(self):
         alpha = as_number("alpha", self.alpha, least=0.1, most=1e15, above=False)

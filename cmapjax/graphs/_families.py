@@ -29,7 +29,7 @@ class Family(abc.ABC):
 
     @property
     @abc.abstractmethod
-    def mean_links(self) -> float:
+    def mean_links(self) -> float | int:
         """Expected number of links of one network."""
 
     @abc.abstractmethod
@@ -146,8 +146,8 @@ class ErdosRenyi(Family):
 
     num_agents: int
     _: dataclasses.KW_ONLY
-    mean_degree: float | None = None
-    probability: float | None = None
+    mean_degree: float | int | None = None
+    probability: float | int | None = None
 
     def __post_init__(self):
         n = as_count("num_agents", self.num_agents, 2)
@@ -189,8 +189,8 @@ class Bipartite(Family):
     num_left: int
     num_right: int
     _: dataclasses.KW_ONLY
-    mean_degree: float | None = None
-    probability: float | None = None
+    mean_degree: float | int | None = None
+    probability: float | int | None = None
 
     def __post_init__(self):
         left, right = as_count("num_left", self.num_left, 1), as_count("num_right", self.num_right, 1)
@@ -239,11 +239,11 @@ class StochasticBlockModel(Family):
     Source: P. W. Holland, K. B. Laskey, S. Leinhardt, "Stochastic blockmodels", Social Networks 5 (1983).
     """
 
-    sizes: tuple[int, ...]
+    sizes: Sequence[int]
     _: dataclasses.KW_ONLY
-    within: float | None = None
-    between: float | None = None
-    probabilities: tuple[tuple[float, ...], ...] | None = None
+    within: float | int | None = None
+    between: float | int | None = None
+    probabilities: Sequence[Sequence[float | int]] | None = None
 
     def __post_init__(self):
         if not isinstance(self.sizes, (Sequence, np.ndarray)) or not 1 <= len(self.sizes) <= MAX_COMMUNITIES:
@@ -300,12 +300,14 @@ class StochasticBlockModel(Family):
 # -- how they draw -----------------------------------------------------------------------------
 
 
-def as_mean_degree(value, most: float) -> float:
+def as_mean_degree(value, most: float | int) -> float:
     """A checked mean degree, at most what a network of all possible links has."""
     return as_number("mean_degree", value, most=most, bound="every possible link there")
 
 
-def chosen_places(rng: np.random.Generator, places: int, probability: float) -> Int[np.ndarray, "chosen"]:
+def chosen_places(
+    rng: np.random.Generator, places: int, probability: float | int
+) -> Int[np.ndarray, "chosen"]:
     """The places, of 0 … places - 1, that a coin of this probability chose; ascending.
 
     Steps from one chosen place to the next, so that unlikely links cost neither time nor memory.
@@ -320,7 +322,7 @@ def chosen_places(rng: np.random.Generator, places: int, probability: float) -> 
         # Four standard deviations more than expected: a second helping is rare.
         steps = rng.geometric(probability, int(expected + 4 * math.sqrt(expected)) + 10)
         # A step of 0 comes from an exponential draw of exactly 0; giant steps must not overflow the sum.
-        found = reached + np.cumsum(np.clip(steps, 1, places))
+        found = reached + np.cumsum(np.clip(steps, 1, places + 1))
         if found[-1] >= places:
             return np.concatenate([*parts, found[: np.searchsorted(found, places)]])
         parts.append(found)
@@ -336,7 +338,12 @@ def pairs_at(places: Int[np.ndarray, "chosen"]) -> Int[np.ndarray, "chosen 2"]:
 
 
 def _as_probabilities(table, num_communities: int) -> tuple[tuple[float, ...], ...]:
-    rows = [list(row) if isinstance(row, (Sequence, np.ndarray)) else [row] for row in table]
+    is_table = isinstance(table, (Sequence, np.ndarray)) and not isinstance(table, str)
+    if not is_table or not all(isinstance(row, (Sequence, np.ndarray)) for row in table):
+        raise ValueError(
+            f"probabilities is {short(table)}; give a table of numbers, a row and a column per community."
+        )
+    rows = [list(row) for row in table]
     if len(rows) != num_communities or any(len(row) != num_communities for row in rows):
         raise ValueError(
             f"probabilities has rows of {[len(row) for row in rows][:5]} numbers for {num_communities} "

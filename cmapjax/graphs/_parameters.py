@@ -19,7 +19,7 @@ def as_count(field: str, value, least: int, most: int = MAX_AGENTS) -> int:
 
 
 def as_number(
-    field: str, value, *, least: float = 0.0, most: float, above: bool = True, bound: str = ""
+    field: str, value, *, least: float | int = 0, most: float | int, above: bool = True, bound: str = ""
 ) -> float:
     """`value` as a float. Raises ValueError unless it is a number above (or at) `least` and at most `most`.
 
@@ -44,7 +44,7 @@ def check_one_of(**given) -> None:
         )
 
 
-def check_links(field: str, value, mean_links: float) -> None:
+def check_links(field: str, value, mean_links: float | int) -> None:
     """Raise ValueError if so many links are expected that they cannot be held."""
     if mean_links > MAX_LINKS:
         raise ValueError(

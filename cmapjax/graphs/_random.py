@@ -5,11 +5,13 @@ import dataclasses
 
 import jax
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Int, UInt
 
 from cmapjax._checks import listed, short
-from cmapjax._market import Market, Origin, _assemble
+from cmapjax._market import Market, assemble
+from cmapjax._origin import Origin
 from cmapjax._random import check_key
+from cmapjax._types import Array
 from cmapjax.graphs._distributions import Distribution, Unit
 from cmapjax.graphs._families import Family
 from cmapjax.graphs._parameters import MAX_LINKS, as_count, check_links
@@ -159,7 +161,7 @@ class RandomMarket:
         return links, isolated, *numbers
 
 
-def _stream_words(key: Array, numbers: Int[np.ndarray, "markets"]) -> np.ndarray:
+def _stream_words(key: Array, numbers: UInt[np.ndarray, "markets"]) -> np.ndarray:
     """The folded key of every market as two 64-bit words, all at once."""
     data = np.asarray(jax.random.key_data(_fold_in(key, numbers)))
     padded = np.zeros((len(numbers), 4), np.uint32)
@@ -217,7 +219,7 @@ def _pack_drawn(drawn: list[tuple], numbers: np.ndarray, num_agents: int) -> Mar
             _labels(np.flatnonzero(kept), numbers, num_agents),
             dropped_isolated=_labels(dropped, numbers, num_agents),
         )
-    return _assemble(joined, endowment, value, market_of, origin)
+    return assemble(joined, endowment, value, market_of, origin)
 
 
 def _labels(agents: np.ndarray, numbers: np.ndarray, num_agents: int) -> list:

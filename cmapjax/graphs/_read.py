@@ -1,4 +1,4 @@
-"""`read_market`: a market from files, whatever their format."""
+"""A market from files, whatever their format."""
 
 from collections.abc import Sequence
 
@@ -106,6 +106,19 @@ def read_market(
     if table is not None:
         table.check_agents(market.labels, market.origin.dropped_isolated)
     return market
+
+
+def with_agents(market: Market, agents, *, memory_budget=None) -> Market:
+    """The same network with the endowments and values of an agents table (see `read_market`).
+
+    Raises:
+        ValueError: anything wrong with the file; agents missing from it or not in the market.
+    """
+    table = read_agents(agents, as_budget(memory_budget))
+    table.check_agents(market.labels, market.origin.dropped_isolated)
+    return market.with_contributions(
+        endowment=table.column("endowment", market.labels), value=table.column("value", market.labels)
+    )
 
 
 def _read_network(path, data, form, named, symmetrize, ignore_extra_columns, budget) -> Network:

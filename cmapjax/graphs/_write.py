@@ -44,7 +44,7 @@ def write_allocation(market: Market, flow, path) -> None:
     _write_table(path, columns)
 
 
-def write_agents(market: Market, path, **columns) -> None:
+def write_agents(market: Market, path, attributes: Mapping | None = None) -> None:
     """Write one row per agent, in `.csv`, `.tsv` (`.gz`) or `.parquet`.
 
     Columns: agent (label), endowment, value, contribution, `market` if there are several, and the given
@@ -53,13 +53,13 @@ def write_agents(market: Market, path, **columns) -> None:
     Args:
         market: one or several markets.
         path: the file; one that is there is replaced, whole or not at all.
-        columns: further vectors over agents, each under the name of its column.
+        attributes: further vectors over agents, by the name of their column.
 
     Raises:
         ValueError: a vector that does not fit the market; labels that text cannot hold; a path that
             cannot be written or whose ending is not known.
     """
-    _write_table(path, {"agent": written_labels(market), **agent_columns(market, columns)})
+    _write_table(path, {"agent": written_labels(market), **agent_columns(market, attributes or {})})
 
 
 def write_graphml(market: Market, path, flow=None, attributes: Mapping | None = None) -> None:

@@ -4,9 +4,10 @@ import abc
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 
 from cmapjax._columns import total
+from cmapjax._types import Array
 
 
 class Beyond(eqx.Module):

@@ -5,9 +5,10 @@ import math
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from cmapjax._columns import smallest, total
+from cmapjax._types import Array
 from cmapjax.strategies._base import Strategy, View, repeat
 
 # Newton steps written out one after another (they fuse into one kernel); rows that need more, which is

@@ -5,9 +5,10 @@ import abc
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from cmapjax._columns import largest
+from cmapjax._types import Array
 from cmapjax.strategies._base import Strategy, View, repeat
 
 

@@ -13,9 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from cmapjax._columns import total
+from cmapjax._types import Array
 from cmapjax.strategies._base import Strategy, View, repeat
 from cmapjax.strategies._cmap import check_hops
 
@@ -32,7 +33,7 @@ class StepRule(eqx.Module):
 class FixedStep(StepRule):
     """The same step every iteration."""
 
-    size: Float[Array, ""] = eqx.field(converter=np.asarray)
+    size: Float[Array, ""] = eqx.field(converter=np.asarray, default=0.1)
 
     def __check_init__(self):
         check_step(self.size)
@@ -44,7 +45,7 @@ class FixedStep(StepRule):
 class DiminishingStep(StepRule):
     """size / √(1 + iteration): the classical rule that needs no knowledge of the curvature."""
 
-    size: Float[Array, ""] = eqx.field(converter=np.asarray)
+    size: Float[Array, ""] = eqx.field(converter=np.asarray, default=0.1)
 
     def __check_init__(self):
         check_step(self.size)
@@ -54,7 +55,11 @@ class DiminishingStep(StepRule):
 
 
 class LineSearch(StepRule):
-    """Backtracking: halve the step until the improvement is at least what the gradient promises."""
+    """Backtracking: halve the step until the improvement is at least what the gradient promises.
+
+    Batched over agents, everybody waits for the one that halves most often: expect a multiple of the
+    time of a fixed step.
+    """
 
 
 def check_step(size) -> None:
@@ -93,7 +98,7 @@ class JaxoptGradient(GradientMethod):
     """
 
     iterations: int = eqx.field(static=True, default=20)
-    step: StepRule = eqx.field(default_factory=LineSearch)
+    step: StepRule = eqx.field(default_factory=FixedStep)
 
     def minimise(self, loss_and_gradient, start, project):
         jaxopt = import_jaxopt()
@@ -116,7 +121,7 @@ class OptaxGradient(GradientMethod):
     """The same iteration as `JaxoptGradient`, written out on `optax.projections.projection_simplex`."""
 
     iterations: int = eqx.field(static=True, default=20)
-    step: StepRule = eqx.field(default_factory=LineSearch)
+    step: StepRule = eqx.field(default_factory=FixedStep)
 
     def minimise(self, loss_and_gradient, start, project):
         def forward(x, gradient, size):

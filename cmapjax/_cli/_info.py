@@ -1,0 +1,23 @@
+"""`cmapjax info`."""
+
+import importlib.metadata
+import platform
+
+PACKAGES = ("jax", "jaxlib", "jaxopt", "optax", "equinox", "numpy", "scipy", "networkx", "matplotlib")
+
+
+def run() -> None:
+    """Print versions and devices, one per line."""
+    from cmapjax import __version__
+
+    print(f"cmapjax {__version__}")
+    print(f"python {platform.python_version()} on {platform.platform()}")
+    for package in PACKAGES:
+        try:
+            print(f"{package} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            print(f"{package} not installed")
+    import jax
+
+    for device in jax.devices():
+        print(f"device {device.platform}:{device.id} {device.device_kind}")

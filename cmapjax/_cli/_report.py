@@ -1,0 +1,231 @@
+"""What a comparison comes to: the table, the JSON document, the files and the pictures."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cmapjax import metrics
+from cmapjax._cli._output import plain, slug, write_text
+
+SHARES = (0.98, 0.999)
+QUANTILES = (0.1, 0.5, 0.9)
+
+
+def welfare_share(run, equilibrium) -> np.ndarray:
+    """Nash welfare as a share of the equilibrium's, per record and market; without one, what is certified."""
+    if equilibrium is not None:
+        return run.records["share_of_equilibrium"]
+    return np.exp(-run.records["certified_gap"])
+
+
+def final_columns(run, equilibrium) -> dict[str, np.ndarray]:
+    """One number per market about the end of a run, by name."""
+    last = {name: table[-1] for name, table in run.records.items()}
+    share = welfare_share(run, equilibrium)
+    if equilibrium is not None:
+        average = last["average_log_nash_welfare"] - equilibrium.log_nash_welfare
+        last["average_share_of_equilibrium"] = np.exp(average)
+    last["certified_share"] = np.exp(-last["certified_gap"])
+    for wanted in SHARES:
+        reached = share >= wanted
+        first = np.argmax(reached, axis=0)
+        never = ~reached.any(axis=0)
+        last[f"rounds_to_{wanted:g}"] = np.where(never, np.nan, run.rounds[first])
+        updates = np.take_along_axis(run.agent_updates, first[None], 0)[0].astype(float)
+        last[f"agent_updates_to_{wanted:g}"] = np.where(never, np.nan, updates)
+    last["agent_updates"] = run.agent_updates[-1].astype(float)
+    return last | {"spending_error": run.spending_error}
+
+
+def spread(values: np.ndarray) -> dict:
+    """Median, 10 % and 90 % quantile over markets, nothing left out: what was never reached counts as ∞."""
+    if len(values) == 1:
+        return {"value": values[0]}
+    ranked = np.where(np.isnan(values), np.inf, values)
+    low, median, high = np.quantile(ranked, QUANTILES, method="inverted_cdf")
+    return {"median": median, "q10": low, "q90": high}
+
+
+def counts(run) -> dict[str, int]:
+    """How many markets came to which verdict."""
+    number = np.bincount(run.verdict, minlength=len(metrics.VERDICTS))
+    return {name: int(n) for name, n in zip(metrics.VERDICTS, number, strict=True) if n}
+
+
+def as_document(source, request, market, equilibrium, outcomes) -> dict:
+    """All of it as JSON's data. What is infinite or was never reached is null."""
+    from cmapjax import __version__
+
+    document = {
+        "cmapjax": __version__,
+        "network": source.name,
+        "seed": source.seed,
+        "fingerprint": market.fingerprint(),
+        "num_markets": market.num_markets,
+        "num_agents": market.num_agents,
+        "num_links": market.num_links,
+        "merged_links": market.origin.merged_links,
+        "rounds": request.rounds,
+        "endowments": request.endowments,
+        "precision": request.precision,
+        "equilibrium": None,
+        "runs": [],
+    }
+    if equilibrium is not None:
+        document["equilibrium"] = {
+            "log_nash_welfare": spread(equilibrium.log_nash_welfare),
+            "gap": equilibrium.gap.max(),
+            "sweeps": equilibrium.sweeps,
+        }
+    for line, run, seconds in outcomes:
+        document["runs"].append(
+            {
+                "name": line.label,
+                "schedule": line.schedule_text,
+                "damping": line.damping_text,
+                "verdicts": counts(run),
+                "seconds": seconds,
+                "final": {n: spread(v) for n, v in final_columns(run, equilibrium).items()},
+            }
+        )
+    return plain(document)
+
+
+def show(request, market, equilibrium, outcomes, document) -> None:
+    """Print the table, and what its columns mean."""
+    from rich.console import Console
+    from rich.table import Table
+
+    # Wide enough for the whole table where there is no terminal to fit (a file, a pipe).
+    console = Console() if Console().is_terminal else Console(width=150)
+    is_random = request.endowments.strip() != "constant"
+    welfare = "Nash welfare" + (" (certified)" if equilibrium is None else "")
+    heads = ["strategy", welfare, "misallocated", "least ratio", "98 % after", "99.9 % after", "verdict", "s"]
+    if is_random:
+        heads.insert(2, "on average")
+    table = Table(*heads[:1], show_edge=False, pad_edge=False)
+    for head in heads[1:]:
+        table.add_column(head, justify="right" if head != "verdict" else "left", overflow="fold")
+    for outcome, line in zip(outcomes, document["runs"], strict=True):
+        final, verdicts = line["final"], line["verdicts"].items()
+        missing = {"value": None}
+        cells = [
+            line["name"],
+            percent(final.get("share_of_equilibrium", final["certified_share"])),
+            percent(final.get("misallocated_share", missing)),
+            amount(final["min_ratio"]),
+            *(
+                clock(final[f"rounds_to_{s:g}"], final[f"agent_updates_to_{s:g}"], outcome, market)
+                for s in SHARES
+            ),
+            ", ".join(
+                f"{name} {n}" if market.num_markets > 1 else name for name, n in line["verdicts"].items()
+            ),
+            f"{line['seconds']:.1f}",
+        ]
+        if is_random:
+            cells.insert(2, percent(final.get("average_share_of_equilibrium", missing)))
+        table.add_row(*cells)
+    console.print(table)
+    for line in notes(request, market, equilibrium, is_random):
+        console.print(line, markup=False, highlight=False, style="dim")
+
+
+def notes(request, market, equilibrium, is_random) -> list[str]:
+    """What the table's columns say, in words."""
+    lines = [f"{request.rounds} rounds from an equal split; s: seconds with compilation."]
+    if market.num_markets > 1:
+        lines[0] += f" Median of {market.num_markets:,} markets [10 % – 90 %]."
+    if equilibrium is None:
+        lines.append(
+            "Nash welfare: share of the equilibrium's that is certainly reached (exp of minus the gap)."
+        )
+    else:
+        lines.append(
+            "Nash welfare: share of the equilibrium's weighted geometric mean ratio; misallocated: share of "
+            "value in the wrong hands."
+        )
+        gap = equilibrium.gap.max()
+        lines.append(f"The equilibrium is certified to a log welfare gap of {gap:.1e}.")
+    lines.append("98 % after: rounds (agent updates per agent) until that share was first recorded.")
+    if is_random:
+        lines.append("Columns are about the last round alone; on average: what agents received per round.")
+    return lines
+
+
+def _triple(values: dict) -> tuple:
+    return (values["value"],) if "value" in values else (values["median"], values["q10"], values["q90"])
+
+
+def _cell(values: dict, form) -> str:
+    texts = ["–" if v is None else form(v) for v in _triple(values)]
+    return texts[0] if len(texts) == 1 else f"{texts[0]} [{texts[1]} – {texts[2]}]"
+
+
+def percent(values: dict) -> str:
+    """Shares as percentages; digits enough to tell 100 % from nearly."""
+    return _cell(values, lambda v: f"{100 * v:.4g} %" if v < 0.99995 else f"{100 * v:.6f}"[:7] + " %")
+
+
+def amount(values: dict) -> str:
+    """Numbers to three digits."""
+    return _cell(values, lambda v: f"{v:.3g}")
+
+
+def clock(rounds: dict, updates: dict, outcome, market) -> str:
+    """Rounds, and agent updates per agent, until something was reached (the median market's)."""
+    first, count = _triple(rounds)[0], _triple(updates)[0]
+    if first is None:
+        return "never"
+    agents = market.num_agents / market.num_markets
+    return f"{first:g} ({count / agents:.3g})"
+
+
+def write(folder: Path, document: dict, market, outcomes, equilibrium) -> None:
+    """summary.json, summary.csv, curves.parquet; agents and allocations of a single market."""
+    import json
+
+    from cmapjax.graphs import write_agents, write_allocation
+
+    write_text(folder / "summary.json", json.dumps(document, allow_nan=False, indent=1))
+    summary, curves = [], []
+    for line, run, _ in outcomes:
+        number = np.arange(market.num_markets)
+        verdicts = np.array(metrics.VERDICTS)[run.verdict]
+        columns = {"run": line.label, "market": number, "verdict": verdicts}
+        summary.append(pd.DataFrame(columns | final_columns(run, equilibrium)))
+        records = len(run.rounds)
+        frame = {
+            "run": line.label,
+            "market": np.tile(number, records),
+            "round": np.repeat(run.rounds, market.num_markets),
+            "agent_updates": run.agent_updates.ravel(),
+        }
+        curves.append(pd.DataFrame(frame | {name: table.ravel() for name, table in run.records.items()}))
+    write_text(folder / "summary.csv", pd.concat(summary).to_csv(index=False))
+    pd.concat(curves).to_parquet(folder / "curves.parquet", index=False)
+    if market.num_markets > 1:
+        return
+    vectors = {} if equilibrium is None else {"equilibrium_utility": equilibrium.utility}
+    for line, run, _ in outcomes:
+        utility = run.final.utility
+        given = {"utility": utility, "ratio": metrics.ratio(market, utility), **vectors}
+        given["average_utility"] = run.final.average_utility
+        write_agents(market, folder / f"agents-{slug(line.label)}.csv", given)
+        write_allocation(market, run.final.flow, folder / f"allocation-{slug(line.label)}.csv")
+
+
+def draw(folder: Path, market, outcomes, equilibrium) -> None:
+    """The comparison, the ratios, and the network of a market small enough to show."""
+    from cmapjax import plots
+
+    runs = {line.label: run for line, run, _ in outcomes}
+    plots.save(plots.comparison(market, runs), folder / "comparison.png")
+    ratios = {name: metrics.ratio(market, run.final.utility) for name, run in runs.items()}
+    reference = None if equilibrium is None else equilibrium.ratio
+    plots.save(plots.ratio_histogram(ratios, equilibrium=reference), folder / "ratios.png")
+    if market.num_markets == 1 and market.num_agents <= plots.MOST_AGENTS:
+        for name, run in runs.items():
+            figure = plots.network(market, run.final.flow, title=name)
+            plots.save(figure, folder / f"network-{slug(name)}.png")
