@@ -29,7 +29,7 @@ class RandomGeometric(Family):
         radius: … or the radius itself, in sides of the square, above 0 and at most √2.
 
     Source: M. Penrose, Random Geometric Graphs (2003); P(r) is the distribution of the distance of two
-    random points of a square, derived in tests/test_random.py.
+    random points of a square, derived in tests/test_families.py.
     """
 
     num_agents: int
