@@ -16,7 +16,7 @@ from cmapjax._checks import listed
 from cmapjax._market import Market
 from cmapjax._random import draw_per_agent
 from cmapjax._turns import colours, first_conflict, precedence_levels
-from cmapjax._types import Array
+from cmapjax._types import Array, as_parameter
 
 # Rows of a turn are padded to widths a factor of four apart: few kernels, since most turns are small.
 WIDTH_GROWTH = 4
@@ -160,7 +160,7 @@ class Turns(Schedule):
         ValueError: on planning, if there is not one whole number ≥ 0 per agent of the market.
     """
 
-    turn: Int[Array, "agents"] = eqx.field(converter=np.asarray)
+    turn: Int[Array, "agents"] = eqx.field(converter=as_parameter)
 
     def plan(self, market, hops=1):
         turn = np.asarray(self.turn)
@@ -257,7 +257,7 @@ class RandomParticipation(Schedule):
         ValueError: a probability out of range.
     """
 
-    probability: Float[Array, ""] = eqx.field(converter=np.asarray)
+    probability: Float[Array, ""] = eqx.field(converter=as_parameter)
     schedule: Schedule = eqx.field(default_factory=Simultaneous)
 
     def __check_init__(self):

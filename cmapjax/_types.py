@@ -4,3 +4,8 @@ import jax
 import numpy as np
 
 Array = jax.Array | np.ndarray
+
+
+def as_parameter(x) -> Array:
+    """A hyperparameter as an array leaf: traced ones as they are, Python numbers in full precision."""
+    return x if isinstance(x, jax.Array) else np.asarray(x)

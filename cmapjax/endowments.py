@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from cmapjax._checks import as_real, short
 from cmapjax._market import Market
 from cmapjax._random import draw_per_agent
-from cmapjax._types import Array
+from cmapjax._types import Array, as_parameter
 
 
 class Endowments(eqx.Module):
@@ -65,7 +65,7 @@ class Gamma(Endowments):
         variation: standard deviation divided by mean, above 0. Raises ValueError otherwise.
     """
 
-    variation: Float[Array, ""] = eqx.field(converter=np.asarray, default=0.5)
+    variation: Float[Array, ""] = eqx.field(converter=as_parameter, default=0.5)
 
     def __check_init__(self):
         check_above_zero("variation", self.variation)
@@ -83,7 +83,7 @@ class LogNormal(Endowments):
         variation: standard deviation divided by mean, above 0. Raises ValueError otherwise.
     """
 
-    variation: Float[Array, ""] = eqx.field(converter=np.asarray, default=0.5)
+    variation: Float[Array, ""] = eqx.field(converter=as_parameter, default=0.5)
 
     def __check_init__(self):
         check_above_zero("variation", self.variation)
@@ -101,7 +101,7 @@ class OnOff(Endowments):
         probability: p, above 0 and at most 1. Raises ValueError otherwise.
     """
 
-    probability: Float[Array, ""] = eqx.field(converter=np.asarray, default=0.5)
+    probability: Float[Array, ""] = eqx.field(converter=as_parameter, default=0.5)
 
     def __check_init__(self):
         check_above_zero("probability", self.probability)
@@ -123,7 +123,7 @@ class Trace(Endowments):
         ValueError: not a table of finite numbers ≥ 0; on use, too few rounds or other agents.
     """
 
-    values: Float[Array, "rounds agents"] = eqx.field(converter=np.asarray)
+    values: Float[Array, "rounds agents"] = eqx.field(converter=as_parameter)
 
     def __check_init__(self):
         values = self.values

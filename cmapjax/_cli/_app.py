@@ -15,7 +15,7 @@ app = typer.Typer(
 
 NETWORK_HELP = (
     "A network file (.txt .edges .csv .tsv .graphml .gml .mtx, also .gz), a named network (karate, "
-    "les-miserables, davis, florentine), or a random family with its options: er:n=100,degree=6 "
+    "les-miserables, davis, florentine, gnutella), or a random family with its options: er:n=100,degree=6 "
     "ba:n=100,m=2 ws:n=100,k=4,rewiring=0.1 geometric:n=100,degree=8 regular:n=100,degree=4 tree:n=100 "
     "torus:rows=8,columns=8 bipartite:left=20,right=30,degree=4 blocks:sizes=20+30,within=0.3,between=0.05 "
     "complete:n=5 ring:n=5 star:n=5. Several are packed side by side."

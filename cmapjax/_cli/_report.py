@@ -92,35 +92,33 @@ def as_document(source, request, market, equilibrium, outcomes) -> dict:
     return plain(document)
 
 
-def show(request, market, equilibrium, outcomes, document) -> None:
+def show(request, market, equilibrium, document) -> None:
     """Print the table, and what its columns mean."""
     from rich.console import Console
     from rich.table import Table
 
-    # Wide enough for the whole table where there is no terminal to fit (a file, a pipe).
-    console = Console() if Console().is_terminal else Console(width=150)
+    # Where there is no terminal to fit (a file, a pipe) rows stay whole.
+    console = Console() if Console().is_terminal else Console(width=240)
     is_random = request.endowments.strip() != "constant"
     welfare = "Nash welfare" + (" (certified)" if equilibrium is None else "")
     heads = ["strategy", welfare, "misallocated", "least ratio", "98 % after", "99.9 % after", "verdict", "s"]
     if is_random:
         heads.insert(2, "on average")
-    table = Table(*heads[:1], show_edge=False, pad_edge=False)
-    for head in heads[1:]:
-        table.add_column(head, justify="right" if head != "verdict" else "left", overflow="fold")
-    for outcome, line in zip(outcomes, document["runs"], strict=True):
-        final, verdicts = line["final"], line["verdicts"].items()
-        missing = {"value": None}
+    table = Table(show_edge=False, pad_edge=False)
+    for head in heads:
+        table.add_column(
+            head, justify="left" if head in ("strategy", "verdict") else "right", overflow="fold"
+        )
+    for line in document["runs"]:
+        final, missing = line["final"], {"value": None}
         cells = [
             line["name"],
             percent(final.get("share_of_equilibrium", final["certified_share"])),
             percent(final.get("misallocated_share", missing)),
             amount(final["min_ratio"]),
-            *(
-                clock(final[f"rounds_to_{s:g}"], final[f"agent_updates_to_{s:g}"], outcome, market)
-                for s in SHARES
-            ),
+            *(clock(final[f"rounds_to_{s:g}"], final[f"agent_updates_to_{s:g}"], market) for s in SHARES),
             ", ".join(
-                f"{name} {n}" if market.num_markets > 1 else name for name, n in line["verdicts"].items()
+                name if market.num_markets == 1 else f"{name} {n}" for name, n in line["verdicts"].items()
             ),
             f"{line['seconds']:.1f}",
         ]
@@ -128,8 +126,8 @@ def show(request, market, equilibrium, outcomes, document) -> None:
             cells.insert(2, percent(final.get("average_share_of_equilibrium", missing)))
         table.add_row(*cells)
     console.print(table)
-    for line in notes(request, market, equilibrium, is_random):
-        console.print(line, markup=False, highlight=False, style="dim")
+    for text in notes(request, market, equilibrium, is_random):
+        console.print(text, markup=False, highlight=False, style="dim")
 
 
 def notes(request, market, equilibrium, is_random) -> list[str]:
@@ -158,14 +156,15 @@ def _triple(values: dict) -> tuple:
     return (values["value"],) if "value" in values else (values["median"], values["q10"], values["q90"])
 
 
-def _cell(values: dict, form) -> str:
+def _cell(values: dict, form, unit: str = "") -> str:
     texts = ["–" if v is None else form(v) for v in _triple(values)]
-    return texts[0] if len(texts) == 1 else f"{texts[0]} [{texts[1]} – {texts[2]}]"
+    middle = texts[0] if len(texts) == 1 else f"{texts[0]} [{texts[1]} – {texts[2]}]"
+    return middle + unit
 
 
 def percent(values: dict) -> str:
-    """Shares as percentages; digits enough to tell 100 % from nearly."""
-    return _cell(values, lambda v: f"{100 * v:.4g} %" if v < 0.99995 else f"{100 * v:.6f}"[:7] + " %")
+    """Shares as percentages; digits enough to tell all from nearly all."""
+    return _cell(values, lambda v: f"{100 * v:.3g}" if v < 0.9995 else f"{100 * v:.5f}"[:7], " %")
 
 
 def amount(values: dict) -> str:
@@ -173,7 +172,7 @@ def amount(values: dict) -> str:
     return _cell(values, lambda v: f"{v:.3g}")
 
 
-def clock(rounds: dict, updates: dict, outcome, market) -> str:
+def clock(rounds: dict, updates: dict, market) -> str:
     """Rounds, and agent updates per agent, until something was reached (the median market's)."""
     first, count = _triple(rounds)[0], _triple(updates)[0]
     if first is None:

@@ -69,7 +69,7 @@ def run(source: Source, request: Request) -> None:
     if request.json:
         sys.stdout.write(json_format.dumps(document, allow_nan=False) + "\n")
     else:
-        _report.show(request, simulated, equilibrium, outcomes, document)
+        _report.show(request, simulated, equilibrium, document)
 
 
 def _check(request: Request) -> list[Plan]:

@@ -4,7 +4,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cmapjax._checks import short
-from cmapjax._cli._specs import FAMILY_NAMES, NAMED_NETWORKS, choose, distribution, family, parse
+from cmapjax._cli._specs import (
+    FAMILY_NAMES,
+    NAMED_NETWORKS,
+    SHIPPED_NETWORKS,
+    choose,
+    distribution,
+    family,
+    parse,
+)
+
+KNOWN_NETWORKS = (*NAMED_NETWORKS, *SHIPPED_NETWORKS)
 
 
 class Source(NamedTuple):
@@ -32,7 +42,7 @@ class Source(NamedTuple):
 
 def _is_spec(text: str) -> bool:
     name = parse(text).name if text.strip() else ""
-    return name in FAMILY_NAMES or name in NAMED_NETWORKS
+    return name in FAMILY_NAMES or name in KNOWN_NETWORKS
 
 
 def market(source: Source):
@@ -75,15 +85,21 @@ def _one(source: Source, text: str, number: int):
     if not _is_spec(text):
         if not Path(text).exists() and not Path(text).suffix:
             raise ValueError(
-                f"{short(text)} is neither a file nor a known network ({', '.join(NAMED_NETWORKS)}) or "
+                f"{short(text)} is neither a file nor a known network ({', '.join(KNOWN_NETWORKS)}) or "
                 f"family ({', '.join(FAMILY_NAMES)})."
             )
         return _from_file(source, text)
     spec = parse(text)
-    return _named(source, spec) if spec.name in NAMED_NETWORKS else _random(source, spec, number)
+    if spec.name in FAMILY_NAMES:
+        return _random(source, spec, number)
+    if spec.options:
+        raise ValueError(f"network {spec.name} has no options; write just {spec.name}.")
+    if spec.name in SHIPPED_NETWORKS:
+        return _from_file(source, Path(__file__).parents[1] / "data" / SHIPPED_NETWORKS[spec.name])
+    return _named(source, spec)
 
 
-def _from_file(source: Source, path: str):
+def _from_file(source: Source, path: str | Path):
     from cmapjax.graphs import read_market
 
     return read_market(
@@ -103,8 +119,6 @@ def _named(source: Source, spec):
 
     from cmapjax.graphs import from_networkx, with_agents
 
-    if spec.options:
-        raise ValueError(f"network {spec.name} has no options; write just {spec.name}.")
     built = from_networkx(getattr(networkx, NAMED_NETWORKS[spec.name])())
     return built if source.agents is None else with_agents(built, source.agents)
 

@@ -133,8 +133,12 @@ NAMED_NETWORKS = {
 }
 
 
+# Files that come with the package.
+SHIPPED_NETWORKS = {"gnutella": "p2p-Gnutella04.txt.gz"}
+
+
 def family(spec: Spec):
-    """A random family; `regular:…,degree=4` means its own degree, elsewhere degree is the mean degree."""
+    """A random family with its parameters."""
     return build("family", spec, choose("family", spec, families()), SHORT)
 
 

@@ -67,24 +67,31 @@ def fill_up(
     depth = ratio - jnp.where(jnp.isfinite(ratio), smallest(ratio), 0)
     needed = jnp.where(present, weight * depth, 0)  # to lift the slot's depth from the lowest ratio
 
-    def level_over(receives):
-        capacity = total(jnp.where(receives, weight, 0))
-        return (budget + total(jnp.where(receives, needed, 0))) / jnp.where(capacity > 0, capacity, 1)
+    level = _search_level(*jax.lax.stop_gradient((budget, weight, depth, needed)))
+    level = _level_over(depth < level, budget, weight, needed)
+    # A budget of zero leaves the level at zero and nobody below it.
+    return jnp.where(present, jnp.maximum(weight * level - needed, 0), 0)
+
+
+def _search_level(budget, weight, depth, needed):
+    """The level to the last digits, found by Newton's method from above."""
 
     def newton(level):
-        return level_over(depth < level)
+        return _level_over(depth < level, budget, weight, needed)
 
-    level = level_over(present)
+    level = newton(jnp.inf)
     for _ in range(min(UNROLLED_STEPS, weight.shape[0])):
         level = newton(level)
     if weight.shape[0] > UNROLLED_STEPS:
-        # While-loops are for the search alone; reverse-mode derivatives never see them.
-        search = jax.lax.stop_gradient((newton(level), level))
         level, _ = jax.lax.while_loop(
             lambda levels: levels[0] < levels[1],
             lambda levels: (newton(levels[0]), levels[0]),
-            search,
+            (newton(level), level),
         )
-    level = level_over(jax.lax.stop_gradient(depth < level))
-    # A budget of zero leaves the level at zero and nobody below it.
-    return jnp.where(present, jnp.maximum(weight * level - needed, 0), 0)
+    return level
+
+
+def _level_over(receives, budget, weight, needed):
+    """The level at which just these slots take the whole budget."""
+    capacity = total(jnp.where(receives, weight, 0))
+    return (budget + total(jnp.where(receives, needed, 0))) / jnp.where(capacity > 0, capacity, 1)

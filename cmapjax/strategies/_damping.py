@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cmapjax._columns import largest
-from cmapjax._types import Array
+from cmapjax._types import Array, as_parameter
 from cmapjax.strategies._base import Strategy, View, repeat
 
 
@@ -23,7 +23,7 @@ class Damping(eqx.Module):
 class FixedDamping(Damping):
     """The same θ for everybody. Raises ValueError unless 0 < θ ≤ 1."""
 
-    theta: Float[Array, ""] = eqx.field(converter=np.asarray)
+    theta: Float[Array, ""] = eqx.field(converter=as_parameter)
 
     def __check_init__(self):
         if isinstance(self.theta, np.ndarray) and not (

@@ -16,7 +16,7 @@ import optax
 from jaxtyping import Float
 
 from cmapjax._columns import total
-from cmapjax._types import Array
+from cmapjax._types import Array, as_parameter
 from cmapjax.strategies._base import Strategy, View, repeat
 from cmapjax.strategies._cmap import check_hops
 
@@ -33,7 +33,7 @@ class StepRule(eqx.Module):
 class FixedStep(StepRule):
     """The same step every iteration."""
 
-    size: Float[Array, ""] = eqx.field(converter=np.asarray, default=0.1)
+    size: Float[Array, ""] = eqx.field(converter=as_parameter, default=0.1)
 
     def __check_init__(self):
         check_step(self.size)
@@ -45,7 +45,7 @@ class FixedStep(StepRule):
 class DiminishingStep(StepRule):
     """size / √(1 + iteration): the classical rule that needs no knowledge of the curvature."""
 
-    size: Float[Array, ""] = eqx.field(converter=np.asarray, default=0.1)
+    size: Float[Array, ""] = eqx.field(converter=as_parameter, default=0.1)
 
     def __check_init__(self):
         check_step(self.size)
