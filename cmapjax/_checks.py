@@ -3,11 +3,14 @@
 Every message names the field, the agent, the value and the remedy.
 """
 
+import math
+import warnings
 from collections.abc import Iterable
 
 import numpy as np
 
 SHOWN = 5
+CONTRIBUTION = "contribution endowment × value"
 
 
 def listed(items: Iterable, limit: int = SHOWN) -> str:
@@ -64,6 +67,12 @@ def check_positive(field: str, values: np.ndarray, name_of) -> None:
         )
 
 
+def check_kind(field: str, given, kind: type | tuple[type, ...], example: str) -> None:
+    """Raise unless `given` is an instance of the class wanted (not the class itself, nor its name)."""
+    if not isinstance(given, kind):
+        raise ValueError(f"{field} is {short(given)}; give an object such as {example}.")
+
+
 def check_unique(field: str, labels: Iterable, remedy: str) -> None:
     """Raise if a label occurs twice."""
     seen, twice = set(), []
@@ -85,6 +94,34 @@ def check_fits(field: str, values: np.ndarray, dtype, name_of, remedy: str = "si
             f"{field} lies outside the range of {np.dtype(dtype)} "
             f"({limits.tiny:.1e} to {limits.max:.1e}) for {len(bad)} agent(s) ({pairs}); {remedy}, "
             "or rescale all endowments or values by one common factor (which changes no ratio)."
+        )
+
+
+def check_span(contribution: np.ndarray, precision: str, name_of) -> None:
+    """Raise if sums or ratios of these contributions overflow a precision; warn if float32 loses them.
+
+    The largest number of a run is the sum over the smallest contribution, a ratio.
+    """
+    limits = np.finfo(precision)
+    check_fits(CONTRIBUTION, contribution, precision, name_of, remedy="use precision float64")
+    least, most = int(np.argmin(contribution)), int(np.argmax(contribution))
+    ends = (
+        f"from {contribution[least]:g} (agent {short(name_of(least))}) to {contribution[most]:g} "
+        f"(agent {short(name_of(most))})"
+    )
+    with np.errstate(over="ignore"):
+        top = contribution.sum()
+        if not top / min(contribution[least], 1) < limits.max / 8:  # 8: sums of a few such terms
+            remedy = "use precision float64, or leave out" if precision == "float32" else "leave out"
+            raise ValueError(
+                f"{CONTRIBUTION} spans {ends}, and ratios overflow {precision} ({limits.max:.1e}); {remedy} "
+                "agents that bring next to nothing."
+            )
+    if precision == "float32" and contribution[most] > 1e6 * contribution[least]:
+        warnings.warn(
+            f"{CONTRIBUTION} spans {ends}: float32 keeps seven digits, so flows among the smallest drown in "
+            "those of the largest; use precision float64.",
+            stacklevel=4,
         )
 
 
@@ -128,3 +165,10 @@ def count_agents(links: np.ndarray, num_agents: int | None) -> int:
     if num_agents > 2**31 - 2:
         raise ValueError(f"num_agents is {num_agents}; at most 2^31 - 2 agents fit one market.")
     return num_agents
+
+
+def check_hops(hops: float) -> None:
+    """Raise ValueError unless k is a whole number of hops, 0 or more, or infinite."""
+    whole = isinstance(hops, int) and not isinstance(hops, bool)
+    if not ((whole and hops >= 0) or hops == math.inf):
+        raise ValueError(f"community_hops is {hops!r}; give 0, 1, 2, …, or math.inf for everybody.")

@@ -7,11 +7,11 @@ import numpy as np
 import scipy.sparse
 from jaxtyping import Float, Int
 
+from cmapjax._checks import check_hops
 from cmapjax._columns import build_columns
 from cmapjax._market import Market
 from cmapjax._precision import float64_on_host
 from cmapjax._types import Array
-from cmapjax.strategies._cmap import check_hops
 
 MAX_MEMBERS = 200_000_000  # entries of a table of communities (0.8 GB of int32)
 

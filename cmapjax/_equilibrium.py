@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 
 from cmapjax import metrics
 from cmapjax._certificate import certified_gap_of_flow
+from cmapjax._checks import check_kind, check_span
 from cmapjax._engine import act_in_turns, known_facts
 from cmapjax._market import Market
 from cmapjax._schedule import Coloured
@@ -107,10 +108,13 @@ def solve(
         method: how.
 
     Raises:
-        ValueError: a tolerance out of range.
+        ValueError: a tolerance out of range; contributions whose ratios overflow.
     """
     if not isinstance(tolerance, (int, float, np.floating)) or not 1e-14 <= tolerance < 1:
         raise ValueError(f"tolerance is {tolerance!r}; give a number from 1e-14 to below 1.")
+    check_kind("market", market, Market, "Market.from_links(…), or a reader of cmapjax.graphs")
+    check_kind("method", method, Method, "ColouredSweeps()")
+    check_span(np.asarray(market.contribution), "float64", lambda i: market.labels[i])
     return jax.tree.map(np.asarray, method.solve(market, tolerance))
 
 

@@ -13,6 +13,7 @@ import scipy.sparse.csgraph
 from jaxtyping import Float, Int, Shaped
 
 from cmapjax._checks import (
+    CONTRIBUTION,
     as_links,
     as_real,
     check_fits,
@@ -130,6 +131,10 @@ class Market(eqx.Module):
             dropped_isolated=isolated_names,
         )
         return assemble(links, endowment, value, np.zeros(len(endowment), np.int64), origin)
+
+    def __repr__(self) -> str:
+        several = f", {self.num_markets} markets" if self.num_markets > 1 else ""
+        return f"Market({self.num_agents} agents, {self.num_links} links{several})"
 
     # -- what the caller sees ------------------------------------------------------------------
 
@@ -352,7 +357,7 @@ def assemble(
     check_positive("value", value, name_of)
     with np.errstate(over="ignore", under="ignore"):
         contribution = endowment * value
-    check_fits("contribution endowment × value", contribution, np.float64, name_of, "rescale them")
+    check_fits(CONTRIBUTION, contribution, np.float64, name_of, "rescale them")
 
     # Compressed rows; the data is each arc's own number, so the transpose lists the reverse arcs.
     ends = links.T.astype(np.int32)

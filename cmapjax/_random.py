@@ -28,7 +28,9 @@ def draw_per_agent(key: Array, market: Market, draw: Callable) -> Shaped[Array, 
 def check_key(key, needed_for: str) -> None:
     """Raise ValueError unless `key` is one JAX random key."""
     if key is None:
-        raise ValueError(f"key: {needed_for} is random; pass key=jax.random.key(seed).")
+        raise ValueError(
+            f"key: none is given for {needed_for}, drawn at random; pass key=jax.random.key(seed)."
+        )
     if isinstance(key, (int, float, np.ndarray)) or not (
         hasattr(key, "dtype") and jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key)
     ):

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from cmapjax._checks import listed
+from cmapjax._checks import check_kind, listed
 from cmapjax._market import Market
 from cmapjax._random import draw_per_agent
 from cmapjax._turns import colours, first_conflict, precedence_levels
@@ -261,6 +261,7 @@ class RandomParticipation(Schedule):
     schedule: Schedule = eqx.field(default_factory=Simultaneous)
 
     def __check_init__(self):
+        check_kind("schedule", self.schedule, Schedule, "Sequential()")
         p = self.probability
         if isinstance(p, np.ndarray) and not (p.dtype.kind in "if" and np.all((p > 0) & (p <= 1))):
             raise ValueError(f"probability is {p}; give a number above 0 and at most 1.")

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from cmapjax import metrics
-from cmapjax._checks import as_real, check_fits, short
+from cmapjax._checks import as_real, check_kind, check_span, short
 from cmapjax._engine import Known, act_in_turns, act_together, known_facts, repeat_shares
 from cmapjax._market import Market
 from cmapjax._random import check_key
@@ -102,11 +102,11 @@ def simulate(
             missing key; a start that does not spend exactly the contributions.
     """
     record = metrics.standard() if record is None else dict(record)
-    _check_options(market, strategy, rounds, every, precision, record)
+    _check_options(market, strategy, schedule, endowments, rounds, every, precision, record)
     endowments.check(market, rounds + (int(start.round) if isinstance(start, State) else 0))
     is_random = endowments.is_random or getattr(schedule, "is_random", False)
     if is_random:
-        check_key(key, "a random schedule or endowment")
+        check_key(key, "this schedule or these endowments")
     dtype = np.dtype(precision)
     with jax.enable_x64(True):
         plan = schedule if isinstance(schedule, Plan) else schedule.plan(market, strategy.hops)
@@ -120,35 +120,22 @@ def simulate(
     return _to_numpy(run)
 
 
-def _check_options(market, strategy, rounds, every, precision, record) -> None:
+def _check_options(market, strategy, schedule, endowments, rounds, every, precision, record) -> None:
     for name, number, least in (("rounds", rounds, 0), ("every", every, 1)):
         if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < least:
             raise ValueError(f"{name} is {number!r}; give a whole number, {least} or more.")
     if precision not in PRECISIONS:
         raise ValueError(f"precision is {precision!r}; give one of {', '.join(PRECISIONS)}.")
-    if not isinstance(market, Market):
-        raise ValueError(f"market is {short(market)}; build one with Market.from_links or graphs.")
-    if not isinstance(strategy, Strategy):
-        raise ValueError(f"strategy is {short(strategy)}; give an instance, such as CMAP().")
+    check_kind("market", market, Market, "Market.from_links(…), or a reader of cmapjax.graphs")
+    check_kind("strategy", strategy, Strategy, "CMAP()")
+    check_kind("schedule", schedule, (Schedule, Plan), "Sequential()")
+    check_kind("endowments", endowments, Endowments, "endowments.Exponential()")
     for name, observer in record.items():
         if not callable(observer):
             raise ValueError(f"record: {name} is {short(observer)}; give a function of (market, state).")
     contribution = market.contribution
     if not isinstance(contribution, jax.core.Tracer):
-        contribution = np.asarray(contribution)
-        check_fits(
-            "contribution endowment × value",
-            contribution,
-            precision,
-            lambda i: market.labels[i],
-            remedy="use precision float64",
-        )
-        limit = np.finfo(precision).max
-        if contribution.sum() > limit:
-            raise ValueError(
-                f"contribution endowment × value: the sum {contribution.sum():g} overflows {precision} "
-                f"({limit:.1e}); use precision float64, or rescale by a common factor."
-            )
+        check_span(np.asarray(contribution), precision, lambda i: market.labels[i])
 
 
 def _start(market: Market, start, dtype) -> State:

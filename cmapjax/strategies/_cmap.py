@@ -1,12 +1,11 @@
 """CMAP, the Community Maximizing Allocation Program, solved exactly."""
 
-import math
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from cmapjax._checks import check_hops
 from cmapjax._columns import smallest, total
 from cmapjax._types import Array
 from cmapjax.strategies._base import Strategy, View, repeat
@@ -44,13 +43,6 @@ class CMAP(Strategy):
         if self.community_hops == 0:
             return repeat(view)
         return fill_up(view.budget, view.contribution, jnp.maximum(view.utility - view.sent, 0))
-
-
-def check_hops(hops: float) -> None:
-    """Raise ValueError unless k is a whole number of hops, 0 or more, or infinite."""
-    whole = isinstance(hops, int) and not isinstance(hops, bool)
-    if not ((whole and hops >= 0) or hops == math.inf):
-        raise ValueError(f"community_hops is {hops!r}; give 0, 1, 2, …, or math.inf for everybody.")
 
 
 def fill_up(

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from cmapjax._checks import check_kind
 from cmapjax._columns import largest
 from cmapjax._types import Array, as_parameter
 from cmapjax.strategies._base import Strategy, View, repeat
@@ -69,6 +70,9 @@ class Damped(Strategy):
     damping: Damping = eqx.field(
         converter=lambda x: x if isinstance(x, Damping) else FixedDamping(x), default=0.5
     )
+
+    def __check_init__(self):
+        check_kind("strategy", self.strategy, Strategy, "CMAP()")
 
     @property
     def hops(self) -> float:

@@ -15,10 +15,10 @@ import numpy as np
 import optax
 from jaxtyping import Float
 
+from cmapjax._checks import check_hops
 from cmapjax._columns import total
 from cmapjax._types import Array, as_parameter
 from cmapjax.strategies._base import Strategy, View, repeat
-from cmapjax.strategies._cmap import check_hops
 
 # Below this share of its contribution a neighbour's utility counts by the tangent of the logarithm, so
 # that an agent facing somebody with nothing sees a steep but finite gradient.

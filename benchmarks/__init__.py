@@ -1,0 +1,1 @@
+"""Races against rivals, each a module: `python -m benchmarks.rounds`."""
