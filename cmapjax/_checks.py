@@ -167,7 +167,7 @@ def count_agents(links: np.ndarray, num_agents: int | None) -> int:
     return num_agents
 
 
-def check_hops(hops: float) -> None:
+def check_hops(hops: int | float) -> None:
     """Raise ValueError unless k is a whole number of hops, 0 or more, or infinite."""
     whole = isinstance(hops, int) and not isinstance(hops, bool)
     if not ((whole and hops >= 0) or hops == math.inf):

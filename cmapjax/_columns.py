@@ -84,7 +84,7 @@ class Columns(eqx.Module):
     def num_slots(self) -> int:
         return sum(width * rows for width, rows in self.shapes)
 
-    def blocks(self, x: Shaped[Array, "slots"]) -> list[Shaped[Array, "width block_rows"]]:
+    def blocks(self, x: Shaped[Array, "slots"]) -> list[Shaped[Array, "_ _"]]:
         """A value per slot as one `[width, rows]` array per block."""
         out, start = [], 0
         for width, rows in self.shapes:
@@ -92,7 +92,7 @@ class Columns(eqx.Module):
             start += width * rows
         return out
 
-    def row_blocks(self, x: Shaped[Array, "rows"]) -> list[Shaped[Array, "block_rows"]]:
+    def row_blocks(self, x: Shaped[Array, "rows"]) -> list[Shaped[Array, "_"]]:
         """A value per stored row, cut at the block borders."""
         out, start = [], 0
         for _, rows in self.shapes:
@@ -100,7 +100,7 @@ class Columns(eqx.Module):
             start += rows
         return out
 
-    def join(self, blocks: Sequence[Shaped[Array, "width block_rows"]]) -> Shaped[Array, "slots"]:
+    def join(self, blocks: Sequence[Shaped[Array, "_ _"]]) -> Shaped[Array, "slots"]:
         """The inverse of `blocks`."""
         return jnp.concatenate([block.reshape(-1) for block in blocks])
 

@@ -16,7 +16,7 @@ from cmapjax._types import Array
 MAX_MEMBERS = 200_000_000  # entries of a table of communities (0.8 GB of int32)
 
 
-def communities(market: Market, hops: float) -> scipy.sparse.csr_array:
+def communities(market: Market, hops: int | float) -> scipy.sparse.csr_array:
     """The 0/1 matrix whose row i marks C_i^k, the agents within `hops` of i, itself included.
 
     Raises:
@@ -42,14 +42,14 @@ def communities(market: Market, hops: float) -> scipy.sparse.csr_array:
     return reach
 
 
-def _refuse(hops: float, members: int) -> None:
+def _refuse(hops: int | float, members: int) -> None:
     raise ValueError(
         f"community_hops {hops}: the communities have {members} members in all, more than the limit of "
         f"{MAX_MEMBERS}; take fewer hops, or CMAP, whose row is the same for every k ≥ 1."
     )
 
 
-def beyond_table(market: Market, hops: float) -> Int[np.ndarray, "agents members"]:
+def beyond_table(market: Market, hops: int | float) -> Int[np.ndarray, "agents members"]:
     """For each agent (in storage) the members of its community it cannot give to, where stored.
 
     Neither neighbours nor the agent itself; `num_agents` is nobody.
@@ -72,7 +72,7 @@ def beyond_table(market: Market, hops: float) -> Int[np.ndarray, "agents members
 
 @float64_on_host
 def community_utility(
-    market: Market, utility: Float[Array, "agents"], hops: float = 1
+    market: Market, utility: Float[Array, "agents"], hops: int | float = 1
 ) -> Float[Array, "agents"]:
     """The utility of each agent's community: Σ_{j ∈ C_i^k} w_j log u_j (-inf if a member has nothing).
 

@@ -26,7 +26,7 @@ class Known(eqx.Module):
     """Members of each agent's community out of its reach; `num_agents` is nobody."""
 
 
-def known_facts(market: Market, hops: float, dtype) -> Known:
+def known_facts(market: Market, hops: int | float, dtype) -> Known:
     """The facts that views are made of, in the precision of the run."""
     degree = jnp.asarray(market.links.lengths, dtype)
     largest = market.largest(market.unstored(degree))[market.market_of]
@@ -95,7 +95,7 @@ def act_in_turns(
     known: Known,
     strategy: Strategy,
     plan: Plan,
-    tables: tuple[Int[Array, "turns rows"], ...],
+    tables: tuple[Int[Array, "turns _"], ...],
     flow: Float[Array, "slots"],
     budget: Float[Array, "agents"],
     acts: Bool[Array, "agents"] | None,

@@ -33,7 +33,7 @@ class Plan(eqx.Module):
 
     def tables(
         self, market: Market, round: Int[Array, ""], key: Array | None
-    ) -> tuple[Int[Array, "turns rows"], ...]:
+    ) -> tuple[Int[Array, "turns _"], ...]:
         """For each width, the agents (where stored) acting in each turn; `num_agents` is nobody."""
         raise NotImplementedError
 
@@ -51,7 +51,7 @@ class Schedule(eqx.Module):
         return False
 
     @abc.abstractmethod
-    def plan(self, market: Market, hops: float = 1) -> Plan:
+    def plan(self, market: Market, hops: int | float = 1) -> Plan:
         """The turns on this market, for strategies that look `hops` far."""
 
 
@@ -69,7 +69,7 @@ class EveryonePlan(Plan):
 class TablePlan(Plan):
     """The same turns every round."""
 
-    rows: tuple[Int[Array, "turns rows"], ...]
+    rows: tuple[Int[Array, "turns _"], ...]
     widths: tuple[int, ...] = eqx.field(static=True)
     shares_receivers: bool = eqx.field(static=True)
     is_everyone = False
@@ -160,7 +160,7 @@ class Turns(Schedule):
         ValueError: on planning, if there is not one whole number ≥ 0 per agent of the market.
     """
 
-    turn: Int[Array, "agents"] = eqx.field(converter=as_parameter)
+    turn: Int[Array, "agents"] = eqx.field(converter=np.asarray)
 
     def plan(self, market, hops=1):
         turn = np.asarray(self.turn)
@@ -193,7 +193,7 @@ class Sequential(Schedule):
     def plan(self, market, hops=1):
         return table_plan(market, self.turns(market, hops))
 
-    def turns(self, market: Market, hops: float = 1) -> Int[np.ndarray, "agents"]:
+    def turns(self, market: Market, hops: int | float = 1) -> Int[np.ndarray, "agents"]:
         """The turn of each agent."""
         order = check_order(self.order, market)
         if hops > 1:  # agents see far: keep one turn per agent

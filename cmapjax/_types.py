@@ -7,5 +7,8 @@ Array = jax.Array | np.ndarray
 
 
 def as_parameter(x) -> Array:
-    """A hyperparameter as an array leaf: traced ones as they are, Python numbers in full precision."""
-    return x if isinstance(x, jax.Array) else np.asarray(x)
+    """A hyperparameter as an array leaf: traced ones as they are, Python numbers in float64."""
+    if isinstance(x, jax.Array):
+        return x
+    array = np.asarray(x)
+    return array.astype(np.float64) if array.dtype.kind in "iu" else array

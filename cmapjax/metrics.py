@@ -92,7 +92,7 @@ def worst_relative_error(market: Market, utility: Agents, equilibrium: Agents) -
 
 
 @float64_on_host
-def mean_community_utility(market: Market, utility: Agents, hops: float = 1) -> Markets:
+def mean_community_utility(market: Market, utility: Agents, hops: int | float = 1) -> Markets:
     """The agents' mean of their community's utility Σ_{j ∈ C_i^k} w_j log u_j (-inf at a utility of 0)."""
     return market.total(community_utility(market, utility, hops)) / _count(market, utility)
 

@@ -1,5 +1,53 @@
-"""Shared by all tests: shapes and types of the package's functions are checked while tests run."""
+"""Shared by all tests: array shapes are checked while tests run, and a few small markets."""
 
+import beartype
+import numpy as np
+import pytest
 from jaxtyping import install_import_hook
 
-install_import_hook("cmapjax", "beartype.beartype")
+# Modules of compiled code. The others take whatever the caller hands in and say themselves, as
+# ValueError, what is wrong with it.
+CHECKED = [
+    "cmapjax._certificate",
+    "cmapjax._engine",
+    "cmapjax._random",
+    "cmapjax._turns",
+    "cmapjax.metrics",
+    "cmapjax.strategies._base",
+    "cmapjax.strategies._simple",
+]
+
+# An int is a float, as the type system has it.
+checked = beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))
+
+install_import_hook(CHECKED, "conftest.checked")
+
+import cmapjax as cj  # noqa: E402 - after the hook
+
+
+@pytest.fixture(scope="session")
+def small_market():
+    """Five agents, unlike in degree and in contribution: a triangle with a tail of two."""
+    links = np.array([[0, 1], [1, 2], [0, 2], [2, 3], [3, 4]])
+    return cj.Market.from_links(links, endowment=[1.0, 2.0, 3.0, 0.5, 2.0], value=[1.0, 1.5, 0.5, 2.0, 1.0])
+
+
+@pytest.fixture(scope="session")
+def ensemble():
+    """Small markets of all kinds side by side: trees, cycles, a clique, a hub; equal and unequal."""
+    figures = [
+        [[0, 1]],
+        [[0, 1], [1, 2]],
+        [[0, 1], [1, 2], [2, 3], [3, 0]],
+        [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]],
+        [[0, i] for i in range(1, 6)] + [[1, 2]],
+        [[0, 1], [1, 2], [0, 2], [2, 3], [3, 4], [4, 5], [3, 5]],
+    ]
+    rng = np.random.default_rng(7)
+    markets = []
+    for links in figures:
+        n = int(np.max(links)) + 1
+        markets.append(
+            cj.Market.from_links(np.array(links), endowment=rng.uniform(0.2, 2, n), value=rng.uniform(0.5, 2, n))
+        )
+    return cj.pack(markets)

@@ -95,7 +95,9 @@ def _one(source: Source, text: str, number: int):
     if spec.options:
         raise ValueError(f"network {spec.name} has no options; write just {spec.name}.")
     if spec.name in SHIPPED_NETWORKS:
-        return _from_file(source, Path(__file__).parents[1] / "data" / SHIPPED_NETWORKS[spec.name])
+        from cmapjax.graphs import shipped
+
+        return _from_file(source, shipped(spec.name))
     return _named(source, spec)
 
 

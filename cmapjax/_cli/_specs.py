@@ -133,8 +133,7 @@ NAMED_NETWORKS = {
 }
 
 
-# Files that come with the package.
-SHIPPED_NETWORKS = {"gnutella": "p2p-Gnutella04.txt.gz"}
+SHIPPED_NETWORKS = ("gnutella",)
 
 
 def family(spec: Spec):

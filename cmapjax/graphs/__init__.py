@@ -14,7 +14,7 @@ from cmapjax.graphs._families import (
 )
 from cmapjax.graphs._networkx import from_networkx, to_networkx
 from cmapjax.graphs._random import Drop, IsolatedAgents, RandomMarket, Redraw, Reject
-from cmapjax.graphs._read import read_market, with_agents
+from cmapjax.graphs._read import read_market, shipped, with_agents
 from cmapjax.graphs._trace import read_trace
 from cmapjax.graphs._wired import BarabasiAlbert, RandomGeometric, RandomRegular, RandomTree, WattsStrogatz
 from cmapjax.graphs._write import write_agents, write_allocation, write_graphml
@@ -50,6 +50,7 @@ __all__ = [
     "from_sparse",
     "read_market",
     "read_trace",
+    "shipped",
     "to_networkx",
     "with_agents",
     "write_agents",

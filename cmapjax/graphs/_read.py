@@ -1,6 +1,7 @@
 """A market from files, whatever their format."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from cmapjax._checks import short
 from cmapjax._market import Market
@@ -119,6 +120,21 @@ def with_agents(market: Market, agents, *, memory_budget=None) -> Market:
     return market.with_contributions(
         endowment=table.column("endowment", market.labels), value=table.column("value", market.labels)
     )
+
+
+# Files that come with the package, by name.
+SHIPPED = {"gnutella": "p2p-Gnutella04.txt.gz"}
+
+
+def shipped(name: str) -> Path:
+    """The path of a network that comes with the package: "gnutella", 10,875 peer-to-peer hosts.
+
+    Raises:
+        ValueError: no network of this name comes with the package.
+    """
+    if name not in SHIPPED:
+        raise ValueError(f"no network {short(name)} comes with the package; there is {', '.join(SHIPPED)}.")
+    return Path(__file__).parents[1] / "data" / SHIPPED[name]
 
 
 def _read_network(path, data, form, named, symmetrize, ignore_extra_columns, budget) -> Network:

@@ -17,31 +17,32 @@ class Beyond(eqx.Module):
     (padding) have contribution 0.
     """
 
-    contribution: Float[Array, "members"]
-    utility: Float[Array, "members"]
+    contribution: Float[Array, "members *agents"]
+    utility: Float[Array, "members *agents"]
 
 
 class View(eqx.Module):
     """What one agent knows when its turn comes. One entry per neighbour; absent ones (padding) are zero.
 
-    All amounts are value. Whatever is not here, no strategy can use.
+    All amounts are value. Whatever is not here, no strategy can use. (The engine holds views of many
+    agents, along a last axis; a strategy sees one.)
     """
 
-    budget: Float[Array, ""]
+    budget: Float[Array, "*agents"]
     """Value of the agent's surplus this round: w_i when it is constant. What is not given is lost."""
-    is_neighbour: Bool[Array, "neighbours"]
+    is_neighbour: Bool[Array, "neighbours *agents"]
     """False on padding."""
-    sent: Float[Array, "neighbours"]
+    sent: Float[Array, "neighbours *agents"]
     """y_ij, what the agent gave when it last acted: it remembers its own last move, nothing older."""
-    received: Float[Array, "neighbours"]
+    received: Float[Array, "neighbours *agents"]
     """y_ji, what each neighbour gave the agent: it can tell who gave what."""
-    contribution: Float[Array, "neighbours"]
+    contribution: Float[Array, "neighbours *agents"]
     """w_j, each neighbour's mean contribution: every agent announces its own to its neighbours."""
-    utility: Float[Array, "neighbours"]
+    utility: Float[Array, "neighbours *agents"]
     """u_j, what each neighbour received in all: announced likewise."""
-    degree: Float[Array, "neighbours"]
+    degree: Float[Array, "neighbours *agents"]
     """Each neighbour's number of neighbours: announced, so a giver can tell how many others give to it."""
-    max_degree: Float[Array, ""]
+    max_degree: Float[Array, "*agents"]
     """The largest degree in the market, published by the network's administrator."""
     beyond: Beyond | None = None
     """The rest of the agent's community, for strategies whose `hops` reach beyond 1."""
@@ -63,7 +64,7 @@ class Strategy(eqx.Module):
         """
 
     @property
-    def hops(self) -> float:
+    def hops(self) -> int | float:
         """How far the agent's community reaches; beyond 1, `view.beyond` holds its further members."""
         return 1
 

@@ -34,7 +34,7 @@ class CMAP(Strategy):
     steps because the level falls monotonically and the set of receivers can only shrink.
     """
 
-    community_hops: float = eqx.field(static=True, default=1)
+    community_hops: int | float = eqx.field(static=True, default=1)
 
     def __check_init__(self):
         check_hops(self.community_hops)

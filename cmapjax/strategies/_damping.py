@@ -75,7 +75,7 @@ class Damped(Strategy):
         check_kind("strategy", self.strategy, Strategy, "CMAP()")
 
     @property
-    def hops(self) -> float:
+    def hops(self) -> int | float:
         return self.strategy.hops
 
     def respond(self, view: View):

@@ -168,14 +168,14 @@ class GradientCMAP(Strategy):
         method: `OptaxGradient` or `JaxoptGradient`, with its iteration budget and step rule.
     """
 
-    community_hops: float = eqx.field(static=True, default=1)
+    community_hops: int | float = eqx.field(static=True, default=1)
     method: GradientMethod = eqx.field(default_factory=JaxoptGradient)
 
     def __check_init__(self):
         check_hops(self.community_hops)
 
     @property
-    def hops(self) -> float:
+    def hops(self) -> int | float:
         return self.community_hops
 
     def respond(self, view: View):

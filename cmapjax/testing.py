@@ -1,0 +1,324 @@
+"""Whether a strategy of your own obeys the laws that every strategy must obey."""
+
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from cmapjax._checks import check_kind
+from cmapjax._engine import _answer_rows, act_together, known_facts
+from cmapjax._market import Market, pack
+from cmapjax.strategies import Beyond, Strategy, View
+
+# Strategies that iterate may round differently when neighbours are listed in another order; what a law
+# forbids is a difference that can be seen.
+TOLERANCE = 1e-6
+MORE_PADDING = 5
+SHOWN_ARCS = 16
+
+LAWS = {
+    "shape": "a row has one real amount per entry of the view",
+    "finite": "every amount is a finite number",
+    "network": "nothing is given where there is no neighbour (padding)",
+    "sign": "nothing negative is given",
+    "budget": "a row spends exactly the round's budget",
+    "relabelling": "numbering the agents otherwise changes nothing but their numbers",
+    "unit": "measuring value in another unit changes nothing but the unit",
+    "padding": "further padding behind the neighbours changes nothing",
+    "packing": "other markets packed beside change nothing",
+}
+"""The laws, in the order in which they are tried."""
+
+
+class StrategyError(AssertionError):
+    """A strategy breaks a law; `law` is its name in `LAWS`, `market` the smallest market that shows it."""
+
+    def __init__(self, message: str, law: str, market: Market):
+        super().__init__(message)
+        self.law = law
+        self.market = market
+
+
+def check_strategy(strategy: Strategy, *, markets: Sequence[Market] | None = None) -> None:
+    """Nothing, if the strategy obeys every law on small markets; otherwise it raises.
+
+    One simultaneous round is played on every market from several starts: an equal split, random rows, a
+    round in which somebody gave nothing and another has nothing to give, and (where the network allows
+    it) one in which an agent received nothing. A strategy that passes can be simulated, packed,
+    relabelled and rescaled like those of the package. For example,
+
+    >>> import equinox as eqx, numpy as np
+    >>> from cmapjax import Strategy, repeat, testing
+    >>> class Generous(Strategy):
+    ...     share: np.ndarray = eqx.field(converter=np.asarray, default=0.5)
+    ...
+    ...     def respond(self, view):  # part as before, the rest to all alike
+    ...         even = view.is_neighbour / view.is_neighbour.sum()
+    ...         return (1 - self.share) * repeat(view) + self.share * view.budget * even
+    >>> testing.check_strategy(Generous())
+
+    Args:
+        strategy: an instance, with the hyperparameters that shall be tried.
+        markets: single markets to try, by default a dozen of 2 to 7 agents.
+
+    Raises:
+        StrategyError: the first law that is broken, and the smallest market that shows it.
+        ValueError: no strategy or markets; ensembles among the markets.
+    """
+    check_kind("strategy", strategy, Strategy, "CMAP()")
+    markets = _small_markets() if markets is None else list(markets)
+    if not markets:
+        raise ValueError("markets: none given; give at least one, or leave the argument out.")
+    for market in markets:
+        check_kind("markets", market, Market, "Market.from_links(…)")
+        if market.num_markets > 1:
+            raise ValueError(f"markets: one packs {market.num_markets}; give single markets.")
+    cases = _cases(sorted(markets, key=lambda m: (m.num_agents, m.num_links)))
+    with jax.enable_x64(True):
+        _Trial(strategy, cases).run()
+
+
+# -- the markets and starts that are tried ---------------------------------------------------------
+
+
+class _Case(eqx.Module):
+    """A market, what everybody gave last round, and what everybody has to give now."""
+
+    market: Market
+    name: str = eqx.field(static=True)
+    given: Float[np.ndarray, "arcs"]
+    budget: Float[np.ndarray, "agents"]
+
+
+def _small_markets() -> list[Market]:
+    """Figures with equal contributions and with unequal ones, from the smallest up."""
+    figures = [
+        [[0, 1]],
+        [[0, 1], [1, 2]],
+        [[0, 1], [1, 2], [0, 2]],
+        [[0, 1], [0, 2], [0, 3]],
+        [[0, 1], [1, 2], [2, 3]],
+        [[0, 1], [1, 2], [2, 3], [3, 0]],
+        [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]],
+        [[0, 1], [1, 2], [0, 2], [2, 3], [3, 4], [2, 5]],
+        [[0, 1], [0, 2], [0, 3], [0, 4], [0, 5], [0, 6], [1, 2], [3, 4], [4, 5]],
+    ]
+    rng = np.random.default_rng(0)
+    markets = []
+    for links in figures:
+        n = int(np.max(links)) + 1
+        markets.append(Market.from_links(np.array(links)))
+        # Multiples of 1/16: sums of such numbers are exact in any order.
+        endowment, value = rng.integers(4, 64, n) / 16, rng.integers(2, 9, n) / 4
+        markets.append(Market.from_links(np.array(links), endowment=endowment, value=value))
+    return markets
+
+
+def _cases(markets: list[Market]) -> list[_Case]:
+    rng = np.random.default_rng(1)
+    cases = []
+    for market in markets:
+        giver, receiver = market.arcs()
+        w = np.asarray(market.contribution)
+        even = market.arc_values(market.equal_flow())
+        cases.append(_Case(market, "everybody splits equally", even, w))
+        rows = _random_rows(rng, giver, w)
+        cases.append(_Case(market, "random rows", rows, w))
+        silent, empty = market.num_agents - 1, 0
+        rows = np.where(giver == silent, 0, _random_rows(rng, giver, w))
+        budget = np.where(np.arange(market.num_agents) == empty, 0, w * rng.integers(1, 9, len(w)) / 4)
+        name = f"agent {silent} gave nothing, agent {empty} has nothing to give"
+        cases.append(_Case(market, name, rows, budget))
+        degree = np.asarray(market.degree)
+        for agent in range(market.num_agents):
+            if np.all(degree[receiver[giver == agent]] > 1):
+                rows = _random_rows(rng, giver, w, barred=receiver == agent)
+                cases.append(_Case(market, f"agent {agent} received nothing", rows, w))
+                break
+    return cases
+
+
+def _random_rows(rng, giver, w, barred=False):
+    """Random rows in 64ths of the contribution, so that their sums are exact in any order."""
+    rows = np.zeros(len(giver))
+    allowed = ~np.broadcast_to(barred, giver.shape)
+    for agent in range(len(w)):
+        mine = (giver == agent) & allowed
+        rows[mine] = w[agent] * rng.multinomial(64, np.full(mine.sum(), 1 / mine.sum())) / 64
+    return rows
+
+
+# -- the trial -------------------------------------------------------------------------------------
+
+
+class _Trial:
+    """All cases side by side in one ensemble, so that a law costs one compilation at most."""
+
+    def __init__(self, strategy: Strategy, cases: list[_Case]):
+        self.strategy, self.cases = strategy, cases
+        self.ensemble = pack([case.market for case in cases])
+        self.giver, self.receiver = self.ensemble.arcs()
+        self.case_of = np.asarray(self.ensemble.market_of)[self.giver]
+        self.given = np.concatenate([case.given for case in cases])
+        self.budget = np.concatenate([case.budget for case in cases])
+        self.width = int(np.max(self.ensemble.links.lengths))
+
+    def run(self) -> None:
+        self.check_shape()
+        rows, answer = _rows(self.strategy, self.ensemble, self.given, self.budget, self.width)
+        self.check_rows(*rows)
+        self.check_budget(answer)
+        self.compare("relabelling", answer, self.relabelled())
+        self.compare("unit", answer, self.rescaled())
+        wider = _rows(self.strategy, self.ensemble, self.given, self.budget, self.width + MORE_PADDING)
+        self.compare("padding", answer, wider[1])
+        self.compare("packing", answer, self.packed())
+
+    def check_shape(self) -> None:
+        """Asked of the types alone, in the precision that users reach for on a GPU."""
+
+        def answer_zeros(strategy):
+            row, number = jnp.zeros(self.width, jnp.float32), jnp.zeros((), jnp.float32)
+            beyond = Beyond(row, row) if strategy.hops > 1 else None
+            return strategy.respond(View(number, row > 0, row, row, row, row, row, number, beyond))
+
+        answer = eqx.filter_eval_shape(answer_zeros, self.strategy)
+        shape, dtype = getattr(answer, "shape", None), getattr(answer, "dtype", type(answer).__name__)
+        # Hyperparameters may be float64 here; the engine casts them to the precision of the run.
+        if shape != (self.width,) or dtype not in (np.float32, np.float64):
+            what = f"a view of {self.width} neighbours was answered by shape {shape} and type {dtype}."
+            raise self.error("shape", 0, what)
+
+    def check_rows(self, rows, is_link) -> None:
+        case_of = np.asarray(self.ensemble.market_of)[np.asarray(self.ensemble.links.order)]
+        faults = {
+            "finite": ~np.isfinite(rows),
+            "network": ~is_link & (rows != 0),
+            "sign": rows < 0,
+        }
+        for law, fault in faults.items():
+            broken = np.flatnonzero(fault.any(axis=0))
+            if len(broken):
+                agent = broken[np.argmin(case_of[broken])]
+                first = case_of == case_of[agent]
+                number = int(self.ensemble.links.order[agent] - self.ensemble.links.order[first].min())
+                raise self.error(
+                    law, case_of[agent], f"agent {number} answered {_numbers(rows[:, agent])} (padding last)."
+                )
+
+    def check_budget(self, answer) -> None:
+        spent = np.bincount(self.giver, answer, len(self.budget))
+        degree = np.bincount(self.giver)
+        # Rounding: one unit in the last place per addition, and a few for the rule's own arithmetic.
+        allowed = 4 * degree * np.finfo(np.float64).eps * self.budget
+        broken = np.flatnonzero(np.abs(spent - self.budget) > allowed)
+        if len(broken):
+            market_of = np.asarray(self.ensemble.market_of)
+            agent = broken[0]
+            case = market_of[agent]
+            raise self.error(
+                "budget",
+                case,
+                f"agent {agent - np.flatnonzero(market_of == case)[0]} spent {spent[agent]:.17g} of "
+                f"{self.budget[agent]:.17g}. It answered {_numbers(answer[self.giver == agent])}.",
+            )
+
+    def compare(self, law, expected, answer) -> None:
+        scale = self.budget[self.giver]
+        broken = np.flatnonzero(~(np.abs(answer - expected) <= TOLERANCE * scale))
+        if len(broken):
+            arc = broken[0]
+            first = np.flatnonzero(np.asarray(self.ensemble.market_of) == self.case_of[arc])[0]
+            mine = self.giver == self.giver[arc]
+            raise self.error(
+                law,
+                self.case_of[arc],
+                f"agent {self.giver[arc] - first} answered {_numbers(expected[mine])} to its neighbours "
+                f"{(self.receiver[mine] - first).tolist()}, and then {_numbers(answer[mine])}.",
+            )
+
+    def relabelled(self):
+        """The answers when every market numbers its agents backwards, in the order of arcs of before."""
+        market_of = np.asarray(self.ensemble.market_of)
+        sizes = np.bincount(market_of)
+        first = np.cumsum(sizes) - sizes
+        new = (2 * first + sizes - 1)[market_of] - np.arange(len(market_of))
+        markets = []
+        for case in self.cases:
+            giver, receiver = case.market.arcs()
+            links = case.market.num_agents - 1 - np.stack([giver, receiver], axis=1)
+            endowment, value = (np.asarray(x)[::-1] for x in (case.market.endowment, case.market.value))
+            markets.append(Market.from_links(links, endowment=endowment, value=value))
+        order = np.lexsort((new[self.receiver], new[self.giver]))
+        backwards = _rows(self.strategy, pack(markets), self.given[order], self.budget[new], self.width)[1]
+        answer = np.empty_like(backwards)
+        answer[order] = backwards
+        return answer
+
+    def rescaled(self):
+        unit = 1024.0  # a power of two, so that even the rounding is the same
+        market = self.ensemble.with_contributions(value=np.asarray(self.ensemble.value) * unit)
+        return _rows(self.strategy, market, self.given * unit, self.budget * unit, self.width)[1] / unit
+
+    def packed(self):
+        """The answers beside a star of higher degree than everybody's, from the engine's own round."""
+        star = Market.from_links(np.array([[0, leaf] for leaf in range(1, self.width + 3)]), value=7.0)
+        both = pack([star, self.ensemble])
+        even = star.arc_values(star.equal_flow())
+        flow = both.flow_from_arcs(np.concatenate([even, self.given]))
+        budget = np.concatenate([np.asarray(star.contribution), self.budget])
+        bare = both.bare()
+        known = known_facts(bare, self.strategy.hops, jnp.float64)
+        answer = _act(self.strategy, bare, known, jnp.asarray(flow), jnp.asarray(bare.stored(budget)))
+        return both.arc_values(np.asarray(answer))[len(even) :]
+
+    def error(self, law: str, case_number: int, what: str) -> StrategyError:
+        case = self.cases[int(case_number)]
+        giver, receiver = case.market.arcs()
+        links = np.stack([giver, receiver], axis=1)[giver < receiver]
+        arcs = zip(giver.tolist(), receiver.tolist(), case.given.tolist(), strict=True)
+        given = ", ".join(f"{i}→{j}: {y:.6g}" for i, j, y in list(arcs)[:SHOWN_ARCS])
+        message = (
+            f"{type(self.strategy).__name__} breaks the law of {law}: {LAWS[law]}.\n"
+            f"  market: {len(case.budget)} agents, links {links[:SHOWN_ARCS].tolist()}\n"
+            f"  endowments {_numbers(case.market.endowment)}, values {_numbers(case.market.value)}\n"
+            f"  start: {case.name}; given last round {given}{', …' if len(giver) > SHOWN_ARCS else ''}\n"
+            f"  budgets {_numbers(case.budget)}\n"
+            f"  {what}"
+        )
+        return StrategyError(message, law, case.market)
+
+
+def _numbers(x) -> str:
+    x = np.asarray(x)
+    shown = ", ".join(f"{number:.6g}" for number in x[:SHOWN_ARCS])
+    return f"[{shown}{', …' if len(x) > SHOWN_ARCS else ''}]"
+
+
+def _rows(strategy, market: Market, given, budget, width: int):
+    """Every agent's answer: as rows with their padding (agents where stored), and on the arcs."""
+    bare = market.bare()
+    known = known_facts(bare, strategy.hops, jnp.float64)
+    flow = jnp.asarray(market.flow_from_arcs(given))
+    budget = jnp.asarray(bare.stored(budget))
+    slots, rows = map(np.asarray, _answers(strategy, bare, known, flow, budget, width))
+    is_link = slots < market.links.num_slots
+    out = np.zeros(market.links.num_slots)
+    out[slots[is_link]] = rows[is_link]
+    return (rows, is_link), market.arc_values(out)
+
+
+@eqx.filter_jit
+def _answers(strategy, market, known, flow, budget, width: int):
+    agents = jnp.arange(market.num_agents, dtype=jnp.int32)
+    utility = market.links.total(market.mirror(flow))
+    slots, _, _, rows = _answer_rows(market, known, strategy, width, agents, flow, utility, budget, None)
+    return slots, rows
+
+
+@eqx.filter_jit
+def _act(strategy, market, known, flow, budget):
+    return act_together(market, known, strategy, flow, budget)
