@@ -275,6 +275,16 @@ class Market(eqx.Module):
         flow[slots] = as_real("flow", values, slots.shape)
         return flow
 
+    def allocation(self, flow: Shaped[np.ndarray, "slots"]) -> scipy.sparse.csr_array:
+        """The matrix x_ij = y_ij / v_i: what agent i gives to j, in units of i's resource (rows sum to ε_i).
+
+        With it the utilities of the literature are u_j = Σ_p x_pj v_p, `value @ allocation`.
+        """
+        giver, receiver = self.arcs()
+        units = self.arc_values(flow) / np.asarray(self.value)[giver]
+        n = self.num_agents
+        return scipy.sparse.csr_array((units, (giver, receiver)), shape=(n, n))
+
     def _arc_slots(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         links, lengths = self.links, np.asarray(self.links.lengths)
         row = np.repeat(np.arange(self.num_agents), lengths)

@@ -140,6 +140,11 @@ def _check_options(market, strategy, schedule, endowments, rounds, every, precis
 
 def _start(market: Market, start, dtype) -> State:
     if isinstance(start, State):
+        if start.flow.shape != (market.links.num_slots,):
+            raise ValueError(
+                f"start: a state of {start.flow.shape[0]} slots does not fit a market of "
+                f"{market.links.num_slots}; continue on the market that it came from."
+            )
         cast = jax.tree.map(jnp.asarray, start)
         flow, history = cast.flow.astype(dtype), cast.history.astype(dtype)
         return eqx.tree_at(lambda s: (s.flow, s.history), cast, (flow, history))

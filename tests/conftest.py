@@ -48,6 +48,8 @@ def ensemble():
     for links in figures:
         n = int(np.max(links)) + 1
         markets.append(
-            cj.Market.from_links(np.array(links), endowment=rng.uniform(0.2, 2, n), value=rng.uniform(0.5, 2, n))
+            cj.Market.from_links(
+                np.array(links), endowment=rng.uniform(0.2, 2, n), value=rng.uniform(0.5, 2, n)
+            )
         )
     return cj.pack(markets)

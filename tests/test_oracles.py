@@ -192,3 +192,14 @@ def test_the_real_network_has_the_known_equilibrium():
     assert abs(equilibrium.log_nash_welfare[0] + 0.127505745279180) < 2e-7
     assert equilibrium.ratio.min() == pytest.approx(1 / 25, rel=1e-6)
     assert equilibrium.ratio.max() == pytest.approx(25, rel=1e-6)
+
+
+def test_utilities_are_the_literature_s_sum_of_allocation_times_value():
+    rng = np.random.default_rng(3)
+    endowment, value = rng.uniform(0.5, 2, 34), rng.uniform(0.5, 2, 34)
+    market = cj.graphs.from_networkx(nx.karate_club_graph(), endowment=endowment, value=value)
+    flow = cj.solve(market, tolerance=1e-6).flow
+    allocation = market.allocation(flow)
+    np.testing.assert_allclose(allocation.sum(axis=1), endowment, rtol=1e-14)
+    np.testing.assert_allclose(value @ allocation, market.received(flow), rtol=1e-14)
+    np.testing.assert_allclose(market.contribution, endowment * value)
