@@ -1,0 +1,86 @@
+"""Padded columns: rows of unequal length, stored with little padding and summed without scatter."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import cmapjax as cj
+from cmapjax._columns import MAX_PADDING, block_widths, build_columns, fold, total
+
+
+def _rows(lengths, seed=0):
+    rng = np.random.default_rng(seed)
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    return starts, rng.integers(0, max(len(lengths), 1), starts[-1])
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        [1],
+        [3, 3, 3],
+        [1, 2, 3, 4, 5],
+        [0, 2, 0, 7],
+        [10_000] + [1] * 10_000,
+        list(range(1, 300)),
+        np.random.default_rng(0).zipf(1.8, 3000).clip(max=2000).tolist(),
+    ],
+    ids=["one", "equal", "stairs", "with empty rows", "a hub", "all lengths", "power law"],
+)
+def test_padding_is_at_most_a_fifth_and_every_entry_is_kept(lengths):
+    starts, entries = _rows(np.array(lengths))
+    columns, slot = build_columns(starts, entries)
+    occupied = np.maximum(lengths, 1).sum()  # an empty row keeps one slot
+    assert columns.num_slots <= (1 + MAX_PADDING) * occupied
+    assert len(np.unique(slot)) == len(entries)
+    np.testing.assert_array_equal(columns.entries[slot], entries)
+    with jax.enable_x64(True):
+        is_entry = np.asarray(columns.is_entry)
+        assert is_entry.sum() == len(entries)
+        assert is_entry[slot].all()
+        x = np.zeros(columns.num_slots)
+        x[slot] = np.arange(1.0, len(entries) + 1)
+        sums = np.asarray(columns.total(jnp.asarray(x)))[columns.place]
+    expected = [x[slot[a:b]].sum() for a, b in zip(starts[:-1], starts[1:], strict=True)]
+    np.testing.assert_allclose(sums, expected, rtol=1e-13)
+
+
+def test_order_and_place_are_inverse():
+    columns, _ = build_columns(*_rows(np.array([1, 9, 2, 700, 3, 40])))
+    np.testing.assert_array_equal(columns.order[columns.place], np.arange(6))
+    np.testing.assert_array_equal(columns.place[columns.order], np.arange(6))
+
+
+def test_a_hub_of_ten_thousand_does_not_widen_the_others():
+    links = [(0, leaf) for leaf in range(1, 10_001)] + [(i, i + 1) for i in range(1, 10_000)]
+    market = cj.Market.from_links(np.array(links))
+    assert market.padding <= 0.20
+    assert int(market.degree.max()) == 10_000
+    assert market.links.num_slots < 50_000
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 15, 16, 17, 100, 1000])
+def test_a_fold_is_the_sum_whatever_the_padding_behind(width):
+    rng = np.random.default_rng(width)
+    with jax.enable_x64(True):
+        x = jnp.asarray(rng.normal(size=width))
+        assert float(total(x)) == pytest.approx(float(np.sum(np.asarray(x))), rel=1e-12, abs=1e-12)
+        assert float(fold(jnp.maximum, x)) == np.asarray(x).max()
+        padded = jnp.concatenate([x, jnp.zeros(2 * width + 1)])
+        assert float(total(padded)) == float(total(x))  # same bits
+
+
+def test_few_blocks_where_they_save_little():
+    """Blocks cost compile time, so a tiny market of nearly equal degrees has one."""
+    assert len(block_widths(np.array([3, 4, 4, 4]))) == 1
+    assert len(block_widths(np.arange(1, 3000))) < 20
+
+
+def test_slots_of_nobody_and_of_short_rows_are_out_of_range():
+    columns, slot = build_columns(*_rows(np.array([2, 1, 3])))
+    with jax.enable_x64(True):
+        slots = np.asarray(columns.slots_of(jnp.array([columns.place[1], 3]), 4))
+    assert slots[0, 0] == slot[2]
+    assert (slots[1:, 0] == columns.num_slots).all()
+    assert (slots[:, 1] == columns.num_slots).all()

@@ -1,0 +1,104 @@
+"""Pictures: what they show, their words, and what they refuse."""
+
+import subprocess
+import sys
+
+import networkx as nx
+import numpy as np
+import pytest
+
+import cmapjax as cj
+from cmapjax import plots
+
+
+@pytest.fixture(scope="module")
+def ensemble():
+    """Three markets, the runs of two strategies on them, and the equilibrium."""
+    rng = np.random.default_rng(8)
+    graph = nx.karate_club_graph()
+    weights = [rng.uniform(0.5, 2, len(graph)) for _ in range(3)]
+    market = cj.pack([cj.graphs.from_networkx(graph, endowment=w) for w in weights])
+    equilibrium = cj.solve(market)
+    record = cj.metrics.standard(equilibrium.utility)
+    runs = {
+        "proportional": cj.simulate(market, cj.ProportionalResponse(), rounds=6, record=record),
+        "all at once": cj.simulate(market, cj.CMAP(), rounds=6, record=record),
+    }
+    return market, runs, equilibrium
+
+
+def test_a_curve_is_the_median_of_what_was_recorded(ensemble):
+    market, runs, _ = ensemble
+    panel = plots.convergence(market, runs, metric="misallocated_share").axes[0]
+    line = panel.lines[0]
+    np.testing.assert_array_equal(line.get_xdata(), np.arange(7))
+    recorded = runs["proportional"].records["misallocated_share"]
+    np.testing.assert_allclose(line.get_ydata(), np.maximum(np.median(recorded, axis=1), 1e-12))
+    assert len(panel.lines) == 2
+    assert len(panel.collections) == 2  # a band per ensemble
+    assert panel.get_xlabel() == "rounds"
+    assert "share of all" in panel.get_ylabel()
+
+
+def test_starved_markets_are_counted_in_the_legend(ensemble):
+    market, runs, _ = ensemble
+    figure = plots.comparison(market, runs)
+    words = [text.get_text() for text in figure.legends[0].get_texts()]
+    starved = runs["all at once"].verdicts.count("starved")
+    assert starved > 0
+    assert words == ["proportional", f"all at once ({starved} of 3 starved)"]
+    assert [panel.get_xlabel() for panel in figure.axes] == ["rounds", "agent updates per agent"] * 2
+
+
+def test_an_infinite_loss_leaves_a_gap_and_no_warning(ensemble, recwarn):
+    market, runs, _ = ensemble
+    panel = plots.convergence(market, runs, metric="log_welfare_loss").axes[0]
+    assert np.isnan(panel.lines[1].get_ydata()).any()
+    assert [w for w in recwarn if issubclass(w.category, RuntimeWarning)] == []
+
+
+def test_a_metric_that_was_not_recorded_is_refused_naming_those_that_were(ensemble):
+    market, runs, _ = ensemble
+    with pytest.raises(ValueError, match="'wealth' was not recorded by run 'proportional'.*min_ratio"):
+        plots.convergence(market, runs, metric="wealth")
+    with pytest.raises(ValueError, match="clock is 'hours'; give one of rounds, agent updates"):
+        plots.convergence(market, runs, clock="hours")
+
+
+def test_a_histogram_says_how_many_have_nothing(ensemble):
+    market, runs, equilibrium = ensemble
+    ratios = {name: cj.metrics.ratio(market, run.final.utility) for name, run in runs.items()}
+    figure = plots.ratio_histogram(ratios, equilibrium=equilibrium.ratio)
+    nothing = int((ratios["all at once"] < 1e-9).sum())
+    assert figure.axes[1].get_title(loc="left") == f"all at once: {nothing} of 102 agents have nothing"
+    assert figure.axes[1].get_xlabel() == "ratio: value received per value contributed"
+    heights = [patch.get_height() for patch in figure.axes[0].patches[:40]]
+    assert sum(heights) == pytest.approx(100)  # per cent, nobody left out
+
+
+def test_a_network_shows_every_agent_and_link_and_refuses_a_crowd():
+    market = cj.graphs.from_networkx(nx.karate_club_graph())
+    figure = plots.network(market, market.equal_flow(), title="karate")
+    panel = figure.axes[0]
+    assert len(panel.lines) == market.num_links
+    assert len(panel.collections[0].get_offsets()) == market.num_agents
+    assert {text.get_text() for text in panel.texts} >= {str(label) for label in market.labels}
+    assert figure.axes[1].get_ylabel() == "ratio: value received per value contributed"
+    crowd = cj.graphs.from_networkx(nx.cycle_graph(301))
+    with pytest.raises(ValueError, match="301 agents; a drawing shows at most 300"):
+        plots.network(crowd, crowd.equal_flow())
+
+
+@pytest.mark.parametrize(("ending", "magic"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")])
+def test_figures_are_saved_as_their_ending_says(tmp_path, ensemble, ending, magic):
+    market, runs, _ = ensemble
+    path = tmp_path / f"figure.{ending}"
+    plots.save(plots.convergence(market, runs), path)
+    assert path.read_bytes().startswith(magic)
+    with pytest.raises(ValueError, match=r"end it in \.png, \.pdf or \.svg"):
+        plots.save(plots.convergence(market, runs), tmp_path / "figure.bmp")
+
+
+def test_importing_plots_loads_no_matplotlib():
+    code = "import sys, cmapjax.plots; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
