@@ -58,17 +58,21 @@ class Exponential(Endowments):
         return market.endowment * draw_per_agent(key, market, jax.random.exponential)
 
 
-class Gamma(Endowments):
-    """Independent gamma draws with mean ε_i and a given coefficient of variation.
-
-    Args:
-        variation: standard deviation divided by mean, above 0. Raises ValueError otherwise.
-    """
+class _Varying(Endowments):
+    """A process with a coefficient of variation: standard deviation divided by mean."""
 
     variation: Float[Array, ""] = eqx.field(converter=as_parameter, default=0.5)
 
     def __check_init__(self):
         check_above_zero("variation", self.variation)
+
+
+class Gamma(_Varying):
+    """Independent gamma draws with mean ε_i and a given coefficient of variation.
+
+    Args:
+        variation: standard deviation divided by mean, above 0. Raises ValueError otherwise.
+    """
 
     def draw(self, market, round, key):
         shape = 1 / jnp.square(self.variation)
@@ -76,17 +80,12 @@ class Gamma(Endowments):
         return market.endowment * unit / shape
 
 
-class LogNormal(Endowments):
+class LogNormal(_Varying):
     """Independent log-normal draws with mean ε_i and a given coefficient of variation.
 
     Args:
         variation: standard deviation divided by mean, above 0. Raises ValueError otherwise.
     """
-
-    variation: Float[Array, ""] = eqx.field(converter=as_parameter, default=0.5)
-
-    def __check_init__(self):
-        check_above_zero("variation", self.variation)
 
     def draw(self, market, round, key):
         variance = jnp.log1p(jnp.square(self.variation))

@@ -1,5 +1,7 @@
 """Padded columns: rows of unequal length, stored with little padding and summed without scatter."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,8 +25,8 @@ def _rows(lengths, seed=0):
         [1, 2, 3, 4, 5],
         [0, 2, 0, 7],
         [10_000] + [1] * 10_000,
-        list(range(1, 300)),
-        np.random.default_rng(0).zipf(1.8, 3000).clip(max=2000).tolist(),
+        list(range(1, 90)),
+        np.random.default_rng(0).zipf(1.8, 1000).clip(max=300).tolist(),
     ],
     ids=["one", "equal", "stairs", "with empty rows", "a hub", "all lengths", "power law"],
 )
@@ -42,7 +44,7 @@ def test_padding_is_at_most_a_fifth_and_every_entry_is_kept(lengths):
         x = np.zeros(columns.num_slots)
         x[slot] = np.arange(1.0, len(entries) + 1)
         sums = np.asarray(columns.total(jnp.asarray(x)))[columns.place]
-    expected = [x[slot[a:b]].sum() for a, b in zip(starts[:-1], starts[1:], strict=True)]
+    expected = [x[slot[a:b]].sum() for a, b in itertools.pairwise(starts)]
     np.testing.assert_allclose(sums, expected, rtol=1e-13)
 
 

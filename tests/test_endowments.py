@@ -1,0 +1,158 @@
+"""Endowments: their means and spreads, and what becomes of a round in which an agent has nothing."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import cmapjax as cj
+from cmapjax import endowments as en
+
+ROUNDS = 4000
+# Standard deviation over mean of each process.
+PROCESSES = {
+    "exponential": (en.Exponential(), 1.0),
+    "gamma": (en.Gamma(0.4), 0.4),
+    "log-normal": (en.LogNormal(0.6), 0.6),
+    "on-off": (en.OnOff(0.25), np.sqrt(3)),
+}
+
+
+@pytest.fixture(scope="module")
+def draws(small_market):
+    """[round, agent] of each process, in float64."""
+
+    def draw(process):
+        with jax.enable_x64(True):
+            keys = jax.random.split(jax.random.key(5), ROUNDS)
+            return np.asarray(
+                jax.jit(jax.vmap(lambda k: process.draw(small_market, jnp.asarray(0), k)))(keys)
+            )
+
+    return {name: draw(process) for name, (process, _) in PROCESSES.items()}
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_means_and_spreads_are_as_promised(small_market, draws, name):
+    variation, drawn = PROCESSES[name][1], draws[name]
+    assert np.isfinite(drawn).all()
+    assert (drawn >= 0).all()
+    mean = np.asarray(small_market.endowment)
+    # Five standard errors; the spread's own error is larger, more so for heavy tails.
+    assert (np.abs(drawn.mean(axis=0) / mean - 1) < 5 * variation / np.sqrt(ROUNDS)).all()
+    np.testing.assert_allclose(drawn.std(axis=0) / mean, variation, rtol=0.15)
+    assert np.abs(np.corrcoef(drawn.T) - np.eye(5)).max() < 5 / np.sqrt(ROUNDS) * 1.5
+
+
+def test_on_off_is_all_or_nothing(small_market, draws):
+    full = np.asarray(small_market.endowment) / 0.25
+    assert np.isin(draws["on-off"] / full, [0, 1]).all()
+
+
+def test_what_an_agent_draws_depends_on_its_place_alone(small_market):
+    """Neither on the markets packed behind its own, nor on the precision of the run."""
+    key = jax.random.key(3)
+    process = en.LogNormal(0.5)
+    packed = cj.pack([small_market, small_market])
+    with jax.enable_x64(True):
+        alone = np.asarray(process.draw(small_market, jnp.asarray(0), key))
+        both = np.asarray(process.draw(packed, jnp.asarray(0), key))
+    np.testing.assert_array_equal(both[:5], alone)
+    assert (both[5:] != alone).all()
+    runs = [
+        cj.simulate(
+            small_market, cj.EqualSplit(), rounds=1, endowments=process, record={}, key=key, precision=p
+        ).final.flow
+        for p in ("float32", "float64")
+    ]
+    np.testing.assert_allclose(runs[0], runs[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("strategy", [cj.CMAP(), cj.ProportionalResponse(), cj.SelfishBestReply()], ids=repr)
+@pytest.mark.parametrize("schedule", [cj.Simultaneous(), cj.OneAgentPerRound()], ids=repr)
+def test_everybody_spends_what_the_round_brings(small_market, strategy, schedule):
+    run = cj.simulate(
+        small_market,
+        strategy,
+        rounds=20,
+        schedule=schedule,
+        endowments=en.OnOff(0.5),
+        record={},
+        key=jax.random.key(1),
+    )
+    assert np.isfinite(run.final.flow).all()
+    assert (run.final.flow >= 0).all()
+    assert run.spending_error[0] < 1e-14
+    budget = np.asarray(small_market.contribution) / 0.5
+    gave = small_market.gave(run.final.flow)
+    assert (np.isclose(gave, 0) | np.isclose(gave, budget)).all()
+
+
+def test_a_trace_is_played_row_by_row(small_market):
+    table = np.random.default_rng(0).uniform(0, 2, (6, 5))
+    table[2, 1] = 0
+    trace = en.Trace(table)
+    np.testing.assert_allclose(trace.means, table.mean(axis=0))
+    spent = []
+    state = None
+    for _ in range(6):
+        run = cj.simulate(
+            small_market,
+            cj.CMAP(),
+            rounds=1,
+            endowments=trace,
+            record={},
+            start=state,
+            schedule=cj.Sequential(),
+        )
+        state = run.final
+        spent.append(small_market.gave(state.flow) / small_market.value)
+    np.testing.assert_allclose(spent, table, atol=1e-14)
+    with pytest.raises(ValueError, match="trace has 6 rounds, but round 7 is asked for"):
+        cj.simulate(small_market, cj.CMAP(), rounds=1, endowments=trace, record={}, start=state)
+
+
+def test_the_average_of_random_rounds_approaches_the_equilibrium(small_market):
+    """The mean utility of local CMAP under exponential endowments is near that of constant ones."""
+    best = cj.solve(small_market).utility
+    run = cj.simulate(
+        small_market,
+        cj.CMAP(),
+        rounds=2000,
+        schedule=cj.Sequential(),
+        endowments=en.Gamma(0.1),
+        record={},
+        key=jax.random.key(0),
+    )
+    np.testing.assert_allclose(np.asarray(run.final.average_utility), best, rtol=0.05)
+
+
+REFUSED = {
+    "variation of zero": (lambda: en.Gamma(0.0), "variation is 0.0; give a finite number above 0"),
+    "negative variation": (lambda: en.LogNormal(-1), "variation is -1"),
+    "infinite variation": (lambda: en.LogNormal(np.inf), "variation is inf"),
+    "text": (lambda: en.Gamma("a"), "variation is a; give a finite number"),
+    "probability of zero": (lambda: en.OnOff(0), "probability is 0"),
+    "probability above 1": (lambda: en.OnOff(1.5), "probability is 1.5; give a number above 0 and at most 1"),
+    "a list as trace": (lambda: en.Trace([1.0, 2.0]), r"trace has shape \(2,\); give a table"),
+    "an empty trace": (lambda: en.Trace(np.zeros((0, 3))), r"trace has shape \(0, 3\)"),
+    "a negative trace": (lambda: en.Trace([[1, 2], [3, -4]]), "agent 1 has -4.* in round 1"),
+    "a trace with gaps": (lambda: en.Trace([[1, np.nan]]), "agent 1 has nan in round 0"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_processes_that_make_no_sense_are_refused(name):
+    make, words = REFUSED[name]
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+def test_a_trace_of_another_market_is_refused(small_market):
+    with pytest.raises(ValueError, match="trace has 2 columns for a market of 5 agents"):
+        cj.simulate(small_market, cj.CMAP(), rounds=1, endowments=en.Trace([[1.0, 2.0]]), record={})
+
+
+def test_random_endowments_ask_for_a_key(small_market):
+    with pytest.raises(ValueError, match="key"):
+        cj.simulate(small_market, cj.CMAP(), rounds=1, endowments=en.Exponential(), record={})

@@ -1,0 +1,228 @@
+"""Schedules: whose turn it is, and what may be done in one turn without changing anything."""
+
+import itertools
+import math
+
+import jax
+import networkx as nx
+import numpy as np
+import pytest
+import reference
+
+import cmapjax as cj
+
+
+@pytest.fixture(scope="module")
+def networks():
+    graphs = [
+        nx.random_labeled_tree(30, seed=1),
+        nx.barabasi_albert_graph(30, 3, seed=1),
+        nx.grid_2d_graph(5, 6, periodic=True),
+        nx.star_graph(12),
+        nx.complete_graph(6),
+    ]
+    return [cj.graphs.from_networkx(nx.convert_node_labels_to_integers(g)) for g in graphs]
+
+
+def _groups(turn):
+    return [np.flatnonzero(turn == t) for t in range(turn.max() + 1)]
+
+
+def test_agents_of_one_colour_share_no_receiver(networks):
+    for market in networks:
+        _, links = reference.dense(market)
+        for group in _groups(cj.Coloured().turns(market)):
+            assert links[group].sum(axis=0).max() <= 1
+
+
+def test_colours_are_numbered_without_gaps_and_at_least_as_many_as_givers(networks):
+    for market in networks:
+        colour = cj.Coloured().turns(market)
+        assert set(colour) == set(range(colour.max() + 1))
+        assert colour.max() + 1 >= market.degree.max()
+    star, clique = networks[3], networks[4]
+    assert cj.Coloured().turns(star).max() + 1 == 12  # twelve leaves give to one hub
+    assert cj.Coloured().turns(clique).max() + 1 == 6
+
+
+def test_sequential_turns_leave_every_view_as_it_would_be_one_by_one(networks):
+    """Two agents who are neighbours or share a receiver act in the order given; others may share a turn."""
+    for market in networks:
+        n = market.num_agents
+        order = np.random.default_rng(n).permutation(n)
+        turn = cj.Sequential(order).turns(market)
+        _, links = reference.dense(market)
+        sees = (links + links @ links) > 0
+        for place, i in enumerate(order):
+            earlier = order[:place][sees[i, order[:place]]]
+            assert (turn[earlier] < turn[i]).all()
+            # As early as possible: it waits for somebody in the turn just before its own.
+            assert turn[i] == (turn[earlier].max() + 1 if len(earlier) else 0)
+
+
+def test_sequential_is_far_fewer_turns_than_agents_on_sparse_networks(networks):
+    # On the path 0 – 1 – … every agent sees the one before: as many turns as agents.
+    path = cj.Market.from_links(np.array([[i, i + 1] for i in range(29)]))
+    assert cj.Sequential().turns(path).max() + 1 == 30
+    every_fourth = np.argsort(np.arange(30) % 4, kind="stable")
+    assert cj.Sequential(every_fourth).turns(path).max() + 1 <= 10
+    assert cj.Sequential().turns(networks[4]).max() + 1 == 6
+
+
+def test_agents_who_see_far_take_one_turn_each(small_market):
+    turns = cj.Sequential([4, 2, 0, 1, 3]).turns(small_market, hops=2)
+    np.testing.assert_array_equal(turns, [2, 3, 1, 4, 0])
+    run = cj.simulate(small_market, cj.CMAP(3), rounds=2, schedule=cj.Sequential(), record={})
+    near = cj.simulate(small_market, cj.CMAP(1), rounds=2, schedule=cj.Sequential(), record={})
+    np.testing.assert_array_equal(run.final.flow, near.final.flow)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "row"),
+    [
+        (cj.CMAP(), reference.cmap_row),
+        (cj.ProportionalResponse(), reference.proportional_row),
+    ],
+    ids=["cmap", "proportional response"],
+)
+def test_any_turns_are_played_as_given(small_market, strategy, row):
+    """Agents of one turn answer to the same flow, even when they share receivers or are neighbours."""
+    turn = np.array([2, 0, 7, 0, 2])  # numbers may be left out
+    w, links, y = reference.dense(small_market, small_market.equal_flow())
+    for _ in range(2):
+        y = reference.play_round(row, [[1, 3], [0, 4], [2]], y, w, links)
+    run = cj.simulate(small_market, strategy, rounds=2, schedule=cj.Turns(turn), record={})
+    np.testing.assert_allclose(reference.dense(small_market, run.final.flow)[2], y, atol=1e-14)
+
+
+def test_one_turn_of_all_is_simultaneous(ensemble):
+    zero = cj.Turns(np.zeros(ensemble.num_agents, int))
+    finals = [
+        cj.simulate(ensemble, cj.CMAP(), rounds=3, schedule=s, record={}).final.flow
+        for s in (zero, cj.Simultaneous())
+    ]
+    np.testing.assert_allclose(finals[0], finals[1], atol=1e-14)
+
+
+def test_one_agent_per_round_goes_round_the_market(small_market):
+    order = [3, 1, 4, 0, 2]
+    w, links, y = reference.dense(small_market, small_market.equal_flow())
+    for t in range(7):
+        y = reference.play_round(reference.cmap_row, [[order[t % 5]]], y, w, links)
+    run = cj.simulate(small_market, cj.CMAP(), rounds=7, schedule=cj.OneAgentPerRound(order), record={})
+    np.testing.assert_allclose(reference.dense(small_market, run.final.flow)[2], y, atol=1e-14)
+    np.testing.assert_array_equal(run.agent_updates[:, 0], [0, 1, 2, 3, 4, 5, 6, 7])
+
+
+def test_a_random_order_is_some_sequential_order_fresh_each_round(small_market):
+    """Among the 120 orders of five agents one gives the round that was played."""
+    w, links, y = reference.dense(small_market, small_market.equal_flow())
+    rounds = {}
+    for order in itertools.permutations(range(5)):
+        turns = reference.sequential(5, order)
+        rounds[order] = reference.play_round(reference.selfish_row, turns, y, w, links)
+    seen = set()
+    for seed in range(8):
+        run = cj.simulate(
+            small_market,
+            cj.SelfishBestReply(),
+            rounds=1,
+            schedule=cj.RandomOrder(),
+            record={},
+            key=jax.random.key(seed),
+        )
+        got = reference.dense(small_market, run.final.flow)[2]
+        same = [order for order, expected in rounds.items() if np.allclose(got, expected, atol=1e-13)]
+        assert same
+        seen.add(tuple(same))
+        assert run.agent_updates[-1, 0] == 5
+    assert len(seen) > 1
+
+
+def test_participation_is_as_likely_as_asked(ensemble):
+    rounds, p = 400, 0.3
+    run = cj.simulate(
+        ensemble,
+        cj.EqualSplit(),
+        rounds=rounds,
+        schedule=cj.RandomParticipation(p),
+        record={},
+        key=jax.random.key(2),
+    )
+    turns = rounds * ensemble.num_agents
+    # Five standard deviations of a binomial count.
+    assert abs(run.agent_updates[-1].sum() - p * turns) < 5 * math.sqrt(turns * p * (1 - p))
+
+
+def test_participation_of_all_is_the_schedule_itself(small_market):
+    for schedule in (cj.Simultaneous(), cj.Sequential()):
+        one, all_ = (
+            cj.simulate(
+                small_market, cj.CMAP(), rounds=3, schedule=s, record={}, key=jax.random.key(0)
+            ).final.flow
+            for s in (schedule, cj.RandomParticipation(1.0, schedule))
+        )
+        np.testing.assert_allclose(one, all_, atol=1e-15)
+
+
+def test_those_who_skip_give_as_before(small_market):
+    run = cj.simulate(
+        small_market,
+        cj.CMAP(),
+        rounds=1,
+        schedule=cj.RandomParticipation(0.5),
+        record={},
+        key=jax.random.key(1),
+    )
+    _, _, before = reference.dense(small_market, small_market.equal_flow())
+    _, _, after = reference.dense(small_market, run.final.flow)
+    acted = int(run.agent_updates[-1, 0])
+    assert 0 < acted < 5
+    everybody = cj.simulate(small_market, cj.CMAP(), rounds=1, record={}).final.flow
+    _, _, moved = reference.dense(small_market, everybody)
+    kept = np.isclose(after, before, atol=1e-14).all(axis=1)
+    assert (kept | np.isclose(after, moved, atol=1e-14).all(axis=1)).all()
+    assert kept.sum() >= 5 - acted
+
+
+def test_a_plan_can_be_made_once_and_used_again(small_market):
+    plan = cj.Coloured().plan(small_market)
+    flows = [
+        cj.simulate(small_market, cj.CMAP(), rounds=2, schedule=s, record={}).final.flow
+        for s in (plan, cj.Coloured())
+    ]
+    assert flows[0].tobytes() == flows[1].tobytes()
+
+
+REFUSED = {
+    "turns for others": (lambda: cj.Turns([0, 1]), r"turn has shape \(2,\).* each of the 5 agents"),
+    "negative turns": (lambda: cj.Turns([0, 1, 2, 3, -1]), "one whole number ≥ 0"),
+    "fractional turns": (lambda: cj.Turns([0, 1, 2, 3, 0.5]), "dtype float64; give one whole number"),
+    "an order without an agent": (lambda: cj.Sequential([0, 1, 2, 3, 3]), r"exactly once.*missing: 4\."),
+    "an order of some": (lambda: cj.OneAgentPerRound([4, 1]), "each of the 5 agents exactly once"),
+    "an order by fractions": (lambda: cj.Sequential([0.0, 1, 2, 3, 4]), "exactly once, by number"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_turns_that_do_not_fit_the_market_are_refused(small_market, name):
+    make, words = REFUSED[name]
+    with pytest.raises(ValueError, match=words):
+        make().plan(small_market)
+
+
+@pytest.mark.parametrize("p", [0.0, -0.1, 1.5, math.nan, math.inf, "half"])
+def test_a_participation_that_is_no_probability_is_refused(p):
+    with pytest.raises(ValueError, match=f"probability is {p}; give a number above 0 and at most 1"):
+        cj.RandomParticipation(p)
+
+
+def test_participation_in_no_schedule_is_refused():
+    with pytest.raises(ValueError, match=r"schedule is .*; give an object such as Sequential\(\)"):
+        cj.RandomParticipation(0.5, cj.Sequential)
+
+
+@pytest.mark.parametrize("schedule", [cj.RandomOrder(), cj.RandomParticipation(0.5)], ids=repr)
+def test_random_schedules_ask_for_a_key(small_market, schedule):
+    with pytest.raises(ValueError, match=r"pass key=jax.random.key\(seed\)"):
+        cj.simulate(small_market, cj.CMAP(), rounds=1, schedule=schedule, record={})
