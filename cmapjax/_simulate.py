@@ -12,6 +12,7 @@ from cmapjax import metrics
 from cmapjax._checks import as_real, check_kind, check_span, short
 from cmapjax._engine import Known, act_in_turns, act_together, known_facts, repeat_shares
 from cmapjax._market import Market
+from cmapjax._precision import float64_on_host
 from cmapjax._random import check_key
 from cmapjax._schedule import Plan, Schedule, Simultaneous
 from cmapjax._types import Array
@@ -41,6 +42,7 @@ class State(eqx.Module):
         return self.history[0]
 
     @property
+    @float64_on_host
     def average_utility(self) -> Float[Array, "agents"]:
         """Mean value received per round so far (of the start, before the first round)."""
         played = jnp.maximum(self.round, 1)
@@ -167,8 +169,9 @@ def _start(market: Market, start, dtype) -> State:
 
 
 def _check_flow(market: Market, flow: np.ndarray) -> None:
-    if not np.all(np.isfinite(flow) & (flow >= 0)):
-        raise ValueError(f"start: the flow holds {flow[~(flow >= 0)][0]}; give finite amounts ≥ 0.")
+    bad = ~(np.isfinite(flow) & (flow >= 0))
+    if np.any(bad):
+        raise ValueError(f"start: the flow holds {flow[bad][0]}; give finite amounts ≥ 0.")
     on_padding = ~np.asarray(market.links.is_entry) & (flow != 0)
     if np.any(on_padding):
         raise ValueError("start: value flows where there is no link; make it with flow_from_arcs.")

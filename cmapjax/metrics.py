@@ -82,7 +82,7 @@ def misallocated_share(market: Market, utility: Agents, equilibrium: Agents) -> 
 def log_welfare_loss(market: Market, utility: Agents, equilibrium: Agents) -> Markets:
     """Market loss: log Nash welfare of the equilibrium minus that reached (≥ 0; +inf at a utility of 0)."""
     w = _weight(market, utility)
-    return market.total(w * jnp.log(equilibrium / utility)) / market.total(w)
+    return market.total(w * jnp.log(jnp.asarray(equilibrium) / jnp.asarray(utility))) / market.total(w)
 
 
 @float64_on_host

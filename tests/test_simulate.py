@@ -306,7 +306,7 @@ def test_arguments_that_make_no_run_are_refused(small_market, name):
 
 def test_a_state_of_another_market_is_refused(small_market, ensemble):
     state = cj.simulate(ensemble, cj.CMAP(), rounds=1, record={}).final
-    with pytest.raises(ValueError, match="start: a state of .* does not fit a market"):
+    with pytest.raises(ValueError, match=r"start: a state of .* does not fit a market"):
         cj.simulate(small_market, cj.CMAP(), rounds=1, record={}, start=state)
 
 
@@ -354,13 +354,12 @@ def test_hyperparameters_out_of_range_are_refused(make, words):
 
 @pytest.mark.parametrize("tolerance", [0, 1e-15, 1.0, -1e-3, np.nan, "1e-9"])
 def test_a_tolerance_out_of_range_is_refused(small_market, tolerance):
-    with pytest.raises(ValueError, match="tolerance is .*; give a number from 1e-14 to below 1"):
+    with pytest.raises(ValueError, match=r"tolerance is .*; give a number from 1e-14 to below 1"):
         cj.solve(small_market, tolerance=tolerance)
 
 
 def test_the_solver_says_when_it_ran_out_of_sweeps():
-    rng = np.random.default_rng(0)
-    n = 30
+    rng, n = np.random.default_rng(0), 30
     links = np.array(
         [(i, j) for i in range(n) for j in range(i + 1, n) if rng.uniform() < 0.15 or j == i + 1]
     )
