@@ -59,7 +59,7 @@ def test_an_infinite_loss_leaves_a_gap_and_no_warning(ensemble, recwarn):
 
 def test_a_metric_that_was_not_recorded_is_refused_naming_those_that_were(ensemble):
     market, runs, _ = ensemble
-    with pytest.raises(ValueError, match="'wealth' was not recorded by run 'proportional'.*min_ratio"):
+    with pytest.raises(ValueError, match=r"'wealth' was not recorded by run 'proportional'.*min_ratio"):
         plots.convergence(market, runs, metric="wealth")
     with pytest.raises(ValueError, match="clock is 'hours'; give one of rounds, agent updates"):
         plots.convergence(market, runs, clock="hours")

@@ -1,0 +1,180 @@
+"""The command line as a user types it."""
+
+import gzip
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from cmapjax._cli import main
+
+
+@pytest.fixture
+def command(monkeypatch, capsys, tmp_path):
+    """Run `cmapjax …` in this process, in a folder of its own: exit code, what it printed, its errors."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["cmapjax", *map(str, words)])
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
+
+
+def test_help_answers_at_once_and_without_jax():
+    code = "import sys; sys.argv = ['cmapjax', '--help']\nfrom cmapjax._cli import main\n"
+    code += (
+        "try:\n    main()\nexcept SystemExit:\n    sys.exit('jax' in sys.modules or 'numpy' in sys.modules)"
+    )
+    seconds = []
+    for _ in range(3):
+        began = time.perf_counter()
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        seconds.append(time.perf_counter() - began)
+        assert done.returncode == 0
+        assert "simulate" in done.stdout
+    assert min(seconds) < 1.5  # half a second on an idle machine; twice two busy cores here
+
+
+def test_solve_writes_the_equilibrium_in_the_labels_of_the_file(command, tmp_path):
+    (tmp_path / "path.csv").write_text("source,target\nann,bob\nbob,cy\n")
+    code, out, err = command("solve", "path.csv", "--json", "answer.json")
+    assert (code, err) == (0, "")
+    assert "certified gap" in out
+    answer = json.loads((tmp_path / "answer.json").read_text())
+    assert answer["agents"] == ["ann", "bob", "cy"]
+    assert answer["utility"] == pytest.approx([0.5, 2, 0.5], abs=1e-9)
+    assert answer["ratio"] == answer["utility"]
+    assert answer["price"] == pytest.approx(answer["ratio"], abs=1e-9)
+    assert answer["log_nash_welfare"] == pytest.approx(-0.23104906018664842, abs=1e-12)  # log 0.7937005
+    assert abs(answer["gap"]) < 1e-9
+    assert (answer["num_agents"], answer["num_links"]) == (3, 2)
+
+
+def test_solve_exits_1_when_sweeps_run_out(command):
+    code, _, err = command("solve", "les-miserables", "--max-sweeps", "5")
+    assert code == 1
+    assert "--max-sweeps" in err
+
+
+def test_simulate_compares_strategies_and_writes_what_it_prints(command, tmp_path):
+    words = ["simulate", "ring:n=4", "-s", "cmap:schedule=sequential", "-s", "pr", "--rounds", "4", "--json"]
+    code, out, err = command(*words, "--out", "results", "--plot")
+    assert (code, err) == (0, "")
+    document = json.loads(out)
+    assert [run["name"] for run in document["runs"]] == [
+        "cmap sequential",
+        "proportional-response simultaneous",
+    ]
+    assert document["runs"][0]["verdicts"] == {"converged": 1}
+    assert json.loads((tmp_path / "results" / "summary.json").read_text()) == document
+    names = {path.name for path in (tmp_path / "results").iterdir()}
+    assert {"summary.csv", "curves.parquet", "comparison.png", "ratios.png"} <= names
+    assert "allocation-cmap-sequential.csv" in names
+    code, _, err = command("simulate", "ring:n=4", "--out", "results")
+    assert code == 2
+    assert "not empty" in err
+
+
+def test_an_ensemble_is_drawn_and_counted(command):
+    words = ("er:n=12,degree=4", "--markets", "5", "--isolated", "redraw", "-s", "pr", "--rounds", "3")
+    code, out, _ = command("simulate", *words, "--endowments", "exponential", "--seed", "3")
+    assert code == 0
+    assert "5 markets" in out
+    assert "on average" in out
+    again = command("simulate", *words, "--endowments", "exponential", "--seed", "3", "--json")[1]
+    once_more = command("simulate", *words, "--endowments", "exponential", "--seed", "3", "--json")[1]
+    first, second = json.loads(again), json.loads(once_more)
+    for document in (first, second):
+        for run in document["runs"]:
+            run.pop("seconds")
+    assert first == second
+
+
+LINKS = "source,target\na,b\nb,c\n"
+BAD = {
+    "no such network": (["nonsense"], {}, ["'nonsense'", "karate", "erdos-renyi"]),
+    "no such file": (["missing.csv"], {}, ["missing.csv", "no such file"]),
+    "isolated agents": (["er:n=30,degree=1"], {}, ["no neighbour", "Drop()"]),
+    "family without size": (["er:degree=3"], {}, ["er", "num_agents"]),
+    "family with a wrong option": (["ring:size=3"], {}, ["'size'", "num_agents"]),
+    "self-loop": (["n.csv"], {"n.csv": "source,target\na,a\na,b\n"}, ["n.csv", "'a'", "self-loop"]),
+    "empty network": (["n.csv"], {"n.csv": "source,target\n"}, ["n.csv", "empty"]),
+    "short row": (["n.csv"], {"n.csv": "source,target\na,b\nc\n"}, ["n.csv", "line 3"]),
+    "zero endowment": (
+        ["n.csv", "--agents", "t.csv"],
+        {"n.csv": LINKS, "t.csv": "agent,endowment,value\na,1,1\nb,0,1\nc,1,1\n"},
+        ["t.csv", "line 3", "endowment", "'b'"],
+    ),
+    "text for a number": (
+        ["n.csv", "--agents", "t.csv"],
+        {"n.csv": LINKS, "t.csv": "agent,endowment\na,1\nb,two\nc,1\n"},
+        ["t.csv", "line 3", "'two'"],
+    ),
+    "unknown agent": (
+        ["n.csv", "--agents", "t.csv"],
+        {"n.csv": LINKS, "t.csv": "agent,endowment\na,1\nb,1\nc,1\nd,1\n"},
+        ["t.csv", "line 5", "'d'"],
+    ),
+    "missing agent": (
+        ["n.csv", "--agents", "t.csv"],
+        {"n.csv": LINKS, "t.csv": "agent,endowment\na,1\nb,1\n"},
+        ["t.csv", "'c'"],
+    ),
+    "float32 overflow": (
+        ["n.csv", "--agents", "t.csv", "--precision", "float32"],
+        {"n.csv": LINKS, "t.csv": "agent,endowment\na,1e39\nb,1\nc,1\n"},
+        ["float32", "a: 1e+39", "float64"],
+    ),
+    "unknown strategy": (["karate", "-s", "magic"], {}, ["'magic'", "cmap"]),
+    "strategy twice": (["karate", "-s", "pr", "-s", "pr"], {}, ["twice"]),
+    "damping": (["karate", "--damping", "2"], {}, ["damping", "at most 1"]),
+    "schedule": (["karate", "--schedule", "never"], {}, ["'never'", "sequential"]),
+    "precision": (["karate", "--precision", "half"], {}, ["half", "float32"]),
+    "rounds": (["karate", "--rounds", "0"], {}, ["--rounds", "1 or more"]),
+    "plot without a folder": (["karate", "--plot"], {}, ["--out"]),
+    "markets of a file": (["karate", "--markets", "3"], {}, ["--markets", "family"]),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_exits_2_and_says_what_to_do(command, tmp_path, name):
+    words, files, expected = BAD[name]
+    for file, text in files.items():
+        (tmp_path / file).write_text(text)
+    code, out, err = command("simulate", *words, "--no-equilibrium")
+    assert code == 2
+    assert "Traceback" not in err
+    assert [word for word in expected if word not in err] == [], err
+    assert "Nash welfare" not in out
+
+
+def test_a_truncated_gzip_is_refused(command, tmp_path):
+    whole = gzip.compress("\n".join(f"{i} {i + 1}" for i in range(5000)).encode())
+    (tmp_path / "links.txt.gz").write_bytes(whole[: len(whole) // 2])
+    code, _, err = command("solve", "links.txt.gz")
+    assert code == 2
+    assert "links.txt.gz" in err
+
+
+def test_what_reading_merged_and_found_is_reported(command, tmp_path):
+    (tmp_path / "links.txt").write_text("0 1\n1 0\n2 3\n")
+    code, out, _ = command("solve", "links.txt")
+    assert code == 0
+    assert "merged 1 links" in out
+    assert "2 components" in out
+
+
+def test_info_names_versions_and_devices(command):
+    code, out, _ = command("info")
+    assert code == 0
+    assert "cmapjax 0.1.0" in out
+    assert "device cpu" in out
