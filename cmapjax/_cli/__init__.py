@@ -13,8 +13,14 @@ BAD_INPUT = 2
 
 def main() -> None:
     """Run the command line: exit 0 done, 1 not reached what was asked, 2 bad input."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal without Unicode shows ? rather than a traceback
+            stream.reconfigure(errors="replace")
     try:
         app()
+    except BrokenPipeError:  # whoever read our output has seen enough
+        sys.stderr.close()
+        sys.exit(0)
     except (ValueError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(BAD_INPUT)

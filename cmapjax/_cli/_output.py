@@ -6,6 +6,8 @@ import re
 import secrets
 from pathlib import Path
 
+SHOWN_COMPONENTS = 3
+
 
 def plain(x):
     """Numbers and arrays as JSON's own; NaN and infinities, which JSON lacks, as null."""
@@ -32,20 +34,47 @@ def market_lines(source, market) -> list[str]:
     if origin.dropped_isolated:
         count = len(origin.dropped_isolated)
         lines.append(f"dropped {count:,} agents without a neighbour: {listed(origin.dropped_isolated)}")
-    sizes = component_sizes(market)
-    if len(sizes) > market.num_markets:
+    parts = components(market)
+    if len(parts) > market.num_markets:
+        shown = [f"{p['num_agents']:,} agents and {p['num_links']:,} links" for p in parts[:SHOWN_COMPONENTS]]
+        more = len(parts) - len(shown)
         lines.append(
-            f"not connected: {len(sizes):,} components (of {listed(sizes)} agents), each with an "
-            "equilibrium of its own"
+            f"not connected: {len(parts):,} components, each with an equilibrium of its own: "
+            + "; ".join(shown)
+            + (f"; and {more:,} more" if more else "")
         )
     return lines
 
 
-def component_sizes(market) -> list[int]:
-    """Agents per connected component, largest first."""
+def components(market) -> list[dict]:
+    """Every connected component: its agents and links, and its first agent; largest first."""
     import numpy as np
 
-    return sorted(np.bincount(market.components()).tolist(), reverse=True)
+    component = market.components()
+    giver, _ = market.arcs()
+    agents, first = np.unique(component, return_index=True)
+    num_agents = np.bincount(component)
+    num_links = np.bincount(component[giver], minlength=len(agents)) // 2
+    parts = [
+        {
+            "num_agents": int(num_agents[c]),
+            "num_links": int(num_links[c]),
+            "first_agent": label_of(market.labels[first[c]]),
+        }
+        for c in agents
+    ]
+    return sorted(parts, key=lambda part: -part["num_agents"])
+
+
+def label_of(label):
+    """A label as JSON holds it: numbers and text as they are, a pair (market, label) as a list."""
+    return [label_of(part) for part in label] if isinstance(label, tuple) else label
+
+
+def printable(label) -> str:
+    """A label as a terminal may show it: control characters spelt out."""
+    text = str(label)
+    return text if text.isprintable() else repr(text)
 
 
 def slug(label: str) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from cmapjax import metrics
-from cmapjax._cli._output import plain, slug, write_text
+from cmapjax._cli._output import components, plain, slug, write_text
 
 SHARES = (0.98, 0.999)
 QUANTILES = (0.1, 0.5, 0.9)
@@ -66,6 +66,7 @@ def as_document(source, request, market, equilibrium, outcomes) -> dict:
         "num_agents": market.num_agents,
         "num_links": market.num_links,
         "merged_links": market.origin.merged_links,
+        "components": components(market) if market.num_markets == 1 else None,
         "rounds": request.rounds,
         "endowments": request.endowments,
         "precision": request.precision,

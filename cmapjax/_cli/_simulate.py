@@ -50,8 +50,12 @@ class Outcome(NamedTuple):
 def run(source: Source, request: Request) -> None:
     """Read, solve, simulate, report, write."""
     plans = _check(request)
+    process = _process(request.endowments)
     simulated = market(source)
-    simulated, process = _endowments(source, simulated, request.endowments)
+    if process is None:
+        simulated, process = _trace(source, simulated, request.endowments)
+    _check_span(simulated, request)
+    process.check(simulated, request.rounds)
     if request.out is not None:
         check_folder(request.out)
     if not request.json:
@@ -76,6 +80,8 @@ def _check(request: Request) -> list[Plan]:
     for name, number, least in (("--rounds", request.rounds, 1), ("--every", request.every, 1)):
         if number < least:
             raise ValueError(f"{name} is {number}; give a whole number, {least} or more.")
+    if request.precision not in ("float32", "float64"):
+        raise ValueError(f"--precision is {request.precision!r}; give float64 or float32.")
     if request.plot and request.out is None:
         raise ValueError("--plot writes pictures into a folder; name it with --out DIR.")
     texts = request.strategies or DEFAULT_STRATEGIES
@@ -87,21 +93,31 @@ def _check(request: Request) -> list[Plan]:
     return plans
 
 
-def _endowments(source: Source, simulated, text: str):
-    """The market and the endowments of its rounds; a trace brings the means of a market without table."""
+def _process(text: str):
+    """The endowments of rounds, or None for a trace, which needs the market first."""
     spec = parse(text)
     if spec.name != "trace":
-        return simulated, endowment_process(spec)
+        return endowment_process(spec)
+    if not text.partition(":")[2].strip():
+        raise ValueError("--endowments trace needs a file: trace:FILE (CSV or TSV, a column per agent).")
+    return None
+
+
+def _trace(source: Source, simulated, text: str):
+    """The recorded endowments; a market without endowments of its own gets their means."""
     from cmapjax.endowments import Trace
     from cmapjax.graphs import read_trace
 
-    path = text.partition(":")[2].strip()
-    if not path:
-        raise ValueError("--endowments trace needs a file: trace:FILE (CSV or TSV, a column per agent).")
-    trace = Trace(read_trace(path, simulated))
+    trace = Trace(read_trace(text.partition(":")[2].strip(), simulated))
     if source.agents is None and source.endowment_attribute is None:
         simulated = simulated.with_contributions(endowment=trace.means)
     return simulated, trace
+
+
+def _check_span(simulated, request: Request) -> None:
+    from cmapjax._checks import check_span
+
+    check_span(simulated.contribution, request.precision, lambda i: simulated.labels[i])
 
 
 def _solve(simulated, request: Request):
@@ -120,7 +136,6 @@ def _play(simulated, line: Plan, request: Request, process, equilibrium, seed: i
     key = jax.random.fold_in(jax.random.key(seed), 2**31)  # apart from the keys of drawn markets
     began = time.perf_counter()
     planned = line.schedule.plan(simulated, line.strategy.hops)
-    process.check(simulated, request.rounds)
     parts, state, played = [], None, 0
     with _progress(request, line.label, request.rounds) as advance:
         while played < request.rounds:

@@ -4,7 +4,7 @@ import json as json_format
 import sys
 import time
 
-from cmapjax._cli._output import plain, write_text
+from cmapjax._cli._output import components, label_of, plain, printable, write_text
 from cmapjax._cli._source import Source, market
 
 NOT_REACHED = 1
@@ -57,18 +57,16 @@ def as_document(market, equilibrium) -> dict:
                 "num_links": int(ends[number]) // 2,
             }
         )
-    return documents[0] if len(documents) == 1 else {"markets": documents}
-
-
-def label_of(label):
-    """A label as JSON holds it: numbers and text as they are, a pair (market, label) as a list."""
-    return [label_of(part) for part in label] if isinstance(label, tuple) else label
+    if len(documents) > 1:
+        return {"markets": documents}
+    return documents[0] | {"components": components(market)}
 
 
 def report(source: Source, market, equilibrium, seconds: float) -> None:
     """Print what was found, with the agents worst and best off."""
     import numpy as np
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from cmapjax._cli._output import market_lines
@@ -91,7 +89,7 @@ def report(source: Source, market, equilibrium, seconds: float) -> None:
     agents = Table("agent", "contribution", "utility", "ratio", "price", show_edge=False)
     for i in ends:
         agents.add_row(
-            str(market.labels[i]),
+            escape(printable(market.labels[i])),
             f"{market.contribution[i]:.6g}",
             f"{equilibrium.utility[i]:.6g}",
             f"{equilibrium.ratio[i]:.6g}",
