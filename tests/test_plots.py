@@ -50,10 +50,16 @@ def test_starved_markets_are_counted_in_the_legend(ensemble):
     assert [panel.get_xlabel() for panel in figure.axes] == ["rounds", "agent updates per agent"] * 2
 
 
-def test_an_infinite_loss_leaves_a_gap_and_no_warning(ensemble, recwarn):
+def test_an_infinite_loss_is_drawn_at_a_marked_edge_without_a_warning(ensemble, recwarn):
     market, runs, _ = ensemble
     panel = plots.convergence(market, runs, metric="log_welfare_loss").axes[0]
-    assert np.isnan(panel.lines[1].get_ydata()).any()
+    recorded = runs["all at once"].records["log_welfare_loss"]
+    infinite = np.isinf(np.quantile(recorded, 0.5, axis=1, method="inverted_cdf"))
+    drawn = panel.lines[1].get_ydata()
+    assert infinite.any()
+    assert np.isfinite(drawn).all()
+    assert drawn[infinite].min() > max(line.get_ydata()[~infinite].max() for line in panel.lines[:2])
+    assert "infinite" in panel.texts[0].get_text()
     assert [w for w in recwarn if issubclass(w.category, RuntimeWarning)] == []
 
 
@@ -76,6 +82,27 @@ def test_a_histogram_says_how_many_have_nothing(ensemble):
     assert sum(heights) == pytest.approx(100)  # per cent, nobody left out
 
 
+def test_names_stand_in_the_legend_as_given(ensemble):
+    market, runs, _ = ensemble
+    run = runs["proportional"]
+    figure = plots.convergence(market, {"_mine": run, "a $x and $y": run})
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [" _mine", r"a \$x and \$y"]
+    assert "median" in figure.legends[0].get_title().get_text()
+
+
+def test_nothing_to_draw_is_refused_and_nothing_received_is_not(ensemble):
+    market, _, _ = ensemble
+    for draw in (lambda: plots.convergence(market, {}), lambda: plots.comparison(market, {})):
+        with pytest.raises(ValueError, match="runs: nothing to draw"):
+            draw()
+    with pytest.raises(ValueError, match="ratios: nothing to draw"):
+        plots.ratio_histogram({})
+    figure = plots.ratio_histogram({"x": np.zeros(5), "y": np.array([1, np.nan, 1e-6])})
+    titles = [panel.get_title(loc="left") for panel in figure.axes]
+    assert titles[0] == "x: 5 of 5 agents have nothing"
+    assert titles[1] == "y: 1 of 3 agents less than 0.0001, 1 of 3 agents are not finite"
+
+
 def test_a_network_shows_every_agent_and_link_and_refuses_a_crowd():
     market = cj.graphs.from_networkx(nx.karate_club_graph())
     figure = plots.network(market, market.equal_flow(), title="karate")
@@ -84,6 +111,11 @@ def test_a_network_shows_every_agent_and_link_and_refuses_a_crowd():
     assert len(panel.collections[0].get_offsets()) == market.num_agents
     assert {text.get_text() for text in panel.texts} >= {str(label) for label in market.labels}
     assert figure.axes[1].get_ylabel() == "ratio: value received per value contributed"
+    starving = market.flow_from_arcs(np.where(market.arcs()[1] == 5, 0, 1.0))
+    marked = plots.network(market, starving).axes[0]
+    assert len(marked.collections[1].get_offsets()) == 1
+    assert any("cross: 1 agent" in text.get_text() for text in marked.texts)
+    assert len(marked.texts) == 1 + market.num_agents
     crowd = cj.graphs.from_networkx(nx.cycle_graph(301))
     with pytest.raises(ValueError, match="301 agents; a drawing shows at most 300"):
         plots.network(crowd, crowd.equal_flow())
