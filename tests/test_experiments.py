@@ -203,17 +203,21 @@ def small_study():
     return cj.pack(markets)
 
 
-@pytest.mark.parametrize("schedule", [cj.Simultaneous(), cj.Sequential()], ids=["simultaneous", "sequential"])
-@pytest.mark.parametrize("rule", ["exact", "gradient"])
-def test_communities_of_one_hop_or_more_take_the_same_steps(small_study, rule, schedule):
+@pytest.mark.parametrize(
+    ("make", "schedule"),
+    [
+        (cj.CMAP, cj.Simultaneous()),
+        (lambda hops: cj.GradientCMAP(hops, cj.OptaxGradient(4, cj.FixedStep(0.05))), cj.Simultaneous()),
+        (lambda hops: cj.GradientCMAP(hops, cj.OptaxGradient(4, cj.FixedStep(0.05))), cj.RandomOrder()),
+    ],
+    ids=["exact", "gradient", "gradient, one after another"],
+)
+def test_communities_of_one_hop_or_more_take_the_same_steps(small_study, make, schedule):
     finals = []
     for hops in (1, 2, 3, math.inf):
-        strategy = (
-            cj.CMAP(hops)
-            if rule == "exact"
-            else cj.GradientCMAP(hops, cj.OptaxGradient(4, cj.FixedStep(0.05)))
+        run = cj.simulate(
+            small_study, make(hops), rounds=6, schedule=schedule, record={}, key=jax.random.key(0)
         )
-        run = cj.simulate(small_study, strategy, rounds=6, schedule=schedule, record={})
         finals.append(run.final.flow.tobytes())
     assert len(set(finals)) == 1
 
