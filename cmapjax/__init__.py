@@ -36,7 +36,9 @@ __version__ = "0.1.0"
 _HOMES = {
     "cmapjax._market": ("Market", "pack"),
     "cmapjax._simulate": ("Run", "State", "simulate"),
-    "cmapjax._equilibrium": ("ColouredSweeps", "Equilibrium", "solve"),
+    "cmapjax._equilibrium": ("Equilibrium", "Method"),
+    "cmapjax._solve": ("solve",),
+    "cmapjax.methods": ("ColouredSweeps",),
     "cmapjax._certificate": ("certified_gap", "certified_gap_of_flow"),
     "cmapjax._columns": ("largest", "smallest", "total"),
     "cmapjax._schedule": (
@@ -71,7 +73,7 @@ _HOMES = {
         "repeat",
     ),
 }
-_MODULES = ("endowments", "graphs", "metrics", "plots", "strategies", "testing")
+_MODULES = ("endowments", "graphs", "methods", "metrics", "plots", "strategies", "testing")
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = sorted([*_HOME_OF, *_MODULES])

@@ -19,6 +19,8 @@ LAYERS = [
     ["metrics"],
     ["_engine"],
     ["_simulate", "_equilibrium"],
+    ["methods"],
+    ["_solve"],
     ["testing", "_sensitivity"],
     ["_study"],
     ["_store", "plots", "_report"],

@@ -77,7 +77,7 @@ def as_document(source, request, market, equilibrium, outcomes) -> dict:
         document["equilibrium"] = {
             "log_nash_welfare": spread(equilibrium.log_nash_welfare),
             "gap": equilibrium.gap.max(),
-            "sweeps": equilibrium.sweeps,
+            "iterations": equilibrium.iterations,
         }
     for line, run, seconds in outcomes:
         document["runs"].append(

@@ -28,7 +28,7 @@ def run(source: Source, tolerance: float, max_sweeps: int, json: str | None) -> 
     if not equilibrium.is_solved:
         print(
             f"the certified gap {equilibrium.gap.max():.1e} is above {tolerance:.1e} after "
-            f"{int(equilibrium.sweeps)} sweeps; raise --max-sweeps or --tolerance.",
+            f"{int(equilibrium.iterations)} sweeps; raise --max-sweeps or --tolerance.",
             file=sys.stderr,
         )
         return NOT_REACHED
@@ -81,7 +81,7 @@ def report(source: Source, market, equilibrium, seconds: float) -> None:
     table.add_row("log Nash welfare Σ w log r / W", f"{welfare.min():.7f}")
     table.add_row("lowest ratio (received per contributed)", f"{equilibrium.ratio.min():.6g}")
     table.add_row("highest ratio", f"{equilibrium.ratio.max():.6g}")
-    table.add_row("sweeps", str(int(equilibrium.sweeps)))
+    table.add_row("iterations", str(int(equilibrium.iterations)))
     table.add_row("seconds", f"{seconds:.2f}")
     console.print(table)
     order = np.argsort(equilibrium.ratio, kind="stable")

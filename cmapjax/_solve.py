@@ -1,0 +1,37 @@
+"""The one entry to all methods of finding an equilibrium."""
+
+import jax
+import numpy as np
+
+from cmapjax._checks import check_kind, check_span
+from cmapjax._equilibrium import Equilibrium, Method
+from cmapjax._market import Market
+from cmapjax.methods import ColouredSweeps
+
+
+def solve(
+    market: Market,
+    *,
+    tolerance: float = 1e-10,
+    method: Method = ColouredSweeps(),  # noqa: B008
+) -> Equilibrium:
+    """The equilibrium of a market, or of every market of an ensemble, in float64.
+
+    Maximises Σ_j w_j log u_j over all feasible allocations (the Eisenberg-Gale program in which every
+    agent spends its own contribution). Solved means: the certified gap is at most `tolerance`.
+
+    Args:
+        market: one market, or many packed side by side.
+        tolerance: on the certified gap, which bounds the missing log Nash welfare (dimensionless). Not
+            below 1e-14, where rounding rules.
+        method: how.
+
+    Raises:
+        ValueError: a tolerance out of range; contributions whose ratios overflow.
+    """
+    if not isinstance(tolerance, (int, float, np.floating)) or not 1e-14 <= tolerance < 1:
+        raise ValueError(f"tolerance is {tolerance!r}; give a number from 1e-14 to below 1.")
+    check_kind("market", market, Market, "Market.from_links(…), or a reader of cmapjax.graphs")
+    check_kind("method", method, Method, "ColouredSweeps()")
+    check_span(np.asarray(market.contribution), "float64", lambda i: market.labels[i])
+    return jax.tree.map(np.asarray, method.solve(market, tolerance))
