@@ -38,7 +38,7 @@ _HOMES = {
     "cmapjax._simulate": ("Run", "State", "simulate"),
     "cmapjax._equilibrium": ("Equilibrium", "Method"),
     "cmapjax._solve": ("solve",),
-    "cmapjax.methods": ("ColouredSweeps",),
+    "cmapjax.methods": ("ColouredSweeps", "Decomposition", "IdentifyAndCertify"),
     "cmapjax._certificate": ("certified_gap", "certified_gap_of_flow"),
     "cmapjax._columns": ("largest", "smallest", "total"),
     "cmapjax._schedule": (

@@ -1,6 +1,8 @@
 """The equilibrium: the central optimum of a market, and what proves it."""
 
 import abc
+import dataclasses
+from fractions import Fraction
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -14,6 +16,36 @@ from cmapjax._precision import float64_on_host
 from cmapjax._types import Array
 
 RESULTS = ("solved", "iterations ran out")
+
+
+class Groups(eqx.Module):
+    """Who exchanges with whom at the equilibrium. Groups are numbered by market, then by ratio.
+
+    The givers of a group give to its receivers alone, all of which end with the same ratio; agents that
+    give in the group of ratio λ receive in the one of ratio 1/λ.
+    """
+
+    gives_in: Int[Array, "agents"]
+    """The group in which an agent gives."""
+    receives_in: Int[Array, "agents"]
+    """The group in which it receives."""
+    ratio: Float[Array, "groups"]
+    """λ = (contributions of the givers) / (contributions of the receivers)."""
+    market: Int[Array, "groups"]
+
+    @property
+    def num_groups(self) -> int:
+        return self.ratio.shape[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Fractions:
+    """An equilibrium in exact fractions, verified in integers."""
+
+    utility: tuple[Fraction, ...]
+    ratio: tuple[Fraction, ...]
+    flow: tuple[Fraction, ...]
+    """y_ij on every arc, in the order of `Market.arcs`."""
 
 
 class Equilibrium(eqx.Module):
@@ -42,6 +74,10 @@ class Equilibrium(eqx.Module):
     """Steps of the method: sweeps, rounds, maximum flows."""
     result: Int[Array, "markets"]
     """A place in `RESULTS`."""
+    groups: Groups | None = None
+    """Of the exact methods."""
+    exact: Fractions | None = eqx.field(static=True, default=None)
+    """Of `solve(market, exact=True)`."""
 
     @property
     def is_solved(self) -> bool:

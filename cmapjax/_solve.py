@@ -1,19 +1,22 @@
 """The one entry to all methods of finding an equilibrium."""
 
+import dataclasses
+
 import jax
 import numpy as np
 
 from cmapjax._checks import check_kind, check_span
 from cmapjax._equilibrium import Equilibrium, Method
 from cmapjax._market import Market
-from cmapjax.methods import ColouredSweeps
+from cmapjax.methods import Decomposition, solve_in_fractions
 
 
 def solve(
     market: Market,
     *,
     tolerance: float = 1e-10,
-    method: Method = ColouredSweeps(),  # noqa: B008
+    method: Method = Decomposition(),  # noqa: B008 - immutable
+    exact: bool = False,
 ) -> Equilibrium:
     """The equilibrium of a market, or of every market of an ensemble, in float64.
 
@@ -24,7 +27,9 @@ def solve(
         market: one market, or many packed side by side.
         tolerance: on the certified gap, which bounds the missing log Nash welfare (dimensionless). Not
             below 1e-14, where rounding rules.
-        method: how.
+        method: how; the default finds it without error.
+        exact: also give it in exact fractions, verified in integers, as `Equilibrium.exact`. Of the numbers
+            in `market.contribution`; `methods.solve_in_fractions` takes others.
 
     Raises:
         ValueError: a tolerance out of range; contributions whose ratios overflow.
@@ -32,6 +37,7 @@ def solve(
     if not isinstance(tolerance, (int, float, np.floating)) or not 1e-14 <= tolerance < 1:
         raise ValueError(f"tolerance is {tolerance!r}; give a number from 1e-14 to below 1.")
     check_kind("market", market, Market, "Market.from_links(…), or a reader of cmapjax.graphs")
-    check_kind("method", method, Method, "ColouredSweeps()")
+    check_kind("method", method, Method, "Decomposition()")
     check_span(np.asarray(market.contribution), "float64", lambda i: market.labels[i])
-    return jax.tree.map(np.asarray, method.solve(market, tolerance))
+    found = jax.tree.map(np.asarray, method.solve(market, tolerance))
+    return dataclasses.replace(found, exact=solve_in_fractions(market)) if exact else found
