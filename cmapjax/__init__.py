@@ -73,7 +73,7 @@ _HOMES = {
         "repeat",
     ),
 }
-_MODULES = ("endowments", "graphs", "methods", "metrics", "plots", "strategies", "testing")
+_MODULES = ("endowments", "fairness", "graphs", "methods", "metrics", "plots", "strategies", "testing")
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = sorted([*_HOME_OF, *_MODULES])

@@ -19,7 +19,7 @@ LAYERS = [
     ["metrics"],
     ["_engine"],
     ["_simulate", "_equilibrium"],
-    ["methods"],
+    ["methods", "fairness"],
     ["_solve"],
     ["testing", "_sensitivity"],
     ["_study"],
