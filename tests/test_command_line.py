@@ -1,5 +1,6 @@
 """The command line as a user types it."""
 
+import functools
 import gzip
 import json
 import subprocess
@@ -11,22 +12,23 @@ import pytest
 from cmapjax._cli import main
 
 
+def invoke(monkeypatch, capsys, *words):
+    """Run `cmapjax …` in this process: exit code, what it printed, its errors."""
+    monkeypatch.setattr(sys, "argv", ["cmapjax", *map(str, words)])
+    try:
+        main()
+        code = 0
+    except SystemExit as stop:
+        code = stop.code or 0
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
+
+
 @pytest.fixture
 def command(monkeypatch, capsys, tmp_path):
-    """Run `cmapjax …` in this process, in a folder of its own: exit code, what it printed, its errors."""
+    """`invoke` in a folder of its own."""
     monkeypatch.chdir(tmp_path)
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["cmapjax", *map(str, words)])
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
+    return functools.partial(invoke, monkeypatch, capsys)
 
 
 def test_help_answers_at_once_and_without_jax():
@@ -57,12 +59,6 @@ def test_solve_writes_the_equilibrium_in_the_labels_of_the_file(command, tmp_pat
     assert answer["log_nash_welfare"] == pytest.approx(-0.23104906018664842, abs=1e-12)  # log 0.7937005
     assert abs(answer["gap"]) < 1e-9
     assert (answer["num_agents"], answer["num_links"]) == (3, 2)
-
-
-def test_solve_exits_1_when_sweeps_run_out(command):
-    code, _, err = command("solve", "les-miserables", "--max-sweeps", "5")
-    assert code == 1
-    assert "--max-sweeps" in err
 
 
 def test_simulate_compares_strategies_and_writes_what_it_prints(command, tmp_path):

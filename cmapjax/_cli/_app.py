@@ -158,7 +158,17 @@ def solve(
         str | None, typer.Option("--json", help="Write the equilibrium to this file ('-': print it).")
     ] = None,
     tolerance: Annotated[float, typer.Option("--tolerance", help="Certified gap to reach.")] = 1e-9,
-    max_sweeps: Annotated[int, typer.Option("--max-sweeps", help="Sweeps before giving up.")] = 20_000,
+    method: Annotated[
+        str,
+        typer.Option(
+            "--method",
+            help="decomposition (exact, by maximum flows), identify:first=sweeps (exact, from a first "
+            "approximation), or first-order alone: sweeps:max_sweeps=20000.",
+        ),
+    ] = "decomposition",
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Give utilities and ratios as fractions too.")
+    ] = False,
     agents: Agents = None,
     markets: Markets = 1,
     seed: Seed = 0,
@@ -189,7 +199,7 @@ def solve(
         endowment_attribute,
         value_attribute,
     )
-    raise typer.Exit(_solve.run(source, tolerance, max_sweeps, json))
+    raise typer.Exit(_solve.run(source, _solve.Request(method, tolerance, exact, json)))
 
 
 @app.command()

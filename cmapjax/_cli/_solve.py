@@ -3,97 +3,180 @@
 import json as json_format
 import sys
 import time
+from typing import NamedTuple
 
-from cmapjax._cli._output import components, label_of, plain, printable, write_text
+from cmapjax._cli._output import components, label_of, market_lines, plain, printable, write_text
 from cmapjax._cli._source import Source, market
+from cmapjax._cli._specs import method, method_entry
 
 NOT_REACHED = 1
+SHOWN_AGENTS = 8
+SHOWN_DIGITS = 30
 
 
-def run(source: Source, tolerance: float, max_sweeps: int, json: str | None) -> int:
+class Request(NamedTuple):
+    """What to solve for and how, as typed."""
+
+    method: str = "decomposition"
+    tolerance: float = 1e-9
+    exact: bool = False
+    json: str | None = None
+
+
+def run(source: Source, request: Request) -> int:
     """Solve, report, write; the exit code."""
-    from cmapjax import ColouredSweeps, solve
+    _check(request)
+    from cmapjax import solve
 
     solved_for = market(source)
     began = time.perf_counter()
-    equilibrium = solve(solved_for, tolerance=tolerance, method=ColouredSweeps(max_sweeps))
+    equilibrium = solve(
+        solved_for, tolerance=request.tolerance, method=method(request.method), exact=request.exact
+    )
     seconds = time.perf_counter() - began
-    document = as_document(solved_for, equilibrium)
-    if json == "-":
-        sys.stdout.write(json_format.dumps(plain(document), allow_nan=False) + "\n")
-    else:
-        report(source, solved_for, equilibrium, seconds)
-    if json not in (None, "-"):
-        write_text(json, json_format.dumps(plain(document), allow_nan=False))
-    if not equilibrium.is_solved:
-        print(
-            f"the certified gap {equilibrium.gap.max():.1e} is above {tolerance:.1e} after "
-            f"{int(equilibrium.iterations)} sweeps; raise --max-sweeps or --tolerance.",
-            file=sys.stderr,
-        )
-        return NOT_REACHED
-    return 0
+    if request.json is not None:
+        text = json_format.dumps(plain(as_document(solved_for, equilibrium, request)), allow_nan=False)
+        if request.json == "-":
+            sys.stdout.write(text + "\n")
+        else:
+            write_text(request.json, text)
+    if request.json != "-":
+        report(source, solved_for, equilibrium, request, seconds)
+    if equilibrium.is_solved:
+        return 0
+    print(_shortfall(equilibrium, request), file=sys.stderr)
+    return NOT_REACHED
 
 
-def as_document(market, equilibrium) -> dict:
+def _check(request: Request) -> None:
+    method_entry(request.method)
+    if not 1e-14 <= request.tolerance < 1:
+        raise ValueError(f"--tolerance is {request.tolerance:g}; give a number from 1e-14 to below 1.")
+
+
+def _shortfall(equilibrium, request: Request) -> str:
+    """By how much a solve fell short, and which option would take it further."""
+    spec, entry = method_entry(request.method)
+    remedy = f"raise {entry.limit} (--method {spec.name}:{entry.limit}=…) or " if entry.limit else "raise "
+    return (
+        f"the certified gap {equilibrium.gap.max():.1e} is above {request.tolerance:.1e} after "
+        f"{_counted(equilibrium, entry.iterations)}; {remedy}--tolerance."
+    )
+
+
+def as_document(market, equilibrium, request: Request) -> dict:
     """The equilibrium as JSON's data; one entry per market under "markets" if there are several."""
     import numpy as np
 
-    labels = list(market.labels)
+    from cmapjax._cli import _groups
+
+    exact, groups = equilibrium.exact, equilibrium.groups
     giver, _ = market.arcs()
-    ends = np.bincount(np.asarray(market.market_of)[giver], minlength=market.num_markets)
+    market_of = np.asarray(market.market_of)
+    ends = np.bincount(market_of[giver], minlength=market.num_markets)
+    order = np.argsort(market_of, kind="stable")
+    members = np.split(order, np.searchsorted(market_of[order], np.arange(1, market.num_markets)))
+    groups_of = [None] * market.num_markets if groups is None else _groups.as_documents(market, groups)
     documents = []
-    for number in range(market.num_markets):
-        agents = np.flatnonzero(np.asarray(market.market_of) == number)
-        documents.append(
-            {
-                "agents": [label_of(labels[i]) for i in agents],
-                "utility": equilibrium.utility[agents],
-                "ratio": equilibrium.ratio[agents],
-                "price": equilibrium.price[agents],
-                "log_nash_welfare": equilibrium.log_nash_welfare[number],
-                "gap": equilibrium.gap[number],
-                "num_agents": len(agents),
-                "num_links": int(ends[number]) // 2,
+    for number, agents in enumerate(members):
+        document = {
+            "agents": [label_of(market.labels[i]) for i in agents],
+            "utility": equilibrium.utility[agents],
+            "ratio": equilibrium.ratio[agents],
+            "price": equilibrium.price[agents],
+            "log_nash_welfare": equilibrium.log_nash_welfare[number],
+            "gap": equilibrium.gap[number],
+            "num_agents": len(agents),
+            "num_links": int(ends[number]) // 2,
+            "groups": groups_of[number],
+        }
+        if exact is not None:
+            document["exact"] = {
+                "utility": [str(exact.utility[i]) for i in agents],
+                "ratio": [str(exact.ratio[i]) for i in agents],
             }
-        )
+        documents.append(document)
+    how = {"method": request.method, "iterations": int(equilibrium.iterations)}
     if len(documents) > 1:
-        return {"markets": documents}
-    return documents[0] | {"components": components(market)}
+        return how | {"markets": documents}
+    return how | documents[0] | {"components": components(market)}
 
 
-def report(source: Source, market, equilibrium, seconds: float) -> None:
-    """Print what was found, with the agents worst and best off."""
-    import numpy as np
+def report(source: Source, market, equilibrium, request: Request, seconds: float) -> None:
+    """Print what was found: quantities, groups, and the agents worst and best off."""
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
 
-    from cmapjax._cli._output import market_lines
+    from cmapjax._cli import _groups
 
     console = Console()
     for line in market_lines(source, market):
         console.print(line, markup=False, highlight=False)
-    gap, welfare = equilibrium.gap, equilibrium.log_nash_welfare
+    console.print(_quantities(market, equilibrium, request, seconds))
+    exact = equilibrium.exact
+
+    def ratio_text(agent, number) -> str:
+        text = f"{number:.6g}"
+        return text if exact is None else _fraction(exact.ratio[agent], text)
+
+    if equilibrium.groups is not None:
+        table, more = _groups.pair_table(market, equilibrium.groups, ratio_text)
+        console.print("bottleneck pairs of lowest ratio; B and C exchange with each other alone:")
+        console.print(table)
+        if more > 0:
+            console.print(f"and {more:,} pairs of higher ratio (--json FILE lists all)")
+    console.print("agents worst and best off:" if market.num_agents > SHOWN_AGENTS else "agents:")
+    console.print(_agents(market, equilibrium))
+
+
+def _quantities(market, equilibrium, request: Request, seconds: float):
+    from rich.table import Table
+
+    from cmapjax._cli import _groups
+
+    spec, entry = method_entry(request.method)
     several = market.num_markets > 1
     table = Table("quantity", "worst market" if several else "value", show_edge=False)
-    table.add_row("certified gap (log Nash welfare missing, at most)", f"{gap.max():.2e}")
-    table.add_row("log Nash welfare Σ w log r / W", f"{welfare.min():.7f}")
+    table.add_row("certified gap (log Nash welfare missing, at most)", f"{equilibrium.gap.max():.2e}")
+    table.add_row("log Nash welfare Σ w log r / W", f"{equilibrium.log_nash_welfare.min():.7f}")
     table.add_row("lowest ratio (received per contributed)", f"{equilibrium.ratio.min():.6g}")
     table.add_row("highest ratio", f"{equilibrium.ratio.max():.6g}")
-    table.add_row("iterations", str(int(equilibrium.iterations)))
+    if equilibrium.groups is not None:
+        count = f"{len(_groups.pairs(equilibrium.groups)):,}"
+        table.add_row("bottleneck pairs", f"{count} in all markets" if several else count)
+    table.add_row("method", f"{spec.name} ({_counted(equilibrium, entry.iterations)})")
     table.add_row("seconds", f"{seconds:.2f}")
-    console.print(table)
+    return table
+
+
+def _agents(market, equilibrium):
+    import numpy as np
+    from rich.markup import escape
+    from rich.table import Table
+
+    exact = equilibrium.exact
+    fractions = (exact.utility, exact.ratio) if exact else ()
+    heads = ["agent", "contribution", "utility", "ratio", "price"]
+    table = Table(*heads, *["exact utility", "exact ratio"][: len(fractions)], show_edge=False)
     order = np.argsort(equilibrium.ratio, kind="stable")
-    ends = order if len(order) <= 8 else np.concatenate([order[:4], order[-4:]])
-    agents = Table("agent", "contribution", "utility", "ratio", "price", show_edge=False)
-    for i in ends:
-        agents.add_row(
+    half = SHOWN_AGENTS // 2
+    for i in order if len(order) <= SHOWN_AGENTS else np.concatenate([order[:half], order[-half:]]):
+        numbers = (vector[i] for vector in (equilibrium.utility, equilibrium.ratio, equilibrium.price))
+        table.add_row(
             escape(printable(market.labels[i])),
             f"{market.contribution[i]:.6g}",
-            f"{equilibrium.utility[i]:.6g}",
-            f"{equilibrium.ratio[i]:.6g}",
-            f"{equilibrium.price[i]:.6g}",
+            *(f"{number:.6g}" for number in numbers),
+            *(_fraction(vector[i], "in --json") for vector in fractions),
         )
-    console.print("agents worst and best off:" if len(order) > 8 else "agents:")
-    console.print(agents)
+    return table
+
+
+def _fraction(fraction, otherwise: str) -> str:
+    """A fraction in full if a table can hold it; those of measured numbers may have hundreds of digits."""
+    text = str(fraction)
+    return text if len(text) <= SHOWN_DIGITS else otherwise
+
+
+def _counted(equilibrium, words: str) -> str:
+    """So many flows, sweeps or steps."""
+    number = int(equilibrium.iterations)
+    return f"{number:,} {words.removesuffix('s') if number == 1 else words}"

@@ -295,3 +295,45 @@ def _gradient_method(options: dict[str, str]):
         arguments["size"] = number(options.pop("step"))
     more = {"iterations": number(options.pop("iterations"))} if "iterations" in options else {}
     return method(step=make_rule(**arguments), **more)
+
+
+class MethodEntry(NamedTuple):
+    """A method of `solve`: its class in `cmapjax.methods`, its options, and what it counts."""
+
+    home: str
+    options: tuple[str, ...]
+    iterations: str
+    limit: str | None = None
+    """The option after which it gives up; None if it always arrives."""
+
+
+METHODS = {
+    "decomposition": MethodEntry("Decomposition", (), "flows"),
+    "identify": MethodEntry("IdentifyAndCertify", ("first", "first_tolerance", "resolution"), "flows"),
+    "sweeps": MethodEntry("ColouredSweeps", ("max_sweeps", "check_every"), "sweeps", "max_sweeps"),
+}
+
+
+def method_entry(text: str) -> tuple[Spec, MethodEntry]:
+    """What a method is called, its options checked as far as that goes without loading JAX."""
+    spec = parse(text)
+    entry = choose("method", spec, METHODS)
+    for key, value in spec.options.items():
+        if key not in entry.options:
+            known = ", ".join(entry.options) or "none"
+            raise ValueError(f"method {spec.name} has no option {short(key or value)}; it takes: {known}.")
+        if key == "first":
+            method_entry(value)
+        else:
+            number(value)
+    return spec, entry
+
+
+def method(text: str):
+    """A method of finding the equilibrium; `identify:first=sweeps` has one within it."""
+    from cmapjax import methods
+
+    spec, entry = method_entry(text)
+    options = dict(spec.options)
+    more = {"first": method(options.pop("first"))} if "first" in options else {}
+    return build("method", spec._replace(options=options), getattr(methods, entry.home), {}, **more)

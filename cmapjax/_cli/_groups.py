@@ -1,0 +1,77 @@
+"""The groups of an equilibrium, as data and as a table of bottleneck pairs."""
+
+import numpy as np
+
+from cmapjax._cli._output import label_of, printable
+
+SHOWN_PAIRS = 8
+SHOWN_LABELS = 4
+SHOWN_LETTERS = 24
+
+
+def as_documents(market, groups) -> list[list[dict]]:
+    """Of every market its groups by rising ratio: who receives in each, and who gives."""
+    labels = market.labels
+    documents: list[list[dict]] = [[] for _ in range(market.num_markets)]
+    for number, (receivers, givers) in enumerate(_members(groups)):
+        documents[int(groups.market[number])].append(
+            {
+                "ratio": groups.ratio[number],
+                "receivers": [label_of(labels[i]) for i in receivers],
+                "givers": [label_of(labels[i]) for i in givers],
+            }
+        )
+    return documents
+
+
+def pairs(groups) -> list[tuple[int, np.ndarray, np.ndarray]]:
+    """The bottleneck pairs (group, B, C) by rising ratio α = w(C) / w(B) ≤ 1.
+
+    B receives from C alone, and C from B alone in the group of ratio 1/α, which is therefore left out.
+    Where α = 1 they are the same agents.
+    """
+    found = [
+        (number, receivers, givers)
+        for number, (receivers, givers) in enumerate(_members(groups))
+        # Groups of a market are numbered by ratio; two ratios either side of 1 may round to 1.
+        if groups.receives_in[givers[0]] >= number
+    ]
+    return sorted(found, key=lambda pair: groups.ratio[pair[0]])
+
+
+def pair_table(market, groups, ratio_text):
+    """The pairs of lowest ratio as a table, and how many are not in it."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    found = pairs(groups)
+    table = Table(show_edge=False)
+    for head in ("α", "agents in B", "B, which gets α per contributed", "agents in C", "C, which gets 1/α"):
+        table.add_column(head, justify="right" if head.startswith("agents") else "left", overflow="fold")
+    for number, b, c in found[:SHOWN_PAIRS]:
+        is_same = np.array_equal(b, c)
+        table.add_row(
+            ratio_text(b[0], groups.ratio[number]),
+            f"{len(b):,}",
+            escape(_few(market, b)),
+            f"{len(c):,}",
+            "the same agents" if is_same else escape(_few(market, c)),
+        )
+    return table, len(found) - SHOWN_PAIRS
+
+
+def _members(groups) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Receivers and givers of every group."""
+    sides = []
+    for group in (groups.receives_in, groups.gives_in):
+        order = np.argsort(group, kind="stable")
+        sides.append(np.split(order, np.searchsorted(group[order], np.arange(1, groups.num_groups))))
+    return list(zip(*sides, strict=True))
+
+
+def _few(market, agents) -> str:
+    """The first few labels, and how many more there are."""
+    texts = [printable(market.labels[i]) for i in agents[:SHOWN_LABELS]]
+    cut = [t if len(t) <= SHOWN_LETTERS else t[: SHOWN_LETTERS - 1] + "…" for t in texts]
+    more = len(agents) - len(cut)
+    return ", ".join(cut) + (f" and {more:,} more" if more else "")
