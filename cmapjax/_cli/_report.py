@@ -77,7 +77,6 @@ def as_document(source, request, market, equilibrium, outcomes) -> dict:
         document["equilibrium"] = {
             "log_nash_welfare": spread(equilibrium.log_nash_welfare),
             "gap": equilibrium.gap.max(),
-            "iterations": equilibrium.iterations,
         }
     for line, run, seconds in outcomes:
         document["runs"].append(
@@ -145,8 +144,6 @@ def notes(request, market, equilibrium, is_random) -> list[str]:
             "Nash welfare: share of the equilibrium's weighted geometric mean ratio; misallocated: share of "
             "value in the wrong hands."
         )
-        gap = equilibrium.gap.max()
-        lines.append(f"The equilibrium is certified to a log welfare gap of {gap:.1e}.")
     lines.append("98 % after: rounds (agent updates per agent) until that share was first recorded.")
     if is_random:
         lines.append("Columns are about the last round alone; on average: what agents received per round.")

@@ -16,10 +16,6 @@ DEFAULT_STRATEGIES = (
     "cmap:damping=local",
     "proportional-response",
 )
-# The reference need only be better than what is compared with it. Networks on which sweeps crawl get
-# their reference as far as this many bring it, and the report says how far that is.
-REFERENCE_TOLERANCE = 1e-9
-REFERENCE_SWEEPS = 3000
 MOST_CHUNKS = 20  # steps of the progress bar
 
 
@@ -121,10 +117,10 @@ def _check_span(simulated, request: Request) -> None:
 
 
 def _solve(simulated, request: Request):
-    from cmapjax import ColouredSweeps, solve
+    from cmapjax import solve
 
     with _progress(request, "equilibrium", None):
-        return solve(simulated, tolerance=REFERENCE_TOLERANCE, method=ColouredSweeps(REFERENCE_SWEEPS))
+        return solve(simulated)
 
 
 def _play(simulated, line: Plan, request: Request, process, equilibrium, seed: int) -> Outcome:
