@@ -21,6 +21,8 @@ from fractions import Fraction
 
 import numpy as np
 from jaxtyping import Bool, Int, Shaped
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 # The flow solver adds up capacities in signed 64-bit integers.
 FLOW_BITS = 62
@@ -104,6 +106,21 @@ def confirm(giver, receiver, weight, market_of, gives_in, receives_in) -> Partit
     # Groups are numbered by ratio, so the least ratio is the least number.
     is_least = found.gives_in[giver] <= found.receives_in[receiver]
     return found if np.all(is_least) else None
+
+
+def blocks(giver, receiver, gives_in, receives_in) -> tuple[np.ndarray, np.ndarray]:
+    """The connected parts of groups, in which an agent gives and receives, each named by its first receiver.
+
+    Parts of a group share nothing but their ratio, and that by chance: when a contribution changes, only
+    the parts that it belongs to move.
+    """
+    n = len(gives_in)
+    inside = gives_in[giver] == receives_in[receiver]
+    pairs = (np.ones(inside.sum(), np.int8), (giver[inside], n + receiver[inside]))
+    _, part = connected_components(coo_array(pairs, shape=(2 * n, 2 * n)), directed=False)
+    first = np.full(part.max() + 1, n)
+    np.minimum.at(first, part[n:], np.arange(n))
+    return first[part[:n]], first[part[n:]]
 
 
 def verify(found: Partition, giver, receiver, weight, market_of) -> None:
@@ -296,28 +313,46 @@ class _Level:
         return flow, cut
 
     def _solve(self, send, take, ahead, back):
-        """One maximum flow: flow per arc (less what flows back), and the upper side of the minimum cut."""
-        from ortools.graph.python import max_flow
-
-        num_givers, num_receivers = len(send), len(take)
-        source, sink = num_givers + num_receivers, num_givers + num_receivers + 1
-        givers, receivers = np.arange(num_givers), num_givers + np.arange(num_receivers)
-        head = num_givers + self.head
-        solver = max_flow.SimpleMaxFlow()
-        solver.add_arcs_with_capacity(np.full(num_givers, source), givers, send)
-        arcs = solver.add_arcs_with_capacity(self.tail, head, ahead)
-        solver.add_arcs_with_capacity(receivers, np.full(num_receivers, sink), take)
-        back_arcs = None if back is None else solver.add_arcs_with_capacity(head, self.tail, back)
-        status = solver.solve(source, sink)
-        if status != solver.OPTIMAL:
-            raise ArithmeticError(f"maximum flow: the solver ended with {status}.")
         self.num_flows += 1
-        flow = np.asarray(solver.flows(arcs), np.int64)
-        if back is not None:
-            flow = flow - np.asarray(solver.flows(back_arcs), np.int64)
-        above = np.zeros(sink + 1, bool)
-        above[solver.get_source_side_min_cut()] = True
-        return flow, above[:source]
+        return maximum_flow(self.tail, self.head, send, take, ahead, back)
+
+
+def maximum_flow(
+    tail: Int[np.ndarray, "arcs"],
+    head: Int[np.ndarray, "arcs"],
+    send: Int[np.ndarray, "givers"],
+    take: Int[np.ndarray, "receivers"],
+    ahead: Int[np.ndarray, "arcs"],
+    back: Int[np.ndarray, "arcs"] | None = None,
+) -> tuple[Int[np.ndarray, "arcs"], Bool[np.ndarray, "nodes"]]:
+    """The maximum flow from givers to receivers, less what flows back, and who is above its minimum cut.
+
+    Args:
+        tail, head: the giver and the receiver of each arc.
+        send, take: capacities of givers and receivers.
+        ahead, back: capacities of arcs, and of arcs against them.
+    """
+    # Loaded here: simulating needs no flow solver.
+    from ortools.graph.python import max_flow
+
+    num_givers, num_receivers = len(send), len(take)
+    source, sink = num_givers + num_receivers, num_givers + num_receivers + 1
+    givers, receivers = np.arange(num_givers), num_givers + np.arange(num_receivers)
+    head = num_givers + head
+    solver = max_flow.SimpleMaxFlow()
+    solver.add_arcs_with_capacity(np.full(num_givers, source), givers, send)
+    arcs = solver.add_arcs_with_capacity(tail, head, ahead)
+    solver.add_arcs_with_capacity(receivers, np.full(num_receivers, sink), take)
+    back_arcs = None if back is None else solver.add_arcs_with_capacity(head, tail, back)
+    status = solver.solve(source, sink)
+    if status != solver.OPTIMAL:
+        raise ArithmeticError(f"maximum flow: the solver ended with {status}.")
+    flow = np.asarray(solver.flows(arcs), np.int64)
+    if back is not None:
+        flow = flow - np.asarray(solver.flows(back_arcs), np.int64)
+    above = np.zeros(sink + 1, bool)
+    above[solver.get_source_side_min_cut()] = True
+    return flow, above[:source]
 
 
 def _excess_bits(total: np.ndarray, sizes: np.ndarray) -> np.ndarray:

@@ -19,18 +19,23 @@ RESULTS = ("solved", "iterations ran out")
 
 
 class Groups(eqx.Module):
-    """Who exchanges with whom at the equilibrium. Groups are numbered by market, then by ratio.
+    """Who exchanges with whom at the equilibrium.
 
-    The givers of a group give to its receivers alone, all of which end with the same ratio; agents that
-    give in the group of ratio λ receive in the one of ratio 1/λ.
+    A *group* is all givers and receivers of one ratio in one market: its givers give to its receivers
+    alone, and agents that give in the group of ratio λ receive in that of ratio 1/λ. Groups are numbered by
+    market, then by ratio. A *block* is a connected part of a group: it has its ratio by itself, and keeps
+    it when contributions elsewhere change.
     """
 
     gives_in: Int[Array, "agents"]
     """The group in which an agent gives."""
     receives_in: Int[Array, "agents"]
     """The group in which it receives."""
+    gives_in_block: Int[Array, "agents"]
+    """The block in which it gives, named by the block's first receiver."""
+    receives_in_block: Int[Array, "agents"]
     ratio: Float[Array, "groups"]
-    """λ = (contributions of the givers) / (contributions of the receivers)."""
+    """λ = (contributions of the givers) / (contributions of the receivers), of groups and of blocks."""
     market: Int[Array, "groups"]
 
     @property

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from cmapjax._certificate import certify_arcs, per_market
 from cmapjax._checks import short
-from cmapjax._decomposition import Partition, as_integers, confirm, decompose, verify
+from cmapjax._decomposition import Partition, as_integers, blocks, confirm, decompose, verify
 from cmapjax._equilibrium import Equilibrium, Fractions, Groups, Method
 from cmapjax._market import Market
 from cmapjax.methods._sweeps import ColouredSweeps
@@ -179,5 +179,11 @@ class _Network:
             ),
             iterations=np.asarray(found.num_flows),
             result=(proof.gap > tolerance).astype(np.int32),
-            groups=Groups(found.gives_in, found.receives_in, found.ratio, group_market),
+            groups=Groups(
+                found.gives_in,
+                found.receives_in,
+                *blocks(self.giver, self.receiver, found.gives_in, found.receives_in),
+                found.ratio,
+                group_market,
+            ),
         )

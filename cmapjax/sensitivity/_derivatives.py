@@ -1,0 +1,177 @@
+"""The equilibrium as a differentiable function of what agents bring."""
+
+from collections.abc import Callable, Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from cmapjax import metrics
+from cmapjax._checks import listed
+from cmapjax._decomposition import as_integers, blocks, decompose
+from cmapjax._equilibrium import Groups
+from cmapjax._market import Market
+from cmapjax._precision import float64_on_host
+from cmapjax._types import Array
+
+FIELDS = ("endowment", "value")
+MOST_ENTRIES = 100_000_000
+
+
+@float64_on_host
+def equilibrium_utility(market: Market, groups: Groups | None = None) -> Float[Array, "agents"]:
+    """u*_j of the equilibrium, differentiable in endowments and values: forwards, backwards, vmapped.
+
+    With the blocks of exchange known (`Groups`) it is plain arithmetic: u*_j = w_j · w(givers of j's block) /
+    w(its receivers). Blocks are piecewise constant in the contributions, so this has the exact derivative
+    wherever they do not change in a neighbourhood; `margins` says how far that reaches. At a *kink*, where
+    two blocks that a link connects have just met at the same ratio, they count as one, and the
+    derivative is that of the side on which they stay together.
+
+    Inside transformations everything is in the precision of the input: take derivatives inside
+    `jax.enable_x64(True)` for float64.
+
+    Args:
+        market: contributions may be traced, `market.with_contributions(endowment=traced)`.
+        groups: `Equilibrium.groups`, if known; otherwise they are found on the host, by exact maximum
+            flows, from the values at hand.
+    """
+    w = jnp.asarray(market.contribution)
+    gives_in, receives_in = _find_blocks(market, w) if groups is None else _blocks_of(groups)
+    n = market.num_agents
+    given = jax.ops.segment_sum(w, gives_in, n)
+    wanted = jax.ops.segment_sum(w, receives_in, n)
+    ratio = given / jnp.where(wanted > 0, wanted, 1)
+    return w * ratio[receives_in]
+
+
+def _blocks_of(groups: Groups) -> tuple[Int[Array, "agents"], Int[Array, "agents"]]:
+    return jnp.asarray(groups.gives_in_block), jnp.asarray(groups.receives_in_block)
+
+
+def _find_blocks(market: Market, w) -> tuple[Int[Array, "agents"], Int[Array, "agents"]]:
+    """The blocks in which agents give and receive, by a call back to the host."""
+    shape = jax.ShapeDtypeStruct((market.num_agents,), np.int32)
+    # The contributions come as an argument of their own; those in the market may be traced twice over.
+    network = jax.lax.stop_gradient(jax.tree.map(jnp.asarray, market.bare()))
+    w = jax.lax.stop_gradient(w)
+    return jax.pure_callback(_blocks_on_host, (shape, shape), network, w, vmap_method="expand_dims")
+
+
+def _blocks_on_host(market: Market, w) -> tuple[np.ndarray, np.ndarray]:
+    """Vmapped contributions come with leading axes; their markets are solved side by side."""
+    w = np.asarray(w, np.float64)
+    lead, n = w.shape[:-1], w.shape[-1]
+    if any(size > 1 for size in market.market_of.shape[:-1]):
+        raise ValueError("equilibrium_utility: vmap over contributions only; pack networks into one market.")
+    single = jax.tree.map(lambda x: np.asarray(x)[(0,) * len(lead)], market)
+    copy = np.arange(w.size // n)[:, None]
+    giver, receiver = ((copy * n + arc).ravel() for arc in single.arcs())
+    market_of = (copy * single.num_markets + single.market_of).ravel()
+    weight, _ = as_integers(w.ravel(), market_of)
+    found = decompose(giver, receiver, weight, market_of)
+    named = blocks(giver, receiver, found.gives_in, found.receives_in)
+    return tuple((x.reshape(-1, n) - copy * n).reshape(*lead, n).astype(np.int32) for x in named)
+
+
+def utility_of(label) -> Callable:
+    """The objective "utility of this agent" (value), of one market. By label."""
+
+    def utility(market: Market, utility):
+        agent = market.index(label)
+        return jnp.where(jnp.arange(market.num_markets) == market.market_of[agent], utility[agent], 0)
+
+    return utility
+
+
+@float64_on_host
+def min_ratio(market: Market, utility: Float[Array, "agents"]) -> Float[Array, "markets"]:
+    """The ratio of the poorest agent."""
+    return market.smallest(metrics.ratio(market, utility))
+
+
+def gradient(
+    market: Market,
+    objective: Callable[[Market, Array], Array],
+    *,
+    with_respect_to: str = "endowment",
+    groups: Groups | None = None,
+) -> Float[np.ndarray, "agents"]:
+    """∂ objective(market, u*) / ∂ endowment_i (or value_i), of each agent's own market.
+
+    Args:
+        objective: a function of (market, utility) giving one number per market, such as
+            `metrics.log_nash_welfare`, `min_ratio` or `utility_of(label)`.
+        with_respect_to: "endowment" (result per unit of i's resource) or "value".
+        groups: `Equilibrium.groups`, if known.
+    """
+    _check_field(with_respect_to)
+    given = getattr(market, with_respect_to)
+
+    def total(x):
+        changed = market.with_contributions(**{with_respect_to: x})
+        return jnp.sum(objective(changed, equilibrium_utility(changed, groups)))
+
+    with jax.enable_x64(True):
+        return np.asarray(eqx.filter_jit(jax.grad(total))(jnp.asarray(given)))
+
+
+def jacobian(
+    market: Market,
+    *,
+    of: Sequence | None = None,
+    with_respect_to: str = "endowment",
+    groups: Groups | None = None,
+) -> Float[np.ndarray, "rows agents"]:
+    """J[j, i] = ∂ u*_j / ∂ endowment_i (or value_i): who gains when agent i brings one unit more.
+
+    Column i is the answer for agent i; row j says on whom agent j depends.
+
+    Args:
+        of: labels of the agents j whose rows are wanted; by default everybody's.
+        with_respect_to: "endowment" (value per unit of i's resource) or "value".
+        groups: `Equilibrium.groups`, if known.
+
+    Raises:
+        ValueError: a result of more than 1e8 numbers.
+    """
+    _check_field(with_respect_to)
+    rows = np.arange(market.num_agents) if of is None else np.array([market.index(label) for label in of])
+    if len(rows) * market.num_agents > MOST_ENTRIES:
+        raise ValueError(
+            f"jacobian: {len(rows):,} rows of {market.num_agents:,} numbers are too many; name fewer agents "
+            f"with of=[…], or take `gradient` of an objective."
+        )
+    given = getattr(market, with_respect_to)
+
+    def utility(x):
+        return equilibrium_utility(market.with_contributions(**{with_respect_to: x}), groups)
+
+    @jax.jit
+    def pull(x, rows):
+        _, back = jax.vjp(utility, x)
+        return jax.vmap(lambda row: back(jnp.zeros_like(x).at[row].set(1))[0])(rows)
+
+    with jax.enable_x64(True):
+        return np.asarray(pull(jnp.asarray(given), rows))
+
+
+def elasticities(
+    market: Market, *, of: Sequence | None = None, groups: Groups | None = None
+) -> Float[np.ndarray, "rows agents"]:
+    """∂ log u*_j / ∂ log ε_i: per cent that j gains when agent i brings one per cent more.
+
+    The same for endowments and values, which enter as a product. Rows sum to 1: when everybody brings
+    one per cent more, everybody gets one per cent more.
+    """
+    rows = np.arange(market.num_agents) if of is None else np.array([market.index(label) for label in of])
+    slope = jacobian(market, of=of, groups=groups)
+    utility = np.asarray(equilibrium_utility(market.bare(), groups))
+    return slope * np.asarray(market.endowment) / utility[rows, None]
+
+
+def _check_field(name: str) -> None:
+    if name not in FIELDS:
+        raise ValueError(f"with_respect_to is {name!r}; give one of {listed(FIELDS)}.")
