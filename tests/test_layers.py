@@ -21,7 +21,7 @@ LAYERS = [
     ["_simulate", "_equilibrium"],
     ["methods", "fairness"],
     ["_solve"],
-    ["testing", "_sensitivity"],
+    ["testing", "sensitivity"],
     ["_study"],
     ["_store", "plots", "_report"],
     ["_cli"],

@@ -1,5 +1,6 @@
 """How the equilibrium answers to what agents bring, and to the network."""
 
+from cmapjax.sensitivity._budget import Placement, place_budget
 from cmapjax.sensitivity._derivatives import (
     elasticities,
     equilibrium_utility,
@@ -8,15 +9,21 @@ from cmapjax.sensitivity._derivatives import (
     min_ratio,
     utility_of,
 )
+from cmapjax.sensitivity._links import LinkChanges, new_links, removed_links
 from cmapjax.sensitivity._margins import Margins, margins
 
 __all__ = [
+    "LinkChanges",
     "Margins",
+    "Placement",
     "elasticities",
     "equilibrium_utility",
     "gradient",
     "jacobian",
     "margins",
     "min_ratio",
+    "new_links",
+    "place_budget",
+    "removed_links",
     "utility_of",
 ]

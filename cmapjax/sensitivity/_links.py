@@ -1,0 +1,200 @@
+"""What a link more or a link less would change, by solving again, exactly and side by side."""
+
+import dataclasses
+from collections.abc import Callable, Hashable, Sequence
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int
+
+from cmapjax import metrics
+from cmapjax._checks import short
+from cmapjax._decomposition import as_integers, decompose
+from cmapjax._equilibrium import Equilibrium
+from cmapjax._market import Market
+from cmapjax._solve import solve
+
+ARCS_AT_ONCE = 1_000_000
+# Pairs of agents that are listed at once, 16 bytes each.
+MOST_PAIRS = 20_000_000
+USED = 1e-12
+
+
+@dataclasses.dataclass(frozen=True)
+class LinkChanges:
+    """What links would change, the largest gain first."""
+
+    links: tuple[tuple[Hashable, Hashable], ...]
+    """By label."""
+    change: Float[np.ndarray, "links"]
+    """The objective with the change, minus that of the market as it is."""
+    num_untried: int
+    """Links left out because of `most`."""
+
+
+def new_links(
+    market: Market,
+    objective: Callable = metrics.log_nash_welfare,
+    *,
+    candidates: Sequence[tuple[Hashable, Hashable]] | None = None,
+    most: int | None = None,
+    equilibrium: Equilibrium | None = None,
+) -> LinkChanges:
+    """Which new link would raise the objective most: every market with one more link, solved exactly.
+
+    A link between p and j with r_p r_j ≥ 1 changes nothing, because the equilibrium as it is stays one
+    (reciprocity), so only the others are solved.
+
+    Args:
+        objective: a function of (market, utility) giving one number per market that depends on
+            contributions and utilities only: `metrics.log_nash_welfare`, `min_ratio`, `utility_of(label)`.
+        candidates: pairs of labels; by default all pairs of one market that are not linked.
+        most: try only so many, those of the least r_p r_j; the number left out is reported.
+        equilibrium: of this market, by an exact method, if it is known.
+
+    Raises:
+        ValueError: candidates that are linked already, in different markets, or too many to list.
+    """
+    equilibrium = solve(market) if equilibrium is None else equilibrium
+    giver, receiver = market.arcs()
+    n = market.num_agents
+    linked = giver * n + receiver
+    if candidates is None:
+        pairs = _all_pairs(market)
+        pairs = pairs[~np.isin(pairs[:, 0] * n + pairs[:, 1], linked)]
+    else:
+        pairs = _as_pairs(market, candidates)
+        for a, b in pairs[np.isin(pairs[:, 0] * n + pairs[:, 1], linked)]:
+            raise ValueError(f"candidates: {_named(market, a, b)} are linked already; leave the pair out.")
+        for a, b in pairs[market.market_of[pairs[:, 0]] != market.market_of[pairs[:, 1]]]:
+            raise ValueError(f"candidates: {_named(market, a, b)} are in different markets.")
+    product = equilibrium.ratio[pairs[:, 0]] * equilibrium.ratio[pairs[:, 1]]
+    changes = _Changes(market, objective, equilibrium)
+    # Products of floats: those within rounding of 1 are solved rather than judged.
+    return changes.of(pairs, product < 1 + 1e-12, product, most, is_new=True)
+
+
+def removed_links(
+    market: Market,
+    objective: Callable = metrics.log_nash_welfare,
+    *,
+    candidates: Sequence[tuple[Hashable, Hashable]] | None = None,
+    most: int | None = None,
+    equilibrium: Equilibrium | None = None,
+) -> LinkChanges:
+    """Which existing link matters most: every market with one link less, solved exactly.
+
+    A link that some equilibrium flow does without changes nothing when it goes; only those that carry flow
+    are solved. An agent that loses its only link keeps a utility of 0: log Nash welfare falls to -inf.
+
+    Args:
+        objective, equilibrium: as for `new_links`.
+        candidates: pairs of labels; by default all links.
+        most: try only so many, those that carry most of the contributions at their ends.
+    """
+    equilibrium = solve(market) if equilibrium is None else equilibrium
+    giver, receiver = market.arcs()
+    n = market.num_agents
+    linked = giver * n + receiver
+    if candidates is None:
+        pairs = np.stack([giver, receiver], axis=1)[giver < receiver]
+    else:
+        pairs = _as_pairs(market, candidates)
+        for a, b in pairs[~np.isin(pairs[:, 0] * n + pairs[:, 1], linked)]:
+            raise ValueError(f"candidates: {_named(market, a, b)} are not linked; leave the pair out.")
+    share = market.arc_values(equilibrium.flow) / np.asarray(market.contribution)[giver]
+    there = np.searchsorted(linked, pairs[:, 0] * n + pairs[:, 1])
+    back = np.searchsorted(linked, pairs[:, 1] * n + pairs[:, 0])
+    carried = np.maximum(share[there], share[back])
+    changes = _Changes(market, objective, equilibrium)
+    return changes.of(pairs, carried > USED, -carried, most, is_new=False)
+
+
+def _all_pairs(market: Market) -> Int[np.ndarray, "pairs 2"]:
+    sizes = np.bincount(market.market_of)
+    if np.sum(sizes * (sizes - 1) // 2) > MOST_PAIRS:
+        raise ValueError(
+            f"candidates: {market.num_agents:,} agents make too many pairs to list; name some "
+            "(candidates=[(label, label), …])."
+        )
+    members = np.split(np.argsort(market.market_of, kind="stable"), np.cumsum(sizes)[:-1])
+    return np.concatenate([m[np.stack(np.triu_indices(len(m), 1), axis=1)] for m in members])
+
+
+def _as_pairs(market: Market, candidates) -> Int[np.ndarray, "pairs 2"]:
+    pairs = np.array([[market.index(a), market.index(b)] for a, b in candidates], np.int64).reshape(-1, 2)
+    for a, b in pairs[pairs[:, 0] == pairs[:, 1]]:
+        raise ValueError(f"candidates: {_named(market, a, b)} are one agent; leave the pair out.")
+    return pairs
+
+
+def _named(market: Market, a, b) -> str:
+    return f"{short(market.labels[a])} and {short(market.labels[b])}"
+
+
+class _Changes:
+    """One market with many changes of one link each."""
+
+    def __init__(self, market: Market, objective: Callable, equilibrium: Equilibrium):
+        self.market, self.utility = market, np.asarray(equilibrium.utility)
+        self.giver, self.receiver = market.arcs()
+        self.contribution = np.asarray(market.contribution)
+        self.market_of = np.asarray(market.market_of, np.int64)
+        self.evaluate = jax.jit(jax.vmap(lambda utility: objective(market, utility)))
+
+    def of(self, pairs, matters, rank, most: int | None, *, is_new: bool) -> LinkChanges:
+        """All changes, those that do not matter being 0; of those that do, the `most` of least rank."""
+        tried = np.flatnonzero(matters)
+        untried = 0
+        if most is not None and len(tried) > most:
+            order = np.argsort(rank[tried], kind="stable")
+            untried = len(tried) - most
+            left_out = tried[order[most:]]
+            tried = np.sort(tried[order[:most]])
+            pairs, kept = np.delete(pairs, left_out, axis=0), np.delete(np.arange(len(pairs)), left_out)
+            tried = np.searchsorted(kept, tried)
+        change = np.zeros(len(pairs))
+        at_once = max(1, ARCS_AT_ONCE // len(self.giver))
+        before = self.objective(self.utility[None])[0]
+        for start in range(0, len(tried), at_once):
+            chunk = tried[start : start + at_once]
+            after = self.objective(self.solve(pairs[chunk], is_new))
+            own = self.market_of[pairs[chunk, 0]]
+            change[chunk] = after[np.arange(len(chunk)), own] - before[own]
+        order = np.argsort(-change, kind="stable")
+        labels = self.market.labels
+        links = tuple((labels[a], labels[b]) for a, b in pairs[order].tolist())
+        return LinkChanges(links, change[order], untried)
+
+    def objective(self, utility: Float[np.ndarray, "copies agents"]) -> Float[np.ndarray, "copies markets"]:
+        with jax.enable_x64(True):
+            return np.asarray(self.evaluate(utility))
+
+    def solve(self, pairs: Int[np.ndarray, "copies 2"], is_new: bool) -> Float[np.ndarray, "copies agents"]:
+        """Utilities of copies of the market, in each of which one link is new, or missing."""
+        n, copies = self.market.num_agents, len(pairs)
+        copy = np.arange(copies)[:, None]
+        giver, receiver = ((copy * n + arc).ravel() for arc in (self.giver, self.receiver))
+        ends = copy * n + pairs
+        if is_new:
+            giver = np.concatenate([giver, ends[:, 0], ends[:, 1]])
+            receiver = np.concatenate([receiver, ends[:, 1], ends[:, 0]])
+        else:
+            arc = self.giver * n + self.receiver
+            gone = [np.searchsorted(arc, pairs[:, s] * n + pairs[:, 1 - s]) for s in (0, 1)]
+            is_left = np.ones((copies, len(arc)), bool)
+            for place in gone:
+                is_left[copy[:, 0], place] = False
+            giver, receiver = giver[is_left.ravel()], receiver[is_left.ravel()]
+        market_of = (copy * self.market.num_markets + self.market_of).ravel()
+        contribution = np.tile(self.contribution, copies)
+        # Agents without a link take no part; markets left empty are renumbered away.
+        present = np.zeros(copies * n, bool)
+        present[giver] = True
+        place = np.cumsum(present) - 1
+        market_of = np.unique(market_of[present], return_inverse=True)[1]
+        weight, _ = as_integers(contribution[present], market_of)
+        found = decompose(place[giver], place[receiver], weight, market_of)
+        utility = np.zeros(copies * n)
+        utility[present] = contribution[present] * found.ratio[found.receives_in]
+        return utility.reshape(copies, n)
