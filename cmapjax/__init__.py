@@ -38,7 +38,19 @@ _HOMES = {
     "cmapjax._simulate": ("Run", "State", "simulate"),
     "cmapjax._equilibrium": ("Equilibrium", "Method"),
     "cmapjax._solve": ("solve",),
-    "cmapjax.methods": ("ColouredSweeps", "Decomposition", "IdentifyAndCertify"),
+    "cmapjax.methods": (
+        "ColouredSweeps",
+        "ConvexProgram",
+        "Decomposition",
+        "IdentifyAndCertify",
+        "JaxoptProjection",
+        "MirrorAscent",
+        "OptaxProjection",
+        "PrimalDualHybridGradient",
+        "ProjectedGradient",
+        "SimplexProjection",
+    ),
+    "cmapjax.sensitivity": ("equilibrium_utility",),
     "cmapjax._certificate": ("certified_gap", "certified_gap_of_flow"),
     "cmapjax._columns": ("largest", "smallest", "total"),
     "cmapjax._schedule": (
@@ -73,7 +85,17 @@ _HOMES = {
         "repeat",
     ),
 }
-_MODULES = ("endowments", "fairness", "graphs", "methods", "metrics", "plots", "strategies", "testing")
+_MODULES = (
+    "endowments",
+    "fairness",
+    "graphs",
+    "methods",
+    "metrics",
+    "plots",
+    "sensitivity",
+    "strategies",
+    "testing",
+)
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = sorted([*_HOME_OF, *_MODULES])
