@@ -190,5 +190,8 @@ def write_bytes(path: Path, data: bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(draft, path)
+    except OSError as error:
+        error.filename = str(path)  # a failed write names no file, and nobody knows the draft
+        raise
     finally:
         draft.unlink(missing_ok=True)
