@@ -99,7 +99,7 @@ LINKS = "source,target\na,b\nb,c\n"
 BAD = {
     "no such network": (["nonsense"], {}, ["'nonsense'", "karate", "erdos-renyi"]),
     "no such file": (["missing.csv"], {}, ["missing.csv", "no such file"]),
-    "isolated agents": (["er:n=30,degree=1"], {}, ["no neighbour", "Drop()"]),
+    "isolated agents": (["er:n=30,degree=1"], {}, ["no neighbour", "--isolated drop"]),
     "family without size": (["er:degree=3"], {}, ["er", "num_agents"]),
     "family with a wrong option": (["ring:size=3"], {}, ["'size'", "num_agents"]),
     "self-loop": (["n.csv"], {"n.csv": "source,target\na,a\na,b\n"}, ["n.csv", "'a'", "self-loop"]),
@@ -128,7 +128,7 @@ BAD = {
     "float32 overflow": (
         ["n.csv", "--agents", "t.csv", "--precision", "float32"],
         {"n.csv": LINKS, "t.csv": "agent,endowment\na,1e39\nb,1\nc,1\n"},
-        ["float32", "a: 1e+39", "float64"],
+        ["float32", "a: 1e+39", "--precision float64"],
     ),
     "unknown strategy": (["karate", "-s", "magic"], {}, ["'magic'", "cmap"]),
     "strategy twice": (["karate", "-s", "pr", "-s", "pr"], {}, ["twice"]),

@@ -4,26 +4,79 @@ JAX takes seconds to load, so this module and the option parser know nothing of 
 it needs when it runs.
 """
 
+import errno
+import os
 import sys
+import warnings
 
 from cmapjax._cli._app import app
 
+NOT_REACHED = 1
 BAD_INPUT = 2
+INTERRUPTED = 130
+# Errors of files that other words on the command line would not have avoided.
+DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+# The library names its arguments in what it says; here they are options.
+OPTIONS = {
+    "isolated=Drop()": "--isolated drop",
+    "isolated=Redraw()": "--isolated redraw",
+    "drop_isolated=True": "--isolated drop",
+    "drop_self_loops=True": "--drop-self-loops",
+    "symmetrize=True": "--symmetrize",
+    "ignore_extra_columns=True": "--ignore-extra-columns",
+    "endowment_attribute": "--endowment-attribute",
+    "value_attribute": "--value-attribute",
+    "precision float64": "--precision float64",
+    "an agents table": "an agents table (--agents FILE)",
+    "pass a larger memory_budget": "read it in Python with a larger memory_budget",
+}
 
 
 def main() -> None:
-    """Run the command line: exit 0 done, 1 not reached what was asked, 2 bad input."""
+    """Run the command line: exit 0 done, 1 not reached what was asked, 2 bad input, 130 interrupted."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal without Unicode shows ? rather than a traceback
             stream.reconfigure(errors="replace")
-    try:
-        app()
-    except BrokenPipeError:  # whoever read our output has seen enough
-        sys.stderr.close()
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: _tell("warning", message)
+        try:
+            app()
+        except (ValueError, ImportError) as error:
+            _fail(error, BAD_INPUT)
+        except OSError as error:
+            where = "output" if error.filename is None else error.filename
+            _fail(
+                f"{where}: {error.strerror or error}",
+                NOT_REACHED if error.errno in DISK_TROUBLE else BAD_INPUT,
+            )
+        except (MemoryError, RuntimeError) as error:
+            if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
+                raise  # a fault of ours, with its traceback
+            _fail("this needs more memory than there is; take fewer agents or markets.", NOT_REACHED)
+        except SystemExit as stop:
+            _leave(stop)
+
+
+def _leave(stop: SystemExit) -> None:
+    """End as the option parser wants, but for what it makes of an interruption and of a broken pipe."""
+    if stop.code == INTERRUPTED:
+        _tell("interrupted", "ended before it was done.")
+        os._exit(INTERRUPTED)  # compiled code may still be running in another thread; do not wait for it
+    if isinstance(stop.__context__, BrokenPipeError):  # whoever read the help has seen enough
         sys.exit(0)
-    except (ValueError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(BAD_INPUT)
-    except OSError as error:
-        print(f"error: {error.filename or 'file'}: {error.strerror or error}", file=sys.stderr)
-        sys.exit(BAD_INPUT)
+    raise stop
+
+
+def _tell(kind: str, message) -> None:
+    """One line to the user, whatever a file or a name holds."""
+    text = " ".join(str(message).splitlines())
+    for argument, option in OPTIONS.items():
+        text = text.replace(argument, option)
+    # Another's text must not be able to steer the terminal.
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    print(f"{kind}: {text}", file=sys.stderr, flush=True)
+
+
+def _fail(message, code: int) -> None:
+    _tell("error", message)
+    sys.exit(code)

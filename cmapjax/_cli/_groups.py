@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cmapjax._cli._output import label_of, printable
+from cmapjax._cli._output import printable
 
 SHOWN_PAIRS = 8
 SHOWN_LABELS = 4
@@ -17,8 +17,8 @@ def as_documents(market, groups) -> list[list[dict]]:
         documents[int(groups.market[number])].append(
             {
                 "ratio": groups.ratio[number],
-                "receivers": [label_of(labels[i]) for i in receivers],
-                "givers": [label_of(labels[i]) for i in givers],
+                "receivers": [labels[i] for i in receivers],
+                "givers": [labels[i] for i in givers],
             }
         )
     return documents

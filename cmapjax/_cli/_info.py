@@ -9,15 +9,16 @@ PACKAGES = ("jax", "jaxlib", "jaxopt", "optax", "equinox", "numpy", "scipy", "ne
 def run() -> None:
     """Print versions and devices, one per line."""
     from cmapjax import __version__
+    from cmapjax._cli._output import say
 
-    print(f"cmapjax {__version__}")
-    print(f"python {platform.python_version()} on {platform.platform()}")
+    say(f"cmapjax {__version__}")
+    say(f"python {platform.python_version()} on {platform.platform()}")
     for package in PACKAGES:
         try:
-            print(f"{package} {importlib.metadata.version(package)}")
+            say(f"{package} {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:
-            print(f"{package} not installed")
+            say(f"{package} not installed")
     import jax
 
     for device in jax.devices():
-        print(f"device {device.platform}:{device.id} {device.device_kind}")
+        say(f"device {device.platform}:{device.id} {device.device_kind}")

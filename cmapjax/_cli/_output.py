@@ -3,14 +3,37 @@
 import math
 import os
 import re
-import secrets
+import sys
 from pathlib import Path
 
 SHOWN_COMPONENTS = 3
+# Where there is no terminal to fit (a file, a pipe) rows stay whole.
+WIDE = 240
+
+
+def say(text: str) -> None:
+    """Print; once the reader has left (`| head`), to nobody, so that files still get written."""
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        # What is left in the buffer must not fail again when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise
+
+
+def show(table) -> None:
+    """Print a table, as wide as the terminal."""
+    from rich.console import Console
+
+    console = Console() if sys.stdout.isatty() else Console(width=WIDE)
+    with console.capture() as captured:
+        console.print(table)
+    say("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def plain(x):
-    """Numbers and arrays as JSON's own; NaN and infinities, which JSON lacks, as null."""
+    """Numbers, arrays and labels as JSON's own; NaN and infinities, which JSON lacks, as null."""
     if isinstance(x, dict):
         return {str(key): plain(value) for key, value in x.items()}
     if isinstance(x, (list, tuple)):
@@ -24,8 +47,9 @@ def market_lines(source, market) -> list[str]:
     """What the market is, and what reading it has merged, dropped or found."""
     from cmapjax._checks import listed
 
-    several = f" in {market.num_markets} markets" if market.num_markets > 1 else ""
-    lines = [f"{source.name}: {market.num_agents:,} agents, {market.num_links:,} links{several}"]
+    several = f" in {market.num_markets:,} markets" if market.num_markets > 1 else ""
+    name = printable(source.name)
+    lines = [f"{name}: {market.num_agents:,} agents, {market.num_links:,} links{several}"]
     origin = market.origin
     if origin.merged_links:
         lines.append(f"merged {origin.merged_links:,} links that were given more than once")
@@ -34,41 +58,59 @@ def market_lines(source, market) -> list[str]:
     if origin.dropped_isolated:
         count = len(origin.dropped_isolated)
         lines.append(f"dropped {count:,} agents without a neighbour: {listed(origin.dropped_isolated)}")
-    parts = components(market)
-    if len(parts) > market.num_markets:
-        shown = [f"{p['num_agents']:,} agents and {p['num_links']:,} links" for p in parts[:SHOWN_COMPONENTS]]
-        more = len(parts) - len(shown)
-        lines.append(
-            f"not connected: {len(parts):,} components, each with an equilibrium of its own: "
-            + "; ".join(shown)
-            + (f"; and {more:,} more" if more else "")
-        )
-    return lines
+    return lines + _component_lines(market)
 
 
-def components(market) -> list[dict]:
-    """Every connected component: its agents and links, and its first agent; largest first."""
+def _component_lines(market) -> list[str]:
+    """Of markets that are not connected the largest components, and how many more there are."""
+    parts = unconnected(market)
+    if not parts:
+        return []
+    parts.sort(key=lambda part: -part["num_agents"])
+    number = len({part["market"] for part in parts})
+    where = f" in {number:,} of {market.num_markets:,} markets" if market.num_markets > 1 else ""
+    shown = [
+        f"{part['num_agents']:,} agents and {part['num_links']:,} links with {printable(part['first_agent'])}"
+        for part in parts[:SHOWN_COMPONENTS]
+    ]
+    more = len(parts) - len(shown)
+    return [
+        f"not connected{where}: {len(parts):,} components, each with an equilibrium of its own: "
+        + "; ".join(shown)
+        + (f"; and {more:,} more" if more else "")
+    ]
+
+
+def unconnected(market) -> list[dict]:
+    """The components of those markets that have several."""
+    return [part for parts in components(market) if len(parts) > 1 for part in parts]
+
+
+def components(market) -> list[list[dict]]:
+    """Of every market its connected components, largest first: agents, links and the first agent of each."""
     import numpy as np
 
     component = market.components()
     giver, _ = market.arcs()
-    agents, first = np.unique(component, return_index=True)
-    num_agents = np.bincount(component)
-    num_links = np.bincount(component[giver], minlength=len(agents)) // 2
-    parts = [
-        {
-            "num_agents": int(num_agents[c]),
-            "num_links": int(num_links[c]),
-            "first_agent": label_of(market.labels[first[c]]),
-        }
-        for c in agents
-    ]
-    return sorted(parts, key=lambda part: -part["num_agents"])
-
-
-def label_of(label):
-    """A label as JSON holds it: numbers and text as they are, a pair (market, label) as a list."""
-    return [label_of(part) for part in label] if isinstance(label, tuple) else label
+    _, first = np.unique(component, return_index=True)
+    labels = market.labels
+    parts: list[list[dict]] = [[] for _ in range(market.num_markets)]
+    columns = (
+        np.asarray(market.market_of)[first],
+        np.bincount(component),
+        np.bincount(component[giver], minlength=len(first)) // 2,
+        first,
+    )
+    for number, num_agents, num_links, agent in zip(*(c.tolist() for c in columns), strict=True):
+        parts[number].append(
+            {
+                "market": number,
+                "num_agents": num_agents,
+                "num_links": num_links,
+                "first_agent": labels[agent],
+            }
+        )
+    return [sorted(those, key=lambda part: -part["num_agents"]) for those in parts]
 
 
 def printable(label) -> str:
@@ -79,26 +121,34 @@ def printable(label) -> str:
 
 def slug(label: str) -> str:
     """A label as part of a file name."""
-    return re.sub(r"[^a-z0-9.]+", "-", label.lower()).strip("-")
+    return re.sub(r"[^a-z0-9.+]+", "-", label.lower()).strip("-")  # 1e+3 is not 1e-3
 
 
 def write_text(path: str | Path, text: str) -> None:
     """The text as a file, replaced whole or not at all."""
-    path = Path(path)
+    from cmapjax.graphs._files import check_writable_path, write_bytes
+
+    write_bytes(check_writable_path(path), text.encode())
+
+
+def check_file(option: str, path: Path) -> None:
+    """Raise ValueError unless a file may be put there, before any work is done for it."""
     if path.is_dir():
-        raise ValueError(f"{path} is a folder; give the name of a file.")
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        raise ValueError(f"{option} {path} is a folder; give the name of a file.")
+    if not path.parent.is_dir():
+        raise ValueError(f"{option} {path}: its folder does not exist; make it first.")
+    _check_writable(option, path, path.parent)
 
 
-def check_folder(folder: Path) -> None:
-    """Make the folder of results. Raises ValueError if there is anything in it, which might get lost."""
+def check_folder(option: str, folder: Path) -> None:
+    """Raise ValueError if the folder holds anything, which might get lost, or cannot be made."""
     if folder.exists() and not folder.is_dir():
-        raise ValueError(f"--out {folder} is a file; name a new folder.")
+        raise ValueError(f"{option} {folder} is a file; name a new folder.")
     if folder.is_dir() and any(folder.iterdir()):
-        raise ValueError(f"--out {folder} is not empty; name a new folder, or remove it first.")
-    folder.mkdir(parents=True, exist_ok=True)
+        raise ValueError(f"{option} {folder} is not empty; name a new folder, or remove it first.")
+    _check_writable(option, folder, next(p for p in (folder, *folder.absolute().parents) if p.exists()))
+
+
+def _check_writable(option: str, path: Path, nearest: Path) -> None:
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise ValueError(f"{option} {path} cannot be made in {nearest}; name a place where you may write.")

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from cmapjax import metrics
-from cmapjax._cli._output import components, plain, slug, write_text
+from cmapjax._cli._output import components, plain, say, slug, unconnected, write_text
+from cmapjax._cli._output import show as show_table
 
 SHARES = (0.98, 0.999)
 QUANTILES = (0.1, 0.5, 0.9)
@@ -66,7 +67,7 @@ def as_document(source, request, market, equilibrium, outcomes) -> dict:
         "num_agents": market.num_agents,
         "num_links": market.num_links,
         "merged_links": market.origin.merged_links,
-        "components": components(market) if market.num_markets == 1 else None,
+        "components": components(market)[0] if market.num_markets == 1 else unconnected(market),
         "rounds": request.rounds,
         "endowments": request.endowments,
         "precision": request.precision,
@@ -82,8 +83,8 @@ def as_document(source, request, market, equilibrium, outcomes) -> dict:
         document["runs"].append(
             {
                 "name": line.label,
-                "schedule": line.schedule_text,
-                "damping": line.damping_text,
+                "schedule": line.schedule,
+                "damping": line.damping,
                 "verdicts": counts(run),
                 "seconds": seconds,
                 "final": {n: spread(v) for n, v in final_columns(run, equilibrium).items()},
@@ -94,11 +95,8 @@ def as_document(source, request, market, equilibrium, outcomes) -> dict:
 
 def show(request, market, equilibrium, document) -> None:
     """Print the table, and what its columns mean."""
-    from rich.console import Console
     from rich.table import Table
 
-    # Where there is no terminal to fit (a file, a pipe) rows stay whole.
-    console = Console() if Console().is_terminal else Console(width=240)
     is_random = request.endowments.strip() != "constant"
     welfare = "Nash welfare" + (" (certified)" if equilibrium is None else "")
     heads = ["strategy", welfare, "misallocated", "least ratio", "98 % after", "99.9 % after", "verdict", "s"]
@@ -125,9 +123,9 @@ def show(request, market, equilibrium, document) -> None:
         if is_random:
             cells.insert(2, percent(final.get("average_share_of_equilibrium", missing)))
         table.add_row(*cells)
-    console.print(table)
+    show_table(table)
     for text in notes(request, market, equilibrium, is_random):
-        console.print(text, markup=False, highlight=False, style="dim")
+        say(text)
 
 
 def notes(request, market, equilibrium, is_random) -> list[str]:
@@ -184,6 +182,7 @@ def write(folder: Path, document: dict, market, outcomes, equilibrium) -> None:
     import json
 
     from cmapjax.graphs import write_agents, write_allocation
+    from cmapjax.graphs._files import write_bytes
 
     write_text(folder / "summary.json", json.dumps(document, allow_nan=False, indent=1))
     summary, curves = [], []
@@ -201,7 +200,7 @@ def write(folder: Path, document: dict, market, outcomes, equilibrium) -> None:
         }
         curves.append(pd.DataFrame(frame | {name: table.ravel() for name, table in run.records.items()}))
     write_text(folder / "summary.csv", pd.concat(summary).to_csv(index=False))
-    pd.concat(curves).to_parquet(folder / "curves.parquet", index=False)
+    write_bytes(folder / "curves.parquet", pd.concat(curves).to_parquet(index=False))
     if market.num_markets > 1:
         return
     vectors = {} if equilibrium is None else {"equilibrium_utility": equilibrium.utility}

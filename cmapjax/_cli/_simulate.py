@@ -1,14 +1,16 @@
 """`cmapjax simulate`: strategies side by side on the same markets."""
 
+import functools
 import json as json_format
-import sys
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cmapjax._cli._output import check_folder, market_lines
-from cmapjax._cli._source import Source, market
-from cmapjax._cli._specs import Plan, endowment_process, parse, plan
+from cmapjax._cli._output import check_folder, market_lines, say
+from cmapjax._cli._plans import Plan, make, plan
+from cmapjax._cli._progress import Progress, interruptible
+from cmapjax._cli._source import Source, check, market
+from cmapjax._cli._specs import ENDOWMENTS, choose, endowment_process, parse
 
 DEFAULT_STRATEGIES = (
     "cmap:schedule=sequential",
@@ -45,7 +47,8 @@ class Outcome(NamedTuple):
 
 def run(source: Source, request: Request) -> None:
     """Read, solve, simulate, report, write."""
-    plans = _check(request)
+    lines = _check(source, request)
+    plans = [(line, *make(line)) for line in lines]
     process = _process(request.endowments)
     simulated = market(source)
     if process is None:
@@ -53,12 +56,11 @@ def run(source: Source, request: Request) -> None:
     _check_span(simulated, request)
     process.check(simulated, request.rounds)
     if request.out is not None:
-        check_folder(request.out)
+        request.out.mkdir(parents=True, exist_ok=True)  # now, lest hours of work find no place
     if not request.json:
-        for line in market_lines(source, simulated):
-            print(line)
-    equilibrium = _solve(simulated, request) if request.equilibrium else None
-    outcomes = [_play(simulated, line, request, process, equilibrium, source.seed) for line in plans]
+        say("\n".join(market_lines(source, simulated)))
+    equilibrium = _solve(simulated) if request.equilibrium else None
+    outcomes = [_play(simulated, *line, request, process, equilibrium, source.seed) for line in plans]
     from cmapjax._cli import _report
 
     document = _report.as_document(source, request, simulated, equilibrium, outcomes)
@@ -67,12 +69,14 @@ def run(source: Source, request: Request) -> None:
         if request.plot:
             _report.draw(request.out, simulated, outcomes, equilibrium)
     if request.json:
-        sys.stdout.write(json_format.dumps(document, allow_nan=False) + "\n")
+        say(json_format.dumps(document, allow_nan=False))
     else:
         _report.show(request, simulated, equilibrium, document)
 
 
-def _check(request: Request) -> list[Plan]:
+def _check(source: Source, request: Request) -> list[Plan]:
+    """The lines of the comparison, in words; all that can be refused is, before JAX is loaded."""
+    check(source)
     for name, number, least in (("--rounds", request.rounds, 1), ("--every", request.every, 1)):
         if number < least:
             raise ValueError(f"{name} is {number}; give a whole number, {least} or more.")
@@ -80,6 +84,9 @@ def _check(request: Request) -> list[Plan]:
         raise ValueError(f"--precision is {request.precision!r}; give float64 or float32.")
     if request.plot and request.out is None:
         raise ValueError("--plot writes pictures into a folder; name it with --out DIR.")
+    if request.out is not None:
+        check_folder("--out", request.out)
+    _endowments_spec(request.endowments)
     texts = request.strategies or DEFAULT_STRATEGIES
     plans = [plan(text, request.schedule, request.damping) for text in texts]
     labels = [line.label for line in plans]
@@ -89,14 +96,18 @@ def _check(request: Request) -> list[Plan]:
     return plans
 
 
+def _endowments_spec(text: str):
+    spec = parse(text)
+    choose("endowments", spec, ENDOWMENTS)
+    if spec.name == "trace" and not text.partition(":")[2].strip():
+        raise ValueError("--endowments trace needs a file: trace:FILE (CSV or TSV, a column per agent).")
+    return spec
+
+
 def _process(text: str):
     """The endowments of rounds, or None for a trace, which needs the market first."""
-    spec = parse(text)
-    if spec.name != "trace":
-        return endowment_process(spec)
-    if not text.partition(":")[2].strip():
-        raise ValueError("--endowments trace needs a file: trace:FILE (CSV or TSV, a column per agent).")
-    return None
+    spec = _endowments_spec(text)
+    return None if spec.name == "trace" else endowment_process(spec)
 
 
 def _trace(source: Source, simulated, text: str):
@@ -116,14 +127,14 @@ def _check_span(simulated, request: Request) -> None:
     check_span(simulated.contribution, request.precision, lambda i: simulated.labels[i])
 
 
-def _solve(simulated, request: Request):
+def _solve(simulated):
     from cmapjax import solve
 
-    with _progress(request, "equilibrium", None):
-        return solve(simulated)
+    with Progress("equilibrium"):
+        return interruptible(lambda: solve(simulated))
 
 
-def _play(simulated, line: Plan, request: Request, process, equilibrium, seed: int) -> Outcome:
+def _play(simulated, line: Plan, strategy, schedule, request: Request, process, equilibrium, seed) -> Outcome:
     import jax
 
     from cmapjax import metrics, simulate
@@ -131,14 +142,15 @@ def _play(simulated, line: Plan, request: Request, process, equilibrium, seed: i
     record = metrics.standard(None if equilibrium is None else equilibrium.utility)
     key = jax.random.fold_in(jax.random.key(seed), 2**31)  # apart from the keys of drawn markets
     began = time.perf_counter()
-    planned = line.schedule.plan(simulated, line.strategy.hops)
+    planned = schedule.plan(simulated, strategy.hops)
     parts, state, played = [], None, 0
-    with _progress(request, line.label, request.rounds) as advance:
+    with Progress(line.label, request.rounds) as advance:
         while played < request.rounds:
             rounds = min(_chunk(request), request.rounds - played)
-            part = simulate(
+            play = functools.partial(
+                simulate,
                 simulated,
-                line.strategy,
+                strategy,
                 rounds=rounds,
                 schedule=planned,
                 endowments=process,
@@ -148,6 +160,7 @@ def _play(simulated, line: Plan, request: Request, process, equilibrium, seed: i
                 precision=request.precision,
                 key=key,
             )
+            part = interruptible(play)
             parts, state, played = [*parts, part], part.final, played + rounds
             advance(rounds)
     return Outcome(line, _joined(parts), time.perf_counter() - began)
@@ -178,33 +191,3 @@ def _joined(parts: list):
             {name: join(*(p.records[name] for p in parts)) for name in last.records},
         ),
     )
-
-
-class _progress:
-    """A bar on a terminal, nothing elsewhere; used as `with … as advance`."""
-
-    def __init__(self, request: Request, label: str, total: int | None):
-        self.is_shown = sys.stderr.isatty() and not request.json
-        self.label, self.total = label, total
-
-    def __enter__(self):
-        if not self.is_shown:
-            return lambda rounds: None
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            transient=True,
-        )
-        self.bar.start()
-        task = self.bar.add_task(self.label, total=self.total)
-        return lambda rounds: self.bar.advance(task, rounds)
-
-    def __exit__(self, *_):
-        if self.is_shown:
-            self.bar.stop()

@@ -3,10 +3,21 @@
 import json as json_format
 import sys
 import time
+from pathlib import Path
 from typing import NamedTuple
 
-from cmapjax._cli._output import components, label_of, market_lines, plain, printable, write_text
-from cmapjax._cli._source import Source, market
+from cmapjax._cli._output import (
+    check_file,
+    components,
+    market_lines,
+    plain,
+    printable,
+    say,
+    show,
+    write_text,
+)
+from cmapjax._cli._progress import Progress, interruptible
+from cmapjax._cli._source import Source, check, market
 from cmapjax._cli._specs import method, method_entry
 
 NOT_REACHED = 1
@@ -25,31 +36,37 @@ class Request(NamedTuple):
 
 def run(source: Source, request: Request) -> int:
     """Solve, report, write; the exit code."""
-    _check(request)
+    _check(source, request)
     from cmapjax import solve
 
-    solved_for = market(source)
+    solved_for, how = market(source), method(request.method)
+    if request.json != "-":
+        say("\n".join(market_lines(source, solved_for)))
     began = time.perf_counter()
-    equilibrium = solve(
-        solved_for, tolerance=request.tolerance, method=method(request.method), exact=request.exact
-    )
+    with Progress("equilibrium"):
+        equilibrium = interruptible(
+            lambda: solve(solved_for, tolerance=request.tolerance, method=how, exact=request.exact)
+        )
     seconds = time.perf_counter() - began
     if request.json is not None:
         text = json_format.dumps(plain(as_document(solved_for, equilibrium, request)), allow_nan=False)
         if request.json == "-":
-            sys.stdout.write(text + "\n")
+            say(text)
         else:
             write_text(request.json, text)
     if request.json != "-":
-        report(source, solved_for, equilibrium, request, seconds)
+        report(solved_for, equilibrium, request, seconds)
     if equilibrium.is_solved:
         return 0
     print(_shortfall(equilibrium, request), file=sys.stderr)
     return NOT_REACHED
 
 
-def _check(request: Request) -> None:
+def _check(source: Source, request: Request) -> None:
+    check(source)
     method_entry(request.method)
+    if request.json not in (None, "-"):
+        check_file("--json", Path(request.json))
     if not 1e-14 <= request.tolerance < 1:
         raise ValueError(f"--tolerance is {request.tolerance:g}; give a number from 1e-14 to below 1.")
 
@@ -77,10 +94,10 @@ def as_document(market, equilibrium, request: Request) -> dict:
     order = np.argsort(market_of, kind="stable")
     members = np.split(order, np.searchsorted(market_of[order], np.arange(1, market.num_markets)))
     groups_of = [None] * market.num_markets if groups is None else _groups.as_documents(market, groups)
-    documents = []
+    labels, parts, documents = market.labels, components(market), []
     for number, agents in enumerate(members):
         document = {
-            "agents": [label_of(market.labels[i]) for i in agents],
+            "agents": [labels[i] for i in agents],
             "utility": equilibrium.utility[agents],
             "ratio": equilibrium.ratio[agents],
             "price": equilibrium.price[agents],
@@ -89,6 +106,7 @@ def as_document(market, equilibrium, request: Request) -> dict:
             "num_agents": len(agents),
             "num_links": int(ends[number]) // 2,
             "groups": groups_of[number],
+            "components": parts[number],
         }
         if exact is not None:
             document["exact"] = {
@@ -97,21 +115,14 @@ def as_document(market, equilibrium, request: Request) -> dict:
             }
         documents.append(document)
     how = {"method": request.method, "iterations": int(equilibrium.iterations)}
-    if len(documents) > 1:
-        return how | {"markets": documents}
-    return how | documents[0] | {"components": components(market)}
+    return how | (documents[0] if len(documents) == 1 else {"markets": documents})
 
 
-def report(source: Source, market, equilibrium, request: Request, seconds: float) -> None:
+def report(market, equilibrium, request: Request, seconds: float) -> None:
     """Print what was found: quantities, groups, and the agents worst and best off."""
-    from rich.console import Console
-
     from cmapjax._cli import _groups
 
-    console = Console()
-    for line in market_lines(source, market):
-        console.print(line, markup=False, highlight=False)
-    console.print(_quantities(market, equilibrium, request, seconds))
+    show(_quantities(market, equilibrium, request, seconds))
     exact = equilibrium.exact
 
     def ratio_text(agent, number) -> str:
@@ -120,12 +131,12 @@ def report(source: Source, market, equilibrium, request: Request, seconds: float
 
     if equilibrium.groups is not None:
         table, more = _groups.pair_table(market, equilibrium.groups, ratio_text)
-        console.print("bottleneck pairs of lowest ratio; B and C exchange with each other alone:")
-        console.print(table)
+        say("bottleneck pairs of lowest ratio; B and C exchange with each other alone:")
+        show(table)
         if more > 0:
-            console.print(f"and {more:,} pairs of higher ratio (--json FILE lists all)")
-    console.print("agents worst and best off:" if market.num_agents > SHOWN_AGENTS else "agents:")
-    console.print(_agents(market, equilibrium))
+            say(f"and {more:,} pairs of higher ratio (--json FILE lists all)")
+    say("agents worst and best off:" if market.num_agents > SHOWN_AGENTS else "agents:")
+    show(_agents(market, equilibrium))
 
 
 def _quantities(market, equilibrium, request: Request, seconds: float):

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from cmapjax._checks import short
 from cmapjax._cli._specs import (
-    FAMILY_NAMES,
+    DISTRIBUTIONS,
+    FAMILIES,
     NAMED_NETWORKS,
     SHIPPED_NETWORKS,
     choose,
@@ -42,27 +43,32 @@ class Source(NamedTuple):
 
 def _is_spec(text: str) -> bool:
     name = parse(text).name if text.strip() else ""
-    return name in FAMILY_NAMES or name in KNOWN_NETWORKS
+    return name in FAMILIES or name in KNOWN_NETWORKS
 
 
 def market(source: Source):
     """The market, or the markets packed side by side.
 
     Raises:
-        ValueError: whatever is wrong with the files, the families or their options; options that do not
-            apply to what was named.
+        ValueError: whatever is wrong with the files, the families or their options.
     """
     from cmapjax import pack
 
-    _check(source)
     parts = [_one(source, text, number) for number, text in enumerate(source.networks)]
     return parts[0] if len(parts) == 1 else pack(parts)
 
 
-def _check(source: Source) -> None:
+def check(source: Source) -> None:
+    """Everything about the words themselves, which needs no JAX.
+
+    Raises:
+        ValueError: numbers out of range, unknown names, options that do not apply to what was named.
+    """
+    for text in source.networks:
+        _check_network(text)
     if not 0 <= source.seed < 2**63:
         raise ValueError(f"--seed is {source.seed}; give a whole number from 0 to 2^63 - 1.")
-    random = [t for t in source.networks if _is_spec(t) and parse(t).name in FAMILY_NAMES]
+    random = [t for t in source.networks if _is_spec(t) and parse(t).name in FAMILIES]
     if source.markets < 1:
         raise ValueError(f"--markets is {source.markets}; give a whole number, 1 or more.")
     if source.markets > 1 and len(random) < len(source.networks):
@@ -73,27 +79,35 @@ def _check(source: Source) -> None:
         raise ValueError(
             "--mean-endowment and --value draw for random families; give --agents FILE for a network."
         )
+    for option, text in (("--mean-endowment", source.mean_endowment), ("--value", source.value)):
+        choose(option, parse(text), DISTRIBUTIONS)
     if source.isolated not in ("reject", "drop", "redraw"):
         raise ValueError(f"--isolated is {short(source.isolated)}; give reject, drop or redraw.")
     if source.isolated == "redraw" and not random:
         raise ValueError("--isolated redraw is for random families; give reject or drop for a network.")
 
 
-def _one(source: Source, text: str, number: int):
+def _check_network(text: str) -> None:
     if not text.strip():
         raise ValueError("the name of a network is empty; name a file, a network or a family.")
     if not _is_spec(text):
         if not Path(text).exists() and not Path(text).suffix:
             raise ValueError(
                 f"{short(text)} is neither a file nor a known network ({', '.join(KNOWN_NETWORKS)}) or "
-                f"family ({', '.join(FAMILY_NAMES)})."
+                f"family ({', '.join(FAMILIES)})."
             )
+        return
+    spec = parse(text)
+    if spec.options and spec.name in KNOWN_NETWORKS:
+        raise ValueError(f"network {spec.name} has no options; write just {spec.name}.")
+
+
+def _one(source: Source, text: str, number: int):
+    if not _is_spec(text):
         return _from_file(source, text)
     spec = parse(text)
-    if spec.name in FAMILY_NAMES:
+    if spec.name in FAMILIES:
         return _random(source, spec, number)
-    if spec.options:
-        raise ValueError(f"network {spec.name} has no options; write just {spec.name}.")
     if spec.name in SHIPPED_NETWORKS:
         from cmapjax.graphs import shipped
 
@@ -133,8 +147,8 @@ def _random(source: Source, spec, number: int):
     policies = {"reject": graphs.Reject, "drop": graphs.Drop, "redraw": graphs.Redraw}
     market = graphs.RandomMarket(
         family(spec),
-        endowment=distribution("mean-endowment", source.mean_endowment),
-        value=distribution("value", source.value),
-        isolated=choose("--isolated", parse(source.isolated), policies)(),
+        endowment=distribution("--mean-endowment", source.mean_endowment),
+        value=distribution("--value", source.value),
+        isolated=policies[source.isolated](),
     )
     return market.draw(jax.random.fold_in(jax.random.key(source.seed), number), source.markets)

@@ -4,7 +4,6 @@ A spec is `name` or `name:key=value,key=value`; a value may itself be a spec (`s
 """
 
 import inspect
-import math
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -99,202 +98,98 @@ SHORT = {
 }
 
 
-def families() -> dict[str, Callable]:
-    """Random families by name."""
-    from cmapjax import graphs as g
-
-    table = {
-        "erdos-renyi": g.ErdosRenyi,
-        "barabasi-albert": g.BarabasiAlbert,
-        "watts-strogatz": g.WattsStrogatz,
-        "geometric": g.RandomGeometric,
-        "regular": g.RandomRegular,
-        "tree": g.RandomTree,
-        "torus": g.TorusGrid,
-        "bipartite": g.Bipartite,
-        "complete": g.Complete,
-        "ring": g.Ring,
-        "star": g.Star,
-        "blocks": g.StochasticBlockModel,
-    }
-    return table | {"er": g.ErdosRenyi, "ba": g.BarabasiAlbert, "ws": g.WattsStrogatz}
-
-
-FAMILY_NAMES = (
-    *("erdos-renyi", "er", "barabasi-albert", "ba", "watts-strogatz", "ws", "geometric", "regular"),
-    *("tree", "torus", "bipartite", "complete", "ring", "star", "blocks"),
-)
-
+# Classes by name, as text: a name is looked up before the module is imported, and JAX with it.
+FAMILIES = {
+    "erdos-renyi": "ErdosRenyi",
+    "er": "ErdosRenyi",
+    "barabasi-albert": "BarabasiAlbert",
+    "ba": "BarabasiAlbert",
+    "watts-strogatz": "WattsStrogatz",
+    "ws": "WattsStrogatz",
+    "geometric": "RandomGeometric",
+    "regular": "RandomRegular",
+    "tree": "RandomTree",
+    "torus": "TorusGrid",
+    "bipartite": "Bipartite",
+    "complete": "Complete",
+    "ring": "Ring",
+    "star": "Star",
+    "blocks": "StochasticBlockModel",
+}
+DISTRIBUTIONS = {
+    "unit": "Unit",
+    "uniform": "Uniform",
+    "lognormal": "LogNormal",
+    "pareto": "Pareto",
+    "exponential": "Exponential",
+    "gamma": "Gamma",
+}
+ENDOWMENTS = {
+    "constant": "Constant",
+    "exponential": "Exponential",
+    "gamma": "Gamma",
+    "lognormal": "LogNormal",
+    "on-off": "OnOff",
+    "trace": "Trace",
+}
+SCHEDULES = {
+    "simultaneous": "Simultaneous",
+    "sequential": "Sequential",
+    "coloured": "Coloured",
+    "colored": "Coloured",
+    "random-order": "RandomOrder",
+    "one-agent": "OneAgentPerRound",
+    "participation": "RandomParticipation",
+}
 NAMED_NETWORKS = {
     "karate": "karate_club_graph",
     "les-miserables": "les_miserables_graph",
     "davis": "davis_southern_women_graph",
     "florentine": "florentine_families_graph",
 }
-
-
 SHIPPED_NETWORKS = ("gnutella",)
 
 
 def family(spec: Spec):
     """A random family with its parameters."""
-    return build("family", spec, choose("family", spec, families()), SHORT)
+    name = choose("family", spec, FAMILIES)
+    from cmapjax import graphs
+
+    return build("family", spec, getattr(graphs, name), SHORT)
 
 
-def distribution(field: str, text: str):
+def distribution(option: str, text: str):
     """A distribution of endowments or values over the agents of a random market."""
-    from cmapjax import graphs as g
-
     spec = parse(text)
-    table = {
-        "unit": g.Unit,
-        "uniform": g.Uniform,
-        "lognormal": g.LogNormal,
-        "pareto": g.Pareto,
-        "exponential": g.Exponential,
-        "gamma": g.Gamma,
-    }
-    return build(field, spec, choose(field, spec, table), {})
+    name = choose(option, spec, DISTRIBUTIONS)
+    from cmapjax import graphs
+
+    return build(option, spec, getattr(graphs, name), {})
 
 
 def endowment_process(spec: Spec):
     """The endowments of each round (a trace is read elsewhere, because it needs the market)."""
-    from cmapjax import endowments as e
+    name = choose("endowments", spec, ENDOWMENTS)
+    from cmapjax import endowments
 
-    table = {
-        "constant": e.Constant,
-        "exponential": e.Exponential,
-        "gamma": e.Gamma,
-        "lognormal": e.LogNormal,
-        "on-off": e.OnOff,
-    }
-    return build("endowments", spec, choose("endowments", spec, {**table, "trace": None}), SHORT)
+    return build("endowments", spec, getattr(endowments, name), SHORT)
 
 
 def schedule(text: str):
     """A schedule."""
-    from cmapjax import _schedule as s
+    spec = schedule_spec(text)
+    from cmapjax import _schedule
 
+    return build("schedule", spec, getattr(_schedule, SCHEDULES[spec.name]), SHORT)
+
+
+def schedule_spec(text: str) -> Spec:
+    """What a schedule is called, checked without JAX."""
     spec = parse(text)
-    table = {
-        "simultaneous": s.Simultaneous,
-        "sequential": s.Sequential,
-        "coloured": s.Coloured,
-        "colored": s.Coloured,
-        "random-order": s.RandomOrder,
-        "one-agent": s.OneAgentPerRound,
-        "participation": s.RandomParticipation,
-    }
-    make = choose("schedule", spec, table)
-    if make is s.RandomParticipation:
-        return build("schedule", spec, make, SHORT)
-    if spec.options:
+    choose("schedule", spec, SCHEDULES)
+    if spec.options and spec.name != "participation":
         raise ValueError(f"schedule {spec.name} has no options here; write just {spec.name}.")
-    return make()
-
-
-def damping(text: str):
-    """A rule of damping, or None for moving all the way."""
-    from cmapjax import strategies as s
-
-    rules = {"max-degree": s.MaxDegreeDamping, "1/max-degree": s.MaxDegreeDamping, "local": s.LocalDamping}
-    name = text.strip().lower().replace("_", "-")
-    if name == "none":
-        return None
-    if name in rules:
-        return rules[name]()
-    try:
-        return s.FixedDamping(number(name))
-    except ValueError as error:
-        raise ValueError(
-            f"damping {short(text)}: give none, a number above 0 and at most 1, 1/max-degree or local "
-            f"({error})"
-        ) from None
-
-
-class Plan(NamedTuple):
-    """One line of a comparison: what agents follow, in which turns."""
-
-    label: str
-    strategy: Any
-    schedule: Any
-    schedule_text: str
-    damping_text: str
-
-
-def plan(text: str, default_schedule: str, default_damping: str) -> Plan:
-    """A strategy with its schedule and damping, which its own spec may set: `cmap:schedule=sequential`."""
-    from cmapjax import strategies as s
-
-    spec = parse(text)
-    options = dict(spec.options)
-    schedule_text = options.pop("schedule", default_schedule)
-    damping_text = options.pop("damping", default_damping)
-    # Inside an option commas belong to the strategy, so a nested spec has at most its lone option.
-    strategy = _strategy(Spec(spec.text, spec.name, options))
-    rule = damping(damping_text)
-    name = type(strategy).__name__ if spec.name == "pr" else spec.name
-    name = "proportional-response" if name == "ProportionalResponse" else name
-    extras = [f"{key}={value}" for key, value in options.items()]
-    words = [name, *extras, schedule_text, *([f"damping {damping_text}"] if rule is not None else [])]
-    return Plan(
-        " ".join(words),
-        strategy if rule is None else s.Damped(strategy, rule),
-        schedule(schedule_text),
-        schedule_text,
-        damping_text,
-    )
-
-
-STRATEGY_NAMES = ("cmap", "cmap-gradient", "proportional-response", "pr", "equal-split", "selfish")
-
-
-def _strategy(spec: Spec):
-    from cmapjax import strategies as s
-
-    table = {
-        "cmap": s.CMAP,
-        "cmap-gradient": s.GradientCMAP,
-        "proportional-response": s.ProportionalResponse,
-        "pr": s.ProportionalResponse,
-        "equal-split": s.EqualSplit,
-        "selfish": s.SelfishBestReply,
-    }
-    make = choose("strategy", spec, table)
-    options = dict(spec.options)
-    more: dict[str, Any] = {}
-    if make in (s.CMAP, s.GradientCMAP) and "hops" in options:
-        hops = options.pop("hops")
-        more["community_hops"] = math.inf if hops == "all" else number(hops)
-    if make is s.GradientCMAP:
-        more["method"] = _gradient_method(options)
-    if options:
-        known = {s.CMAP: "hops", s.GradientCMAP: "hops, iterations, rule, step, library"}.get(make, "none")
-        raise ValueError(
-            f"strategy {spec.name} has no option {short(next(iter(options)) or spec.text)}; it takes: "
-            f"{known}, and schedule and damping."
-        )
-    return make(**more)
-
-
-def _gradient_method(options: dict[str, str]):
-    from cmapjax import strategies as s
-
-    library = options.pop("library", "jaxopt")
-    methods = {"jaxopt": s.JaxoptGradient, "optax": s.OptaxGradient}
-    method = choose("library", Spec(library, library, {}), methods)
-    rule = options.pop("rule", "fixed")
-    rules = {"fixed": s.FixedStep, "diminishing": s.DiminishingStep, "line-search": s.LineSearch}
-    make_rule = choose("rule", Spec(rule, rule, {}), rules)
-    arguments = {}
-    if "step" in options:
-        if make_rule is s.LineSearch:
-            raise ValueError(
-                "option step has no meaning with rule=line-search, which finds it; leave it out."
-            )
-        arguments["size"] = number(options.pop("step"))
-    more = {"iterations": number(options.pop("iterations"))} if "iterations" in options else {}
-    return method(step=make_rule(**arguments), **more)
+    return spec
 
 
 class MethodEntry(NamedTuple):
