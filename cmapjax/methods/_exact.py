@@ -21,8 +21,9 @@ from cmapjax.methods._sweeps import ColouredSweeps
 class Decomposition(Method):
     """The bottleneck decomposition: 3-30 maximum flows, whatever the network and the number of groups.
 
-    Groups are proved in integers, so utilities, ratios and prices are the exact ones, rounded once. The
-    flow is exact but for its rounding to float64, and the certificate is computed from it.
+    Groups are proved in integers, so ratios and prices are the exact ones, rounded once, and utilities are
+    their products with the contributions. The flow is exact but for its rounding to float64, and the
+    certificate is computed from it.
 
     Source: Wu and Zhang, STOC 2007 (the decomposition); docs/equilibrium.md (the algorithm).
     """

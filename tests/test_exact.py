@@ -1,0 +1,329 @@
+"""The exact equilibrium: brute force, known numbers, strange contributions, proofs that can fail."""
+
+import dataclasses
+from fractions import Fraction
+
+import jax
+import networkx as nx
+import numpy as np
+import pytest
+import reference
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_answers import ANSWERS, _market
+
+import cmapjax as cj
+from cmapjax import _decomposition as decomposition
+from cmapjax._certificate import certify_arcs
+from cmapjax.methods import certify, solve_in_fractions
+
+
+@pytest.fixture(scope="module")
+def gnutella():
+    return cj.graphs.read_market(cj.graphs.shipped("gnutella"))
+
+
+def random_market(rng):
+    """Up to a dozen agents of whole contributions: trees, rings, scale-free, bipartite, dense."""
+    n, seed = int(rng.integers(2, 13)), int(rng.integers(2**31))
+    graph = {
+        0: lambda: nx.from_edgelist(reference.random_links(rng, n, 0.0).tolist()),
+        1: lambda: nx.cycle_graph(max(n, 3)),
+        2: lambda: nx.barabasi_albert_graph(max(n, 3), min(2, max(n, 3) - 1), seed=seed),
+        3: lambda: nx.complete_bipartite_graph(max(1, n // 3), max(1, n - n // 3)),
+        4: lambda: nx.from_edgelist(reference.random_links(rng, n, 0.7).tolist()),
+    }[int(rng.integers(5))]()
+    most = int(rng.choice([1, 3, 20, 10**6]))
+    return cj.graphs.from_networkx(graph, endowment=rng.integers(1, most + 1, len(graph)))
+
+
+def exact_pairs(market, equilibrium):
+    """(B, C, α) with α as the fraction of whole contributions that it is."""
+    w = [int(x) for x in market.contribution]
+    pairs = []
+    for pair in cj.fairness.bottleneck_pairs(market, equilibrium):
+        served, asked = (sum(w[market.index(a)] for a in side) for side in (pair.givers, pair.receivers))
+        assert pair.ratio == served / asked
+        pairs.append(
+            (set(map(market.index, pair.receivers)), set(map(market.index, pair.givers)), served / asked)
+        )
+    return pairs
+
+
+# -- right answers ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_markets_solved_on_paper_come_out_as_exact_fractions(name):
+    links, w, utility, welfare = ANSWERS[name]
+    found = cj.solve(_market(links, w), exact=True)
+    assert list(found.exact.utility) == [Fraction(u) for u in utility]
+    assert found.utility.tolist() == [float(u) for u in utility]
+    assert np.exp(found.log_nash_welfare[0]) == pytest.approx(welfare, abs=1e-12)
+    assert found.gap[0] <= 1e-14
+
+
+def test_random_markets_equal_brute_force_over_all_subsets():
+    rng = np.random.default_rng(11)
+    singles = [random_market(rng) for _ in range(300)]
+    together = cj.solve(cj.pack(singles), exact=True).exact
+    start = 0
+    for market in singles:
+        w, links = reference.dense(market)
+        pairs = reference.bottleneck_decomposition(w.tolist(), links)
+        found = cj.solve(market, exact=True)
+        assert list(found.exact.utility) == reference.equilibrium(w.tolist(), links)
+        assert exact_pairs(market, found) == [(b, c, float(a)) for b, c, a in pairs]
+        assert together.utility[start : start + market.num_agents] == found.exact.utility
+        start += market.num_agents
+
+
+def test_a_peer_to_peer_network_has_its_known_equilibrium(gnutella):
+    found = cj.solve(gnutella)
+    assert found.log_nash_welfare[0] == pytest.approx(-0.127505745279180, abs=1e-12)
+    assert (found.groups.num_groups, found.is_solved) == (85, True)
+    assert found.gap[0] <= 1e-12
+    assert found.price_error[0] <= 1e-12
+    host = np.array(gnutella.labels)
+    weighted = gnutella.with_contributions(endowment=1 + (host * 2654435761) % 97)
+    found = cj.solve(weighted)
+    assert found.log_nash_welfare[0] == pytest.approx(-0.249505905882395, abs=1e-12)
+    assert found.groups.num_groups == 2465
+    assert found.gap[0] <= 1e-12
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [
+        nx.fast_gnp_random_graph(3000, 8 / 3000, seed=1),
+        nx.grid_2d_graph(50, 60),
+        nx.path_graph(3000),
+        nx.cycle_graph(3000),
+        nx.random_geometric_graph(3000, 0.035, seed=1),
+        nx.barabasi_albert_graph(3000, 4, seed=1),
+        nx.watts_strogatz_graph(3000, 8, 0.05, seed=1),
+    ],
+    ids=["random", "grid", "path", "ring", "geometric", "scale-free", "small world"],
+)
+def test_networks_of_all_kinds_are_solved_to_rounding(graph):
+    graph.remove_nodes_from(list(nx.isolates(graph)))
+    market = cj.graphs.from_networkx(graph, endowment=np.random.default_rng(4).lognormal(0, 1, len(graph)))
+    found = cj.solve(market)
+    assert found.gap[0] <= 1e-14
+    assert found.price_error[0] <= 1e-13
+    assert found.iterations <= 40
+    giver, receiver = market.arcs()
+    used = market.arc_values(found.flow) > 0
+    product = found.ratio[giver] * found.ratio[receiver]
+    assert product.min() > 1 - 1e-14
+    np.testing.assert_allclose(product[used], 1, rtol=1e-14)
+
+
+def test_an_ensemble_is_solved_as_its_markets_are_alone():
+    random = cj.graphs.RandomMarket(
+        cj.graphs.ErdosRenyi(30, mean_degree=5),
+        endowment=cj.graphs.LogNormal(sigma=1.0),
+        isolated=cj.graphs.Redraw(),
+    )
+    singles = [random.draw(jax.random.key(0), 1, first=k) for k in range(12)]
+    together = cj.solve(cj.pack(singles))
+    alone = [cj.solve(market) for market in singles]
+    np.testing.assert_array_equal(together.utility, np.concatenate([a.utility for a in alone]))
+    np.testing.assert_array_equal(
+        together.log_nash_welfare, np.concatenate([a.log_nash_welfare for a in alone])
+    )
+    assert together.groups.num_groups == sum(a.groups.num_groups for a in alone)
+    assert np.all(np.diff(together.groups.market) >= 0)
+
+
+# -- strange contributions --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("decades", [12, 100, 280])
+def test_contributions_may_span_many_orders_of_magnitude(decades):
+    rng = np.random.default_rng(decades)
+    links = reference.random_links(rng, 60, 0.08)
+    market = cj.Market.from_links(links, endowment=10.0 ** rng.uniform(-decades / 2, decades / 2, 60))
+    found = cj.solve(market, exact=True)
+    relative = [
+        float(Fraction(a) / b) - 1 for a, b in zip(found.utility.tolist(), found.exact.utility, strict=True)
+    ]
+    assert np.abs(relative).max() < 4e-16
+    assert found.price_error[0] < 1e-13
+
+
+def test_thirds_are_exact_as_fractions_and_right_as_floats():
+    links = np.array([[0, 1], [1, 2], [2, 3]])
+    market = cj.Market.from_links(links, endowment=[1 / 3, 1 / 7, 2 / 3, 1.1])
+    w = [Fraction(1, 3), Fraction(1, 7), Fraction(2, 3), Fraction(11, 10)]
+    exact = solve_in_fractions(market, w)
+    lcm = 210
+    _, dense = reference.dense(market)
+    assert list(exact.utility) == [u / lcm for u in reference.equilibrium([x * lcm for x in w], dense)]
+    np.testing.assert_allclose(cj.solve(market).utility, [float(u) for u in exact.utility], rtol=1e-14)
+    # As floats they are fractions too, only other ones.
+    assert cj.solve(market, exact=True).exact.utility[0] == Fraction(1 / 7)
+
+
+def test_an_agent_that_brings_more_than_all_others_is_served_by_all_of_them():
+    market = cj.graphs.from_networkx(nx.complete_graph(6), endowment=[1e15, 1, 2, 3, 4, 5])
+    found = cj.solve(market, exact=True)
+    assert found.exact.utility[0] == 15
+    assert set(found.exact.ratio[1:]) == {Fraction(10**15, 15)}
+
+
+def test_components_of_two_agents_swap_what_they_have():
+    w = np.random.default_rng(0).uniform(0.1, 10, 40)
+    market = cj.Market.from_links(np.arange(40).reshape(20, 2), endowment=w)
+    found = cj.solve(market)
+    np.testing.assert_allclose(found.utility, w.reshape(20, 2)[:, ::-1].ravel(), rtol=4e-16)
+    assert len(np.unique(found.groups.receives_in_block)) == 40
+
+
+def test_a_hub_of_many_leaves_is_solved():
+    leaves = 200_000
+    market = cj.Market.from_links(np.stack([np.zeros(leaves, int), np.arange(1, leaves + 1)], axis=1))
+    found = cj.solve(market)
+    assert found.utility[0] == leaves
+    assert set(found.utility[1:]) == {1 / leaves}
+    assert found.gap[0] <= 1e-12
+
+
+# -- other ways to it -------------------------------------------------------------------------------
+
+
+def test_groups_read_off_a_first_order_run_are_proved_by_one_flow():
+    market = cj.graphs.from_networkx(nx.karate_club_graph())
+    direct = cj.solve(market)
+    found = cj.solve(market, method=cj.IdentifyAndCertify())
+    np.testing.assert_array_equal(found.utility, direct.utility)
+    np.testing.assert_array_equal(found.groups.gives_in, direct.groups.gives_in)
+    assert found.iterations == 1
+    noisy = direct.ratio * np.exp(np.random.default_rng(0).uniform(-1e-5, 1e-5, 34))
+    assert certify(market, noisy).iterations == 1
+
+
+@pytest.mark.parametrize("spread", [0.3, 3.0])
+def test_where_the_groups_read_off_are_wrong_the_answer_is_still_right(gnutella, spread):
+    for market in (cj.graphs.from_networkx(nx.les_miserables_graph()), gnutella):
+        direct = cj.solve(market)
+        wrong = direct.ratio * np.random.default_rng(1).lognormal(0, spread, market.num_agents)
+        found = certify(market, wrong)
+        np.testing.assert_array_equal(found.utility, direct.utility)
+
+
+def test_groups_taken_together_by_mistake_are_divided_again():
+    market = cj.graphs.from_networkx(nx.les_miserables_graph())
+    direct = cj.solve(market)
+    found = certify(market, np.ones(77))
+    np.testing.assert_array_equal(found.groups.receives_in, direct.groups.receives_in)
+
+
+# -- proofs -----------------------------------------------------------------------------------------
+
+
+def _problem():
+    rng = np.random.default_rng(11)
+    market = cj.Market.from_links(reference.random_links(rng, 9, 0.05), endowment=rng.integers(1, 9, 9))
+    weight, _ = decomposition.as_integers(np.asarray(market.contribution), np.zeros(9, int))
+    problem = (*market.arcs(), weight, np.zeros(9, np.int64))
+    return problem, decomposition.decompose(*problem)
+
+
+def _shifted(parts, arc, by):
+    parts = parts.copy()
+    parts[arc] += by
+    return parts
+
+
+@pytest.mark.parametrize(
+    ("broken", "law"),
+    [
+        (lambda f: {"parts": _shifted(f.parts, np.argmax(f.parts), 1)}, "everybody spends"),
+        (lambda f: {"parts": _shifted(f.parts, np.argmin(f.parts), -1)}, "no flow is negative"),
+        (lambda f: {"parts": f.parts[::-1].copy()}, "flows stay in their group"),
+        (lambda f: {"numerator": f.numerator + 1}, "everybody gets"),
+        (lambda f: {"numerator": f.denominator, "denominator": f.numerator}, "r_p r_j = 1 on used|everybody"),
+    ],
+)
+def test_a_wrong_answer_does_not_pass_verification(broken, law):
+    problem, found = _problem()
+    decomposition.verify(found, *problem)
+    assert len(found.numerator) > 2
+    with pytest.raises(ArithmeticError, match=law):
+        decomposition.verify(dataclasses.replace(found, **broken(found)), *problem)
+
+
+def test_a_link_that_would_pay_fails_verification():
+    giver, receiver = np.array([0, 1, 2, 3]), np.array([1, 0, 3, 2])
+    weight = np.array([1, 3, 1, 3])
+    found = decomposition.decompose(giver, receiver, weight, np.zeros(4, np.int64))
+    decomposition.verify(found, giver, receiver, weight, None)
+    # With a link between the two that are served worst the same flows are no equilibrium.
+    more = np.append(giver, [1, 3]), np.append(receiver, [3, 1])
+    extended = dataclasses.replace(found, parts=np.append(found.parts, [0, 0]))
+    with pytest.raises(ArithmeticError, match="r_p r_j ≥ 1 on links"):
+        decomposition.verify(extended, *more, weight, None)
+
+
+def test_the_certificate_on_arcs_agrees_with_that_on_columns(ensemble):
+    rng = np.random.default_rng(2)
+    giver, receiver = ensemble.arcs()
+    raw = rng.uniform(0, 1, len(giver))
+    spent = np.bincount(giver, raw)
+    flow = raw / spent[giver] * np.asarray(ensemble.contribution)[giver]
+    proof = certify_arcs(
+        giver, receiver, flow, np.asarray(ensemble.contribution), np.asarray(ensemble.market_of)
+    )
+    slots = ensemble.flow_from_arcs(flow)
+    np.testing.assert_allclose(proof.gap, cj.certified_gap_of_flow(ensemble, slots), rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(proof.utility, ensemble.received(slots), rtol=1e-14)
+    assert proof.gap[1:].min() > 1e-3  # in the first market nobody has a choice
+    starved = np.where(receiver == 0, 0, flow)
+    proof = certify_arcs(
+        giver, receiver, starved, np.asarray(ensemble.contribution), np.asarray(ensemble.market_of)
+    )
+    assert proof.gap[0] == np.inf
+    assert proof.spending_error[0] > 0.9
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.floats(5e-324, 1e300, allow_nan=False), min_size=1, max_size=6))
+def test_every_float_is_a_whole_number_of_units(contribution):
+    w = np.array(contribution)
+    number, power = decomposition.as_integers(w, np.zeros(len(w), int))
+    assert [Fraction(x) for x in contribution] == [int(k) * Fraction(2) ** int(power[0]) for k in number]
+
+
+def test_blocks_are_the_connected_parts_of_groups():
+    two_stars = cj.Market.from_links(np.array([[0, 1], [0, 2], [3, 4], [3, 5]]))
+    groups = cj.solve(two_stars).groups
+    assert groups.num_groups == 2
+    np.testing.assert_array_equal(groups.ratio, [0.5, 2])
+    np.testing.assert_array_equal(groups.receives_in_block, [0, 1, 1, 3, 4, 4])
+    np.testing.assert_array_equal(groups.gives_in_block, [1, 0, 0, 4, 3, 3])
+
+
+# -- refusals ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("contribution", "message"),
+    [
+        ([1, 2], "2 numbers for 3 agents"),
+        ([1, 2, 0], "agent 2 has 0; give a positive int or Fraction"),
+        ([1, Fraction(-1, 2), 3], "agent 1 has Fraction"),
+        ([0.5, 1, 1], r"agent 0 has 0\.5"),
+        ([True, 1, 1], "agent 0 has True"),
+    ],
+)
+def test_contributions_that_are_no_fractions_are_refused(contribution, message):
+    market = cj.Market.from_links(np.array([[0, 1], [1, 2]]))
+    with pytest.raises(ValueError, match=message):
+        solve_in_fractions(market, contribution)
+
+
+@pytest.mark.parametrize("options", [{"first_tolerance": 0}, {"resolution": 1}, {"resolution": True}])
+def test_options_out_of_range_are_refused(options):
+    with pytest.raises(ValueError, match="give a number between 0 and 1"):
+        cj.IdentifyAndCertify(**options)
