@@ -6,6 +6,7 @@ import json
 import pytest
 from test_command_line import invoke
 
+from cmapjax import methods
 from cmapjax._cli import _specs
 
 
@@ -84,21 +85,31 @@ def test_every_market_of_an_ensemble_has_groups_and_fractions_of_its_own(command
     assert ring["exact"]["utility"] == ["1", "1", "1"]
 
 
-def test_solve_exits_1_when_steps_run_out_and_names_the_option(command):
-    code, _, err = command("les-miserables", "--method", "sweeps:max_sweeps=5")
+@pytest.mark.parametrize(
+    ("words", "count"), [("sweeps:max_sweeps=5", "5 sweeps"), ("mirror:max_steps=20", "20 steps")]
+)
+def test_solve_exits_1_when_steps_run_out_and_names_the_option(command, words, count):
+    code, _, err = command("les-miserables", "--method", words)
     assert code == 1
-    assert "after 5 sweeps" in err
-    assert "--method sweeps:max_sweeps=" in err
+    assert f"after {count}" in err
+    assert f"raise max_{count.split()[1]} (--method {words.split('=')[0]}=…)" in err
     assert "--tolerance" in err
 
 
 @pytest.mark.parametrize("name", _specs.METHODS)
 def test_every_method_on_the_list_exists_with_its_options(name):
     entry = _specs.METHODS[name]
-    fields = set(type(_specs.method(name)).__dataclass_fields__)
-    assert type(_specs.method(name)).__name__ == entry.home
+    built = _specs.method(name)
+    fields = set(type(built).__dataclass_fields__)
+    assert type(built).__name__ == entry.home
     assert set(entry.options) <= fields
-    assert entry.limit is None or entry.limit in fields
+    assert entry.remedy == "" or entry.remedy.split()[-1] in fields
+
+
+def test_options_of_methods_reach_them():
+    assert _specs.method("identify:first=mirror,resolution=1e-4").first == methods.MirrorAscent()
+    projected = _specs.method("projected-gradient:projection=jaxopt,max-steps=7")
+    assert projected == methods.ProjectedGradient(max_steps=7, projection=methods.JaxoptProjection())
 
 
 @pytest.mark.parametrize(
@@ -109,6 +120,7 @@ def test_every_method_on_the_list_exists_with_its_options(name):
         (["--method", "sweeps:max_sweeps=many"], ["'many'"]),
         (["--method", "sweeps:max_sweeps=0"], ["max_sweeps is 0", "1 or more"]),
         (["--method", "identify:first=magic"], ["'magic'"]),
+        (["--method", "projected-gradient:projection=magic"], ["'magic'", "jaxopt"]),
         (["--method", "decomposition:5"], ["'5'", "none"]),
         (["--tolerance", "0"], ["--tolerance is 0", "1e-14"]),
         (["--tolerance", "nan"], ["--tolerance is nan"]),

@@ -163,7 +163,8 @@ def solve(
         typer.Option(
             "--method",
             help="decomposition (exact, by maximum flows), identify:first=sweeps (exact, from a first "
-            "approximation), or first-order alone: sweeps:max_sweeps=20000.",
+            "approximation); of first order sweeps:max_sweeps=20000, projected-gradient (projection=optax"
+            "|jaxopt), mirror or pdhg:max_steps=100000; convex:accuracy=1e-11 (CVXPY with Clarabel).",
         ),
     ] = "decomposition",
     exact: Annotated[

@@ -74,7 +74,9 @@ def _check(source: Source, request: Request) -> None:
 def _shortfall(equilibrium, request: Request) -> str:
     """By how much a solve fell short, and which option would take it further."""
     spec, entry = method_entry(request.method)
-    remedy = f"raise {entry.limit} (--method {spec.name}:{entry.limit}=…) or " if entry.limit else "raise "
+    remedy = "raise "
+    if entry.remedy:
+        remedy = f"{entry.remedy} (--method {spec.name}:{entry.remedy.split()[-1]}=…) or raise "
     return (
         f"the certified gap {equilibrium.gap.max():.1e} is above {request.tolerance:.1e} after "
         f"{_counted(equilibrium, entry.iterations)}; {remedy}--tolerance."

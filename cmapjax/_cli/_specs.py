@@ -198,15 +198,23 @@ class MethodEntry(NamedTuple):
     home: str
     options: tuple[str, ...]
     iterations: str
-    limit: str | None = None
-    """The option after which it gives up; None if it always arrives."""
+    remedy: str = ""
+    """What to do if it stops too early, ending in the name of an option; nothing if it never does."""
 
 
+_STEPS = ("max_steps", "check_every")
 METHODS = {
     "decomposition": MethodEntry("Decomposition", (), "flows"),
     "identify": MethodEntry("IdentifyAndCertify", ("first", "first_tolerance", "resolution"), "flows"),
-    "sweeps": MethodEntry("ColouredSweeps", ("max_sweeps", "check_every"), "sweeps", "max_sweeps"),
+    "sweeps": MethodEntry("ColouredSweeps", ("max_sweeps", "check_every"), "sweeps", "raise max_sweeps"),
+    "projected-gradient": MethodEntry(
+        "ProjectedGradient", (*_STEPS, "projection"), "steps", "raise max_steps"
+    ),
+    "mirror": MethodEntry("MirrorAscent", _STEPS, "steps", "raise max_steps"),
+    "pdhg": MethodEntry("PrimalDualHybridGradient", _STEPS, "steps", "raise max_steps"),
+    "convex": MethodEntry("ConvexProgram", ("accuracy", "max_seconds"), "iterations", "lower accuracy"),
 }
+PROJECTIONS = {"optax": "OptaxProjection", "jaxopt": "JaxoptProjection"}
 
 
 def method_entry(text: str) -> tuple[Spec, MethodEntry]:
@@ -219,6 +227,8 @@ def method_entry(text: str) -> tuple[Spec, MethodEntry]:
             raise ValueError(f"method {spec.name} has no option {short(key or value)}; it takes: {known}.")
         if key == "first":
             method_entry(value)
+        elif key == "projection":
+            choose("projection", Spec(value, value, {}), PROJECTIONS)
         else:
             number(value)
     return spec, entry
@@ -229,6 +239,9 @@ def method(text: str):
     from cmapjax import methods
 
     spec, entry = method_entry(text)
-    options = dict(spec.options)
-    more = {"first": method(options.pop("first"))} if "first" in options else {}
+    options, more = dict(spec.options), {}
+    if "first" in options:
+        more["first"] = method(options.pop("first"))
+    if "projection" in options:
+        more["projection"] = getattr(methods, PROJECTIONS[options.pop("projection")])()
     return build("method", spec._replace(options=options), getattr(methods, entry.home), {}, **more)
