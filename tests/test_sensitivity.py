@@ -297,7 +297,7 @@ def test_a_placed_budget_is_spent_in_value_and_is_never_worse_than_an_equal_spli
         (lambda m: sensitivity.place_budget(m, 1.0, steps=0), "steps is 0"),
         (
             lambda m: sensitivity.gradient(m, metrics.log_nash_welfare, with_respect_to="price"),
-            "endowment, value",
+            "give one of 'endowment', 'value'",
         ),
         (lambda m: sensitivity.jacobian(m, of=["ann"]), "agent 'ann' is not in this market"),
         (
