@@ -24,19 +24,24 @@ class ConvexProgram(Method):
     Args:
         accuracy: Clarabel's limit on its gaps and residuals, in the program above. The certified gap of the
             clipped rows is often thousands of times larger; below 1e-13 Clarabel seldom gets.
+        max_seconds: Clarabel's time for one market, looked at between iterations; inf is without limit.
 
     Raises:
         ImportError: CVXPY or Clarabel is not installed.
-        ValueError: an accuracy that is not a number above 0 and below 1.
+        ValueError: an accuracy not between 0 and 1, a time not above 0.
 
     Source: Diamond and Boyd, JMLR 17, 2016 (CVXPY); Goulart and Chen, arXiv:2405.12762 (Clarabel).
     """
 
     accuracy: Float[Array, ""] = eqx.field(converter=as_parameter, default=1e-11)
 
+    max_seconds: Float[Array, ""] = eqx.field(converter=as_parameter, default=np.inf)
+
     def __check_init__(self):
-        if self.accuracy.dtype.kind != "f" or self.accuracy.shape != () or not 0 < self.accuracy < 1:
+        if not _is_number(self.accuracy) or not 0 < self.accuracy < 1:
             raise ValueError(f"accuracy is {self.accuracy}; give a number above 0 and below 1.")
+        if not _is_number(self.max_seconds) or not self.max_seconds > 0:
+            raise ValueError(f"max_seconds is {self.max_seconds}; give a number above 0, or inf.")
 
     def solve(self, market, tolerance):
         cvxpy = import_cvxpy()
@@ -45,9 +50,11 @@ class ConvexProgram(Method):
         values = market.arc_values(market.equal_flow())
         by_market = np.argsort(market_of[giver], kind="stable")
         bounds = np.searchsorted(market_of[giver][by_market], np.arange(1, market.num_markets))
+        limits = dict.fromkeys(("tol_gap_abs", "tol_gap_rel", "tol_feas"), float(self.accuracy))
+        limits["time_limit"] = float(self.max_seconds)
         iterations = 0
         for arcs in np.split(by_market, bounds):
-            share, count = _shares(cvxpy, giver[arcs], receiver[arcs], weight, float(self.accuracy))
+            share, count = _shares(cvxpy, giver[arcs], receiver[arcs], weight, limits)
             iterations = max(iterations, count)
             if share is not None:
                 values[arcs] = weight[giver[arcs]] * share
@@ -56,7 +63,11 @@ class ConvexProgram(Method):
             return of_flow(market, flow, tolerance, np.asarray(iterations))
 
 
-def _shares(cvxpy, giver, receiver, weight, accuracy):
+def _is_number(x) -> bool:
+    return x.dtype.kind == "f" and x.shape == ()
+
+
+def _shares(cvxpy, giver, receiver, weight, limits):
     """One market's shares on its arcs, None if there are none, and the number of iterations."""
     agents, giver = np.unique(giver, return_inverse=True)
     receiver = np.searchsorted(agents, receiver)
@@ -67,7 +78,6 @@ def _shares(cvxpy, giver, receiver, weight, accuracy):
     share = cvxpy.Variable(len(giver), nonneg=True)
     welfare = cvxpy.sum(cvxpy.multiply(weight / weight.sum(), cvxpy.log(gets @ share)))
     program = cvxpy.Problem(cvxpy.Maximize(welfare), [gives @ share == 1])
-    limits = dict.fromkeys(("tol_gap_abs", "tol_gap_rel", "tol_feas"), accuracy)
     try:
         with warnings.catch_warnings():
             # Short of its limits it says so; how far short, the certificate knows better.

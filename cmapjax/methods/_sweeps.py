@@ -32,7 +32,9 @@ class ColouredSweeps(Method):
     def solve(self, market, tolerance):
         plan = Coloured().plan(market)
         with jax.enable_x64(True):
-            return _sweep(market.bare(), plan, np.float64(tolerance), self.max_sweeps, self.check_every)
+            return _sweep(
+                market.bare(), plan, np.float64(tolerance), np.int64(self.max_sweeps), self.check_every
+            )
 
 
 @eqx.filter_jit
