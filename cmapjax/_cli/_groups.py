@@ -45,12 +45,14 @@ def pair_table(market, groups, ratio_text):
     from rich.table import Table
 
     found = pairs(groups)
+    several = market.num_markets > 1
     table = Table(show_edge=False)
-    for head in ("α", "agents in B", "B, which gets α per contributed", "agents in C", "C, which gets 1/α"):
-        table.add_column(head, justify="right" if head.startswith("agents") else "left", overflow="fold")
+    for head in (*(["market"] if several else []), "α", "|B|", "B, of ratio α", "|C|", "C, of ratio 1/α"):
+        table.add_column(head, justify="right" if "|" in head else "left", overflow="fold")
     for number, b, c in found[:SHOWN_PAIRS]:
         is_same = np.array_equal(b, c)
         table.add_row(
+            *([str(groups.market[number])] if several else []),
             ratio_text(b[0], groups.ratio[number]),
             f"{len(b):,}",
             escape(_few(market, b)),

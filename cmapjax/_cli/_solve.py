@@ -136,7 +136,7 @@ def report(market, equilibrium, request: Request, seconds: float) -> None:
         say("bottleneck pairs of lowest ratio; B and C exchange with each other alone:")
         show(table)
         if more > 0:
-            say(f"and {more:,} pairs of higher ratio (--json FILE lists all)")
+            say(f"and {more:,} more pairs (--json FILE lists all)")
     say("agents worst and best off:" if market.num_agents > SHOWN_AGENTS else "agents:")
     show(_agents(market, equilibrium))
 
