@@ -134,3 +134,23 @@ def test_figures_are_saved_as_their_ending_says(tmp_path, ensemble, ending, magi
 def test_importing_plots_loads_no_matplotlib():
     code = "import sys, cmapjax.plots; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_derivatives_are_drawn_on_agents_and_on_links_and_say_what_is_left_out():
+    from cmapjax import sensitivity
+
+    market = cj.graphs.from_networkx(nx.karate_club_graph())
+    slope = sensitivity.gradient(market, cj.metrics.log_nash_welfare)
+    panel = plots.derivatives(market, slope, label="per unit").axes[0]
+    np.testing.assert_allclose(panel.collections[0].get_array(), slope)
+    new = sensitivity.new_links(market)
+    panel = plots.derivatives(market, new, label="change").axes[0]
+    assert len(panel.lines) == market.num_links + 2 * 20
+    assert "dashed: new" in panel.texts[-1].get_text()
+    gone = sensitivity.removed_links(market)
+    panel = plots.derivatives(market, gone, label="change").axes[0]
+    assert len(panel.lines) == market.num_links + 2 * np.count_nonzero(gone.change)
+    assert "black: −∞" in panel.texts[-1].get_text()
+    crowd = cj.graphs.from_networkx(nx.star_graph(400))
+    text = plots.derivatives(crowd, np.arange(401.0), label="x").axes[0].texts[-1].get_text()
+    assert "of 401 agents, around those that matter most" in text

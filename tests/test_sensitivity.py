@@ -239,7 +239,13 @@ def test_links_left_out_are_counted():
     market = random_market(8, n=8, density=0.15)
     every, few = sensitivity.new_links(market), sensitivity.new_links(market, most=2)
     assert few.num_untried == np.count_nonzero(every.change) - 2 > 0
-    assert len(few.links) + few.num_untried == len(every.links)
+    change = dict(zip(map(frozenset, every.links), every.change, strict=True))
+    assert len(few.links) == 2
+    np.testing.assert_allclose(few.change, [change[frozenset(link)] for link in few.links], atol=1e-12)
+    ratio = cj.solve(market).ratio
+    products = [ratio[a] * ratio[b] for a, b in nx.non_edges(cj.graphs.to_networkx(market))]
+    tried = [ratio[a] * ratio[b] for a, b in few.links]
+    np.testing.assert_allclose(sorted(tried), sorted(products)[:2], rtol=1e-12)
     gone = sensitivity.removed_links(market, most=1)
     assert len(gone.links) + gone.num_untried == market.num_links
 
@@ -309,3 +315,13 @@ def test_a_placed_budget_is_spent_in_value_and_is_never_worse_than_an_equal_spli
 def test_options_that_make_no_sense_are_refused(market, call, message):
     with pytest.raises(ValueError, match=message):
         call(market)
+
+
+def test_the_most_promising_new_links_are_the_same_whether_all_pairs_are_listed_or_not():
+    market = cj.pack([random_market(seed, n=12, density=0.1) for seed in (5, 6)])
+    every = sensitivity.new_links(market)
+    for most in (1, 7, 10_000):
+        few = sensitivity.new_links(market, most=most)
+        matter = np.count_nonzero(np.abs(every.change) > 1e-14)
+        assert len(few.links) == min(most, matter)
+        assert few.num_untried == matter - len(few.links)

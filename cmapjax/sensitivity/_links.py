@@ -18,6 +18,8 @@ ARCS_AT_ONCE = 1_000_000
 # Pairs of agents that are listed at once, 16 bytes each.
 MOST_PAIRS = 20_000_000
 USED = 1e-12
+# A new link changes something if r_p r_j is below 1, in floats.
+PAYS = 1 - 1e-12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +51,8 @@ def new_links(
         objective: a function of (market, utility) giving one number per market that depends on
             contributions and utilities only: `metrics.log_nash_welfare`, `min_ratio`, `utility_of(label)`.
         candidates: pairs of labels; by default all pairs of one market that are not linked.
-        most: try only so many, those of the least r_p r_j; the number left out is reported.
+        most: list and try only so many of the links that change something, those of the least r_p r_j; how
+            many are left out is reported. For networks whose pairs are too many to list.
         equilibrium: of this market, by an exact method, if it is known.
 
     Raises:
@@ -59,7 +62,11 @@ def new_links(
     giver, receiver = market.arcs()
     n = market.num_agents
     linked = giver * n + receiver
-    if candidates is None:
+    ratio = np.asarray(equilibrium.ratio)
+    num_untried = 0
+    if candidates is None and most is not None:
+        pairs, num_untried = _poorest_pairs(market, ratio, most)
+    elif candidates is None:
         pairs = _all_pairs(market)
         pairs = pairs[~np.isin(pairs[:, 0] * n + pairs[:, 1], linked)]
     else:
@@ -68,10 +75,10 @@ def new_links(
             raise ValueError(f"candidates: {_named(market, a, b)} are linked already; leave the pair out.")
         for a, b in pairs[market.market_of[pairs[:, 0]] != market.market_of[pairs[:, 1]]]:
             raise ValueError(f"candidates: {_named(market, a, b)} are in different markets.")
-    product = equilibrium.ratio[pairs[:, 0]] * equilibrium.ratio[pairs[:, 1]]
+    product = ratio[pairs[:, 0]] * ratio[pairs[:, 1]]
     changes = _Changes(market, objective, equilibrium)
-    # Products of floats: those within rounding of 1 are solved rather than judged.
-    return changes.of(pairs, product < 1 + 1e-12, product, most, is_new=True)
+    found = changes.of(pairs, product < PAYS, product, most, is_new=True)
+    return dataclasses.replace(found, num_untried=found.num_untried + num_untried)
 
 
 def removed_links(
@@ -119,6 +126,31 @@ def _all_pairs(market: Market) -> Int[np.ndarray, "pairs 2"]:
         )
     members = np.split(np.argsort(market.market_of, kind="stable"), np.cumsum(sizes)[:-1])
     return np.concatenate([m[np.stack(np.triu_indices(len(m), 1), axis=1)] for m in members])
+
+
+def _poorest_pairs(market: Market, ratio, most: int) -> tuple[Int[np.ndarray, "pairs 2"], int]:
+    """The pairs in one market with the least r_p r_j below 1, and how many more there are.
+
+    None of them is linked: at the equilibrium r_p r_j ≥ 1 on every link.
+    """
+    order = np.lexsort((ratio, market.market_of))
+    sizes = np.bincount(market.market_of)
+    found, count = [], 0
+    for members in np.split(order, np.cumsum(sizes)[:-1]):
+        poverty = ratio[members]
+        # For each agent, how many of all agents (poorer ones and itself included) it could gain with.
+        partners = np.searchsorted(poverty, PAYS / poverty, side="left")
+        rank = np.arange(len(members))
+        count += int(np.sum(np.maximum(partners - rank - 1, 0)))
+        # The pair of ranks i < j comes after all pairs of poorer agents, some (i + 1)(j − i) at least.
+        for i in range(len(members) - 1):
+            last = min(int(partners[i]), i + 1 + most // (i + 1))
+            if last <= i + 1:
+                break
+            found.append(np.stack([np.full(last - i - 1, members[i]), members[i + 1 : last]], axis=1))
+    pairs = np.concatenate([np.zeros((0, 2), np.int64), *found])
+    kept = np.argsort(ratio[pairs[:, 0]] * ratio[pairs[:, 1]], kind="stable")[:most]
+    return np.sort(pairs[kept], axis=1), count - len(kept)
 
 
 def _as_pairs(market: Market, candidates) -> Int[np.ndarray, "pairs 2"]:

@@ -1,0 +1,42 @@
+"""What all pictures share: a figure without pyplot, colours, text as it stands, files."""
+
+import io
+
+from cmapjax._checks import short
+from cmapjax.graphs._files import check_writable_path, write_bytes
+
+# Okabe and Ito's palette, distinguishable with any colour vision; line styles say it once more.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
+
+def new_figure(width: float, height: float):
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained", dpi=150)
+
+
+def save(figure, path) -> None:
+    """Write a figure as PNG, PDF or SVG, as the ending says, fonts embedded, margins cut.
+
+    Equal figures give equal files: no dates, no random names.
+
+    Raises:
+        ValueError: another ending; a folder that does not exist.
+    """
+    import matplotlib as mpl
+
+    path = check_writable_path(path)
+    dates = {".png": {}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
+    ending = path.suffix.lower()
+    if ending not in dates:
+        raise ValueError(f"path is {short(str(path))}; end it in .png, .pdf or .svg.")
+    content = io.BytesIO()
+    with mpl.rc_context({"pdf.fonttype": 42, "svg.fonttype": "path", "svg.hashsalt": "cmapjax"}):
+        figure.savefig(content, format=ending[1:], bbox_inches="tight", metadata=dates[ending])
+    write_bytes(path, content.getvalue())
+
+
+def plain(text) -> str:
+    """Text as it stands: a dollar starts no formula, and a leading underscore hides nothing."""
+    text = str(text).replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text

@@ -1,0 +1,181 @@
+"""Metrics over time: several runs against rounds and agent updates."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float
+
+from cmapjax import metrics
+from cmapjax._market import Market
+from cmapjax._simulate import Run
+from cmapjax.plots._canvas import COLOURS, new_figure, plain
+
+STYLES = ("-", "--", "-.", ":")
+CLOCKS = ("rounds", "agent updates")
+# Metric: axis label, and whether small values are what matters (a logarithmic axis).
+MEASURES = {
+    "share_of_equilibrium": ("Nash welfare, % of the equilibrium's", False),
+    "certified_share": ("Nash welfare, % of the equilibrium's (certified)", False),
+    "log_welfare_loss": ("log welfare loss φ* − φ", True),
+    "misallocated_share": ("misallocated value, share of all", True),
+    "certified_gap": ("certified gap (log Nash welfare)", True),
+    "worst_relative_error": ("worst agent's relative error", True),
+    "min_ratio": ("least ratio (received / contributed)", False),
+    "oscillation": ("oscillating value, share of all", True),
+    "gini": ("Gini index of ratios", False),
+    "jain_index": ("Jain index of ratios", False),
+}
+SMALLEST_SHOWN = 1e-12  # below, rounding; drawn at the edge
+# Of the metrics on a linear axis, those that are worse the larger they are.
+WORSE_ABOVE = ("oscillation", "gini", "num_starved")
+
+
+def comparison(market: Market, runs: Mapping[str, Run]):
+    """Welfare and loss of several runs on the same markets, against both clocks: a figure of four panels.
+
+    Lines are medians over markets, bands their 10 % to 90 % range. A market that is infinite, or not a
+    number, counts as the worst and is drawn at a marked edge.
+
+    Raises:
+        ValueError: no runs; a run without the metrics.
+    """
+    _check_runs(runs)
+    known = all("share_of_equilibrium" in run.records for run in runs.values())
+    rows = ("share_of_equilibrium", "misallocated_share") if known else ("certified_share", "certified_gap")
+    figure = new_figure(10, 7)
+    panels = figure.subplots(2, 2, sharey="row")
+    for panel_row, metric in zip(panels, rows, strict=True):
+        for panel, clock in zip(panel_row, CLOCKS, strict=True):
+            _draw_curves(panel, market, runs, metric, clock)
+        panel_row[1].set_ylabel("")
+    _add_legend(figure, panels[0, 0], runs, ncols=1 if len(runs) > 6 else 2)
+    return figure
+
+
+def convergence(
+    market: Market,
+    runs: Mapping[str, Run],
+    *,
+    metric: str = "share_of_equilibrium",
+    clock: str = "rounds",
+):
+    """One recorded metric of several runs against a clock: a figure of one panel.
+
+    Args:
+        market: the markets that all runs were on.
+        runs: by the name that the legend shows.
+        metric: a recorded metric, or "certified_share".
+        clock: "rounds", or "agent updates" (per agent).
+
+    Raises:
+        ValueError: no runs; a metric that a run has not recorded; another clock.
+    """
+    _check_runs(runs)
+    if clock not in CLOCKS:
+        raise ValueError(f"clock is {clock!r}; give one of {', '.join(CLOCKS)}.")
+    figure = new_figure(7, 4.5)
+    panel = figure.subplots()
+    _draw_curves(panel, market, runs, metric, clock)
+    _add_legend(figure, panel, runs, ncols=1)
+    return figure
+
+
+def _check_runs(runs) -> None:
+    if not runs:
+        raise ValueError("runs: nothing to draw; give at least one run by name.")
+
+
+def _add_legend(figure, panel, runs, ncols: int) -> None:
+    lines = [line for line in panel.lines if line.get_gid() == "run"]
+    labels = [_legend(name, run) for name, run in runs.items()]
+    is_ensemble = any(len(run.verdict) > 1 for run in runs.values())
+    title = "line: median market; band: 10 % to 90 % of markets" if is_ensemble else None
+    figure.legend(lines, labels, loc="outside upper center", ncols=ncols, frameon=False, title=title)
+
+
+def _draw_curves(panel, market, runs, metric, clock) -> None:
+    label, is_log = MEASURES.get(metric, (metric.replace("_", " "), False))
+    is_worse_above = is_log or metric in WORSE_ABOVE
+    curves = [_quantiles(_values(run, name, metric), is_log, is_worse_above) for name, run in runs.items()]
+    edge = _edge(np.concatenate([c.ravel() for c in curves]), is_log, is_worse_above)
+    for number, (run, curve) in enumerate(zip(runs.values(), curves, strict=True)):
+        time = run.rounds if clock == "rounds" else _updates(market, run)
+        low, middle, high = np.where(np.isfinite(curve), curve, edge)
+        colour = COLOURS[number % len(COLOURS)]
+        style = STYLES[number % len(STYLES)]
+        panel.plot(time, middle, style, color=colour, linewidth=1.6, gid="run")
+        if len(run.verdict) > 1:
+            panel.fill_between(time, low, high, color=colour, alpha=0.15, linewidth=0)
+    if not all(np.isfinite(c).all() for c in curves):
+        words = "infinite: an agent has nothing (or not a number)"
+        panel.axhline(edge, color="#808080", linewidth=0.8, linestyle=":", zorder=0)
+        panel.annotate(
+            words, (1, edge), xycoords=("axes fraction", "data"), xytext=(-2, -3 if is_worse_above else 3),
+            textcoords="offset points", ha="right", va="top" if is_worse_above else "bottom",
+            fontsize=7, color="#505050",
+        )  # fmt: skip
+    if is_log:
+        panel.set_yscale("log")
+    _time_axis(panel, market, runs, clock)
+    panel.set_xlabel("rounds" if clock == "rounds" else "agent updates per agent")
+    panel.set_ylabel(label)
+    panel.grid(alpha=0.25)
+    panel.spines[["top", "right"]].set_visible(False)
+
+
+def _quantiles(values, is_log: bool, is_worse_above: bool) -> Float[np.ndarray, "3 records"]:
+    """The 10 %, 50 % and 90 % market of every record; one that is not a number counts as the worst."""
+    values = np.where(np.isnan(values), np.inf if is_worse_above else -np.inf, values)
+    if is_log:
+        values = np.clip(values, SMALLEST_SHOWN, None)
+    # inverted_cdf never interpolates, so an infinite market does not turn its neighbours into NaN.
+    return np.quantile(values, [0.1, 0.5, 0.9], axis=1, method="inverted_cdf")
+
+
+def _edge(values, is_log: bool, is_worse_above: bool) -> float:
+    """Where infinite values are drawn: beyond all others."""
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return 1.0 if is_log else 0.0
+    if is_log:
+        return float(finite.max() * 10)
+    room = 0.15 * (np.ptp(finite) or max(abs(finite[0]), 1.0))
+    return float(finite.max() + room if is_worse_above else finite.min() - room)
+
+
+def _time_axis(panel, market, runs, clock) -> None:
+    """Linear up to 1, then logarithmic: most happens in the first rounds, the tails are long."""
+    from matplotlib.ticker import NullLocator
+
+    last = max((run.rounds if clock == "rounds" else _updates(market, run))[-1] for run in runs.values())
+    steps = (1, 2, 5) if last <= 200 else (1,)  # more would run into each other
+    ticks = [0, *(k * 10**e for e in range(10) for k in steps if k * 10**e <= last)]
+    panel.set_xscale("symlog", linthresh=1)
+    panel.set_xlim(0, max(last, 1))
+    panel.set_xticks(ticks, labels=[f"{t:,}" for t in ticks])
+    panel.xaxis.set_minor_locator(NullLocator())
+
+
+def _updates(market, run) -> np.ndarray:
+    """Agent updates per agent, on average over markets."""
+    return (run.agent_updates / np.bincount(np.asarray(market.market_of))).mean(axis=1)
+
+
+def _values(run, name: str, metric: str) -> Float[np.ndarray, "records markets"]:
+    if metric == "certified_share" and "certified_gap" in run.records:
+        return 100 * np.exp(-run.records["certified_gap"])
+    if metric not in run.records:
+        raise ValueError(
+            f"metric {metric!r} was not recorded by run {name!r}; recorded: {', '.join(run.records)}."
+        )
+    return run.records[metric] * (100 if metric == "share_of_equilibrium" else 1)
+
+
+def _legend(name: str, run) -> str:
+    """The run's name and how many of its markets failed, and how."""
+    markets, notes = len(run.verdict), []
+    for word in ("starved", "not finite"):
+        failed = int(np.sum(np.asarray(run.verdict) == metrics.VERDICTS.index(word)))
+        if failed:
+            notes.append(word if markets == 1 else f"{failed:,} of {markets:,} {word}")
+    return plain(f"{name} ({', '.join(notes)})" if notes else name)

@@ -1,0 +1,213 @@
+"""Drawings of a network: who gets what, and what depends on whom."""
+
+from collections.abc import Sequence
+
+import networkx as nx
+import numpy as np
+from jaxtyping import Float
+
+from cmapjax import metrics
+from cmapjax._checks import short
+from cmapjax._market import Market
+from cmapjax.plots._canvas import new_figure, plain
+from cmapjax.sensitivity import LinkChanges
+
+MOST_AGENTS = 300  # a drawing of more agents shows nothing
+LABELLED_AGENTS = 40
+# Of a larger network the drawing of derivatives shows a part: so many of those that matter most, and
+# their neighbours as far as there is room.
+CENTRES = 12
+MOST_SHOWN_LINKS = 20
+TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
+
+
+def network(market: Market, flow: Float[np.ndarray, "slots"], *, title: str = "", seed: int = 0):
+    """The network: agents coloured by ratio and sized by contribution, links as wide as their flow.
+
+    An agent that has nothing is marked by a cross, so that it differs from one that has little.
+
+    Args:
+        market: one market of at most 300 agents.
+        flow: y_ij in the market's layout; a link's width is what flows both ways together.
+        title: a line above.
+        seed: of the layout.
+
+    Raises:
+        ValueError: too many agents to see anything.
+    """
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import LogNorm
+
+    if market.num_agents > MOST_AGENTS:
+        raise ValueError(
+            f"market has {market.num_agents:,} agents; a drawing shows at most {MOST_AGENTS}. Draw a part of "
+            "it, or ratio_histogram."
+        )
+    giver, receiver = market.arcs()
+    drawing = _Drawing(market, np.arange(market.num_agents), seed)
+    both = np.bincount(
+        np.minimum(giver, receiver) * market.num_agents + np.maximum(giver, receiver),
+        market.arc_values(flow),
+        minlength=market.num_agents**2,
+    )
+    widths = {(i, j): both[i * market.num_agents + j] for i, j in drawing.links}
+    most = max(widths.values())
+    drawing.draw_links({link: 0.3 + 5 * width / most for link, width in widths.items()})
+    ratios = np.asarray(metrics.ratio(market, market.received(flow)))
+    reach = max(np.abs(np.log(np.clip(ratios, 1e-2, 1e2))).max(), np.log(1.5))
+    norm = LogNorm(np.exp(-reach), np.exp(reach))
+    drawing.draw_agents(np.clip(ratios, norm.vmin, norm.vmax), norm, "RdBu")
+    nothing = ratios <= metrics.NOTHING
+    if nothing.any():
+        drawing.draw_crosses(np.flatnonzero(nothing))
+    bar = drawing.figure.colorbar(ScalarMappable(norm, "RdBu"), ax=drawing.panel, shrink=0.8)
+    bar.set_label("ratio: value received per value contributed")
+    ticks = [t for t in TICKS if norm.vmin <= t <= norm.vmax]
+    bar.set_ticks(ticks, labels=[f"{t:g}" for t in ticks])
+    bar.minorticks_off()
+    drawing.write(
+        title,
+        "node area: contribution; line width: flow both ways"
+        + (f"; cross: {int(nothing.sum())} agent(s) with nothing" if nothing.any() else ""),
+    )
+    return drawing.figure
+
+
+def derivatives(
+    market: Market,
+    slope: Float[np.ndarray, "agents"] | LinkChanges,
+    *,
+    label: str,
+    title: str = "",
+    seed: int = 0,
+):
+    """The network coloured by a derivative: agents by one number each, or the links that change most.
+
+    Of a network of more than 300 agents the part around those that matter most is drawn, and the
+    figure says so.
+
+    Args:
+        slope: `sensitivity.gradient`, one number per agent; or `sensitivity.new_links` and
+            `removed_links`, of which the 20 largest changes are drawn (new links dashed).
+        label: what the colour means, with its unit.
+        title: a line above.
+        seed: of the layout.
+    """
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    if isinstance(slope, LinkChanges):
+        strongest = _strongest(market, slope)
+        ends = [agent for pair, *_ in strongest for agent in pair]
+        numbers = np.array([change for _, change, _ in strongest])
+    else:
+        strongest, numbers = [], np.asarray(slope, float)
+        ends = np.argsort(-np.abs(numbers), kind="stable")[:CENTRES].tolist()
+    shown = _part(market, ends)
+    drawing = _Drawing(market, shown, seed)
+    finite = numbers[np.isfinite(numbers)]
+    most = np.abs(finite).max() if np.any(finite) else 1.0
+    norm = Normalize(-most, most)
+    drawing.draw_links(dict.fromkeys(drawing.links, 0.6))
+    if strongest:
+        for pair, change, is_new in strongest:
+            drawing.draw_link(pair, _colour(change, norm), is_new)
+        drawing.draw_agents(None, None, None)
+    else:
+        drawing.draw_agents(numbers[shown], norm, "PuOr")
+    bar = drawing.figure.colorbar(ScalarMappable(norm, "PuOr"), ax=drawing.panel, shrink=0.8)
+    bar.set_label(plain(label))
+    notes = ["node area: contribution"]
+    if strongest:
+        notes.append(f"the {len(strongest)} links that matter most")
+        notes += ["dashed: new"] if any(is_new for *_, is_new in strongest) else []
+        notes += ["black: −∞"] if not np.isfinite(numbers).all() else []
+    if len(shown) < market.num_agents:
+        notes.append(f"{len(shown):,} of {market.num_agents:,} agents, around those that matter most")
+    drawing.write(title, "; ".join(notes))
+    return drawing.figure
+
+
+def _strongest(market: Market, changes: LinkChanges) -> list[tuple[tuple[int, int], float, bool]]:
+    """The links that change something, the strongest first: their ends, the change, whether they are new."""
+    linked = set(zip(*(arc.tolist() for arc in market.arcs()), strict=True))
+    order = np.argsort(-np.abs(changes.change), kind="stable")[:MOST_SHOWN_LINKS]
+    chosen = [k for k in order if changes.change[k] != 0]
+    pairs = [tuple(market.index(agent) for agent in changes.links[k]) for k in chosen]
+    return [
+        (pair, float(changes.change[k]), pair not in linked) for k, pair in zip(chosen, pairs, strict=True)
+    ]
+
+
+def _colour(change: float, norm):
+    import matplotlib as mpl
+
+    return mpl.colormaps["PuOr"](norm(change)) if np.isfinite(change) else "black"
+
+
+def _part(market: Market, centres: Sequence[int]) -> np.ndarray:
+    """All agents of a small market; of a large one the centres and the neighbours there is room for."""
+    if market.num_agents <= MOST_AGENTS:
+        return np.arange(market.num_agents)
+    starts, neighbours = market.neighbour_rows()
+    chosen = list(dict.fromkeys(centres))[:MOST_AGENTS]
+    around = [neighbours[starts[i] : starts[i + 1]].tolist() for i in chosen]
+    # In turn, so that no hub takes all the room.
+    for rank in range(max(map(len, around), default=0)):
+        for row in around:
+            if rank < len(row) and len(chosen) < MOST_AGENTS:
+                chosen.append(row[rank])
+        chosen = list(dict.fromkeys(chosen))
+    return np.array(sorted(chosen))
+
+
+class _Drawing:
+    """A panel with some agents of a market laid out on it."""
+
+    def __init__(self, market: Market, shown: np.ndarray, seed: int):
+        self.market, self.shown = market, shown
+        giver, receiver = market.arcs()
+        keep = np.isin(giver, shown) & np.isin(receiver, shown) & (giver < receiver)
+        self.links = set(zip(giver[keep].tolist(), receiver[keep].tolist(), strict=True))
+        graph = nx.Graph()
+        graph.add_nodes_from(shown.tolist())
+        graph.add_edges_from(sorted(self.links))
+        is_connected = nx.is_connected(graph)
+        self.place = nx.kamada_kawai_layout(graph) if is_connected else nx.spring_layout(graph, seed=seed)
+        self.figure = new_figure(7, 6)
+        self.panel = self.figure.subplots()
+        self.spots = np.array([self.place[i] for i in shown.tolist()])
+        weight = np.asarray(market.contribution)[shown]
+        self.area = 40 + 200 * weight / weight.max() * min(1.0, 40 / len(shown))
+
+    def draw_links(self, widths: dict) -> None:
+        for (i, j), width in widths.items():
+            ends = zip(self.place[i], self.place[j], strict=True)
+            self.panel.plot(*ends, color="#888888", zorder=1, linewidth=width, solid_capstyle="round")
+
+    def draw_link(self, pair, colour, is_new: bool) -> None:
+        ends = zip(self.place[pair[0]], self.place[pair[1]], strict=True)
+        # A black edge, so that pale colours show on white.
+        for width, tint in ((3.6, "#404040"), (2.6, colour)):
+            line = (0, (2, 1)) if is_new else "-"
+            self.panel.plot(*ends, color=tint, zorder=1.5, linewidth=width, linestyle=line)
+            ends = zip(self.place[pair[0]], self.place[pair[1]], strict=True)
+
+    def draw_agents(self, numbers, norm, colours: str | None) -> None:
+        tint = {"c": numbers, "norm": norm, "cmap": colours} if colours else {"c": "white"}
+        self.panel.scatter(*self.spots.T, s=self.area, edgecolors="black", linewidths=0.6, zorder=2, **tint)
+
+    def draw_crosses(self, which: np.ndarray) -> None:
+        crosses = {"marker": "X", "facecolors": "white", "edgecolors": "black", "linewidths": 0.6}
+        self.panel.scatter(*self.spots[which].T, s=0.6 * self.area[which], zorder=3, **crosses)
+
+    def write(self, title: str, notes: str) -> None:
+        """Labels of few agents, the title, and what areas and lines mean."""
+        if len(self.shown) <= LABELLED_AGENTS:
+            for agent, spot in zip(self.shown.tolist(), self.spots, strict=True):
+                text = plain(short(self.market.labels[agent]).strip("'"))
+                self.panel.annotate(text, spot, xytext=(5, 5), textcoords="offset points", fontsize=7)
+        self.panel.set_title(plain(title), fontsize=10)
+        below = {"transform": self.panel.transAxes, "ha": "center", "va": "top", "fontsize": 8, "wrap": True}
+        self.panel.text(0.5, -0.02, notes, **below)
+        self.panel.set_axis_off()
