@@ -15,11 +15,11 @@ from cmapjax._types import Array, as_parameter
 class ConvexProgram(Method):
     """The Eisenberg-Gale program through CVXPY, solved by Clarabel's interior-point method.
 
-    Maximises Σ_j (w_j / W) log r_j over shares s_ij = y_ij / w_i ≥ 0, Σ_j s_ij = 1, where
-    r_j = Σ_i w_i s_ij / w_j: one program per market. Rows of the answer are clipped at zero and scaled to
-    spend exactly the contributions, and the certificate is taken of that. A market on which Clarabel gives
-    up keeps the equal split, and its gap says so. `iterations` counts those of the longest program, and
-    a result of 1 means that the solver's answer is not as good as the tolerance.
+    Maximises Σ_j w_j log r_j over shares s_ij = y_ij / w_i ≥ 0, Σ_j s_ij = 1, where r_j = Σ_i w_i s_ij / w_j:
+    one program per market, w in units of the largest (Clarabel fails more often on w / W). Rows of the
+    answer are clipped at zero and scaled to spend exactly the contributions, and the certificate is taken of
+    that. A market on which Clarabel gives up keeps the equal split, and its gap says so. `iterations`
+    counts those of the longest program, and a result of 1 means that the answer is not as good as asked.
 
     Args:
         accuracy: Clarabel's limit on its gaps and residuals, in the program above. The certified gap of the
@@ -34,7 +34,6 @@ class ConvexProgram(Method):
     """
 
     accuracy: Float[Array, ""] = eqx.field(converter=as_parameter, default=1e-11)
-
     max_seconds: Float[Array, ""] = eqx.field(converter=as_parameter, default=np.inf)
 
     def __check_init__(self):
@@ -51,7 +50,8 @@ class ConvexProgram(Method):
         by_market = np.argsort(market_of[giver], kind="stable")
         bounds = np.searchsorted(market_of[giver][by_market], np.arange(1, market.num_markets))
         limits = dict.fromkeys(("tol_gap_abs", "tol_gap_rel", "tol_feas"), float(self.accuracy))
-        limits["time_limit"] = float(self.max_seconds)
+        # Threads gain nothing on programs of this size, and cost much on a machine that others use.
+        limits |= {"time_limit": float(self.max_seconds), "max_threads": 1}
         iterations = 0
         for arcs in np.split(by_market, bounds):
             share, count = _shares(cvxpy, giver[arcs], receiver[arcs], weight, limits)
@@ -76,7 +76,7 @@ def _shares(cvxpy, giver, receiver, weight, limits):
     gives = scipy.sparse.csr_array((np.ones(len(giver)), (giver, arc)), shape=shape)
     gets = scipy.sparse.csr_array((weight[giver] / weight[receiver], (receiver, arc)), shape=shape)
     share = cvxpy.Variable(len(giver), nonneg=True)
-    welfare = cvxpy.sum(cvxpy.multiply(weight / weight.sum(), cvxpy.log(gets @ share)))
+    welfare = cvxpy.sum(cvxpy.multiply(weight, cvxpy.log(gets @ share)))
     program = cvxpy.Problem(cvxpy.Maximize(welfare), [gives @ share == 1])
     try:
         with warnings.catch_warnings():
