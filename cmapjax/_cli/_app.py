@@ -204,6 +204,59 @@ def solve(
 
 
 @app.command()
+def sensitivity(
+    networks: Networks,
+    of: Annotated[
+        str, typer.Option("--of", help="What depends: nash-welfare, min-ratio or utility:AGENT.")
+    ] = "nash-welfare",
+    with_respect_to: Annotated[
+        str, typer.Option("--with-respect-to", help="On what: endowment, value or links.")
+    ] = "endowment",
+    top: Annotated[int, typer.Option("--top", help="Rows to print from each end.")] = 10,
+    most: Annotated[
+        int | None,
+        typer.Option("--most", help="Links to try exactly; by default about a minute's worth."),
+    ] = None,
+    json: Annotated[
+        str | None, typer.Option("--json", help="Write all derivatives to this file ('-': print them).")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Picture of the network coloured by derivative (.png …).")
+    ] = None,
+    agents: Agents = None,
+    markets: Markets = 1,
+    seed: Seed = 0,
+    mean_endowment: MeanEndowment = "unit",
+    value: Value = "unit",
+    isolated: Isolated = "reject",
+    drop_self_loops: DropSelfLoops = False,
+    symmetrize: Symmetrize = False,
+    ignore_extra_columns: IgnoreColumns = False,
+    endowment_attribute: EndowmentAttribute = None,
+    value_attribute: ValueAttribute = None,
+) -> None:
+    """What the equilibrium depends on: exact derivatives, and what a link more or less would change."""
+    from cmapjax._cli import _sensitivity
+    from cmapjax._cli._source import Source
+
+    source = Source(
+        tuple(networks),
+        agents,
+        markets,
+        seed,
+        mean_endowment,
+        value,
+        isolated,
+        drop_self_loops,
+        symmetrize,
+        ignore_extra_columns,
+        endowment_attribute,
+        value_attribute,
+    )
+    _sensitivity.run(source, _sensitivity.Request(of, with_respect_to, top, most, json, plot))
+
+
+@app.command()
 def info() -> None:
     """Versions and devices."""
     from cmapjax._cli import _info
