@@ -50,8 +50,7 @@ class ConvexProgram(Method):
         by_market = np.argsort(market_of[giver], kind="stable")
         bounds = np.searchsorted(market_of[giver][by_market], np.arange(1, market.num_markets))
         limits = dict.fromkeys(("tol_gap_abs", "tol_gap_rel", "tol_feas"), float(self.accuracy))
-        # Threads gain nothing on programs of this size, and cost much on a machine that others use.
-        limits |= {"time_limit": float(self.max_seconds), "max_threads": 1}
+        limits["time_limit"] = float(self.max_seconds)
         iterations = 0
         for arcs in np.split(by_market, bounds):
             share, count = _shares(cvxpy, giver[arcs], receiver[arcs], weight, limits)

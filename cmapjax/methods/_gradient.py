@@ -62,12 +62,14 @@ class ProjectedGradient(Method):
     Maximises Φ(s) = Σ_j w_j log u_j over shares s_ij = y_ij / w_i, every row on the unit simplex. With
     ŝ = (1 − θ) s + θ z, û its utilities and L the market's curvature,
 
-        z⁺_i = Π(z_i + (w_j / û_j)_j / (θ L)),  s⁺ = (1 − θ) s + θ z⁺,
+        z⁺_i = Π(z_i + (w_j / û_j)_j / (θ L D_i)),  s⁺ = (1 − θ) s + θ z⁺,
 
-    which is the gradient in the metric Σ_i w_i ‖s_i‖². All points are feasible, so every logarithm exists.
-    A step stands if, with d_j = u⁺_j / û_j − 1, Σ_j w_j d_j² / min(1, 1 + d_j) ≤ L Σ_i w_i ‖s⁺_i − ŝ_i‖²,
-    which bounds Φ from below without differences of logarithms; otherwise L doubles. A market whose Φ
-    would fall along its momentum starts the momentum afresh. None of it depends on the unit of value.
+    which is the gradient in the metric Σ_i w_i D_i ‖s_i‖². With D_i = max_{j ∈ N_i} Σ_{k ∈ N_j} w_k / w_j the
+    curvature is at most 1 at ratios of one (Cauchy and Schwarz). All points are feasible, so every
+    logarithm exists. A step stands if, with d_j = u⁺_j / û_j − 1, Σ_j w_j d_j² / min(1, 1 + d_j) ≤
+    L Σ_i w_i D_i ‖s⁺_i − ŝ_i‖², which bounds Φ from below without differences of logarithms; otherwise L
+    doubles. A market whose shares would turn back along their momentum starts the momentum afresh. None
+    of it depends on the unit of value.
 
     Args:
         max_steps: gradients before giving up.
@@ -117,9 +119,11 @@ def _climb(market, tolerance, max_steps, check_every, projection):
     flow = market.equal_flow()
     share = flow / market.links.spread(weight)
     utility = _utility(market, weight, share)
+    around = market.links.total(market.links.take(weight))
+    scale = market.links.fold(jnp.maximum, market.links.take(around / weight))
     one = jnp.ones(market.num_markets)
     first = _State(share, utility, share, utility, one, one)
-    step = functools.partial(_step, market, projection, weight)
+    step = functools.partial(_step, market, projection, weight, scale)
 
     def flow_of(state):
         return state.share * market.links.spread(weight)
@@ -127,7 +131,7 @@ def _climb(market, tolerance, max_steps, check_every, projection):
     return ascend(market, first, step, flow_of, tolerance, max_steps, check_every)
 
 
-def _step(market: Market, projection: SimplexProjection, weight, state: _State) -> _State:
+def _step(market: Market, projection: SimplexProjection, weight, scale, state: _State) -> _State:
     links = market.links
 
     def per_agent(x):
@@ -139,7 +143,7 @@ def _step(market: Market, projection: SimplexProjection, weight, state: _State) 
     theta, curvature = per_agent(state.theta), per_agent(state.curvature)
     mixed = state.utility + theta * (state.ahead_utility - state.utility)
     slope = links.take(weight / mixed)
-    reach = links.spread(1 / (theta * curvature))
+    reach = links.spread(1 / (theta * curvature * scale))
     ahead = _project(market, projection, state.ahead + reach * slope)
     ahead_utility = _utility(market, weight, ahead)
 
@@ -147,13 +151,13 @@ def _step(market: Market, projection: SimplexProjection, weight, state: _State) 
     change = theta * (ahead_utility - state.ahead_utility) / mixed
     bend = per_market(weight * change**2 / jnp.minimum(1, 1 + change))
     moved = links.total((ahead - state.ahead) ** 2)
-    promised = state.curvature * per_market(weight * theta**2 * moved)
+    promised = state.curvature * per_market(weight * scale * theta**2 * moved)
     stands = bend <= promised + ROUNDING**2 * per_market(weight)
 
     share = state.share + links.spread(theta) * (ahead - state.share)
     utility = state.utility + theta * (ahead_utility - state.utility)
     back = links.total((state.ahead - ahead) * (ahead - state.share))
-    falls = per_market(weight * back) > 0
+    falls = per_market(weight * scale * back) > 0
     flatter = LENGTHEN * state.curvature
     moving = 2 / (1 + jnp.sqrt(1 + 4 * LENGTHEN / state.theta**2))
     restart = per_agent(falls)
