@@ -186,12 +186,11 @@ class _Drawing:
             self.panel.plot(*ends, color="#888888", zorder=1, linewidth=width, solid_capstyle="round")
 
     def draw_link(self, pair, colour, is_new: bool) -> None:
-        ends = zip(self.place[pair[0]], self.place[pair[1]], strict=True)
-        # A black edge, so that pale colours show on white.
+        ends = [np.array(x) for x in zip(self.place[pair[0]], self.place[pair[1]], strict=True)]
+        # A dark edge, so that pale colours show on white; dashes are in units of the width.
         for width, tint in ((3.6, "#404040"), (2.6, colour)):
-            line = (0, (2, 1)) if is_new else "-"
-            self.panel.plot(*ends, color=tint, zorder=1.5, linewidth=width, linestyle=line)
-            ends = zip(self.place[pair[0]], self.place[pair[1]], strict=True)
+            dashes = (0, (8 / width, 4 / width)) if is_new else "-"
+            self.panel.plot(*ends, color=tint, zorder=1.5, linewidth=width, linestyle=dashes)
 
     def draw_agents(self, numbers, norm, colours: str | None) -> None:
         tint = {"c": numbers, "norm": norm, "cmap": colours} if colours else {"c": "white"}
@@ -206,7 +205,9 @@ class _Drawing:
         if len(self.shown) <= LABELLED_AGENTS:
             for agent, spot in zip(self.shown.tolist(), self.spots, strict=True):
                 text = plain(short(self.market.labels[agent]).strip("'"))
-                self.panel.annotate(text, spot, xytext=(5, 5), textcoords="offset points", fontsize=7)
+                self.panel.annotate(
+                    text, spot, xytext=(5, 5), textcoords="offset points", fontsize=7, zorder=4
+                )
         self.panel.set_title(plain(title), fontsize=10)
         below = {"transform": self.panel.transAxes, "ha": "center", "va": "top", "fontsize": 8, "wrap": True}
         self.panel.text(0.5, -0.02, notes, **below)
