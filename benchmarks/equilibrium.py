@@ -187,7 +187,8 @@ def table(results: dict) -> str:
         "Seconds until the certified gap is at most what was asked, without compiling (medians of"
         f" {results['repeats']} runs in turns where one takes under {QUICK_SECONDS:g} s, else of one)."
         f" A gap in the cell: what was reached when the limit of {results['limit_seconds']:g} s, or the"
-        " method's own end, came first. Not tried: over the limit, or a tenth of it, on the network of"
+        " method's own end, came first (a convex solver cut short hands over nothing: that gap is the equal"
+        " split's). Not tried: over the limit, or a tenth of it, on the network of"
         f" {LAST:,} agents.",
         "",
         f"{about['processor']}, {about['cores']} cores; {about['device']} device, {about['dtype']}; "
