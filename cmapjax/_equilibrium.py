@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from cmapjax import metrics
-from cmapjax._certificate import certified_gap_of_flow
+from cmapjax._certificate import certified_gap_of_flow, spending_error
 from cmapjax._market import Market
 from cmapjax._precision import float64_on_host
 from cmapjax._types import Array
@@ -75,6 +75,8 @@ class Equilibrium(eqx.Module):
     price_error: Float[Array, "markets"]
     """max_i |q_i / r_i − 1|, which is 0 at the equilibrium: about the relative error of utilities. (The
     gap is of second order in it, so a gap of 1e-10 alone leaves utilities uncertain by 1e-5.)"""
+    spending_error: Float[Array, "markets"]
+    """The worst violation of feasibility by the flow, in parts of the agent's contribution."""
     iterations: Int[Array, ""]
     """Steps of the method: sweeps, rounds, maximum flows."""
     result: Int[Array, "markets"]
@@ -110,6 +112,7 @@ def of_flow(market: Market, flow, tolerance, iterations) -> Equilibrium:
         log_nash_welfare=metrics.log_nash_welfare(market, utility),
         gap=gap,
         price_error=price_error(market, utility),
+        spending_error=spending_error(market, flow),
         iterations=iterations,
         result=(gap > tolerance).astype(jnp.int32),
     )

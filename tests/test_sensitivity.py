@@ -49,6 +49,10 @@ def test_the_jacobian_equals_differences_of_the_exact_solver(market, field):
     np.testing.assert_allclose(slope, difference(market, field, lambda e: e.utility), atol=1e-7)
     rows = sensitivity.jacobian(market, of=[4, 1], with_respect_to=field)
     np.testing.assert_array_equal(rows, slope[[4, 1]])
+    columns = sensitivity.jacobian(market, by=[7], with_respect_to=field)
+    np.testing.assert_allclose(columns, slope[:, [7]], rtol=1e-13)
+    some = sensitivity.jacobian(market, of=[2, 3, 5], by=[8, 0], with_respect_to=field)
+    np.testing.assert_allclose(some, slope[[2, 3, 5]][:, [8, 0]], rtol=1e-13)
 
 
 def test_forward_reverse_vmapped_and_compiled_derivatives_agree(market):
@@ -136,6 +140,7 @@ def test_gradients_in_an_ensemble_are_those_of_each_market_alone():
 def test_elasticities_of_an_agent_sum_to_one(market):
     table = sensitivity.elasticities(market)
     np.testing.assert_allclose(table.sum(axis=1), 1, rtol=1e-12)
+    np.testing.assert_allclose(sensitivity.elasticities(market, by=[3]), table[:, [3]], rtol=1e-12)
     np.testing.assert_allclose(
         table, difference(market, "endowment", lambda e: np.log(e.utility)) * market.endowment, atol=1e-6
     )

@@ -178,6 +178,7 @@ class _Network:
             price_error=per_market(
                 np.maximum, np.abs(proof.utility / (ratio * contribution) - 1), self.market_of
             ),
+            spending_error=proof.spending_error,
             iterations=np.asarray(found.num_flows),
             result=(proof.gap > tolerance).astype(np.int32),
             groups=Groups(

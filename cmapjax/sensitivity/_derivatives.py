@@ -122,54 +122,64 @@ def jacobian(
     market: Market,
     *,
     of: Sequence | None = None,
+    by: Sequence | None = None,
     with_respect_to: str = "endowment",
     groups: Groups | None = None,
-) -> Float[np.ndarray, "rows agents"]:
+) -> Float[np.ndarray, "of by"]:
     """J[j, i] = ∂ u*_j / ∂ endowment_i (or value_i): who gains when agent i brings one unit more.
 
-    Column i is the answer for agent i; row j says on whom agent j depends.
-
     Args:
-        of: labels of the agents j whose rows are wanted; by default everybody's.
+        of: labels of the agents j whose utility is asked for; by default everybody's.
+        by: labels of the agents i who bring more; by default everybody.
         with_respect_to: "endowment" (value per unit of i's resource) or "value".
         groups: `Equilibrium.groups`, if known.
 
     Raises:
-        ValueError: a result of more than 1e8 numbers.
+        ValueError: more than 1e8 numbers to compute, which is those of the smaller side for all agents.
     """
     _check_field(with_respect_to)
-    rows = np.arange(market.num_agents) if of is None else np.array([market.index(label) for label in of])
-    if len(rows) * market.num_agents > MOST_ENTRIES:
+    n = market.num_agents
+    rows, columns = _numbers(market, of), _numbers(market, by)
+    if min(len(rows), len(columns)) * n > MOST_ENTRIES:
         raise ValueError(
-            f"jacobian: {len(rows):,} rows of {market.num_agents:,} numbers are too many; name fewer agents "
-            f"with of=[…], or take `gradient` of an objective."
+            f"jacobian: {len(rows):,} by {len(columns):,} numbers are too many; name fewer agents, of=[…] "
+            "or by=[…], or take `gradient` of an objective."
         )
-    given = getattr(market, with_respect_to)
 
     def utility(x):
         return equilibrium_utility(market.with_contributions(**{with_respect_to: x}), groups)
 
-    @jax.jit
-    def pull(x, rows):
+    def pull(x):  # one row at a time
         _, back = jax.vjp(utility, x)
-        return jax.vmap(lambda row: back(jnp.zeros_like(x).at[row].set(1))[0])(rows)
+        return jax.vmap(lambda row: back(jnp.zeros_like(x).at[row].set(1))[0])(rows)[:, columns]
+
+    def push(x):  # one column at a time
+        _, ahead = jax.linearize(utility, x)
+        return jax.vmap(lambda column: ahead(jnp.zeros_like(x).at[column].set(1)))(columns)[:, rows].T
 
     with jax.enable_x64(True):
-        return np.asarray(pull(jnp.asarray(given), rows))
+        x = jnp.asarray(getattr(market, with_respect_to))
+        return np.asarray(jax.jit(pull if len(rows) <= len(columns) else push)(x))
+
+
+def _numbers(market: Market, labels: Sequence | None) -> np.ndarray:
+    if labels is None:
+        return np.arange(market.num_agents)
+    return np.array([market.index(label) for label in labels], np.int64)
 
 
 def elasticities(
-    market: Market, *, of: Sequence | None = None, groups: Groups | None = None
-) -> Float[np.ndarray, "rows agents"]:
+    market: Market, *, of: Sequence | None = None, by: Sequence | None = None, groups: Groups | None = None
+) -> Float[np.ndarray, "of by"]:
     """∂ log u*_j / ∂ log ε_i: per cent that j gains when agent i brings one per cent more.
 
-    The same for endowments and values, which enter as a product. Rows sum to 1: when everybody brings
-    one per cent more, everybody gets one per cent more.
+    The same for endowments and values, which enter as a product. Full rows sum to 1: when everybody
+    brings one per cent more, everybody gets one per cent more. Arguments as for `jacobian`.
     """
-    rows = np.arange(market.num_agents) if of is None else np.array([market.index(label) for label in of])
-    slope = jacobian(market, of=of, groups=groups)
+    rows, columns = _numbers(market, of), _numbers(market, by)
+    slope = jacobian(market, of=of, by=by, groups=groups)
     utility = np.asarray(equilibrium_utility(market.bare(), groups))
-    return slope * np.asarray(market.endowment) / utility[rows, None]
+    return slope * np.asarray(market.endowment)[columns] / utility[rows, None]
 
 
 def _check_field(name: str) -> None:
