@@ -37,7 +37,7 @@ def certified_gap(market: Market, utility: Float[Array, "agents"]) -> Float[Arra
     # q_p − 1 and r_j m_j − 1 rather than q_p and r_j m_j: near the equilibrium of a market with ratios
     # near one the differences carry the digits.
     excess = w * (1 / jnp.where(poorest > 0, poorest, 1) - 1)
-    slack = w * jnp.log1p((r - richest_poorest) / jnp.where(r > 0, richest_poorest, 1))
+    slack = w * jnp.log1p((r - richest_poorest) / jnp.where(richest_poorest > 0, richest_poorest, 1))
     worth = market.total(market.unstored(w))
     gap = (
         jnp.log1p(market.total(market.unstored(excess)) / worth)

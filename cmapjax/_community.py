@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 
 from cmapjax._checks import check_hops
 from cmapjax._columns import build_columns
+from cmapjax._derivatives import log_or_minus_infinity
 from cmapjax._market import Market
 from cmapjax._precision import float64_on_host
 from cmapjax._types import Array
@@ -81,7 +82,7 @@ def community_utility(
         hops: k = 0 (the agent alone), 1 (and its neighbours), 2, …, or `math.inf`.
     """
     columns, _ = build_columns(*_rows(communities(market, hops)))
-    weighted = jnp.asarray(market.contribution) * jnp.log(jnp.asarray(utility))
+    weighted = jnp.asarray(market.contribution) * log_or_minus_infinity(jnp.asarray(utility))
     return columns.total(columns.take(weighted))[columns.place]
 
 

@@ -189,7 +189,9 @@ class Market(eqx.Module):
         for field, new in (("endowment", endowment), ("value", value)):
             if new is None:
                 continue
-            if not isinstance(new, jax.core.Tracer):
+            if isinstance(new, jax.core.Tracer):
+                new = jnp.broadcast_to(new, (self.num_agents,))
+            else:
                 new = as_real(field, new, (self.num_agents,), lambda i: self.labels[i])
                 check_positive(field, new, lambda i: self.labels[i])
             market = eqx.tree_at(lambda m, field=field: getattr(m, field), market, new)

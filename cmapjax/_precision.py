@@ -19,7 +19,8 @@ def float64_on_host(function: Callable) -> Callable:
         leaves = jax.tree.leaves((args, kwargs))
         if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
             return function(*args, **kwargs)
-        with jax.enable_x64(True):
+        # Where the caller is being compiled, plain arrays are constants, worked out on the spot.
+        with jax.enable_x64(True), jax.ensure_compile_time_eval():
             return jax.tree.map(np.asarray, function(*args, **kwargs))
 
     return wrapped

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 
 from cmapjax import metrics
 from cmapjax._checks import as_real, check_kind, check_span, short
+from cmapjax._derivatives import guard_precision, is_traced, scan_in_chunks
 from cmapjax._engine import Known, act_in_turns, act_together, known_facts, repeat_shares
 from cmapjax._market import Market
 from cmapjax._precision import float64_on_host
@@ -105,7 +106,12 @@ def simulate(
     """
     record = metrics.standard() if record is None else dict(record)
     _check_options(market, strategy, schedule, endowments, rounds, every, precision, record)
-    endowments.check(market, rounds + (int(start.round) if isinstance(start, State) else 0))
+    traced = is_traced((market, strategy, schedule, endowments, record, start))
+    if traced:
+        market, strategy, schedule, endowments, record, start = guard_precision(
+            (market, strategy, schedule, endowments, record, start)
+        )
+    endowments.check(market, rounds + _rounds_played(start))
     is_random = endowments.is_random or getattr(schedule, "is_random", False)
     if is_random:
         check_key(key, "this schedule or these endowments")
@@ -117,7 +123,18 @@ def simulate(
         known = known_facts(bare, strategy.hops, dtype)
         seen = _observe(bare, record, state)
         run = _run(
-            bare, known, strategy, plan, endowments, record, state, seen, key, rounds=rounds, every=every
+            bare,
+            known,
+            strategy,
+            plan,
+            endowments,
+            record,
+            state,
+            seen,
+            key,
+            rounds=rounds,
+            every=every,
+            saves_memory=traced,
         )
     return _to_numpy(run)
 
@@ -140,6 +157,13 @@ def _check_options(market, strategy, schedule, endowments, rounds, every, precis
         check_span(np.asarray(contribution), precision, lambda i: market.labels[i])
 
 
+def _rounds_played(start) -> int:
+    """By a state to continue from; 0 if it cannot be told inside a transformation."""
+    if not isinstance(start, State) or is_traced(start.round):
+        return 0
+    return int(start.round)
+
+
 def _start(market: Market, start, dtype) -> State:
     if isinstance(start, State):
         if start.flow.shape != (market.links.num_slots,):
@@ -153,10 +177,13 @@ def _start(market: Market, start, dtype) -> State:
     if start is None:
         flow = market.equal_flow()
     elif isinstance(start, jax.core.Tracer):
+        if start.shape != (market.links.num_slots,):
+            raise ValueError(f"start has shape {start.shape}; give {market.links.num_slots} slots.")
         flow = start
     else:
         flow = as_real("start", start, (market.links.num_slots,))
-        _check_flow(market, flow)
+        with jax.ensure_compile_time_eval():
+            _check_flow(market, flow)
     flow = jnp.asarray(flow, dtype)
     utility = market.received(flow)
     return State(
@@ -194,7 +221,9 @@ _observe = eqx.filter_jit(_observations)
 
 
 @eqx.filter_jit
-def _run(market, known, strategy, plan, endowments, record, state, seen, key, *, rounds, every) -> Run:
+def _run(
+    market, known, strategy, plan, endowments, record, state, seen, key, *, rounds, every, saves_memory
+) -> Run:
     strategy = _as_dtype(strategy, state.flow.dtype)
     first = state.round
 
@@ -215,7 +244,9 @@ def _run(market, known, strategy, plan, endowments, record, state, seen, key, *,
     num_records = 1 + -(-rounds // every)
     out = jax.tree.map(lambda x: jnp.zeros((num_records, *x.shape), x.dtype).at[0].set(x), seen)
     carry = (state, out, jnp.ones((), jnp.int32))
-    if rounds:
+    if rounds and saves_memory:
+        carry = scan_in_chunks(play, carry, rounds)
+    elif rounds:
         carry, _ = jax.lax.scan(play, carry, length=rounds)
     state, (updates, records), _ = carry
     return Run(

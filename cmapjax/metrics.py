@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 
 from cmapjax._certificate import certified_gap, certified_gap_of_flow, spending_error
 from cmapjax._community import community_utility
+from cmapjax._derivatives import log_or_minus_infinity
 from cmapjax._market import Market
 from cmapjax._precision import float64_on_host
 from cmapjax._types import Array
@@ -40,7 +41,7 @@ def log_nash_welfare(market: Market, utility: Agents) -> Markets:
     The objective of the central program, normalised: what the equilibrium maximises. Dimensionless.
     """
     w = _weight(market, utility)
-    return market.total(w * jnp.log(utility / w)) / market.total(w)
+    return market.total(w * log_or_minus_infinity(utility / w)) / market.total(w)
 
 
 @float64_on_host
@@ -56,7 +57,7 @@ def unweighted_log_nash_welfare(market: Market, utility: Agents) -> Markets:
     Not what the equilibrium maximises: with K4 and contributions (5, 1, 1, 1) the equilibrium reaches
     0.965 of the best feasible geometric mean. A run may exceed "100 %" of the equilibrium by it.
     """
-    return market.total(jnp.log(utility)) / _count(market, utility)
+    return market.total(log_or_minus_infinity(utility)) / _count(market, utility)
 
 
 @float64_on_host
@@ -82,7 +83,10 @@ def misallocated_share(market: Market, utility: Agents, equilibrium: Agents) -> 
 def log_welfare_loss(market: Market, utility: Agents, equilibrium: Agents) -> Markets:
     """Market loss: log Nash welfare of the equilibrium minus that reached (≥ 0; +inf at a utility of 0)."""
     w = _weight(market, utility)
-    return market.total(w * jnp.log(jnp.asarray(equilibrium) / jnp.asarray(utility))) / market.total(w)
+    utility = jnp.asarray(utility)
+    has = utility > 0
+    loss = jnp.where(has, jnp.log(jnp.asarray(equilibrium) / jnp.where(has, utility, 1)), jnp.inf)
+    return market.total(w * loss) / market.total(w)
 
 
 @float64_on_host

@@ -3,6 +3,7 @@
 import abc
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
@@ -83,3 +84,13 @@ def split_equally(view: View) -> Float[Array, "neighbours"]:
     """The budget in equal parts: b_i / deg(i) for every neighbour."""
     count = total(view.is_neighbour.astype(view.sent.dtype))
     return jnp.where(view.is_neighbour, view.budget / jnp.maximum(count, 1), 0)
+
+
+def given_by_others(view: View) -> Float[Array, "neighbours"]:
+    """c_j = u_j − y_ij ≥ 0, what each neighbour has from others (value).
+
+    Where nobody else gives, rounding may leave a trace below zero, which is cut off. The cut is of
+    rounding alone, so derivatives pass it: where others give nothing yet, c_j can still rise.
+    """
+    rest = view.utility - view.sent
+    return rest + jax.lax.stop_gradient(jnp.maximum(rest, 0) - rest)

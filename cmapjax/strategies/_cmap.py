@@ -8,7 +8,7 @@ from jaxtyping import Float
 from cmapjax._checks import check_hops
 from cmapjax._columns import smallest, total
 from cmapjax._types import Array
-from cmapjax.strategies._base import Strategy, View, repeat
+from cmapjax.strategies._base import Strategy, View, given_by_others, repeat
 
 # Newton steps written out one after another (they fuse into one kernel); rows that need more, which is
 # rare, go on in a loop. A row of d neighbours never needs more than d.
@@ -42,27 +42,45 @@ class CMAP(Strategy):
     def respond(self, view: View):
         if self.community_hops == 0:
             return repeat(view)
-        return fill_up(view.budget, view.contribution, jnp.maximum(view.utility - view.sent, 0))
+        return fill_up(view.budget, view.contribution, given_by_others(view))
 
 
+@jax.custom_jvp
 def fill_up(
     budget: Float[Array, ""], weight: Float[Array, "slots"], base: Float[Array, "slots"]
 ) -> Float[Array, "slots"]:
     """The row max(0, L·weight − base) with the level L at which it sums to the budget.
 
     Slots of weight 0 get nothing. Everything is measured from the lowest ratio base/weight up, so that
-    a budget small beside the bases is still spent to the last digits. The derivative is that of the
-    final set of receivers, not of the search for it.
+    a budget small beside the bases is still spent to the last digits.
+
+    Derivatives are those of the set R of receivers as it stands, not of the search for it: on R the row
+    is L·weight − base with L = (budget + Σ_R base) / Σ_R weight, elsewhere zero. Where R is about to
+    change (a slot exactly at the level) that is the derivative of the side on which it gets nothing.
     """
     present = weight > 0
     ratio = jnp.where(present, base / jnp.where(present, weight, 1), jnp.inf)
     depth = ratio - jnp.where(jnp.isfinite(ratio), smallest(ratio), 0)
     needed = jnp.where(present, weight * depth, 0)  # to lift the slot's depth from the lowest ratio
-
-    level = _search_level(*jax.lax.stop_gradient((budget, weight, depth, needed)))
+    level = _search_level(budget, weight, depth, needed)
     level = _level_over(depth < level, budget, weight, needed)
     # A budget of zero leaves the level at zero and nobody below it.
     return jnp.where(present, jnp.maximum(weight * level - needed, 0), 0)
+
+
+@fill_up.defjvp
+def _fill_up_derivative(primals, tangents):
+    # Written in terms of the row, so that it can be differentiated again.
+    (_, weight, base), (budget_change, weight_change, base_change) = primals, tangents
+    row = fill_up(*primals)
+    receives = row > 0
+    weight = jnp.where(receives, weight, 0)
+    capacity = total(weight)
+    per_capacity = 1 / jnp.where(capacity > 0, capacity, 1)
+    level = total(jnp.where(receives, row + base, 0)) * per_capacity
+    lift = jnp.where(receives, base_change - level * weight_change, 0)
+    level_change = (budget_change + total(lift)) * per_capacity
+    return row, weight * level_change - lift
 
 
 def _search_level(budget, weight, depth, needed):

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from cmapjax._checks import check_hops
 from cmapjax._columns import total
 from cmapjax._types import Array, as_parameter
-from cmapjax.strategies._base import Strategy, View, repeat
+from cmapjax.strategies._base import Strategy, View, given_by_others, repeat
 
 # Below this share of its contribution a neighbour's utility counts by the tangent of the logarithm, so
 # that an agent facing somebody with nothing sees a steep but finite gradient.
@@ -89,6 +89,12 @@ class GradientMethod(eqx.Module):
     def minimise(self, loss_and_gradient: Callable, start: Float[Array, "slots"], project: Callable):
         """The point reached; `project(projection, x)` applies a simplex projection to real slots only."""
 
+    def minimise_traceably(
+        self, loss_and_gradient: Callable, start: Float[Array, "slots"], project: Callable
+    ):
+        """The same point by a path that derivatives of both modes can follow; by default `minimise`."""
+        return self.minimise(loss_and_gradient, start, project)
+
 
 class JaxoptGradient(GradientMethod):
     """jaxopt's ProjectedGradient with its simplex projection, without acceleration.
@@ -116,6 +122,9 @@ class JaxoptGradient(GradientMethod):
         )
         return solver.run(start).params
 
+    def minimise_traceably(self, loss_and_gradient, start, project):
+        return descend(self, loss_and_gradient, start, project, steps_again=True)
+
 
 class OptaxGradient(GradientMethod):
     """The same iteration as `JaxoptGradient`, written out on `optax.projections.projection_simplex`."""
@@ -124,34 +133,52 @@ class OptaxGradient(GradientMethod):
     step: StepRule = eqx.field(default_factory=FixedStep)
 
     def minimise(self, loss_and_gradient, start, project):
-        def forward(x, gradient, size):
-            return project(optax.projections.projection_simplex, x - size * gradient)
+        return descend(self, loss_and_gradient, start, project, steps_again=False)
 
-        def backtrack(x, value, gradient, size):
-            def too_far(attempt):
-                y, size, tries = attempt
-                move = y - x
-                gain = size * (loss_and_gradient(y)[0] - value)
-                promised = size * jnp.vdot(move, gradient) + 0.5 * jnp.vdot(move, move)
-                return (gain > promised + jnp.finfo(x.dtype).eps) & (tries < LINE_SEARCH_STEPS)
+    def minimise_traceably(self, loss_and_gradient, start, project):
+        return descend(self, loss_and_gradient, start, project, steps_again=True)
 
-            def halve(attempt):
-                _, size, tries = attempt
-                return forward(x, gradient, size / 2), size / 2, tries + 1
 
-            y, size, _ = jax.lax.while_loop(too_far, halve, (forward(x, gradient, size), size, 0))
-            # jaxopt's rule: try twice the step next time, and start afresh from one that has vanished.
-            return y, jnp.where(size <= 1e-6, 1, 2 * size)
+def descend(method: GradientMethod, loss_and_gradient, start, project, *, steps_again: bool):
+    """The iterations of projected gradient, written out.
 
-        def iterate(carry, iteration):
-            x, size = carry
-            value, gradient = loss_and_gradient(x)
-            if isinstance(self.step, LineSearch):
-                return backtrack(x, value, gradient, size), None
-            return (forward(x, gradient, self.step.at(iteration).astype(x.dtype)), size), None
+    A line search ends after a number of halvings that no small change alters: its step is a constant to
+    derivatives. With `steps_again` that step is taken once more outside the search, where they can follow.
+    """
 
-        first = (start, jnp.ones((), start.dtype))
-        return jax.lax.scan(iterate, first, jnp.arange(self.iterations))[0][0]
+    def simplex(x):  # in x64 mode, optax's own answers and slopes of float32 are not of one precision
+        return optax.projections.projection_simplex(x.astype(jnp.float64)).astype(x.dtype)
+
+    def forward(x, gradient, size):
+        return project(simplex, x - size * gradient)
+
+    def search(x, value, gradient, size):
+        def too_far(attempt):
+            y, size, tries = attempt
+            move = y - x
+            gain = size * (loss_and_gradient(y)[0] - value)
+            promised = size * jnp.vdot(move, gradient) + 0.5 * jnp.vdot(move, move)
+            return (gain > promised + jnp.finfo(x.dtype).eps) & (tries < LINE_SEARCH_STEPS)
+
+        def halve(attempt):
+            _, size, tries = attempt
+            return forward(x, gradient, size / 2), size / 2, tries + 1
+
+        return jax.lax.while_loop(too_far, halve, (forward(x, gradient, size), size, 0))[:2]
+
+    def iterate(carry, iteration):
+        x, size = carry
+        value, gradient = loss_and_gradient(x)
+        if not isinstance(method.step, LineSearch):
+            return (forward(x, gradient, method.step.at(iteration).astype(x.dtype)), size), None
+        y, size = search(*jax.lax.stop_gradient((x, value, gradient, size)))
+        if steps_again:
+            y = forward(x, gradient, size)
+        # jaxopt's rule: try twice the step next time, and start afresh from one that has vanished.
+        return (y, jnp.where(size <= 1e-6, 1, 2 * size)), None
+
+    first = (start, jnp.ones((), start.dtype))
+    return jax.lax.scan(iterate, first, jnp.arange(method.iterations))[0][0]
 
 
 class GradientCMAP(Strategy):
@@ -179,43 +206,59 @@ class GradientCMAP(Strategy):
         return self.community_hops
 
     def respond(self, view: View):
-        start = repeat(view)
-        if self.community_hops == 0:
-            return start
-        budget = jnp.where(view.budget > 0, view.budget, 1)
-        base = jnp.maximum(view.utility - view.sent, 0)
+        return repeat(view) if self.community_hops == 0 else _approximate_row(self, view)
 
-        def gains(share):
-            return gain(view.contribution, base + budget * share, base + start) / budget
 
-        def loss(share):
-            value = total(gains(share))
-            if view.beyond is not None:
-                out_of_reach = view.beyond.utility
-                value += total(gain(view.beyond.contribution, out_of_reach, out_of_reach)) / budget
-            return -value
+@jax.custom_jvp
+def _approximate_row(strategy: GradientCMAP, view: View) -> Float[Array, "neighbours"]:
+    return _best_row(view, strategy.method.minimise)
 
-        def loss_and_gradient(share):
-            # Each term depends on its own entry alone, so one forward derivative is the gradient.
-            _, slopes = jax.jvp(gains, (share,), (jnp.ones_like(share),))
-            return loss(share), -slopes
 
-        def project(projection, x):
-            lowest = -jnp.sqrt(jnp.finfo(x.dtype).max)  # loses against any real slot
-            share = projection(jnp.where(view.is_neighbour, x, lowest))
-            return jnp.where(view.is_neighbour, share, 0)
+@_approximate_row.defjvp
+def _approximate_row_derivative(primals, tangents):
+    # Loops until something holds have no reverse mode, so derivatives take a path of their own.
+    def traceable(strategy, view):
+        return _best_row(view, strategy.method.minimise_traceably)
 
-        share = self.method.minimise(loss_and_gradient, start / budget, project)
-        return jnp.where(view.budget > 0, view.budget * share, 0)
+    return jax.jvp(traceable, primals, tangents)
+
+
+def _best_row(view: View, minimise: Callable) -> Float[Array, "neighbours"]:
+    start = repeat(view)
+    budget = jnp.where(view.budget > 0, view.budget, 1)
+    base = given_by_others(view)
+
+    def gains(share):
+        return gain(view.contribution, base + budget * share, base + start) / budget
+
+    def loss(share):
+        value = total(gains(share))
+        if view.beyond is not None:
+            out_of_reach = view.beyond.utility
+            value += total(gain(view.beyond.contribution, out_of_reach, out_of_reach)) / budget
+        return -value
+
+    def loss_and_gradient(share):
+        # Each term depends on its own entry alone, so one forward derivative is the gradient.
+        _, slopes = jax.jvp(gains, (share,), (jnp.ones_like(share),))
+        return loss(share), -slopes
+
+    def project(projection, x):
+        lowest = -jnp.sqrt(jnp.finfo(x.dtype).max)  # loses against any real slot
+        share = projection(jnp.where(view.is_neighbour, x, lowest))
+        return jnp.where(view.is_neighbour, share, 0)
+
+    share = minimise(loss_and_gradient, start / budget, project)
+    return jnp.where(view.budget > 0, view.budget * share, 0)
 
 
 def gain(weight, after, before):
     """w (log after − log before), with the logarithm continued by its tangent below the floor."""
     floor = jnp.where(weight > 0, UTILITY_FLOOR * weight, 1)
 
-    def log(utility):
-        above = jnp.maximum(utility, floor)
-        return jnp.log(above) - (above - utility) / floor
+    def log(utility):  # two branches: slopes of 1/floor that cancel would cost nine digits of a derivative
+        above = jnp.log(jnp.maximum(utility, floor))
+        return jnp.where(utility > floor, above, jnp.log(floor) - (floor - utility) / floor)
 
     return jnp.where(weight > 0, weight * (log(after) - log(before)), 0)
 
