@@ -1,0 +1,299 @@
+"""Derivatives through a run, against central differences; their memory; no NaN at zeros."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import cmapjax as cj
+from cmapjax._columns import largest, smallest, total
+from cmapjax._derivatives import scan_in_chunks
+from cmapjax.strategies._cmap import fill_up
+
+# Named by what is differentiated along with endowments, values and the start: a damping or a step size.
+STRATEGIES = {
+    "cmap": lambda x: cj.Damped(cj.CMAP(), x),
+    "cmap, locally damped": lambda x: cj.Damped(cj.Damped(cj.CMAP(), cj.LocalDamping()), x),
+    "cmap of nobody, damped by degree": lambda x: cj.Damped(
+        cj.Damped(cj.CMAP(0), cj.MaxDegreeDamping()), cj.FixedDamping(x)
+    ),
+    "proportional response": lambda x: cj.Damped(cj.ProportionalResponse(), x),
+    "equal split": lambda x: cj.Damped(cj.EqualSplit(), x),
+    "selfish": lambda x: cj.Damped(cj.SelfishBestReply(), x),
+    "gradient, jaxopt": lambda x: cj.GradientCMAP(method=cj.JaxoptGradient(2, cj.FixedStep(x / 20))),
+    "gradient, jaxopt, line search": lambda x: cj.Damped(
+        cj.GradientCMAP(method=cj.JaxoptGradient(2, cj.LineSearch())), x
+    ),
+    "gradient, optax": lambda x: cj.GradientCMAP(method=cj.OptaxGradient(2, cj.DiminishingStep(x / 20))),
+    "gradient, optax, line search, two hops": lambda x: cj.Damped(
+        cj.GradientCMAP(2, cj.OptaxGradient(2, cj.LineSearch())), x
+    ),
+}
+SCHEDULES = {
+    "simultaneous": cj.Simultaneous(),
+    "sequential": cj.Sequential(),
+    "coloured": cj.Coloured(),
+    "random order": cj.RandomOrder(),
+    "participation": cj.RandomParticipation(0.6),
+    "turns": cj.Turns(np.array([0, 1, 0, 1, 2])),
+    "one agent": cj.OneAgentPerRound(),
+}
+# Every strategy in one turn and in several; every schedule for a strategy of each kind. (All others pass
+# too; they take minutes to compile.)
+PAIRS = [(s, t) for s in STRATEGIES for t in ("simultaneous", "sequential")]
+PAIRS += [(s, t) for s in ("cmap", "proportional response") for t in SCHEDULES if (s, t) not in PAIRS]
+ROUNDS = 4
+KEY = jax.random.key(2)
+STEP = 1e-6
+
+
+def tiny_market():
+    """A house with a roof: five agents, irregular, with weights that keep clear of ties."""
+    rng = np.random.default_rng(11)
+    links = np.array([[0, 1], [1, 2], [2, 3], [3, 0], [0, 4], [1, 4]])
+    return cj.Market.from_links(links, endowment=rng.uniform(0.5, 2, 5), value=rng.uniform(0.5, 2, 5))
+
+
+MARKET = tiny_market()
+
+
+def given():
+    """Where derivatives are taken: endowment, value, hyperparameter, and how rows are split at the start."""
+    rng = np.random.default_rng(3)
+    return {
+        "endowment": jnp.asarray(MARKET.endowment),
+        "value": jnp.asarray(MARKET.value),
+        "hyperparameter": jnp.asarray(0.63),
+        "start": jnp.asarray(np.where(MARKET.links.is_entry, rng.uniform(0.2, 1, MARKET.links.num_slots), 0)),
+    }
+
+
+def directions():
+    """One direction within each of the four, as trees stacked along a leading axis."""
+    rng, point = np.random.default_rng(8), given()
+    rows = []
+    for chosen in point:
+        away = {name: np.zeros_like(x) for name, x in point.items()}
+        away[chosen] = rng.uniform(0.5, 1, point[chosen].shape) * (np.asarray(point[chosen]) > 0)
+        rows.append(away)
+    return jax.tree.map(lambda *x: jnp.stack([jnp.asarray(y) for y in x]), *rows)
+
+
+def objective(pair):
+    """A smooth function of the last utilities, of the four."""
+    strategy, schedule = STRATEGIES[pair[0]], SCHEDULES[pair[1]]
+
+    def value(x):
+        changed = MARKET.with_contributions(endowment=x["endowment"], value=x["value"])
+        split = x["start"] / changed.links.spread(changed.links.total(x["start"]))
+        start = split * changed.links.spread(changed.stored(changed.contribution))
+        run = cj.simulate(
+            changed,
+            strategy(x["hyperparameter"]),
+            schedule=schedule,
+            start=start,
+            rounds=ROUNDS,
+            record={},
+            key=KEY,
+        )
+        return jnp.sum(jnp.arange(1.0, 6) * run.final.utility**2)
+
+    return value
+
+
+def central_differences(function, point, along):
+    """(f(x + h d) − f(x − h d)) / 2h in every direction d, by ordinary runs without any transformation."""
+
+    def moved(number, by):
+        return function(jax.tree.map(lambda x, dx: x + by * dx[number], point, along))
+
+    return [(moved(k, STEP) - moved(k, -STEP)) / (2 * STEP) for k in range(len(point))]
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=" / ".join)
+def test_both_modes_agree_with_central_differences(pair):
+    function = objective(pair)
+
+    @jax.jit
+    def slopes(point, along):
+        forward = jax.vmap(lambda d: jax.jvp(function, (point,), (d,))[1])(along)
+        back = jax.grad(function)(point)
+        reverse = sum(jax.tree.leaves(jax.tree.map(lambda d, g: (d * g).reshape(4, -1).sum(1), along, back)))
+        return forward, reverse
+
+    with jax.enable_x64(True):
+        point, along = given(), directions()
+        forward, reverse = slopes(point, along)
+        expected = central_differences(function, point, along)
+    # Differences of numbers near 10 over 2e-6 carry about 1e-9 of rounding.
+    np.testing.assert_allclose(forward, expected, rtol=1e-6, atol=2e-8)
+    np.testing.assert_allclose(reverse, forward, rtol=1e-10, atol=1e-12)
+
+
+# -- pieces ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", [1, 2, 5, 9])
+def test_a_scan_in_chunks_is_the_scan_whatever_its_length(length):
+    def step(carry, _):
+        x, number = carry
+        return (jnp.sin(x) + x / 3, number + 1), None
+
+    def chunks(x):
+        return scan_in_chunks(step, (x, 0), length)[0]
+
+    def plain(x):
+        return jax.lax.scan(step, (x, 0), length=length)[0][0]
+
+    with jax.enable_x64(True):
+        assert float(chunks(0.7)) == float(plain(0.7))
+        assert int(scan_in_chunks(step, (0.7, 0), length)[1]) == length
+        np.testing.assert_allclose(jax.grad(chunks)(0.7), jax.grad(plain)(0.7), rtol=1e-14)
+
+
+def test_totals_and_extrema_have_simple_derivatives():
+    with jax.enable_x64(True):
+        row = jnp.array([2.0, 1.0, 3.0, 1.0, 1.0, 3.0])
+        np.testing.assert_array_equal(jax.grad(total)(row), np.ones(6))
+        np.testing.assert_allclose(jax.grad(smallest)(row), np.array([0, 1, 0, 1, 1, 0]) / 3, rtol=1e-15)
+        np.testing.assert_array_equal(jax.grad(largest)(row), [0, 0, 0.5, 0, 0, 0.5])
+        np.testing.assert_array_equal(jax.hessian(lambda x: total(x) ** 2)(row), np.full((6, 6), 2))
+        rows = jnp.stack([row, row[::-1]])
+        np.testing.assert_array_equal(jax.vmap(jax.grad(largest))(rows)[1], [0.5, 0, 0, 0.5, 0, 0])
+        # The transpose of the chain of slices would be as long as the row is wide.
+        lengths = [len(jax.make_jaxpr(jax.grad(lambda x: total(x) ** 2))(jnp.ones(w)).eqns) for w in (64, 65)]
+        assert lengths[0] == lengths[1]
+        assert "pad" not in str(jax.make_jaxpr(jax.grad(total))(jnp.ones(2000)))
+
+
+def test_filling_up_has_first_and_second_derivatives_of_its_receivers():
+    """On receivers R the row is L w − c with L = (b + Σ_R c) / Σ_R w."""
+    x = np.array([3.0, 1.0, 2.0, 0.5, 1.0, 0.0, 0.3, 0.1, 0.4, 90.0, 0.0])  # budget, weights, bases
+    chosen = np.array([1.0, 1.0, 1.0, 0.0, 0.0])  # the fourth is above the level, the fifth absent
+
+    def plain(x):
+        level = (x[0] + jnp.sum(chosen * x[6:])) / jnp.sum(chosen * x[1:6])
+        return chosen * (level * x[1:6] - x[6:])
+
+    def filled(x):
+        return fill_up(x[0], x[1:6], x[6:])
+
+    with jax.enable_x64(True):
+        x = jnp.asarray(x)
+        np.testing.assert_allclose(filled(x), plain(x), rtol=1e-14)
+        for derivative in (jax.jacfwd, jax.jacrev, jax.hessian):
+            np.testing.assert_allclose(derivative(filled)(x), derivative(plain)(x), rtol=1e-12, atol=1e-13)
+
+
+# -- whole runs ------------------------------------------------------------------------------------------
+
+
+def test_memory_of_reverse_mode_grows_as_the_root_of_rounds():
+    network = cj.graphs.ErdosRenyi(200, mean_degree=8)
+    random = cj.graphs.RandomMarket(
+        network, endowment=cj.graphs.LogNormal(sigma=1.0), isolated=cj.graphs.Redraw()
+    )
+    market = random.draw(jax.random.key(1), num_markets=1)
+
+    def temporary(rounds):
+        def last(endowment):
+            changed = market.with_contributions(endowment=endowment)
+            run = cj.simulate(changed, cj.Damped(cj.CMAP(), 0.5), rounds=rounds, record={})
+            return jnp.sum(run.final.utility**2)
+
+        compiled = jax.jit(jax.grad(last)).lower(jnp.asarray(market.endowment)).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    with jax.enable_x64(True):
+        few, more, most = (temporary(rounds) for rounds in (64, 256, 1024))
+    # Carries kept: 2√rounds = 16, 32, 64, so each quadrupling adds twice what the last one added, not
+    # four times; and a flow for every round would alone be four times the whole.
+    assert most - more < 3 * (more - few)
+    assert most < 1024 * market.links.num_slots * 8 / 4
+
+
+def test_mapped_gradients_are_those_one_at_a_time():
+    with jax.enable_x64(True):
+        slope = jax.grad(objective(("cmap", "simultaneous")))
+        points = [given() | {"hyperparameter": jnp.asarray(theta)} for theta in (0.2, 0.5)]
+        together = jax.jit(jax.vmap(slope))(jax.tree.map(lambda *x: jnp.stack(x), *points))
+        single = jax.jit(slope)
+        for k, point in enumerate(points):
+            for name, alone in single(point).items():
+                np.testing.assert_allclose(together[name][k], alone, rtol=1e-10, atol=1e-12)
+
+
+STARVING = cj.Market.from_links(
+    np.array([[p, r] for p in range(3) for r in (3, 4)]), endowment=[1, 2, 3, 4, 5]
+)
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        cj.CMAP(),
+        cj.ProportionalResponse(),
+        cj.SelfishBestReply(),
+        cj.GradientCMAP(method=cj.OptaxGradient(2)),
+    ],
+    ids=lambda s: type(s).__name__,
+)
+@pytest.mark.parametrize(
+    "process", [cj.endowments.Constant(), cj.endowments.OnOff(0.5)], ids=["always", "at times"]
+)
+def test_gradients_are_finite_where_agents_give_or_receive_nothing(strategy, process):
+    """Givers 0, 1, 2 give all to agent 3, who gives nothing back; every record is taken and none is used."""
+    amounts = {(p, 3): 1.0 + p for p in range(3)} | {(3, 0): 4.0, (4, 1): 5.0}
+    flow = STARVING.flow_from_arcs([amounts.get(arc, 0.0) for arc in zip(*STARVING.arcs(), strict=True)])
+
+    def last(endowment, flow):
+        run = cj.simulate(
+            STARVING.with_contributions(endowment=endowment),
+            strategy,
+            endowments=process,
+            start=flow,
+            rounds=2,
+            key=KEY,
+        )
+        return jnp.sum(run.final.utility**2)
+
+    with jax.enable_x64(True):
+        slopes = jax.jit(jax.grad(last, argnums=(0, 1)))(jnp.asarray(STARVING.endowment), jnp.asarray(flow))
+    assert all(np.isfinite(slope).all() for slope in slopes)
+    assert np.any(np.asarray(slopes[0]) != 0)
+
+
+@pytest.mark.parametrize("transformation", [jax.grad, jax.jacfwd, lambda f: jax.grad(jax.jit(f))])
+def test_outside_x64_mode_the_error_says_what_to_write(transformation):
+    def last(theta):
+        return cj.simulate(MARKET, cj.Damped(cj.CMAP(), theta), rounds=2, record={}).final.utility[0]
+
+    with pytest.raises(ValueError, match=r"write `with jax.enable_x64\(True\)"):
+        transformation(last)(0.5)
+
+
+def test_a_float32_run_has_the_same_gradient_in_fewer_digits():
+    def last(theta, precision):
+        strategy = cj.Damped(cj.GradientCMAP(method=cj.OptaxGradient(2)), theta)
+        return cj.simulate(MARKET, strategy, rounds=3, record={}, precision=precision).final.utility[0]
+
+    with jax.enable_x64(True):
+        single, double = (jax.grad(last)(0.5, precision) for precision in ("float32", "float64"))
+    # Six roundings to 6e-8 in sums of a few terms, amplified by differences of utilities of order one.
+    np.testing.assert_allclose(single, double, rtol=1e-4)
+
+
+def test_a_recorded_number_and_a_continued_run_can_be_differentiated():
+    first = cj.simulate(MARKET, cj.CMAP(), rounds=2, record={}).final
+
+    def welfare(share):
+        state = cj.State(
+            first.round, first.flow * share, first.history, first.total_utility, first.agent_updates
+        )
+        run = cj.simulate(MARKET, cj.Damped(cj.CMAP(), 0.5), rounds=3, start=state, every=2)
+        return run.records["log_nash_welfare"][1, 0]
+
+    with jax.enable_x64(True):
+        slope = jax.grad(welfare)(jnp.asarray(0.9))
+        central = (welfare(0.9 + STEP) - welfare(0.9 - STEP)) / (2 * STEP)
+    np.testing.assert_allclose(slope, central, rtol=1e-6, atol=1e-9)
