@@ -100,9 +100,21 @@ def simulate(
         key: JAX random key, for random schedules and endowments. Round t draws from fold_in(key, t), so
             a run continued from a state equals one that was never interrupted.
 
+    It can be differentiated, mapped and compiled (`docs/derivatives.md` says what is constant, and what
+    reverse mode keeps in memory), inside x64 mode:
+
+    >>> import jax, cmapjax as cj
+    >>> market = cj.Market.from_links([[0, 1], [1, 2], [2, 3]], endowment=[1.0, 2.0, 3.0, 4.0])
+    >>> def poorest(theta):
+    ...     run = cj.simulate(market, cj.Damped(cj.CMAP(), theta), rounds=5, record={})
+    ...     return run.final.utility.min()
+    >>> with jax.enable_x64(True):
+    ...     slope = jax.grad(poorest)(0.3)
+
     Raises:
         ValueError: any of these is out of range; contributions that the precision cannot hold; a
-            missing key; a start that does not spend exactly the contributions.
+            missing key; a start that does not spend exactly the contributions; a derivative
+            outside x64 mode.
     """
     record = metrics.standard() if record is None else dict(record)
     _check_options(market, strategy, schedule, endowments, rounds, every, precision, record)
