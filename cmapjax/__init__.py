@@ -78,6 +78,7 @@ _HOMES = {
         "LocalDamping",
         "MaxDegreeDamping",
         "OptaxGradient",
+        "PerAgent",
         "ProportionalResponse",
         "SelfishBestReply",
         "Strategy",

@@ -81,6 +81,21 @@ def largest(row: Shaped[Array, "slots ..."]) -> Shaped[Array, "..."]:
     return fold(jnp.maximum, row)
 
 
+def _end_to_end(pieces: Sequence[Shaped[Array, "_"]]) -> Shaped[Array, "_"]:
+    """The pieces one after another, like `jnp.concatenate`, but written into place.
+
+    XLA's CPU backend (jaxlib 0.10.2) gets indices wrong when it fuses a gather, such as `Market.mirror`, with
+    a concatenation of broadcasts: silently wrong numbers, now and then a crash. It fuses nothing through
+    an update in place. tests/test_columns.py has the patterns.
+    """
+    out = jnp.zeros(sum(piece.shape[0] for piece in pieces), pieces[0].dtype)
+    start = 0
+    for piece in pieces:
+        out = jax.lax.dynamic_update_slice(out, piece, (start,))
+        start += piece.shape[0]
+    return out
+
+
 class Columns(eqx.Module):
     """Rows of unequal length in padded blocks.
 
@@ -125,7 +140,7 @@ class Columns(eqx.Module):
 
     def join(self, blocks: Sequence[Shaped[Array, "_ _"]]) -> Shaped[Array, "slots"]:
         """The inverse of `blocks`."""
-        return jnp.concatenate([block.reshape(-1) for block in blocks])
+        return _end_to_end([block.reshape(-1) for block in blocks])
 
     @property
     def is_entry(self) -> Bool[Array, "slots"]:
@@ -149,7 +164,7 @@ class Columns(eqx.Module):
 
     def fold(self, combine: Callable, x: Shaped[Array, "slots"]) -> Shaped[Array, "rows"]:
         """Every stored row's entries combined (see the function `fold`)."""
-        return jnp.concatenate([fold(combine, block) for block in self.blocks(x)])
+        return _end_to_end([fold(combine, block) for block in self.blocks(x)])
 
     def total(self, x: Shaped[Array, "slots"]) -> Shaped[Array, "rows"]:
         """Σ along every stored row; `x` must be zero on padding."""

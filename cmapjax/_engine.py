@@ -13,7 +13,7 @@ from cmapjax._community import beyond_table
 from cmapjax._market import Market
 from cmapjax._schedule import Plan
 from cmapjax._types import Array
-from cmapjax.strategies import Beyond, Strategy, View
+from cmapjax.strategies import Beyond, PerAgent, Strategy, View
 
 
 class Known(eqx.Module):
@@ -64,13 +64,20 @@ def act_together(
         _beyond_blocks(known, utility, links),
         strict=True,
     )
-    return links.join(
-        [_answer(strategy, View(row[0], *columns, row[1], beyond)) for columns, row, beyond in blocks]
-    )
+    answers, first = [], 0
+    for columns, row, beyond in blocks:
+        who = slice(first, first + len(row[0]))
+        answers.append(_answer(market, strategy, who, View(row[0], *columns, row[1], beyond)))
+        first = who.stop
+    return links.join(answers)
 
 
-def _answer(strategy: Strategy, views: View) -> Float[Array, "width agents"]:
-    return jax.vmap(strategy.respond, in_axes=-1, out_axes=-1)(views)
+def _answer(market: Market, strategy: Strategy, who, views: View) -> Float[Array, "width agents"]:
+    """The rows of some agents, `who` being their places in storage (a slice, or numbers)."""
+    if not isinstance(strategy, PerAgent):
+        return jax.vmap(strategy.respond, in_axes=-1, out_axes=-1)(views)
+    own = jax.tree.map(lambda x: market.stored(x)[who], strategy.strategy)
+    return jax.vmap(lambda s, view: s.respond(view), in_axes=(0, -1), out_axes=-1)(own, views)
 
 
 def _beyond_blocks(known: Known, utility, links) -> list[Beyond | None]:
@@ -152,7 +159,7 @@ def _answer_rows(market, known, strategy, width, agents, flow, utility, budget, 
             look(known.max_degree, agents),
             beyond,
         )
-        new = _answer(strategy, view)
+        new = _answer(market, strategy, agents, view)  # nobody's parameters are somebody's, and unused
         return new if acts is None else jnp.where(look(acts, agents), new, old)
 
     receivers = jnp.asarray(links.entries).at[slots].get(mode="fill", fill_value=market.num_agents)

@@ -18,7 +18,7 @@ from cmapjax._random import check_key
 from cmapjax._schedule import Plan, Schedule, Simultaneous
 from cmapjax._types import Array
 from cmapjax.endowments import Constant, Endowments
-from cmapjax.strategies import Strategy
+from cmapjax.strategies import PerAgent, Strategy
 
 PRECISIONS = ("float32", "float64")
 
@@ -159,6 +159,10 @@ def _check_options(market, strategy, schedule, endowments, rounds, every, precis
         raise ValueError(f"precision is {precision!r}; give one of {', '.join(PRECISIONS)}.")
     check_kind("market", market, Market, "Market.from_links(…), or a reader of cmapjax.graphs")
     check_kind("strategy", strategy, Strategy, "CMAP()")
+    if isinstance(strategy, PerAgent) and strategy.num_agents != market.num_agents:
+        raise ValueError(
+            f"strategy: parameters of {strategy.num_agents} agents for a market of {market.num_agents}."
+        )
     check_kind("schedule", schedule, (Schedule, Plan), "Sequential()")
     check_kind("endowments", endowments, Endowments, "endowments.Exponential()")
     for name, observer in record.items():

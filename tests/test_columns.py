@@ -86,3 +86,36 @@ def test_slots_of_nobody_and_of_short_rows_are_out_of_range():
     assert slots[0, 0] == slot[2]
     assert (slots[1:, 0] == columns.num_slots).all()
     assert (slots[:, 1] == columns.num_slots).all()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_compiled_gathers_from_joined_blocks_read_the_right_slots(seed):
+    """Patterns that XLA's CPU backend gets wrong when it fuses a gather with a concatenation."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.choice([1, 2, 3, 4, 6, 9, 14], size=400 * 4, p=[0.2, 0.1, 0.2, 0.2, 0.1, 0.1, 0.1])
+    columns, _ = build_columns(*_rows(lengths, seed))
+    assert len(columns.shapes) > 1
+    order = rng.permutation(columns.num_slots).astype(np.int32)
+    x, f = rng.uniform(1, 2, len(lengths)), rng.uniform(1, 2, columns.num_slots)
+    starts = np.cumsum([0] + [n for _, n in columns.shapes])
+    rows = np.concatenate(
+        [
+            np.tile(np.arange(a, b), w)
+            for (w, _), a, b in zip(columns.shapes, starts[:-1], starts[1:], strict=True)
+        ]
+    )
+    patterns = {
+        "spread": (lambda c, x, f: c.spread(x)[order], x[rows][order]),
+        "scaled": (lambda c, x, f: (f * c.spread(x))[order], (f * x[rows])[order]),
+        "where": (
+            lambda c, x, f: jnp.where(c.spread(x) > 1.5, f, 0)[order],
+            np.where(x[rows] > 1.5, f, 0)[order],
+        ),
+        "masked": (
+            lambda c, x, f: jnp.where(c.is_entry, c.spread(x), 0)[order],
+            np.where(np.asarray(columns.is_entry), x[rows], 0)[order],
+        ),
+    }
+    with jax.enable_x64(True):
+        for name, (function, expected) in patterns.items():
+            np.testing.assert_array_equal(jax.jit(function)(columns, x, f), expected, err_msg=name)

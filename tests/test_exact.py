@@ -287,6 +287,24 @@ def test_the_certificate_on_arcs_agrees_with_that_on_columns(ensemble):
     assert proof.spending_error[0] > 0.9
 
 
+def test_what_runs_record_is_what_the_certificate_on_arcs_says():
+    random = cj.graphs.RandomMarket(
+        cj.graphs.ErdosRenyi(12, mean_degree=4),
+        endowment=cj.graphs.LogNormal(sigma=1.0),
+        isolated=cj.graphs.Redraw(),
+    )
+    for seed in range(3):  # storage of several blocks, each with its own borders
+        market = random.draw(jax.random.key(seed), 6)
+        giver, receiver = market.arcs()
+        w, market_of = np.asarray(market.contribution), np.asarray(market.market_of)
+        for strategy in (cj.EqualSplit(), cj.ProportionalResponse()):
+            run = cj.simulate(market, strategy, rounds=3)
+            for record, flow in ((0, market.equal_flow()), (-1, run.final.flow)):
+                proof = certify_arcs(giver, receiver, market.arc_values(flow), w, market_of)
+                np.testing.assert_allclose(run.records["certified_gap"][record], proof.gap, rtol=1e-12)
+            np.testing.assert_allclose(run.final.utility, proof.utility, rtol=1e-13)
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.floats(5e-324, 1e300, allow_nan=False), min_size=1, max_size=6))
 def test_every_float_is_a_whole_number_of_units(contribution):

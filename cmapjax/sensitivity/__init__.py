@@ -1,6 +1,7 @@
 """How the equilibrium answers to what agents bring, and to the network."""
 
 from cmapjax.sensitivity._budget import Placement, place_budget
+from cmapjax.sensitivity._damping import BestDamping, best_damping
 from cmapjax.sensitivity._derivatives import (
     elasticities,
     equilibrium_utility,
@@ -13,9 +14,11 @@ from cmapjax.sensitivity._links import LinkChanges, new_links, removed_links
 from cmapjax.sensitivity._margins import Margins, margins
 
 __all__ = [
+    "BestDamping",
     "LinkChanges",
     "Margins",
     "Placement",
+    "best_damping",
     "elasticities",
     "equilibrium_utility",
     "gradient",

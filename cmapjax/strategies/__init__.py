@@ -13,6 +13,7 @@ from cmapjax.strategies._gradient import (
     OptaxGradient,
     StepRule,
 )
+from cmapjax.strategies._per_agent import PerAgent
 from cmapjax.strategies._simple import EqualSplit, ProportionalResponse, SelfishBestReply
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "LocalDamping",
     "MaxDegreeDamping",
     "OptaxGradient",
+    "PerAgent",
     "ProportionalResponse",
     "SelfishBestReply",
     "StepRule",

@@ -1,0 +1,46 @@
+"""Parameters that differ from agent to agent."""
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from cmapjax._checks import check_kind
+from cmapjax.strategies._base import Strategy
+
+
+class PerAgent(Strategy):
+    """A strategy whose parameters are vectors over agents: every agent follows it with numbers of its own.
+
+    For example `PerAgent(Damped(CMAP(), theta[market.market_of]))` damps every market of an ensemble by a
+    step of its own. All parameters of the strategy are vectors over agents, in the caller's order.
+
+    Args:
+        strategy: any strategy with such parameters; it is still written for one agent.
+
+    Raises:
+        ValueError: a strategy without parameters, or with some that are not vectors of one length.
+    """
+
+    strategy: Strategy
+
+    def __check_init__(self):
+        check_kind("strategy", self.strategy, Strategy, "Damped(CMAP(), theta)")
+        shapes = {np.shape(x) for x in jax.tree.leaves(self.strategy) if eqx.is_array_like(x)}
+        if len(shapes) != 1 or len(next(iter(shapes))) != 1:
+            raise ValueError(
+                f"strategy: its parameters have the shapes {sorted(shapes)}; give every one as a vector over "
+                "agents."
+            )
+
+    @property
+    def num_agents(self) -> int:
+        """Of how many agents it holds the parameters."""
+        return jax.tree.leaves(self.strategy)[0].shape[0]
+
+    @property
+    def hops(self) -> int | float:
+        return self.strategy.hops
+
+    def respond(self, view):
+        """Not of one agent: the engine hands every agent its own parameters."""
+        raise TypeError("PerAgent.respond: one agent's view does not say which agent it is.")
