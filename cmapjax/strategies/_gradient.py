@@ -211,31 +211,31 @@ class GradientCMAP(Strategy):
 
 @jax.custom_jvp
 def _approximate_row(strategy: GradientCMAP, view: View) -> Float[Array, "neighbours"]:
-    return _best_row(view, strategy.method.minimise)
+    return _best_row(view, strategy.method.minimise, floored_log)
 
 
 @_approximate_row.defjvp
 def _approximate_row_derivative(primals, tangents):
     # Loops until something holds have no reverse mode, so derivatives take a path of their own.
     def traceable(strategy, view):
-        return _best_row(view, strategy.method.minimise_traceably)
+        return _best_row(view, strategy.method.minimise_traceably, branched_log)
 
     return jax.jvp(traceable, primals, tangents)
 
 
-def _best_row(view: View, minimise: Callable) -> Float[Array, "neighbours"]:
+def _best_row(view: View, minimise: Callable, log: Callable) -> Float[Array, "neighbours"]:
     start = repeat(view)
     budget = jnp.where(view.budget > 0, view.budget, 1)
     base = given_by_others(view)
 
     def gains(share):
-        return gain(view.contribution, base + budget * share, base + start) / budget
+        return gain(view.contribution, base + budget * share, base + start, log) / budget
 
     def loss(share):
         value = total(gains(share))
         if view.beyond is not None:
             out_of_reach = view.beyond.utility
-            value += total(gain(view.beyond.contribution, out_of_reach, out_of_reach)) / budget
+            value += total(gain(view.beyond.contribution, out_of_reach, out_of_reach, log)) / budget
         return -value
 
     def loss_and_gradient(share):
@@ -252,15 +252,22 @@ def _best_row(view: View, minimise: Callable) -> Float[Array, "neighbours"]:
     return jnp.where(view.budget > 0, view.budget * share, 0)
 
 
-def gain(weight, after, before):
+def gain(weight, after, before, log):
     """w (log after − log before), with the logarithm continued by its tangent below the floor."""
     floor = jnp.where(weight > 0, UTILITY_FLOOR * weight, 1)
+    return jnp.where(weight > 0, weight * (log(after, floor) - log(before, floor)), 0)
 
-    def log(utility):  # two branches: slopes of 1/floor that cancel would cost nine digits of a derivative
-        above = jnp.log(jnp.maximum(utility, floor))
-        return jnp.where(utility > floor, above, jnp.log(floor) - (floor - utility) / floor)
 
-    return jnp.where(weight > 0, weight * (log(after) - log(before)), 0)
+def floored_log(utility, floor):
+    """log u, and below the floor f its tangent there, log f − (f − u) / f."""
+    above = jnp.maximum(utility, floor)
+    return jnp.log(above) - (above - utility) / floor
+
+
+def branched_log(utility, floor):
+    """`floored_log` for reverse mode, where slopes of 1/f that cancel would cost nine digits."""
+    above = jnp.log(jnp.maximum(utility, floor))
+    return jnp.where(utility > floor, above, jnp.log(floor) - (floor - utility) / floor)
 
 
 def import_jaxopt():
