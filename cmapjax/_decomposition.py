@@ -24,6 +24,8 @@ from jaxtyping import Bool, Int, Shaped
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from cmapjax._maximum_flow import maximum_flow
+
 # The flow solver adds up capacities in signed 64-bit integers.
 FLOW_BITS = 62
 
@@ -315,44 +317,6 @@ class _Level:
     def _solve(self, send, take, ahead, back):
         self.num_flows += 1
         return maximum_flow(self.tail, self.head, send, take, ahead, back)
-
-
-def maximum_flow(
-    tail: Int[np.ndarray, "arcs"],
-    head: Int[np.ndarray, "arcs"],
-    send: Int[np.ndarray, "givers"],
-    take: Int[np.ndarray, "receivers"],
-    ahead: Int[np.ndarray, "arcs"],
-    back: Int[np.ndarray, "arcs"] | None = None,
-) -> tuple[Int[np.ndarray, "arcs"], Bool[np.ndarray, "nodes"]]:
-    """The maximum flow from givers to receivers, less what flows back, and who is above its minimum cut.
-
-    Args:
-        tail, head: the giver and the receiver of each arc.
-        send, take: capacities of givers and receivers.
-        ahead, back: capacities of arcs, and of arcs against them.
-    """
-    # Loaded here: simulating needs no flow solver.
-    from ortools.graph.python import max_flow
-
-    num_givers, num_receivers = len(send), len(take)
-    source, sink = num_givers + num_receivers, num_givers + num_receivers + 1
-    givers, receivers = np.arange(num_givers), num_givers + np.arange(num_receivers)
-    head = num_givers + head
-    solver = max_flow.SimpleMaxFlow()
-    solver.add_arcs_with_capacity(np.full(num_givers, source), givers, send)
-    arcs = solver.add_arcs_with_capacity(tail, head, ahead)
-    solver.add_arcs_with_capacity(receivers, np.full(num_receivers, sink), take)
-    back_arcs = None if back is None else solver.add_arcs_with_capacity(head, tail, back)
-    status = solver.solve(source, sink)
-    if status != solver.OPTIMAL:
-        raise ArithmeticError(f"maximum flow: the solver ended with {status}.")
-    flow = np.asarray(solver.flows(arcs), np.int64)
-    if back is not None:
-        flow = flow - np.asarray(solver.flows(back_arcs), np.int64)
-    above = np.zeros(sink + 1, bool)
-    above[solver.get_source_side_min_cut()] = True
-    return flow, above[:source]
 
 
 def _excess_bits(total: np.ndarray, sizes: np.ndarray) -> np.ndarray:

@@ -42,6 +42,27 @@ class Groups(eqx.Module):
     def num_groups(self) -> int:
         return self.ratio.shape[0]
 
+    def members(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The receivers and the givers of each group, as agent numbers."""
+        sides = []
+        for group in (self.receives_in, self.gives_in):
+            order = np.argsort(group, kind="stable")
+            sides.append(np.split(order, np.searchsorted(group[order], np.arange(1, self.num_groups))))
+        return list(zip(*sides, strict=True))
+
+    def pairs(self) -> list[tuple[int, np.ndarray, np.ndarray]]:
+        """The groups of ratio α ≤ 1 with their receivers B and givers C, by market and ratio.
+
+        B receives from C alone, and C from B alone in the group of ratio 1/α, which is left out. Where
+        α = 1 they are the same agents. (Groups are numbered by ratio, which tells even those two apart
+        whose ratios, on either side of 1, round to it.)
+        """
+        return [
+            (number, receivers, givers)
+            for number, (receivers, givers) in enumerate(self.members())
+            if self.receives_in[givers[0]] >= number
+        ]
+
 
 @dataclasses.dataclass(frozen=True)
 class Fractions:

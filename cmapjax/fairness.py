@@ -5,7 +5,6 @@ except `bottleneck_pairs`, which is another way of writing them. On the host, in
 """
 
 import dataclasses
-import itertools
 from collections.abc import Hashable
 
 import numpy as np
@@ -49,21 +48,15 @@ def bottleneck_pairs(market: Market, equilibrium: Equilibrium) -> list[Bottlenec
     groups = equilibrium.groups
     if groups is None:
         raise ValueError("equilibrium: its method finds no groups; solve with method=Decomposition().")
-    is_pair = groups.ratio <= 1
-    members = {}
-    for side, group_of in (("receivers", groups.receives_in), ("givers", groups.gives_in)):
-        order = np.argsort(group_of, kind="stable")
-        bounds = np.searchsorted(group_of[order], np.arange(groups.num_groups + 1))
-        members[side] = [order[a:b] for a, b in itertools.pairwise(bounds)]
     labels = market.labels
     return [
         BottleneckPair(
-            receivers=tuple(labels[i] for i in members["receivers"][g]),
-            givers=tuple(labels[i] for i in members["givers"][g]),
-            ratio=float(groups.ratio[g]),
-            market=int(groups.market[g]),
+            receivers=tuple(labels[i] for i in receivers),
+            givers=tuple(labels[i] for i in givers),
+            ratio=float(groups.ratio[number]),
+            market=int(groups.market[number]),
         )
-        for g in np.flatnonzero(is_pair)
+        for number, receivers, givers in groups.pairs()
     ]
 
 

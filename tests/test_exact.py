@@ -1,6 +1,8 @@
 """The exact equilibrium: brute force, known numbers, strange contributions, proofs that can fail."""
 
 import dataclasses
+import subprocess
+import sys
 from fractions import Fraction
 
 import jax
@@ -345,3 +347,18 @@ def test_contributions_that_are_no_fractions_are_refused(contribution, message):
 def test_options_out_of_range_are_refused(options):
     with pytest.raises(ValueError, match="give a number between 0 and 1"):
         cj.IdentifyAndCertify(**options)
+
+
+@pytest.mark.parametrize("first", ["cmapjax", "cvxpy"])
+def test_the_flow_solver_and_cvxpy_s_live_in_one_process(first):
+    """Both ship a HiGHS library, under one name and in different versions."""
+    solve = "cmapjax.solve(cmapjax.Market.from_links(numpy.array([[0, 1]])))"
+    other = (
+        "x = cvxpy.Variable(nonneg=True); cvxpy.Problem(cvxpy.Minimize(x), [x >= 2]).solve(solver='HIGHS')"
+    )
+    code = [f"import numpy, cmapjax; {solve}", f"import cvxpy; {other}; assert abs(x.value - 2) < 1e-9"]
+    code = code if first == "cmapjax" else code[::-1]
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(code)], capture_output=True, text=True, check=False, timeout=200
+    )
+    assert done.returncode == 0, done.stderr

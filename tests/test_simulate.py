@@ -362,7 +362,7 @@ def test_the_solver_says_when_it_ran_out_of_sweeps():
     assert found.gap[0] > 1e-10
     best = cj.solve(market)
     assert best.log_nash_welfare[0] - found.log_nash_welfare[0] <= found.gap[0]
-    with pytest.raises(ValueError, match=r"method is 'exact'; give an object such as ColouredSweeps\(\)"):
+    with pytest.raises(ValueError, match=r"method is 'exact'; give an object such as Decomposition\(\)"):
         cj.solve(market, method="exact")
 
 

@@ -13,7 +13,7 @@ def as_documents(market, groups) -> list[list[dict]]:
     """Of every market its groups by rising ratio: who receives in each, and who gives."""
     labels = market.labels
     documents: list[list[dict]] = [[] for _ in range(market.num_markets)]
-    for number, (receivers, givers) in enumerate(_members(groups)):
+    for number, (receivers, givers) in enumerate(groups.members()):
         documents[int(groups.market[number])].append(
             {
                 "ratio": groups.ratio[number],
@@ -25,18 +25,8 @@ def as_documents(market, groups) -> list[list[dict]]:
 
 
 def pairs(groups) -> list[tuple[int, np.ndarray, np.ndarray]]:
-    """The bottleneck pairs (group, B, C) by rising ratio α = w(C) / w(B) ≤ 1.
-
-    B receives from C alone, and C from B alone in the group of ratio 1/α, which is therefore left out.
-    Where α = 1 they are the same agents.
-    """
-    found = [
-        (number, receivers, givers)
-        for number, (receivers, givers) in enumerate(_members(groups))
-        # Groups of a market are numbered by ratio; two ratios either side of 1 may round to 1.
-        if groups.receives_in[givers[0]] >= number
-    ]
-    return sorted(found, key=lambda pair: groups.ratio[pair[0]])
+    """The bottleneck pairs (group, B, C) of all markets by rising ratio."""
+    return sorted(groups.pairs(), key=lambda pair: groups.ratio[pair[0]])
 
 
 def pair_table(market, groups, ratio_text):
@@ -60,15 +50,6 @@ def pair_table(market, groups, ratio_text):
             "the same agents" if is_same else escape(_few(market, c)),
         )
     return table, len(found) - SHOWN_PAIRS
-
-
-def _members(groups) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Receivers and givers of every group."""
-    sides = []
-    for group in (groups.receives_in, groups.gives_in):
-        order = np.argsort(group, kind="stable")
-        sides.append(np.split(order, np.searchsorted(group[order], np.arange(1, groups.num_groups))))
-    return list(zip(*sides, strict=True))
 
 
 def _few(market, agents) -> str:

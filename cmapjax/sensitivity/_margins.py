@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from cmapjax._decomposition import maximum_flow
 from cmapjax._equilibrium import Equilibrium
 from cmapjax._market import Market
+from cmapjax._maximum_flow import maximum_flow
 from cmapjax._solve import solve
 
 # Copies of blocks are tested side by side, this many arcs at a time.
