@@ -1,6 +1,11 @@
 """Shared by all tests: array shapes are checked while tests run, and a few small markets."""
 
+import gc
+import itertools
+from pathlib import Path
+
 import beartype
+import jax
 import numpy as np
 import pytest
 from jaxtyping import install_import_hook
@@ -23,6 +28,23 @@ checked = beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))
 install_import_hook(CHECKED, "conftest.checked")
 
 import cmapjax as cj  # noqa: E402 - after the hook
+
+# A process may hold some 65,000 memory maps (Linux), and every compiled run takes hundreds.
+MANY_MAPS = 30_000
+LOOK_EVERY = 10
+tests_run = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def _few_compiled_programs():
+    """Forget compiled programs before there are too many for the system, which ends the process."""
+    yield
+    maps = Path("/proc/self/maps")
+    if next(tests_run) % LOOK_EVERY or not maps.exists():
+        return
+    if maps.read_bytes().count(b"\n") > MANY_MAPS:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(scope="session")

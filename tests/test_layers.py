@@ -12,7 +12,7 @@ PACKAGE = Path(cmapjax.__file__).parent
 # the same folder. The rest of the package may import everything.
 LAYERS = [
     ["_types", "_checks", "_origin", "_precision", "_maximum_flow"],
-    ["_columns", "_derivatives"],
+    ["_columns", "_derivatives", "_decomposition"],
     ["_market"],
     ["_random", "_turns"],
     ["_certificate", "_community", "endowments", "graphs", "strategies", "_schedule"],
