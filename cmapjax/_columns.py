@@ -22,8 +22,9 @@ from cmapjax._types import Array
 BLOCK_COST = 0.03
 LEAST_BLOCK_COST = 500
 MAX_PADDING = 0.20
-# A fold is cut into kernels of at most 2^4 columns: XLA writes out every column of a kernel as code,
-# and wider ones take seconds to compile.
+# XLA writes out every column of a kernel as code: rows up to this width become one kernel, and wider ones,
+# which would take seconds to compile, are first folded in kernels of 2^4 columns each.
+NARROW = 32
 FUSED_LEVELS = 4
 
 
@@ -40,13 +41,22 @@ def fold(combine: Callable, row: Shaped[Array, "slots ..."]) -> Shaped[Array, ".
     that attain it, whatever their places in the tree.
     """
     levels = 0
-    while (width := row.shape[0]) > 1:
+    while (width := row.shape[0]) > NARROW:
         if levels == FUSED_LEVELS:
             row, levels = jax.lax.optimization_barrier(row), 0
         levels += 1
         pairs = combine(row[0 : width - 1 : 2], row[1:width:2])
         row = pairs if width % 2 == 0 else jnp.concatenate([pairs, row[width - 1 :]])
-    return row[0]
+    if levels:
+        row = jax.lax.optimization_barrier(row)
+    return _fold_list(combine, [row[k] for k in range(row.shape[0])])
+
+
+def _fold_list(combine: Callable, entries: list) -> Array:
+    while len(entries) > 1:
+        odd = entries[len(entries) // 2 * 2 :]
+        entries = [combine(*pair) for pair in zip(entries[0::2], entries[1::2], strict=False)] + odd
+    return entries[0]
 
 
 @fold.defjvp
@@ -69,6 +79,20 @@ def _linear_total(row: Shaped[Array, "slots ..."]) -> Shaped[Array, "..."]:
 def total(row: Shaped[Array, "slots ..."]) -> Shaped[Array, "..."]:
     """Σ of a row's entries, exact zeros behind the row changing nothing (see `fold`)."""
     return fold(jnp.add, row)
+
+
+def pieces(row: Shaped[Array, "slots ..."]) -> list[Shaped[Array, "..."]]:
+    """A narrow row as its single entries; a wide one as one piece, itself.
+
+    Steps repeated on single entries compile to one kernel that keeps them in registers; on arrays, each
+    step becomes kernels of its own that go through memory (twice as slow on a CPU).
+    """
+    return [row[k] for k in range(row.shape[0])] if row.shape[0] <= NARROW else [row]
+
+
+def total_of(parts: Sequence[Shaped[Array, "..."]], is_wide: bool) -> Shaped[Array, "..."]:
+    """Σ over what `pieces` made of a row (bit for bit the row's `total`)."""
+    return total(parts[0]) if is_wide else _fold_list(jnp.add, list(parts))
 
 
 def smallest(row: Shaped[Array, "slots ..."]) -> Shaped[Array, "..."]:
@@ -164,7 +188,15 @@ class Columns(eqx.Module):
 
     def fold(self, combine: Callable, x: Shaped[Array, "slots"]) -> Shaped[Array, "rows"]:
         """Every stored row's entries combined (see the function `fold`)."""
-        return _end_to_end([fold(combine, block) for block in self.blocks(x)])
+        return self.fold_blocks(combine, self.blocks(x))
+
+    def fold_blocks(self, combine: Callable, blocks: Sequence[Array]) -> Shaped[Array, "rows"]:
+        """`fold` of values that are in blocks already."""
+        return self.join_rows([fold(combine, block) for block in blocks])
+
+    def join_rows(self, blocks: Sequence[Shaped[Array, "_"]]) -> Shaped[Array, "rows"]:
+        """The inverse of `row_blocks`."""
+        return _end_to_end(blocks)
 
     def total(self, x: Shaped[Array, "slots"]) -> Shaped[Array, "rows"]:
         """Σ along every stored row; `x` must be zero on padding."""

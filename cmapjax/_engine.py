@@ -2,18 +2,34 @@
 
 Everything here is in the order of storage. Batching happens in this module alone: strategies are
 written for one agent and vmapped over the columns of each block.
+
+Every flow is held twice, by giver and by receiver, in one layout (`Flows`). Agents whose strategy is to
+post terms thereby need no look at a link from its other end: both ends work out the flow from the terms
+posted, and all that is gathered are vectors over agents. Other strategies' answers are sent across every
+link, which on large markets takes longer than all the rest.
 """
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
-from cmapjax._community import beyond_table
 from cmapjax._market import Market
 from cmapjax._schedule import Plan
 from cmapjax._types import Array
-from cmapjax.strategies import Beyond, PerAgent, Strategy, View
+from cmapjax.strategies import Beyond, Link, PerAgent, Strategy, View
+
+Blocks = tuple[Float[Array, "_ _"], ...]
+"""A value per slot as one array [width, rows] per block."""
+
+
+class Flows(eqx.Module):
+    """The flow on every link as both its ends hold it."""
+
+    sent: Blocks
+    """In slot (i, j), y_ij."""
+    received: Blocks
+    """In slot (i, j), y_ji."""
 
 
 class Known(eqx.Module):
@@ -22,19 +38,50 @@ class Known(eqx.Module):
     contribution: Float[Array, "agents"]
     degree: Float[Array, "agents"]
     max_degree: Float[Array, "agents"]
+    neighbour_contribution: Blocks
+    """Zero on padding, and only there."""
     beyond: Int[Array, "agents members"] | None
     """Members of each agent's community out of its reach; `num_agents` is nobody."""
 
 
-def known_facts(market: Market, hops: int | float, dtype) -> Known:
-    """The facts that views are made of, in the precision of the run."""
-    degree = jnp.asarray(market.links.lengths, dtype)
+def known_facts(market: Market, beyond: Int[Array, "agents members"] | None, dtype) -> Known:
+    """The facts that views are made of, in the precision of the run; `beyond` as in `Known`."""
+    links = market.links
+    contribution = jnp.asarray(market.stored(market.contribution), dtype)
+    degree = jnp.asarray(links.lengths, dtype)
     largest = market.largest(market.unstored(degree))[market.market_of]
     return Known(
-        jnp.asarray(market.stored(market.contribution), dtype),
+        contribution,
         degree,
         market.stored(largest),
-        beyond_table(market, hops) if hops > 1 else None,
+        tuple(links.blocks(links.take(contribution))),
+        beyond,
+    )
+
+
+def both_ends(market: Market, flow: Float[Array, "slots"]) -> Flows:
+    """A flow as both ends hold it."""
+    blocks = market.links.blocks
+    return Flows(tuple(blocks(flow)), tuple(blocks(market.mirror(flow))))
+
+
+def received_totals(market: Market, flows: Flows) -> Float[Array, "agents"]:
+    """Utilities, in the order of storage."""
+    return market.links.fold_blocks(jnp.add, flows.received)
+
+
+def as_before(market: Market, known: Known, flows: Flows, budget: Float[Array, "agents"]) -> Flows:
+    """Every row scaled to this round's budget; who gave nothing, and has something now, splits equally."""
+    spent = market.links.fold_blocks(jnp.add, flows.sent)
+    gave = spent > 0
+    scale = jnp.where(gave, budget / jnp.where(gave, spent, 1), 0)
+    even = jnp.where(gave, 0, budget / known.degree)
+    rows = zip(market.links.row_blocks(scale), market.links.row_blocks(even), strict=True)
+    looked_up = zip(_look(market, scale), _look(market, even), strict=True)
+    return _on_links(
+        known,
+        [s * y + e for (s, e), y in zip(rows, flows.sent, strict=True)],
+        [s * z + e for (s, e), z in zip(looked_up, flows.received, strict=True)],
     )
 
 
@@ -42,34 +89,108 @@ def act_together(
     market: Market,
     known: Known,
     strategy: Strategy,
-    flow: Float[Array, "slots"],
+    flows: Flows,
+    utility: Float[Array, "agents"],
     budget: Float[Array, "agents"],
-) -> Float[Array, "slots"]:
-    """Everybody's answer to the same flow."""
-    links = market.links
-    received = market.mirror(flow)
-    utility = links.total(received)
-    per_slot = (
-        links.is_entry,
-        flow,
-        received,
-        links.take(known.contribution),
-        links.take(utility),
-        links.take(known.degree),
+    repeated: Flows,
+) -> Flows:
+    """Everybody's answer to the same flows; `repeated` is what they would be `as_before`."""
+    views = _views(market, known, flows, utility, budget, repeated)
+    if not strategy.is_posted:
+        answers, first = [], 0
+        for view in views:
+            who = slice(first, first + len(view.budget))
+            answers.append(_answer(market, strategy, who, view))
+            first = who.stop
+        return both_ends(market, market.links.join(answers))
+    terms = [jax.vmap(strategy.post, in_axes=-1)(view) for view in views]
+    return _on_links(
+        known,
+        _what_flows(strategy, terms, views),
+        _what_flows(strategy, _others(market, terms), _other_ends(market, known, flows, utility, repeated)),
     )
-    per_agent = (budget, known.max_degree)
+
+
+def _what_flows(strategy: Strategy, terms: list, links: list[Link]) -> list[Float[Array, "_ _"]]:
+    flow = jax.vmap(strategy.flow, in_axes=-1, out_axes=-1)
+    return [flow(*both) for both in zip(terms, links, strict=True)]
+
+
+def _others(market: Market, terms: list) -> list:
+    """The terms that each slot's neighbour has posted."""
+    numbers = zip(*map(jax.tree.leaves, terms), strict=True)
+    looked_up = [_look(market, market.links.join_rows(number)) for number in numbers]
+    return [
+        jax.tree.unflatten(jax.tree.structure(terms[k]), [x[k] for x in looked_up]) for k in range(len(terms))
+    ]
+
+
+def take_part(market: Market, acts: Bool[Array, "agents"], answered: Flows, repeated: Flows) -> Flows:
+    """The answers of those that act, and for the rest what they gave before."""
+    mine, others = market.links.row_blocks(acts), _look(market, acts)
+    return Flows(
+        tuple(map(jnp.where, mine, answered.sent, repeated.sent)),
+        tuple(map(jnp.where, others, answered.received, repeated.received)),
+    )
+
+
+def _look(market: Market, x: Shaped[Array, "agents"]) -> list[Shaped[Array, "_ _"]]:
+    """The value of each slot's neighbour (of anybody on padding)."""
+    x = jnp.asarray(x)
+    return [
+        x.at[at].get(mode="promise_in_bounds", wrap_negative_indices=False)
+        for at in market.links.blocks(jnp.asarray(market.links.entries))
+    ]
+
+
+def _on_links(known: Known, sent, received) -> Flows:
+    """These flows, and nothing on padding."""
+    masks = [w > 0 for w in known.neighbour_contribution]
+    return Flows(
+        tuple(jnp.where(m, y, 0) for m, y in zip(masks, sent, strict=True)),
+        tuple(jnp.where(m, z, 0) for m, z in zip(masks, received, strict=True)),
+    )
+
+
+def _views(market, known: Known, flows: Flows, utility, budget, repeated: Flows) -> list[View]:
+    """What every agent sees, block by block."""
+    links = market.links
     blocks = zip(
-        zip(*map(links.blocks, per_slot), strict=True),
-        zip(*map(links.row_blocks, per_agent), strict=True),
+        flows.sent,
+        repeated.sent,
+        flows.received,
+        known.neighbour_contribution,
+        _look(market, utility),
+        _look(market, known.degree),
+        links.row_blocks(budget),
+        links.row_blocks(known.max_degree),
         _beyond_blocks(known, utility, links),
         strict=True,
     )
-    answers, first = [], 0
-    for columns, row, beyond in blocks:
-        who = slice(first, first + len(row[0]))
-        answers.append(_answer(market, strategy, who, View(row[0], *columns, row[1], beyond)))
-        first = who.stop
-    return links.join(answers)
+    views = []
+    for sent, same, received, contribution, worth, degree, purse, most, beyond in blocks:
+        is_neighbour = contribution > 0
+        worth, degree = jnp.where(is_neighbour, worth, 0), jnp.where(is_neighbour, degree, 0)
+        views.append(
+            View(sent, same, received, contribution, worth, degree, purse, is_neighbour, most, beyond)
+        )
+    return views
+
+
+def _other_ends(market, known: Known, flows: Flows, utility, repeated: Flows) -> list[Link]:
+    """Every agent's links as those know them that give to it: it is itself the receiver."""
+    cut = market.links.row_blocks
+    return list(
+        map(
+            Link,
+            flows.received,
+            repeated.received,
+            flows.sent,
+            cut(known.contribution),
+            cut(utility),
+            cut(known.degree),
+        )
+    )
 
 
 def _answer(market: Market, strategy: Strategy, who, views: View) -> Float[Array, "width agents"]:
@@ -106,18 +227,19 @@ def act_in_turns(
     flow: Float[Array, "slots"],
     budget: Float[Array, "agents"],
     acts: Bool[Array, "agents"] | None,
+    repeated: Float[Array, "slots"] | None = None,
 ) -> Float[Array, "slots"]:
     """The flow after all turns, each seeing what earlier ones left.
 
     Utilities are computed afresh once a round and then kept up to date by each turn's changes, which
-    costs a turn what its own rows cost.
+    costs a turn what its own rows cost. `repeated` is what flows as before, by default `flow` itself.
     """
     links = market.links
 
     def turn(carry, rows):
         flow, utility = carry
         answers = [
-            _answer_rows(market, known, strategy, width, agents, flow, utility, budget, acts)
+            _answer_rows(market, known, strategy, width, agents, flow, utility, budget, acts, repeated)
             for width, agents in zip(plan.widths, rows, strict=True)
         ]
         for slots, receivers, old, new in answers:
@@ -133,7 +255,7 @@ def act_in_turns(
     return flow
 
 
-def _answer_rows(market, known, strategy, width, agents, flow, utility, budget, acts):
+def _answer_rows(market, known, strategy, width, agents, flow, utility, budget, acts, repeated=None):
     """Slots, receivers, old and new rows of some agents; nobody's slots are out of range."""
     links = market.links
     slots = links.slots_of(agents, width)
@@ -149,13 +271,14 @@ def _answer_rows(market, known, strategy, width, agents, flow, utility, budget, 
             members = jnp.asarray(known.beyond).at[agents].get(mode="fill", fill_value=market.num_agents)
             beyond = _beyond(known, utility, members)
         view = View(
-            look(budget, agents),
-            is_link,
             old,
+            old if repeated is None else look(repeated, slots),
             look(flow, back),
             look(known.contribution, receivers),
             look(utility, receivers),
             look(known.degree, receivers),
+            look(budget, agents),
+            is_link,
             look(known.max_degree, agents),
             beyond,
         )
@@ -168,17 +291,3 @@ def _answer_rows(market, known, strategy, width, agents, flow, utility, budget, 
     # Most turns leave most widths empty; a branch not taken costs nothing.
     new = jax.lax.cond(jnp.any(agents < market.num_agents), respond, lambda: old)
     return slots, receivers, old, new
-
-
-def repeat_shares(
-    market: Market, flow: Float[Array, "slots"], budget: Float[Array, "agents"]
-) -> Float[Array, "slots"]:
-    """Every row scaled to this round's budget, for agents that do not act but have a surplus to give.
-
-    An agent that gave nothing last round, and has something now, splits it equally.
-    """
-    links = market.links
-    spent = links.total(flow)
-    scale = budget / jnp.where(spent > 0, spent, 1)
-    even = jnp.where(links.is_entry, links.spread(budget / jnp.asarray(links.lengths)), 0)
-    return jnp.where(links.spread(spent) > 0, flow * links.spread(scale), even)

@@ -1,5 +1,6 @@
 """The loop: rounds of a market under a strategy and a schedule, and what was recorded of them."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 
 import equinox as eqx
@@ -10,9 +11,11 @@ from jaxtyping import Float, Int
 
 from cmapjax import metrics
 from cmapjax._checks import as_real, check_kind, check_span, short
+from cmapjax._community import beyond_table
 from cmapjax._derivatives import guard_precision, is_traced, scan_in_chunks
-from cmapjax._engine import Known, act_in_turns, act_together, known_facts, repeat_shares
+from cmapjax._engine import Flows, known_facts
 from cmapjax._market import Market
+from cmapjax._play import Moment, Rules, last_spending_error, play_round
 from cmapjax._precision import float64_on_host
 from cmapjax._random import check_key
 from cmapjax._schedule import Plan, Schedule, Simultaneous
@@ -21,6 +24,8 @@ from cmapjax.endowments import Constant, Endowments
 from cmapjax.strategies import PerAgent, Strategy
 
 PRECISIONS = ("float32", "float64")
+# By how much rows of a float32 run may miss what they should spend.
+ROUNDING = 1e-5
 
 
 class State(eqx.Module):
@@ -36,6 +41,9 @@ class State(eqx.Module):
     """Value received over all rounds played (float64)."""
     agent_updates: Int[Array, "markets"]
     """How many times an agent of the market has acted."""
+    received: Float[Array, "slots"] | None = None
+    """y_ji of the last round: the flow as the receivers hold it, equal to `market.mirror(flow)` up to
+    rounding. Left out, it is taken from the flow."""
 
     @property
     def utility(self) -> Float[Array, "agents"]:
@@ -131,12 +139,12 @@ def simulate(
     with jax.enable_x64(True):
         plan = schedule if isinstance(schedule, Plan) else schedule.plan(market, strategy.hops)
         bare = market.bare()
+        beyond = beyond_table(bare, strategy.hops) if strategy.hops > 1 else None
         state = _start(bare, start, dtype)
-        known = known_facts(bare, strategy.hops, dtype)
-        seen = _observe(bare, record, state)
+        state, seen = _observe_start(bare, record, state)
         run = _run(
             bare,
-            known,
+            beyond,
             strategy,
             plan,
             endowments,
@@ -147,6 +155,7 @@ def simulate(
             rounds=rounds,
             every=every,
             saves_memory=traced,
+            is_steady=endowments.is_constant and _spends_contributions(bare, start),
         )
     return _to_numpy(run)
 
@@ -181,6 +190,7 @@ def _rounds_played(start) -> int:
 
 
 def _start(market: Market, start, dtype) -> State:
+    """The state to start from, but for what is worked out of its flow (`_observe_start`)."""
     if isinstance(start, State):
         if start.flow.shape != (market.links.num_slots,):
             raise ValueError(
@@ -188,27 +198,41 @@ def _start(market: Market, start, dtype) -> State:
                 f"{market.links.num_slots}; continue on the market that it came from."
             )
         cast = jax.tree.map(jnp.asarray, start)
-        flow, history = cast.flow.astype(dtype), cast.history.astype(dtype)
-        return eqx.tree_at(lambda s: (s.flow, s.history), cast, (flow, history))
+
+        def to_run(x):
+            return None if x is None else x.astype(dtype)
+
+        parts = to_run(cast.flow), to_run(cast.history), to_run(cast.received)
+        return dataclasses.replace(cast, **dict(zip(("flow", "history", "received"), parts, strict=True)))
     if start is None:
-        flow = market.equal_flow()
+        flow = None
     elif isinstance(start, jax.core.Tracer):
         if start.shape != (market.links.num_slots,):
             raise ValueError(f"start has shape {start.shape}; give {market.links.num_slots} slots.")
-        flow = start
+        flow = start.astype(dtype)
     else:
         flow = as_real("start", start, (market.links.num_slots,))
-        with jax.ensure_compile_time_eval():
-            _check_flow(market, flow)
-    flow = jnp.asarray(flow, dtype)
-    utility = market.received(flow)
+        _check_flow(market, flow)
+        flow = jnp.asarray(flow, dtype)
     return State(
         jnp.zeros((), jnp.int64),
         flow,
-        jnp.stack([utility] * 3),
+        jnp.zeros((0, market.num_agents), dtype),
         jnp.zeros(market.num_agents, jnp.float64),
         jnp.zeros(market.num_markets, jnp.int64),
     )
+
+
+def _spends_contributions(market: Market, start) -> bool:
+    """Whether every row of the start spends its agent's contribution, as far as can be told."""
+    if not isinstance(start, State):
+        return True  # checked, or made so
+    if is_traced((start.flow, market.endowment, market.value)):
+        return False
+    links = market.links
+    spent = np.concatenate([block.sum(axis=0) for block in links.blocks(np.asarray(start.flow))])
+    contribution = np.asarray(market.contribution)[np.asarray(links.order)]
+    return bool(np.all(np.abs(spent - contribution) <= ROUNDING * contribution))
 
 
 def _check_flow(market: Market, flow: np.ndarray) -> None:
@@ -233,97 +257,99 @@ def _observations(market, record, state):
 
 
 # The start is observed apart from the run, so that strategies compared on a market compile it once.
-_observe = eqx.filter_jit(_observations)
+@eqx.filter_jit
+def _observe_start(market: Market, record, state: State):
+    """The start with all that follows from its flow, and what is to be recorded of it."""
+    dtype = state.history.dtype
+    if state.flow is None:
+        state = dataclasses.replace(state, flow=market.equal_flow().astype(dtype))
+    if state.received is None:
+        state = dataclasses.replace(state, received=market.mirror(state.flow))
+    if not len(state.history):
+        utility = market.unstored(market.links.total(state.received))
+        state = dataclasses.replace(state, history=jnp.stack([utility] * 3))
+    return state, _observations(market, record, state)
 
 
 @eqx.filter_jit
 def _run(
-    market, known, strategy, plan, endowments, record, state, seen, key, *, rounds, every, saves_memory
+    market,
+    beyond,
+    strategy,
+    plan,
+    endowments,
+    record,
+    state,
+    seen,
+    key,
+    *,
+    rounds,
+    every,
+    saves_memory,
+    is_steady,
 ) -> Run:
-    strategy = _as_dtype(strategy, state.flow.dtype)
+    dtype = state.flow.dtype
+    known = known_facts(market, beyond, dtype)
+    rules = Rules(market, known, _as_dtype(strategy, dtype), plan, endowments, key, is_steady)
     first = state.round
 
     def play(carry, _):
-        state, out, row = carry
-        state = _play_round(market, known, strategy, plan, endowments, state, key)
-        played = state.round - first
+        now, out, row = carry
+        now = play_round(rules, now)
+        played = now.round - first
         due = (played % every == 0) | (played == rounds)
 
         def write(out):
             return jax.tree.map(
-                lambda table, x: table.at[row].set(x), out, _observations(market, record, state)
+                lambda table, x: table.at[row].set(x),
+                out,
+                _observations(market, record, _state(market, now)),
             )
 
         out = jax.lax.cond(due, write, lambda out: out, out)
-        return (state, out, row + due), None
+        return (now, out, row + due), None
 
     num_records = 1 + -(-rounds // every)
     out = jax.tree.map(lambda x: jnp.zeros((num_records, *x.shape), x.dtype).at[0].set(x), seen)
-    carry = (state, out, jnp.ones((), jnp.int32))
+    carry = (_moment(market, state), out, jnp.ones((), jnp.int32))
     if rounds and saves_memory:
         carry = scan_in_chunks(play, carry, rounds)
     elif rounds:
         carry, _ = jax.lax.scan(play, carry, length=rounds)
-    state, (updates, records), _ = carry
+    now, (updates, records), _ = carry
+    state = _state(market, now)
     return Run(
         jnp.minimum(jnp.arange(num_records) * every, rounds) + first,
         updates,
         records,
         state,
         metrics.verdict(market, state.history.astype(jnp.float64)),
-        _last_spending_error(market, endowments, state, key),
+        last_spending_error(rules, now),
     )
 
 
-def _play_round(market, known: Known, strategy, plan, endowments, state: State, key) -> State:
-    dtype = state.flow.dtype
-    schedule_key = None if key is None else _round_key(key, 1, state.round)
-    budget = known.contribution
-    if not endowments.is_constant:
-        budget = _budget(market, endowments, state.round, key).astype(dtype)
-    acts = plan.acts(market, schedule_key)
-    acts = None if acts is None else market.stored(acts)
-    if plan.is_everyone:
-        acted = jnp.ones(market.num_agents, bool) if acts is None else acts
-        flow = act_together(market, known, strategy, state.flow, budget)
-        if acts is not None:
-            flow = jnp.where(market.links.spread(acts), flow, state.flow)
-    else:
-        tables = plan.tables(market, state.round, schedule_key)
-        acted = jnp.zeros(market.num_agents, bool)
-        for table in tables:
-            acted = acted.at[table.reshape(-1)].set(True, mode="drop")
-        acted = acted if acts is None else acted & acts
-        flow = act_in_turns(market, known, strategy, plan, tables, state.flow, budget, acts)
-    if not endowments.is_constant:
-        flow = jnp.where(market.links.spread(acted), flow, repeat_shares(market, flow, budget))
-    utility = market.received(flow)
+def _moment(market: Market, state: State) -> Moment:
+    """The state as the engine holds it."""
+    blocks = market.links.blocks
+    return Moment(
+        state.round,
+        Flows(tuple(blocks(state.flow)), tuple(blocks(state.received))),
+        jax.vmap(market.stored)(state.history),
+        market.stored(state.total_utility),
+        state.agent_updates,
+    )
+
+
+def _state(market: Market, now: Moment) -> State:
+    """The moment in the caller's order, as it is shown."""
     return State(
-        state.round + 1,
-        flow,
-        jnp.stack([utility, state.history[0], state.history[1]]),
-        state.total_utility + utility,
-        state.agent_updates + market.total(market.unstored(acted).astype(jnp.int64)),
+        now.round,
+        market.links.join(now.flows.sent),
+        jax.vmap(market.unstored)(now.history),
+        market.unstored(now.total_utility),
+        now.agent_updates,
+        market.links.join(now.flows.received),
     )
-
-
-def _budget(market, endowments, round, key) -> Float[Array, "agents"]:
-    """Value that each agent (in storage) has to give in a round, float64."""
-    endowment_key = None if key is None else _round_key(key, 0, round)
-    return market.stored(endowments.draw(market, round, endowment_key) * market.value)
-
-
-def _round_key(key, purpose: int, round):
-    return jax.random.fold_in(jax.random.fold_in(key, purpose), round)
-
-
-def _last_spending_error(market, endowments, state, key) -> Float[Array, "markets"]:
-    """By how much rows miss what the last round had to spend, in parts of the mean contribution."""
-    budget = jnp.asarray(market.contribution)
-    if not endowments.is_constant:
-        last = market.unstored(_budget(market, endowments, state.round - 1, key))
-        budget = jnp.where(state.round > 0, last, budget)
-    return metrics.spending_error(market, state.flow.astype(jnp.float64), budget)
 
 
 def _as_dtype(tree, dtype):

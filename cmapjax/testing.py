@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Float
 
 from cmapjax._checks import check_kind
-from cmapjax._engine import _answer_rows, act_together, known_facts
+from cmapjax._community import beyond_table
+from cmapjax._engine import _answer_rows, act_together, as_before, both_ends, known_facts, received_totals
 from cmapjax._market import Market, pack
 from cmapjax.strategies import Beyond, Strategy, View
 
@@ -183,7 +184,7 @@ class _Trial:
         def answer_zeros(strategy):
             row, number = jnp.zeros(self.width), jnp.zeros(())
             beyond = Beyond(row, row) if strategy.hops > 1 else None
-            return strategy.respond(View(number, row > 0, row, row, row, row, row, number, beyond))
+            return strategy.respond(View(row, row, row, row, row, row, number, row > 0, number, beyond))
 
         answer = eqx.filter_eval_shape(answer_zeros, self.strategy)
         shape, dtype = getattr(answer, "shape", None), getattr(answer, "dtype", type(answer).__name__)
@@ -270,8 +271,8 @@ class _Trial:
         flow = both.flow_from_arcs(np.concatenate([even, self.given]))
         budget = np.concatenate([np.asarray(star.contribution), self.budget])
         bare = both.bare()
-        known = known_facts(bare, self.strategy.hops, jnp.float64)
-        answer = _act(self.strategy, bare, known, jnp.asarray(flow), jnp.asarray(bare.stored(budget)))
+        beyond = _beyond(bare, self.strategy)
+        answer = _act(self.strategy, bare, beyond, jnp.asarray(flow), jnp.asarray(bare.stored(budget)))
         return both.arc_values(np.asarray(answer))[len(even) :]
 
     def error(self, law: str, case_number: int, what: str) -> StrategyError:
@@ -300,24 +301,34 @@ def _numbers(x) -> str:
 def _rows(strategy, market: Market, given, budget, width: int):
     """Every agent's answer: as rows with their padding (agents where stored), and on the arcs."""
     bare = market.bare()
-    known = known_facts(bare, strategy.hops, jnp.float64)
     flow = jnp.asarray(market.flow_from_arcs(given))
     budget = jnp.asarray(bare.stored(budget))
-    slots, rows = map(np.asarray, _answers(strategy, bare, known, flow, budget, width))
+    slots, rows = map(np.asarray, _answers(strategy, bare, _beyond(bare, strategy), flow, budget, width))
     is_link = slots < market.links.num_slots
     out = np.zeros(market.links.num_slots)
     out[slots[is_link]] = rows[is_link]
     return (rows, is_link), market.arc_values(out)
 
 
+def _beyond(market: Market, strategy):
+    return beyond_table(market, strategy.hops) if strategy.hops > 1 else None
+
+
 @eqx.filter_jit
-def _answers(strategy, market, known, flow, budget, width: int):
+def _answers(strategy, market, beyond, flow, budget, width: int):
+    known, flows = known_facts(market, beyond, flow.dtype), both_ends(market, flow)
+    repeated = market.links.join(as_before(market, known, flows, budget).sent)
     agents = jnp.arange(market.num_agents, dtype=jnp.int32)
-    utility = market.links.total(market.mirror(flow))
-    slots, _, _, rows = _answer_rows(market, known, strategy, width, agents, flow, utility, budget, None)
+    utility = received_totals(market, flows)
+    slots, _, _, rows = _answer_rows(
+        market, known, strategy, width, agents, flow, utility, budget, None, repeated
+    )
     return slots, rows
 
 
 @eqx.filter_jit
-def _act(strategy, market, known, flow, budget):
-    return act_together(market, known, strategy, flow, budget)
+def _act(strategy, market, beyond, flow, budget):
+    known, flows = known_facts(market, beyond, flow.dtype), both_ends(market, flow)
+    utility, repeated = received_totals(market, flows), as_before(market, known, flows, budget)
+    answered = act_together(market, known, strategy, flows, utility, budget, repeated)
+    return market.links.join(answered.sent)

@@ -18,6 +18,7 @@ LAYERS = [
     ["_certificate", "_community", "endowments", "graphs", "strategies", "_schedule"],
     ["metrics"],
     ["_engine"],
+    ["_play"],
     ["_simulate", "_equilibrium"],
     ["methods", "fairness"],
     ["_solve"],

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cmapjax._engine import act_together, known_facts
+from cmapjax._engine import act_together, both_ends, known_facts, received_totals
 from cmapjax._equilibrium import Method
 from cmapjax.methods._ascent import ascend, check_count
 from cmapjax.strategies import ProportionalResponse
@@ -42,16 +42,17 @@ class MirrorAscent(Method):
 
 @eqx.filter_jit
 def _respond(market, tolerance, max_steps, check_every):
-    known = known_facts(market, 1, jnp.float64)
+    known = known_facts(market, None, jnp.float64)
 
-    def round(flow):
-        return act_together(market, known, ProportionalResponse(), flow, known.contribution)
+    def round(flows):
+        utility = received_totals(market, flows)
+        return act_together(market, known, ProportionalResponse(), flows, utility, known.contribution, flows)
 
     return ascend(
         market,
-        market.equal_flow(),
-        lambda flow: round(round(flow)),
-        lambda flow: flow,
+        both_ends(market, market.equal_flow()),
+        lambda flows: round(round(flows)),
+        lambda flows: market.links.join(flows.sent),
         tolerance,
         max_steps,
         check_every,

@@ -39,7 +39,7 @@ class ColouredSweeps(Method):
 
 @eqx.filter_jit
 def _sweep(market, plan, tolerance, max_sweeps, check_every):
-    known = known_facts(market, 1, jnp.float64)
+    known = known_facts(market, None, jnp.float64)
     tables = plan.tables(market, 0, None)
 
     def sweep(flow):

@@ -1,6 +1,6 @@
 """Allocation strategies: how one agent answers what it sees."""
 
-from cmapjax.strategies._base import Beyond, Strategy, View, repeat, split_equally
+from cmapjax.strategies._base import Beyond, Link, PostedStrategy, Strategy, View, repeat, split_equally
 from cmapjax.strategies._cmap import CMAP
 from cmapjax.strategies._damping import Damped, Damping, FixedDamping, LocalDamping, MaxDegreeDamping
 from cmapjax.strategies._gradient import (
@@ -29,10 +29,12 @@ __all__ = [
     "GradientMethod",
     "JaxoptGradient",
     "LineSearch",
+    "Link",
     "LocalDamping",
     "MaxDegreeDamping",
     "OptaxGradient",
     "PerAgent",
+    "PostedStrategy",
     "ProportionalResponse",
     "SelfishBestReply",
     "StepRule",

@@ -22,27 +22,37 @@ class Beyond(eqx.Module):
     utility: Float[Array, "members *agents"]
 
 
-class View(eqx.Module):
+class Link(eqx.Module):
+    """What both ends of a link know of it, `i` the giver and `j` the receiver. All amounts are value."""
+
+    sent: Float[Array, "..."]
+    """y_ij, what i gave to j when it last acted."""
+    repeated: Float[Array, "..."]
+    """What i would give to j now by giving as before: y_ij b_i / Σ_k y_ik, its last row scaled to what it
+    has this round (an equal part, b_i / deg(i), if it gave nothing last time). Both know, since the giver
+    tells its neighbours by how much more or less it has."""
+    received: Float[Array, "..."]
+    """y_ji, what i received from j."""
+    contribution: Float[Array, "..."]
+    """w_j, the receiver's mean contribution: every agent announces its own to its neighbours."""
+    utility: Float[Array, "..."]
+    """u_j, what the receiver received in all: announced likewise."""
+    degree: Float[Array, "..."]
+    """The receiver's number of neighbours: announced, so a giver can tell how many others give to it."""
+
+
+class View(Link):
     """What one agent knows when its turn comes. One entry per neighbour; absent ones (padding) are zero.
 
-    All amounts are value. Whatever is not here, no strategy can use. (The engine holds views of many
-    agents, along a last axis; a strategy sees one.)
+    Of its links with every neighbour it knows what both ends know (`Link`): it remembers its own last row,
+    nothing older, and can tell who gave what. Whatever is not here, no strategy can use. (The engine holds
+    views of many agents, along a last axis; a strategy sees one.)
     """
 
     budget: Float[Array, "*agents"]
     """Value of the agent's surplus this round: w_i when it is constant. What is not given is lost."""
     is_neighbour: Bool[Array, "neighbours *agents"]
     """False on padding."""
-    sent: Float[Array, "neighbours *agents"]
-    """y_ij, what the agent gave when it last acted: it remembers its own last move, nothing older."""
-    received: Float[Array, "neighbours *agents"]
-    """y_ji, what each neighbour gave the agent: it can tell who gave what."""
-    contribution: Float[Array, "neighbours *agents"]
-    """w_j, each neighbour's mean contribution: every agent announces its own to its neighbours."""
-    utility: Float[Array, "neighbours *agents"]
-    """u_j, what each neighbour received in all: announced likewise."""
-    degree: Float[Array, "neighbours *agents"]
-    """Each neighbour's number of neighbours: announced, so a giver can tell how many others give to it."""
     max_degree: Float[Array, "*agents"]
     """The largest degree in the market, published by the network's administrator."""
     beyond: Beyond | None = None
@@ -69,15 +79,40 @@ class Strategy(eqx.Module):
         """How far the agent's community reaches; beyond 1, `view.beyond` holds its further members."""
         return 1
 
+    @property
+    def is_posted(self) -> bool:
+        """Whether answers follow from what agents post, by `post` and `flow` (see `PostedStrategy`)."""
+        return False
+
+
+class PostedStrategy(Strategy):
+    """A strategy by which an agent posts a few numbers, the same for all its neighbours: its terms.
+
+    What it gives to a neighbour follows from its terms and from what both ends of the link know, so the
+    neighbour can tell what it will receive as well as the giver can: CMAP posts its water level (the
+    inverse of a price), proportional response what it returns per unit received. That is also why such
+    a strategy is fast: nothing about a link has to be carried from one end to the other.
+    """
+
+    @property
+    def is_posted(self):
+        return True
+
+    @abc.abstractmethod
+    def post(self, view: View):
+        """The agent's terms: numbers, in any tree."""
+
+    @abc.abstractmethod
+    def flow(self, terms, link: Link) -> Float[Array, "neighbours"]:
+        """What an agent with these terms gives on a link, one by one for many; ignored on padding."""
+
+    def respond(self, view: View):
+        return jnp.where(view.is_neighbour, self.flow(self.post(view), view), 0)
+
 
 def repeat(view: View) -> Float[Array, "neighbours"]:
-    """The agent's last row again, scaled to this round's budget: y_ij b_i / Σ_k y_ik.
-
-    An agent that gave nothing last time (it had nothing) splits equally.
-    """
-    spent = total(view.sent)
-    scale = view.budget / jnp.where(spent > 0, spent, 1)
-    return jnp.where(spent > 0, view.sent * scale, split_equally(view))
+    """The agent's last row again, scaled to this round's budget: `view.repeated`."""
+    return view.repeated
 
 
 def split_equally(view: View) -> Float[Array, "neighbours"]:
@@ -86,11 +121,11 @@ def split_equally(view: View) -> Float[Array, "neighbours"]:
     return jnp.where(view.is_neighbour, view.budget / jnp.maximum(count, 1), 0)
 
 
-def given_by_others(view: View) -> Float[Array, "neighbours"]:
+def given_by_others(link: Link) -> Float[Array, "neighbours"]:
     """c_j = u_j − y_ij ≥ 0, what each neighbour has from others (value).
 
     Where nobody else gives, rounding may leave a trace below zero, which is cut off. The cut is of
     rounding alone, so derivatives pass it: where others give nothing yet, c_j can still rise.
     """
-    rest = view.utility - view.sent
+    rest = link.utility - link.sent
     return rest + jax.lax.stop_gradient(jnp.maximum(rest, 0) - rest)

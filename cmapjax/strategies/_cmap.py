@@ -6,23 +6,26 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from cmapjax._checks import check_hops
-from cmapjax._columns import smallest, total
+from cmapjax._columns import NARROW, pieces, total, total_of
 from cmapjax._types import Array
-from cmapjax.strategies._base import Strategy, View, given_by_others, repeat
+from cmapjax.strategies._base import Link, PostedStrategy, View, given_by_others
 
-# Newton steps written out one after another (they fuse into one kernel); rows that need more, which is
-# rare, go on in a loop. A row of d neighbours never needs more than d.
-UNROLLED_STEPS = 4
+# Newton steps written out one after another; rows that need more, which is rare, go on in a loop. A row of
+# d neighbours never needs more than d.
+STEPS = 5
+WIDE_STEPS = 2
+# A level within so many roundings of a slot's base leaves it open whether the slot receives.
+UNDECIDED = 8
 
 
-class CMAP(Strategy):
+class CMAP(PostedStrategy):
     """The row that maximises the utility of the agent's community, all others' rows as they are.
 
     Maximises Σ_{j ∈ C_i^k} w_j log(c_j + y_ij) over y_ij ≥ 0, Σ_j y_ij = b_i, where c_j = u_j − y_ij is
     what others give to j. The solution fills up the poorest neighbours to a common water level L:
-    y_ij = max(0, L w_j − c_j). Members more than one hop away enter the objective by a constant, so
-    every community of k ≥ 1 hops gives the same row; with k = 0 the community is the agent itself,
-    which its own row does not touch, so it is indifferent and keeps its row.
+    y_ij = max(0, L w_j − c_j). The level is what an agent posts. Members more than one hop away enter the
+    objective by a constant, so every community of k ≥ 1 hops gives the same row; with k = 0 the community
+    is the agent itself, which its own row does not touch, so it is indifferent and keeps its row.
 
     Args:
         community_hops: k = 0, 1, 2, …, or `math.inf` for everybody the agent is connected to.
@@ -39,69 +42,95 @@ class CMAP(Strategy):
     def __check_init__(self):
         check_hops(self.community_hops)
 
-    def respond(self, view: View):
+    def post(self, view: View):
         if self.community_hops == 0:
-            return repeat(view)
-        return fill_up(view.budget, view.contribution, given_by_others(view))
+            return None
+        return water_level(view.budget, view.contribution, given_by_others(view))
+
+    def flow(self, terms, link: Link):
+        if self.community_hops == 0:
+            return link.repeated
+        return above_base(terms, link.contribution, given_by_others(link))
 
 
-@jax.custom_jvp
 def fill_up(
     budget: Float[Array, ""], weight: Float[Array, "slots"], base: Float[Array, "slots"]
 ) -> Float[Array, "slots"]:
-    """The row max(0, L·weight − base) with the level L at which it sums to the budget.
+    """The row max(0, L·weight − base) with the level L at which it sums to the budget."""
+    return above_base(water_level(budget, weight, base), weight, base)
 
-    Slots of weight 0 get nothing. Everything is measured from the lowest ratio base/weight up, so that
-    a budget small beside the bases is still spent to the last digits.
 
-    Derivatives are those of the set R of receivers as it stands, not of the search for it: on R the row
-    is L·weight − base with L = (budget + Σ_R base) / Σ_R weight, elsewhere zero. Where R is about to
-    change (a slot exactly at the level) that is the derivative of the side on which it gets nothing.
+def above_base(level: tuple[Array, Array], weight: Array, base: Array) -> Array:
+    """max(0, L·weight − base), the level L being a sum of two numbers (see `water_level`)."""
+    coarse, fine = level
+    depth = weight * fine - (base - weight * coarse)
+    return jnp.where(depth > 0, depth, 0)  # not jnp.maximum, whose slope at a tie is one half
+
+
+@jax.custom_jvp
+def water_level(
+    budget: Float[Array, ""], weight: Float[Array, "slots"], base: Float[Array, "slots"]
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """The level L at which max(0, L·weight − base) sums to the budget, as a sum of two numbers.
+
+    The first is L to working precision; the second what it lacks, so that a budget small beside the
+    bases is still spent to the last digits. Slots of weight 0 (and base 0) are padding.
+
+    Newton's method from above: the level over any set of slots that includes the receivers is never too
+    low, falls monotonically, and slots only drop out, so that it ends exactly after finitely many steps.
+
+    Derivatives are those of the set R of receivers as it stands, not of the search for it: L =
+    (budget + Σ_R base) / Σ_R weight. Where R is about to change (a slot exactly at the level) that is the
+    derivative of the side on which it gets nothing.
     """
-    present = weight > 0
-    ratio = jnp.where(present, base / jnp.where(present, weight, 1), jnp.inf)
-    depth = ratio - jnp.where(jnp.isfinite(ratio), smallest(ratio), 0)
-    needed = jnp.where(present, weight * depth, 0)  # to lift the slot's depth from the lowest ratio
-    level = _search_level(budget, weight, depth, needed)
-    level = _level_over(depth < level, budget, weight, needed)
-    # A budget of zero leaves the level at zero and nobody below it.
-    return jnp.where(present, jnp.maximum(weight * level - needed, 0), 0)
+    width = weight.shape[0]
+    is_wide = width > NARROW
+    weights, bases = pieces(weight), pieces(base)
+    # Written so that nothing is used twice where it can be helped: XLA then keeps a step in one kernel.
+    least = jnp.finfo(base.dtype).tiny  # over no slots at all, the level is out of reach
 
+    def over(receives, needed):
+        """The level at which just these slots take the whole budget."""
+        chosen = list(zip(receives, weights, needed, strict=True))
+        capacity = total_of([jnp.where(r, w, 0) for r, w, _ in chosen], is_wide)
+        filled = budget + total_of([jnp.where(r, n, 0) for r, _, n in chosen], is_wide)
+        return filled / jnp.maximum(capacity, least)
 
-@fill_up.defjvp
-def _fill_up_derivative(primals, tangents):
-    # Written in terms of the row, so that it can be differentiated again.
-    (_, weight, base), (budget_change, weight_change, base_change) = primals, tangents
-    row = fill_up(*primals)
-    receives = row > 0
-    weight = jnp.where(receives, weight, 0)
-    capacity = total(weight)
-    per_capacity = 1 / jnp.where(capacity > 0, capacity, 1)
-    level = total(jnp.where(receives, row + base, 0)) * per_capacity
-    lift = jnp.where(receives, base_change - level * weight_change, 0)
-    level_change = (budget_change + total(lift)) * per_capacity
-    return row, weight * level_change - lift
+    # A slot within rounding of the level counts as below it: then somebody always is, and a level over
+    # too many slots is too high by no more than rounding.
+    rounding = UNDECIDED * jnp.finfo(base.dtype).eps
+    barely = [c * (1 - rounding) for c in bases]
 
+    def below(level):
+        return [w * level > c for w, c in zip(weights, barely, strict=True)]
 
-def _search_level(budget, weight, depth, needed):
-    """The level to the last digits, found by Newton's method from above."""
+    level = (budget + total_of(bases, is_wide)) / jnp.maximum(total_of(weights, is_wide), least)
+    for _ in range((WIDE_STEPS if is_wide else min(STEPS, width)) - 1):
+        level = over(below(level), bases)
 
-    def newton(level):
-        return _level_over(depth < level, budget, weight, needed)
+    # From here on in terms of what is needed to lift a slot to the level found.
+    needed = [c - w * level for w, c in zip(weights, bases, strict=True)]
 
-    level = newton(jnp.inf)
-    for _ in range(min(UNROLLED_STEPS, weight.shape[0])):
-        level = newton(level)
-    if weight.shape[0] > UNROLLED_STEPS:
-        level, _ = jax.lax.while_loop(
-            lambda levels: levels[0] < levels[1],
-            lambda levels: (newton(levels[0]), levels[0]),
-            (newton(level), level),
+    def newton(rest):
+        receives = [w * rest > n for w, n in zip(weights, needed, strict=True)]
+        return jnp.minimum(over(receives, needed), rest)
+
+    first = over(below(level), needed)
+    rest = newton(first)
+    if width > STEPS:
+        rest, _ = jax.lax.while_loop(
+            lambda rests: rests[0] < rests[1], lambda rests: (newton(rests[0]), rests[0]), (rest, first)
         )
-    return level
+    return jnp.where(budget > 0, level, 0), jnp.where(budget > 0, rest, 0)
 
 
-def _level_over(receives, budget, weight, needed):
-    """The level at which just these slots take the whole budget."""
+@water_level.defjvp
+def _water_level_derivative(primals, tangents):
+    # Written in terms of the level, so that it can be differentiated again.
+    (_, weight, base), (budget_change, weight_change, base_change) = primals, tangents
+    level = water_level(*primals)
+    receives = above_base(level, weight, base) > 0
     capacity = total(jnp.where(receives, weight, 0))
-    return (budget + total(jnp.where(receives, needed, 0))) / jnp.where(capacity > 0, capacity, 1)
+    per_capacity = 1 / jnp.where(capacity > 0, capacity, 1)
+    lift = jnp.where(receives, base_change - (level[0] + level[1]) * weight_change, 0)
+    return level, (jnp.zeros_like(level[0]), (budget_change + total(lift)) * per_capacity)

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from cmapjax._checks import check_kind
 from cmapjax._columns import largest
 from cmapjax._types import Array, as_parameter
-from cmapjax.strategies._base import Strategy, View, repeat
+from cmapjax.strategies._base import Link, Strategy, View, repeat
 
 
 class Damping(eqx.Module):
@@ -19,6 +19,14 @@ class Damping(eqx.Module):
     @abc.abstractmethod
     def step(self, view: View) -> Float[Array, ""]:
         """θ in (0, 1]: 1 moves all the way."""
+
+    def post(self, view: View):
+        """What an agent's neighbours must be told to know its θ."""
+        return self.step(view)
+
+    def posted_step(self, terms) -> Float[Array, "..."]:
+        """θ, from what was told."""
+        return terms
 
 
 class FixedDamping(Damping):
@@ -34,6 +42,12 @@ class FixedDamping(Damping):
 
     def step(self, view: View):
         return jnp.asarray(self.theta, view.sent.dtype)
+
+    def post(self, view: View):
+        return None  # all follow one strategy, so everybody knows it
+
+    def posted_step(self, terms):
+        return jnp.asarray(self.theta)
 
 
 class MaxDegreeDamping(Damping):
@@ -77,6 +91,18 @@ class Damped(Strategy):
     @property
     def hops(self) -> int | float:
         return self.strategy.hops
+
+    @property
+    def is_posted(self):
+        return self.strategy.is_posted
+
+    def post(self, view: View):
+        return self.damping.post(view), self.strategy.post(view)
+
+    def flow(self, terms, link: Link):
+        damping, answer = terms
+        theta = self.damping.posted_step(damping).astype(link.sent.dtype)
+        return (1 - theta) * link.repeated + theta * self.strategy.flow(answer, link)
 
     def respond(self, view: View):
         theta = self.damping.step(view)

@@ -3,29 +3,38 @@
 import jax.numpy as jnp
 
 from cmapjax._columns import largest, total
-from cmapjax.strategies._base import Strategy, View, repeat, split_equally
+from cmapjax.strategies._base import Link, PostedStrategy, Strategy, View, repeat, split_equally
+
+# What an agent posts that returns nothing, having received nothing.
+AS_BEFORE = -1.0
 
 
-class EqualSplit(Strategy):
+class EqualSplit(PostedStrategy):
     """Every neighbour gets the same: y_ij = b_i / deg(i). The baseline that answers nothing."""
 
-    def respond(self, view: View):
-        return split_equally(view)
+    def post(self, view: View):
+        return largest(split_equally(view))
+
+    def flow(self, terms, link: Link):
+        return jnp.broadcast_to(terms, link.sent.shape)
 
 
-class ProportionalResponse(Strategy):
+class ProportionalResponse(PostedStrategy):
     """Each neighbour gets in proportion to what it gave: y_ij = b_i y_ji / Σ_k y_ki.
 
-    A self-maximising strategy: an agent learns from its own receipts alone. An agent that received
-    nothing gives as it gave before.
+    A self-maximising strategy: an agent learns from its own receipts alone. It posts b_i / Σ_k y_ki, what
+    it returns per unit received. An agent that received nothing gives as it gave before.
 
     Source: Wu and Zhang, Proportional response dynamics leads to market equilibrium, STOC 2007.
     """
 
-    def respond(self, view: View):
+    def post(self, view: View):
         received = total(view.received)
-        share = view.received / jnp.where(received > 0, received, 1)
-        return jnp.where(received > 0, view.budget * share, repeat(view))
+        has = received > 0
+        return jnp.where(has, view.budget / jnp.where(has, received, 1), AS_BEFORE)
+
+    def flow(self, terms, link: Link):
+        return jnp.where(terms >= 0, terms * link.received, link.repeated)
 
 
 class SelfishBestReply(Strategy):

@@ -1,0 +1,115 @@
+"""From one round to the next: what a run carries along, in the order of storage."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Float, Int
+
+from cmapjax import metrics
+from cmapjax._engine import (
+    Flows,
+    Known,
+    act_in_turns,
+    act_together,
+    as_before,
+    both_ends,
+    received_totals,
+    take_part,
+)
+from cmapjax._market import Market
+from cmapjax._schedule import Plan
+from cmapjax._types import Array
+from cmapjax.endowments import Endowments
+from cmapjax.strategies import Strategy
+
+
+class Rules(eqx.Module):
+    """What the rounds of a run have in common."""
+
+    market: Market
+    known: Known
+    strategy: Strategy
+    plan: Plan
+    endowments: Endowments
+    key: Array | None
+    is_steady: bool = eqx.field(static=True)
+    """Whether every row always spends its agent's contribution, so that to give as before is to repeat
+    the last row as it stands."""
+
+    def budget(self, round: Int[Array, ""]) -> Float[Array, "agents"]:
+        """Value that each agent has to give in a round, float64."""
+        key = None if self.key is None else _round_key(self.key, 0, round)
+        return self.market.stored(self.endowments.draw(self.market, round, key) * self.market.value)
+
+
+class Moment(eqx.Module):
+    """A market between two rounds."""
+
+    round: Int[Array, ""]
+    flows: Flows
+    history: Float[Array, "3 agents"]
+    total_utility: Float[Array, "agents"]
+    agent_updates: Int[Array, "markets"]
+
+
+def play_round(rules: Rules, now: Moment) -> Moment:
+    """The market one round later."""
+    market, known, plan = rules.market, rules.known, rules.plan
+    flows, utility = now.flows, now.history[0]
+    budget, repeated = known.contribution, flows
+    if not rules.is_steady:
+        budget = rules.budget(now.round).astype(utility.dtype)
+        repeated = as_before(market, known, flows, budget)
+    key = None if rules.key is None else _round_key(rules.key, 1, now.round)
+    acts = plan.acts(market, key)
+    acts = None if acts is None else market.stored(acts)
+    if plan.is_everyone:
+        flows = act_together(market, known, rules.strategy, flows, utility, budget, repeated)
+        acted = acts
+        if acts is not None:
+            flows = take_part(market, acts, flows, repeated)
+    else:
+        flows, acted = _take_turns(rules, now, key, acts, budget, repeated)
+    utility = received_totals(market, flows)
+    return Moment(
+        now.round + 1,
+        flows,
+        jnp.stack([utility, now.history[0], now.history[1]]),
+        now.total_utility + utility,
+        now.agent_updates + _count(market, acted),
+    )
+
+
+def _take_turns(rules: Rules, now: Moment, key, acts, budget, repeated: Flows):
+    market, links = rules.market, rules.market.links
+    tables = rules.plan.tables(market, now.round, key)
+    acted = jnp.zeros(market.num_agents, bool)
+    for table in tables:
+        acted = acted.at[table.reshape(-1)].set(True, mode="drop")
+    acted = acted if acts is None else acted & acts
+    before = None if rules.is_steady else links.join(repeated.sent)
+    flow = links.join(now.flows.sent)
+    flow = act_in_turns(market, rules.known, rules.strategy, rules.plan, tables, flow, budget, acts, before)
+    if before is not None:
+        flow = jnp.where(links.spread(acted), flow, before)
+    return both_ends(market, flow), acted
+
+
+def _count(market: Market, acted) -> Int[Array, "markets"]:
+    if acted is None:
+        return jnp.asarray(market.members.lengths, jnp.int64)[market.members.place]
+    return market.total(market.unstored(acted).astype(jnp.int64))
+
+
+def _round_key(key, purpose: int, round):
+    return jax.random.fold_in(jax.random.fold_in(key, purpose), round)
+
+
+def last_spending_error(rules: Rules, now: Moment) -> Float[Array, "markets"]:
+    """By how much rows miss what the last round had to spend, in parts of the mean contribution."""
+    market, budget = rules.market, jnp.asarray(rules.market.contribution)
+    if not rules.endowments.is_constant:
+        last = market.unstored(rules.budget(now.round - 1))
+        budget = jnp.where(now.round > 0, last, budget)
+    flow = market.links.join(now.flows.sent)
+    return metrics.spending_error(market, flow.astype(jnp.float64), budget)
