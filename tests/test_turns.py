@@ -117,8 +117,8 @@ def test_even_networks_need_few_more_colours_than_their_largest_degree():
         rows = market.neighbour_rows()
         colour = colours(*rows)
         assert first_conflict(*rows, colour) is None
-        # Two hops apart there are 110 rivals on average, and 350 for the busiest: the greedy rule needs about
-        # 31 colours whatever the size, while the largest degree grows with it (23 to 26 here, 28 at a million).
+        # There are 110 rivals on average: the greedy rule needs about 31 colours whatever the size, while
+        # the largest degree grows with it (23 to 28 here and at a million agents).
         assert colour.max() + 1 <= 1.4 * market.degree.max()
         np.testing.assert_array_equal(colour, colours(*rows))
 
