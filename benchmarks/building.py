@@ -2,9 +2,9 @@
 
 Command: python -m benchmarks.building [--agents 1000000] [--degree 10] [--json FILE]
 Typical outcome (two busy cores, 1e6 agents, 1e7 arcs): built in 2 s with a peak of 41 bytes per arc, five
-times what SciPy's matrix takes; read from a gzipped edge list to a market in 3 to 5 s (a million links a second or
-more), of which NumPy's text reader would take 1; coloured and planned in 3 s (32 turns, 1.5 places in tables
-per agent), a fifteenth of networkx's time per arc.
+times what SciPy's matrix takes; read from a gzipped edge list to a market in 3 to 5 s (a million
+links a second or more), of which NumPy's text reader would take 1; coloured and planned in 3 s (32 turns,
+1.5 places in tables per agent), a fifteenth of networkx's time per arc.
 
 Every job runs in a process of its own, so that the peak of memory is that job's; best of two. The rivals
 make less than a market: SciPy's matrix is the floor (no padding, no reverse arcs, no checks), NumPy's text

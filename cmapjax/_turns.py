@@ -15,6 +15,7 @@ LEAST_WAVE = 40
 WORD = 64  # colours that one mask of the waves holds
 MAX_UNEVENNESS = 3  # colours × agents of the largest, per agent; above it agents are moved, a few times
 SPREADINGS = 4
+LEAST_SPREAD = 20_000  # agents of a market; tables of smaller ones fit memory as they are
 WINDOW = 2048  # colours a mask of the plain loop holds: with hubs, masks of all colours would fill memory
 
 
@@ -38,6 +39,16 @@ def colours(
         order, first = order[colour[order] < 0], WORD
     if len(order):
         _colour_in_order(starts, neighbours, order.tolist(), first, colour)
+    return colour
+
+
+def even_out(
+    starts: Int[np.ndarray, "bounds"],
+    neighbours: Int[np.ndarray, "arcs"],
+    colour: Int[np.ndarray, "agents"],
+) -> Int[np.ndarray, "agents"]:
+    """The colours of one market, some agents moved so that no colour is crowded where that takes room."""
+    colour = colour.copy()
     for attempt in range(SPREADINGS):
         size = np.bincount(colour)
         if len(size) * size.max() <= MAX_UNEVENNESS * len(colour):
