@@ -126,7 +126,7 @@ def check_span(contribution: np.ndarray, precision: str, name_of) -> None:
 
 
 def as_links(links) -> np.ndarray:
-    """Links as an int64 array [links, 2]. Raises ValueError for other shapes, dtypes and ids."""
+    """Links as an integer array [links, 2], uncopied. Raises ValueError for other shapes, dtypes and ids."""
     array = np.asarray(links)
     if array.size == 0:
         return np.zeros((0, 2), np.int64)
@@ -143,7 +143,7 @@ def as_links(links) -> np.ndarray:
             f"links: agent number {short(array.min() if array.min() < 0 else array.max())} is out of "
             "range; number the agents 0, 1, …, and give names as labels."
         )
-    return array.astype(np.int64)
+    return array
 
 
 def count_agents(links: np.ndarray, num_agents: int | None) -> int:

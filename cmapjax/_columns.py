@@ -220,14 +220,16 @@ def block_widths(lengths: Int[np.ndarray, "rows"]) -> np.ndarray:
     Minimises padding + (cost of a block) · (number of blocks); the cost is lowered until padding is at
     most 20 % of the entries, which always ends because one block per distinct length pads nothing.
     """
-    distinct, counts = np.unique(np.maximum(lengths, 1), return_counts=True)
+    counts = np.bincount(np.maximum(lengths, 1))  # an empty row keeps one slot
+    distinct = np.flatnonzero(counts)
+    counts = counts[distinct]
+    entries = int(distinct @ counts)
     if len(distinct) > 400:  # the programme below is quadratic; lengths 2 % apart share a candidate
         step = np.unique(np.floor(np.log(distinct) / np.log(1.02)), return_index=True)[1]
         last = np.append(step[1:], len(distinct)) - 1
         counts = np.add.reduceat(counts, step)
         distinct = distinct[last]
     rows = np.concatenate([[0], np.cumsum(counts)])
-    entries = max(int(np.sum(np.maximum(lengths, 1))), 1)
     block_cost = max(BLOCK_COST * entries, LEAST_BLOCK_COST)
     while True:
         best, previous = np.zeros(len(distinct) + 1), np.zeros(len(distinct) + 1, int)
@@ -240,7 +242,7 @@ def block_widths(lengths: Int[np.ndarray, "rows"]) -> np.ndarray:
             cuts.append(end)
             end = previous[end]
         widths = distinct[np.array(cuts[::-1]) - 1]
-        slots = widths[np.searchsorted(widths, np.maximum(lengths, 1))].sum()
+        slots = widths[np.searchsorted(widths, distinct)] @ counts
         if slots <= (1 + MAX_PADDING) * entries or len(widths) == len(distinct):
             return widths
         block_cost /= 2
@@ -250,10 +252,20 @@ def build_columns(
     starts: Int[np.ndarray, "bounds"], entries: Int[np.ndarray, "entries"]
 ) -> tuple[Columns, Int[np.ndarray, "entries"]]:
     """Columns from compressed rows (row r holds `entries[starts[r]:starts[r+1]]`), and each entry's slot."""
+    columns = lay_out(starts)
+    slot = entry_slots(columns)
+    columns.entries[slot] = entries
+    return columns, slot
+
+
+def lay_out(starts: Int[np.ndarray, "bounds"]) -> Columns:
+    """Columns for compressed rows with these bounds, whose entries (all 0) are still to be filled in."""
     lengths = np.diff(starts)
     widths = block_widths(lengths)
-    block_of = np.searchsorted(widths, np.maximum(lengths, 1))
-    order = np.argsort(block_of, kind="stable")
+    # Looked up by length, and as small a type as holds it: NumPy sorts 16-bit numbers by counting.
+    block_of_length = np.searchsorted(widths, np.arange(lengths.max(initial=0) + 1)).astype(np.uint16)
+    block_of = block_of_length[lengths]
+    order = np.argsort(block_of, kind="stable").astype(np.int32)
     rows_per_block = np.bincount(block_of, minlength=len(widths))
     shapes = tuple((int(w), int(n)) for w, n in zip(widths, rows_per_block, strict=True))
     num_slots = int(widths @ rows_per_block)
@@ -263,22 +275,26 @@ def build_columns(
         )
     block_start = np.concatenate([[0], np.cumsum(widths * rows_per_block)])[:-1]
     first_row = np.concatenate([[0], np.cumsum(rows_per_block)])[:-1]
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order))
-    start = block_start[block_of] + place - first_row[block_of]  # per caller's row
-    stride = rows_per_block[block_of]
-    row = np.repeat(np.arange(len(lengths)), lengths)
-    column = np.arange(len(entries)) - starts[:-1][row]
-    slot = start[row] + column * stride[row]
-    stored = np.zeros(num_slots, np.int32)
-    stored[slot] = entries
-    columns = Columns(
-        entries=stored,
+    number = np.arange(len(order), dtype=np.int32)
+    place = np.empty_like(number)
+    place[order] = number
+    return Columns(
+        entries=np.zeros(num_slots, np.int32),
         lengths=lengths[order].astype(np.int32),
-        order=order.astype(np.int32),
-        place=place.astype(np.int32),
-        starts=start[order].astype(np.int32),
-        strides=stride[order].astype(np.int32),
+        order=order,
+        place=place,
+        starts=number + np.repeat((block_start - first_row).astype(np.int32), rows_per_block),
+        strides=np.repeat(rows_per_block.astype(np.int32), rows_per_block),
         shapes=shapes,
     )
-    return columns, slot
+
+
+def entry_slots(columns: Columns) -> Int[np.ndarray, "entries"]:
+    """The slot of every entry, rows in the caller's order and each along its length."""
+    place = np.asarray(columns.place)
+    lengths = np.asarray(columns.lengths)[place]
+    slot = np.arange(lengths.sum(), dtype=np.int32)
+    slot -= np.repeat((np.cumsum(lengths) - lengths).astype(np.int32), lengths)  # its column, so far
+    slot *= np.repeat(np.asarray(columns.strides)[place], lengths)
+    slot += np.repeat(np.asarray(columns.starts)[place], lengths)
+    return slot

@@ -23,9 +23,10 @@ from cmapjax._checks import (
     listed,
     short,
 )
-from cmapjax._columns import Columns, build_columns
+from cmapjax._columns import Columns, build_columns, entry_slots, lay_out
 from cmapjax._origin import Origin
 from cmapjax._precision import float64_on_host
+from cmapjax._rows import compressed_rows
 from cmapjax._types import Array
 
 
@@ -101,16 +102,11 @@ class Market(eqx.Module):
                 f"links: self-loop(s) at agent {listed(looped)}; an agent cannot give to itself. "
                 "Remove them, or pass drop_self_loops=True."
             )
-        links = links[~loops]
-        low, high = links.min(axis=1), links.max(axis=1)
-        keys = np.sort(low * np.int64(num_agents) + high)
-        keys = keys[np.diff(keys, prepend=-1) != 0]  # np.unique hashes, which is far slower here
-        merged = len(links) - len(keys)
-        links = np.stack(np.divmod(keys, np.int64(num_agents)), axis=1)
+        starts, neighbours, merged = compressed_rows(links[~loops] if looped else links, num_agents)
 
-        degree = np.bincount(links.ravel(), minlength=num_agents)
+        degree = np.diff(starts)
         isolated = np.flatnonzero(degree == 0)
-        isolated_names = [name_of(int(i)) for i in isolated]
+        isolated_names = [name_of(i) for i in isolated.tolist()]
         if len(isolated) and not drop_isolated:
             raise ValueError(
                 f"links: {len(isolated)} agent(s) have no neighbour ({listed(isolated_names)}) and could "
@@ -118,11 +114,11 @@ class Market(eqx.Module):
             )
         if len(isolated):
             kept = np.flatnonzero(degree)
-            renumber = np.cumsum(degree > 0) - 1
-            links = renumber[links]
-            labels = [name_of(int(i)) for i in kept]
+            neighbours = (np.cumsum(degree > 0, dtype=np.int32) - 1)[neighbours]
+            starts = np.append(starts[kept], starts[-1])
+            labels = [name_of(i) for i in kept.tolist()]
             endowment, value = endowment[kept], value[kept]
-        if not len(links):
+        if not len(neighbours):
             raise ValueError("links: the network is empty; a market needs at least one link.")
         origin = Origin(
             labels,
@@ -130,7 +126,8 @@ class Market(eqx.Module):
             dropped_self_loops=looped,
             dropped_isolated=isolated_names,
         )
-        return assemble(links, endowment, value, np.zeros(len(endowment), np.int64), origin)
+        market_of = np.zeros(len(endowment), np.int32)
+        return assemble_rows(starts, neighbours, endowment, value, market_of, origin)
 
     def __repr__(self) -> str:
         several = f", {self.num_markets} markets" if self.num_markets > 1 else ""
@@ -288,25 +285,23 @@ class Market(eqx.Module):
         return scipy.sparse.csr_array((units, (giver, receiver)), shape=(n, n))
 
     def _arc_slots(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        links, lengths = self.links, np.asarray(self.links.lengths)
-        row = np.repeat(np.arange(self.num_agents), lengths)
-        column = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        slot = np.asarray(links.starts)[row] + column * np.asarray(links.strides)[row]
-        order = np.asarray(links.order)
-        giver, receiver = order[row], order[np.asarray(links.entries)[slot]]
-        by_giver = np.lexsort((receiver, giver))
-        return giver[by_giver], receiver[by_giver], slot[by_giver]
+        """Giver, receiver and slot of every arc; `assemble_rows` stored each row's receivers ascending."""
+        slot = entry_slots(self.links)
+        giver = np.repeat(np.arange(self.num_agents, dtype=np.int32), self._degrees())
+        return giver, np.asarray(self.links.order)[np.asarray(self.links.entries)[slot]], slot
+
+    def _degrees(self) -> Int[np.ndarray, "agents"]:
+        return np.asarray(self.links.lengths)[np.asarray(self.links.place)]
 
     def adjacency(self) -> scipy.sparse.csr_array:
         """The symmetric 0/1 adjacency matrix, in the caller's order."""
-        giver, receiver = self.arcs()
-        n = self.num_agents
-        return scipy.sparse.csr_array((np.ones(len(giver), np.int8), (giver, receiver)), shape=(n, n))
+        starts, neighbours = self.neighbour_rows()
+        rows = np.ones(len(neighbours), np.int8), neighbours, starts.astype(np.int32)
+        return scipy.sparse.csr_array(rows, shape=(self.num_agents, self.num_agents))
 
     def neighbour_rows(self) -> tuple[np.ndarray, np.ndarray]:
         """Compressed rows of neighbours: agent i's are `neighbours[starts[i]:starts[i + 1]]`, ascending."""
-        giver, receiver = self.arcs()
-        return np.searchsorted(giver, np.arange(self.num_agents + 1)), receiver
+        return np.concatenate([[0], np.cumsum(self._degrees(), dtype=np.int64)]), self.arcs()[1]
 
     def components(self) -> Int[np.ndarray, "agents"]:
         """The number of the connected component each agent belongs to."""
@@ -326,11 +321,12 @@ def pack(markets: Sequence[Market]) -> Market:
     if not markets:
         raise ValueError("pack: no markets given; give at least one.")
     offsets = np.cumsum([0] + [m.num_agents for m in markets])
-    links, market_of, num_markets = [], [], 0
+    degrees, neighbours, market_of, num_markets = [], [], [], 0
     for market, offset in zip(markets, offsets, strict=False):
-        giver, receiver = market.arcs()
-        links.append(np.stack([giver, receiver], axis=1)[giver < receiver] + offset)
-        market_of.append(np.asarray(market.market_of, np.int64) + num_markets)
+        starts, receiver = market.neighbour_rows()
+        degrees.append(np.diff(starts))
+        neighbours.append(receiver + np.int32(offset))
+        market_of.append(np.asarray(market.market_of) + np.int32(num_markets))
         num_markets += market.num_markets
     labels = None
     if any(m.origin.labels is not None for m in markets):
@@ -343,8 +339,9 @@ def pack(markets: Sequence[Market]) -> Market:
         dropped_self_loops=[x for m in markets for x in m.origin.dropped_self_loops],
         dropped_isolated=[x for m in markets for x in m.origin.dropped_isolated],
     )
-    return assemble(
-        np.concatenate(links),
+    return assemble_rows(
+        np.concatenate([[0], np.cumsum(np.concatenate(degrees))]),
+        np.concatenate(neighbours),
         np.concatenate([np.asarray(m.endowment) for m in markets]),
         np.concatenate([np.asarray(m.value) for m in markets]),
         np.concatenate(market_of),
@@ -360,6 +357,19 @@ def assemble(
     origin: Origin,
 ) -> Market:
     """The market on links that are already distinct, loop-free and leave nobody out."""
+    starts, neighbours, _ = compressed_rows(links, len(endowment))
+    return assemble_rows(starts, neighbours, endowment, value, market_of, origin)
+
+
+def assemble_rows(
+    starts: Int[np.ndarray, "bounds"],
+    neighbours: Int[np.ndarray, "arcs"],
+    endowment: np.ndarray,
+    value: np.ndarray,
+    market_of: Int[np.ndarray, "agents"],
+    origin: Origin,
+) -> Market:
+    """The market in which agent i's neighbours are `neighbours[starts[i]:starts[i + 1]]`, ascending."""
     num_agents = len(endowment)
 
     def name_of(i):
@@ -371,23 +381,17 @@ def assemble(
         contribution = endowment * value
     check_fits(CONTRIBUTION, contribution, np.float64, name_of, "rescale them")
 
-    # Compressed rows; the data is each arc's own number, so the transpose lists the reverse arcs.
-    ends = links.T.astype(np.int32)
-    pattern = scipy.sparse.csr_array(
-        (np.ones(2 * len(links), np.int8), (ends.ravel(), ends[::-1].ravel())),
+    rows = lay_out(starts)
+    # The data is each arc's own number, so the transpose lists the reverse arcs.
+    numbered = scipy.sparse.csr_array(
+        (np.arange(len(neighbours), dtype=np.int32), neighbours, starts.astype(np.int32)),
         shape=(num_agents, num_agents),
     )
-    pattern.sort_indices()
-    starts, neighbours = pattern.indptr.astype(np.int64), pattern.indices
-    numbered = scipy.sparse.csr_array(
-        (np.arange(len(neighbours)), neighbours, pattern.indptr), shape=pattern.shape
-    )
     reverse_arc = numbered.tocsc().data
-    rows, slot = build_columns(starts, neighbours)
+    del numbered
+    slot = entry_slots(rows)
     # Rows point at where a neighbour is stored, so that agent vectors need no second look-up.
-    entries = np.zeros(rows.num_slots, np.int32)
-    entries[slot] = rows.place[neighbours]
-    rows = eqx.tree_at(lambda c: c.entries, rows, entries)
+    rows.entries[slot] = rows.place[neighbours]
     reverse = np.arange(rows.num_slots, dtype=np.int32)
     reverse[slot] = slot[reverse_arc]
 

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from cmapjax._checks import check_kind, listed
 from cmapjax._market import Market
 from cmapjax._random import draw_per_agent
-from cmapjax._turns import colours, first_conflict, precedence_levels
+from cmapjax._turns import LEAST_SPREAD, colours, even_out, first_conflict, precedence_levels
 from cmapjax._types import Array, as_parameter
 
 # Rows of a turn are padded to widths a factor of four apart: few kernels, since most turns are small.
@@ -214,8 +214,14 @@ class Coloured(Schedule):
         return table_plan(market, self.turns(market))
 
     def turns(self, market: Market) -> Int[np.ndarray, "agents"]:
-        """The colour of each agent, which is its turn."""
-        return colours(*market.neighbour_rows())
+        """The colour of each agent, which is its turn; the same packed as alone."""
+        colour = colours(*market.neighbour_rows())
+        market_of = np.asarray(market.market_of)
+        for number in np.flatnonzero(np.bincount(market_of) >= LEAST_SPREAD):
+            agents = np.flatnonzero(market_of == number)
+            rows = market.adjacency()[agents][:, agents]
+            colour[agents] = even_out(rows.indptr.astype(np.int64), rows.indices, colour[agents])
+        return colour
 
 
 class RandomOrder(Schedule):

@@ -197,3 +197,66 @@ def test_origins_compare_by_content():
     assert one != other
     assert "labelled" in repr(one)
     assert "numbered" in repr(Origin())
+
+
+def _random_links(seed):
+    """Links in both directions, twice, with themselves, around hubs; some agents without any."""
+    rng = np.random.default_rng(seed)
+    num_agents, num_links = int(rng.integers(3, 120)), int(rng.integers(1, 400))
+    links = rng.integers(0, num_agents, (num_links, 2))
+    links[::3, 0] = rng.integers(0, 2, len(links[::3]))
+    return np.concatenate([links, links[: num_links // 3, ::-1], [[0, 1]]]), num_agents + 2
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint16])
+@pytest.mark.parametrize("seed", range(12))
+def test_storage_is_what_sets_of_links_say(seed, dtype):
+    links, num_agents = _random_links(seed)
+    market = cj.Market.from_links(
+        links.astype(dtype), num_agents=num_agents, drop_self_loops=True, drop_isolated=True
+    )
+    pairs = [(a, b) for a, b in links.tolist() if a != b]
+    joined = {frozenset(pair) for pair in pairs}
+    names = sorted(set().union(*joined))
+    rows = [sorted(names.index(b) for b in names if {a, b} in joined and a != b) for a in names]
+    assert list(market.labels) == names
+    assert market.origin.merged_links == len(pairs) - len(joined)
+    assert market.origin.dropped_self_loops == tuple(sorted({a for a, b in links.tolist() if a == b}))
+    assert market.origin.dropped_isolated == tuple(sorted(set(range(num_agents)) - set(names)))
+    starts, neighbours = market.neighbour_rows()
+    assert [row.tolist() for row in np.split(neighbours, starts[1:-1])] == rows
+    np.testing.assert_array_equal(
+        np.transpose(market.arcs()), [(i, j) for i, row in enumerate(rows) for j in row]
+    )
+
+    stored = market.links
+    slot = {
+        (i, j): stored.starts[stored.place[i]] + column * stored.strides[stored.place[i]]
+        for i, row in enumerate(rows)
+        for column, j in enumerate(row)
+    }
+    entries, reverse = np.zeros(stored.num_slots, int), np.arange(stored.num_slots)
+    for (i, j), at in slot.items():
+        entries[at] = stored.place[j]
+        reverse[at] = slot[j, i]
+    np.testing.assert_array_equal(stored.entries, entries)
+    np.testing.assert_array_equal(market.reverse, reverse)
+    np.testing.assert_array_equal(stored.lengths[stored.place], [len(row) for row in rows])
+    assert {x.dtype for x in (stored.entries, stored.order, stored.place, market.reverse)} == {np.dtype("i4")}
+    # Blocks of growing width; within one, agents in their own order.
+    width = np.repeat([w for w, _ in stored.shapes], [n for _, n in stored.shapes])
+    assert (np.diff(width) >= 0).all()
+    assert (stored.lengths <= width).all()
+    assert (np.diff(stored.order)[np.diff(width) == 0] > 0).all()
+
+
+def test_links_already_distinct_give_the_same_market_in_any_order_and_direction():
+    links = np.stack(
+        cj.Market.from_links(*_random_links(3)[:1], drop_self_loops=True, drop_isolated=True).arcs()
+    )
+    once = links[:, links[0] < links[1]].T
+    market = cj.Market.from_links(once)
+    for other in (once[::-1], once[:, ::-1], np.concatenate([once, once[:, ::-1]])):
+        again = cj.Market.from_links(other)
+        assert again.fingerprint() == market.fingerprint()
+        np.testing.assert_array_equal(again.reverse, market.reverse)

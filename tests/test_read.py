@@ -10,6 +10,7 @@ import scipy.sparse
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cmapjax.graphs import _edge_list
 from cmapjax.graphs._edge_list import integer_pairs
 from cmapjax.graphs._read import read_market
 
@@ -209,3 +210,33 @@ def test_the_quick_path_takes_only_what_the_careful_one_reads_the_same(text):
 )
 def test_the_quick_path_leaves_odd_rows_of_tables_to_the_careful_one(text):
     assert integer_pairs(text.encode(), b",") is None
+
+
+def _outcome(read, text):
+    try:
+        network = read(text)
+    except ValueError as error:
+        return str(error)
+    return np.asarray(network.links).tolist(), list(network.labels), [type(x) for x in network.labels]
+
+
+@given(
+    st.lists(st.sampled_from(["0 1", "7\t12", "a b", "é x", "", " ", "# c", "  % 1 2", "a", "1 2 3", "01 2"]))
+    | st.lists(st.text("019ab#% \t\u00a0.-n", max_size=8)),
+    st.sampled_from(["\n", "\r\n"]),
+    st.sampled_from([1, 5, 1 << 24]),
+    st.booleans(),
+)
+def test_edge_lists_read_quickly_are_as_read_line_by_line_faults_included(lines, line_end, block, is_open):
+    text = (line_end.join(lines) + line_end * (not is_open)).encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_edge_list, "_BLOCK", block)
+        quick = _outcome(lambda t: _edge_list.read_edge_list("a.txt", t, ignore_extra_columns=False), text)
+    assert quick == _outcome(lambda t: _edge_list._careful_edge_list("a.txt", t, False), text)
+
+
+@pytest.mark.parametrize("largest", [3, 10**6, 10**17, 10**18, 2**63 - 1])
+def test_numbers_far_apart_are_read_the_same(largest):
+    text = f"{largest} 1\n1 2\n".encode()
+    read = _outcome(lambda t: _edge_list.read_edge_list("a.txt", t, ignore_extra_columns=False), text)
+    assert read == ([[2, 0], [0, 1]], [1, 2, largest], [int] * 3)

@@ -3,6 +3,7 @@
 import io
 import re
 from array import array
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,10 @@ from cmapjax.graphs._network import Network
 from cmapjax.graphs._table import check_header, read_table, unescape_cell
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)")
+_CONTROLS = bytes(set(range(32)) - set(b"\t\n\r") | {127})
 _COMMENT = re.compile(rb"(?m)^[ \t]*[#%].*$")
 _BLOCK = 1 << 24  # bytes looked at together: bounds the working arrays to a few hundred MiB
-_MAX_DIGITS = 18  # every number of 18 digits fits int64; the careful path judges longer ones
+_MAX_NUMBER = 10**18  # numbers of up to 18 digits fit int64; the careful path judges longer ones
 
 
 def read_edge_list(path: Path, data: bytes, *, ignore_extra_columns: bool) -> Network:
@@ -25,18 +27,46 @@ def read_edge_list(path: Path, data: bytes, *, ignore_extra_columns: bool) -> Ne
     Lines that begin with # (or %, as other collections write) and blank lines are skipped. Agents are in
     ascending order where all labels are whole numbers, else in the order in which they first appear.
     """
-    control = _CONTROL.search(data)
+    # Counting is ten times as fast as the search, which then only has to find the first.
+    is_plain = len(data.translate(None, _CONTROLS)) == len(data) and data.count(b"\r") == data.count(b"\r\n")
+    control = None if is_plain else _CONTROL.search(data)
     if control:
         raise complaint(
             path,
             f"control character {control[0].decode()!r}; is this a text file? Save it as plain text.",
             data.count(b"\n", 0, control.start()) + 1,
         )
-    is_commented = b"#" in data or b"%" in data
-    pairs = integer_pairs(_COMMENT.sub(b"", data) if is_commented else data)
+    links = _without_comments(data)
+    pairs = integer_pairs(links)
     if pairs is not None:
         return _numbered(pairs)
-    return _careful_edge_list(path, data, ignore_extra_columns)
+    network = _text_pairs(path, links)
+    return network or _careful_edge_list(path, data, ignore_extra_columns)
+
+
+def _without_comments(data: bytes) -> bytes:
+    start = 0
+    while comment := _COMMENT.match(data, start):  # at the head, where most files have them all
+        start = comment.end() + 1
+    data = data[start:]
+    return _COMMENT.sub(b"", data) if b"#" in data or b"%" in data else data
+
+
+def _text_pairs(path: Path, data: bytes) -> Network | None:
+    """The network of a text of which every line is two labels, or None if the careful reader must look."""
+    agents, ends = _Agents(path), array("q")
+    number_of = agents.number_of
+    for block in _blocks(data):
+        text = np.frombuffer(block, np.uint8)
+        if _pair_starts(text, text > ord(" ")) is None:  # control characters are out
+            return None
+        ends.extend([number_of.setdefault(label, len(number_of)) for label in block.split()])
+    try:
+        for label in number_of:
+            check_label(label.decode())
+    except ValueError:
+        return None  # the careful reader says on which line
+    return agents.network(ends)
 
 
 def _careful_edge_list(path: Path, data: bytes, ignore_extra_columns: bool) -> Network:
@@ -116,11 +146,13 @@ class _Agents:
 def _numbered(pairs: Int[np.ndarray, "links 2"]) -> Network:
     """The network of links between whole numbers, agents ascending."""
     largest = int(pairs.max(initial=-1))
-    if largest < 4 * pairs.size:  # a table is smaller than what sorting would need, and faster
+    if largest < 8 * pairs.size:  # a table is about as large as what sorting would need, and faster
         is_agent = np.zeros(largest + 1, bool)
         is_agent[pairs] = True
         agents = np.flatnonzero(is_agent)
-        links = (np.cumsum(is_agent) - 1)[pairs]
+        number = np.zeros(largest + 1, np.int32 if len(agents) < 2**31 else np.int64)
+        number[agents] = np.arange(len(agents))
+        links = number[pairs]
     else:
         agents, links = np.unique(pairs, return_inverse=True)
     return Network(links.reshape(-1, 2), agents.tolist())
@@ -131,43 +163,56 @@ def integer_pairs(data: bytes, delimiter: bytes | None = None) -> Int[np.ndarray
 
     None says only that the line-by-line reader must look; it alone judges and complains.
     """
-    pairs, start = [], 0
-    while start < len(data):
-        end = data.find(b"\n", start + _BLOCK)
-        end = len(data) if end < 0 else end + 1
-        block = _block_pairs(np.frombuffer(data, np.uint8, end - start, start), delimiter)
-        if block is None:
+    pairs = []
+    for block in _blocks(data):
+        found = _block_pairs(block, delimiter)
+        if found is None:
             return None
-        pairs.append(block)
-        start = end
+        pairs.append(found)
     return np.concatenate(pairs) if pairs else None
 
 
-def _block_pairs(text: np.ndarray, delimiter: bytes | None) -> np.ndarray | None:
-    is_digit = (text - np.uint8(ord("0"))) < 10  # wraps round below "0"
-    is_newline = text == ord("\n")
+def _blocks(data: bytes) -> Iterator[bytes]:
+    """The text in pieces of whole lines."""
+    start = 0
+    while start < len(data):
+        end = data.find(b"\n", start + _BLOCK) + 1 or len(data)
+        yield data[start:end]
+        start = end
+
+
+def _block_pairs(block: bytes, delimiter: bytes | None) -> np.ndarray | None:
     gaps = b"\t " if delimiter is None else delimiter
-    is_gap = (text == gaps[0]) | (text == gaps[-1])
-    if np.count_nonzero(is_digit | is_newline | is_gap | (text == ord("\r"))) < len(text):
+    if block.translate(None, b"0123456789\r\n" + gaps):
         return None
-    edges = np.diff(is_digit.view(np.int8), prepend=np.int8(0), append=np.int8(0))
-    starts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
-    lengths = ends - starts
-    if len(starts) % 2 or not len(starts) or lengths.max() > _MAX_DIGITS:
+    text = np.frombuffer(block, np.uint8)
+    is_digit = text >= ord("0")
+    starts = _pair_starts(text, is_digit)
+    if starts is None:
         return None
-    line = np.searchsorted(np.flatnonzero(is_newline), starts)
-    if np.any(line[::2] != line[1::2]) or np.any(line[2::2] == line[1:-1:2]):
-        return None
-    if np.any((text[starts] == ord("0")) & (lengths > 1)):
+    zeros = starts[text[starts] == ord("0")]
+    if np.any(is_digit[np.minimum(zeros + 1, len(text) - 1)] & (zeros + 1 < len(text))):
         return None
     # One delimiter to a link of a table: "1,,2" is three cells, not two.
-    if delimiter is not None and np.count_nonzero(is_gap) != len(starts) // 2:
+    if delimiter is not None and block.count(delimiter) != len(starts) // 2:
         return None
-    number = np.zeros(len(starts), np.int64)
-    for place in range(lengths.max()):
-        live = lengths > place
-        number[live] = number[live] * 10 + (text[starts[live] + place] - np.uint8(ord("0")))
-    return number.reshape(-1, 2)
+    number = np.fromstring(block if delimiter is None else block.replace(delimiter, b" "), np.int64, sep=" ")
+    # Numbers too long for int64 come back as the largest there is.
+    return None if number.max() >= _MAX_NUMBER else number.reshape(-1, 2)
+
+
+def _pair_starts(text: np.ndarray, is_inside: np.ndarray) -> np.ndarray | None:
+    """Where words start, given which characters are inside one, or None unless every line has none or two."""
+    is_start = is_inside.copy()
+    np.greater(is_inside[1:], is_inside[:-1], out=is_start[1:])
+    is_newline = text == ord("\n")
+    events = np.flatnonzero(is_start | is_newline)
+    is_end = is_newline[events]
+    starts = events[~is_end]
+    is_blank_line = is_end & np.concatenate([[True], is_end[:-1]])
+    pattern = is_end[~is_blank_line]  # word, word, line end, word, word, …
+    is_paired = not pattern[::3].any() and not pattern[1::3].any() and pattern[2::3].all()
+    return starts if is_paired and len(starts) and len(pattern) % 3 != 1 else None
 
 
 def _shown(cells: list[bytes]) -> str:

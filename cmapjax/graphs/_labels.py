@@ -31,7 +31,7 @@ def check_label(text: str) -> None:
         return
     if text != text.strip():
         raise ValueError(f"label {short(text)} begins or ends with a blank; remove it.")
-    if any(unicodedata.category(c) in ("Cc", "Zl", "Zp") for c in text):
+    if not text.isprintable() and any(unicodedata.category(c) in ("Cc", "Zl", "Zp") for c in text):
         raise ValueError(f"label {short(text)} holds a control character; remove it.")
     try:
         float(text)
