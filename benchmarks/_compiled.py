@@ -33,7 +33,7 @@ def _library() -> ctypes.CDLL:
 
 
 def kernel(name: str):
-    """A kernel that takes NumPy arrays and Python numbers. Raises MissingRival where it cannot be compiled."""
+    """A kernel that takes NumPy arrays and Python numbers. Raises MissingRival where it cannot be had."""
     function = getattr(_library(), name)
     function.restype = None
 

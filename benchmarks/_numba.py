@@ -114,9 +114,7 @@ def cmap_rounds(bounds, widest, starts, neighbours, b, theta, u, y, z, level, ro
     for _ in range(rounds):
         for piece in prange(len(bounds) - 1):
             w, c = np.empty(widest, np.float32), np.empty(widest, np.float32)
-            _cmap_give(
-                bounds[piece], bounds[piece + 1], starts, neighbours, b, theta, u, y, level, w, c
-            )
+            _cmap_give(bounds[piece], bounds[piece + 1], starts, neighbours, b, theta, u, y, level, w, c)
         for piece in prange(len(bounds) - 1):
             _cmap_get(bounds[piece], bounds[piece + 1], starts, neighbours, b, theta, u, z, level)
 

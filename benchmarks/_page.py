@@ -26,6 +26,7 @@ def _section(name: str, race: dict) -> str:
     if race.get("jobs"):
         parts.append(_table(race["jobs"]))
         parts += _remarks(race["jobs"])
+    parts += [_plain_table(table) for table in race.get("tables", [])]
     parts += [f"![{text}]({path})" for path, text in race.get("figures", {}).items()]
     parts += race.get("notes", [])
     return "\n\n".join(part for part in parts if part)
@@ -46,7 +47,7 @@ def _table(jobs: list[dict]) -> str:
     for job in jobs:
         ours = duration(job["ours"]["seconds"]["median"])
         if "rate" in job:
-            ours += f" ({quantity(job['rate']['per_second'])}{job['rate']['noun']}/s)"
+            ours += f" ({quantity(job['rate']['per_second'])} {job['rate']['noun']}/s)"
         cells = [job["job"], job["size"], ours]
         if "target_seconds" in job:
             target = job["target_seconds"]
@@ -63,6 +64,12 @@ def _table(jobs: list[dict]) -> str:
         if not job["rivals"] and "target_seconds" not in job:
             rows.append(_row(cells, "–", "–", "–", "", ""))
     return "\n".join(rows)
+
+
+def _plain_table(table: dict) -> str:
+    """A table that a race has made itself: a head and rows of texts."""
+    lines = [table["head"], ["---"] * len(table["head"]), *table["rows"]]
+    return "\n".join(_row([str(cell) for cell in line]) for line in lines)
 
 
 def _row(cells: list[str], *more: str) -> str:
@@ -84,7 +91,9 @@ def _remarks(jobs: list[dict]) -> list[str]:
                 wrong.append(f"{rival['name']} at {job['job']}, {job['size']} (by {error})")
         known = job["ours"].get("facts")
         if known:
-            words = ", ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in known.items())
+            words = ", ".join(
+                f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in known.items()
+            )
             facts.append(f"{job['job']}, {job['size']}: {words}")
     out = []
     for words, errors in compared.items():

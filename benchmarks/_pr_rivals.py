@@ -54,8 +54,9 @@ def scipy_scaling(rows: Rows):
 
     def play(rounds):
         before, p = np.ones_like(b), rows.equal_share
-        for _ in range(rounds):
-            before, p = p, b / (pattern @ p)
+        with np.errstate(all="ignore"):  # after some fifty rounds the range of float32 may be left
+            for _ in range(rounds):
+                before, p = p, b / (pattern @ p)
         return lambda: before * (pattern @ p)
 
     return play
@@ -105,9 +106,7 @@ def numba_markets(rows: Rows):
 
 def c_pattern(rows: Rows):
     """The scaling."""
-    return _pattern(
-        rows, kernel("pr_pattern"), rows.num_agents, rows.starts, rows.neighbours, rows.weight
-    )
+    return _pattern(rows, kernel("pr_pattern"), rows.num_agents, rows.starts, rows.neighbours, rows.weight)
 
 
 def c_markets(rows: Rows):
@@ -158,9 +157,7 @@ def c_values(rows: Rows, start: np.ndarray):
 
     def play(rounds):
         p[:] = 1
-        run(
-            rows.num_agents, rows.starts, rows.neighbours, transposed, start, rows.weight, p, spare, rounds
-        )
+        run(rows.num_agents, rows.starts, rows.neighbours, transposed, start, rows.weight, p, spare, rounds)
         last, before = (spare, p) if rounds % 2 else (p, spare)
         values = start if rounds % 2 else transposed  # of the round to come
         return lambda: (

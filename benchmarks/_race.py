@@ -216,7 +216,10 @@ def race(job: Job, repeats: int = REPEATS, say=print) -> dict:
 
 def _tell_ready(player: Player, say) -> None:
     if player.missing is None:
-        say(f"   ready in {player.ready_seconds + player.first_seconds:.2f} s: {player.rival.name}", flush=True)
+        say(
+            f"   ready in {player.ready_seconds + player.first_seconds:.2f} s: {player.rival.name}",
+            flush=True,
+        )
 
 
 def _compared(player: Player, ours: Player, errors: dict, job: Job) -> dict:
@@ -301,7 +304,7 @@ def quantity(number: float) -> str:
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if number >= size:
             return f"{number / size:.3g} {unit}"
-    return f"{number:.3g} "
+    return f"{number:.3g}"
 
 
 def ratio_words(ratio: dict) -> str:

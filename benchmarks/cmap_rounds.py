@@ -12,7 +12,8 @@ from collections.abc import Iterator
 import cmapjax as cj
 from benchmarks import _cmap_rivals as rivals_of
 from benchmarks._networks import Rows, erdos_renyi, rows_of
-from benchmarks._race import Job, Rival, largest_difference, results as race_results
+from benchmarks._race import Job, Rival, largest_difference
+from benchmarks._race import results as race_results
 from benchmarks.proportional_response import floor, rounds_for, simulated
 
 COMPARED = "utilities after one round of CMAP, largest difference in parts of the mean"

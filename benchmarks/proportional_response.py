@@ -17,7 +17,8 @@ import cmapjax as cj
 from benchmarks import _pr_rivals as rivals_of
 from benchmarks._compiled import kernel
 from benchmarks._networks import Rows, erdos_renyi, power_law, rows_of
-from benchmarks._race import Job, Rival, largest_difference, results as race_results
+from benchmarks._race import Job, Rival, largest_difference
+from benchmarks._race import results as race_results
 
 COMPARED = "utilities after the first few rounds, largest difference in parts of the mean"
 TOLERANCE = 2e-5  # some hundred roundings of float32
@@ -113,7 +114,9 @@ def floor(streamed: int) -> Rival:
 def uneven(rows: Rows) -> np.ndarray:
     """Some start that is no equal split, rows summing to the contributions."""
     values = np.random.default_rng(1).uniform(0.5, 1.5, rows.num_arcs)
-    return (values * (rows.weight / np.add.reduceat(values, rows.starts[:-1]))[rows.givers]).astype(np.float32)
+    return (values * (rows.weight / np.add.reduceat(values, rows.starts[:-1]))[rows.givers]).astype(
+        np.float32
+    )
 
 
 def _numpy(rows: Rows, start, accept=None, ambitious=None, theta: float = 1.0) -> Rival:
