@@ -1,7 +1,7 @@
 """All races, their results as files, and a page about them: `python -m benchmarks --help`.
 
 A race is a module of this folder with a function `results(quick: bool) -> dict`; the dictionary is written
-as JSON under the module's name. `draw(results, folder) -> {file: what it shows}`, if it is there, makes figures.
+as JSON under the module's name. `draw(results, folder) -> {file: what it shows}`, if there, makes figures.
 """
 
 import argparse

@@ -15,7 +15,7 @@ import numpy as np
 import cmapjax as cj
 from benchmarks import cmap_rounds, ensembles, proportional_response, water_filling
 from benchmarks._networks import ensemble, erdos_renyi, power_law, rows_of
-from benchmarks._race import Job, Rival, machine, race
+from benchmarks._race import Job, Rival, machine, quantity, race
 
 PATIENCE = 420.0  # seconds; what is not done by then is left out, and named
 REPEATS = 5
@@ -43,8 +43,26 @@ def results(quick: bool, device: jax.Device) -> dict:
         "agreement": rows,
         "agrees": not differing and all(r.get("agrees", True) for job in done for r in job["rivals"]),
         "jobs": done,
+        "tables": [_summary(done)],
         "notes": _notes(rows, differing, left),
     }
+
+
+def _summary(jobs: list[dict]) -> dict:
+    """Rate, speed against the CPU, and share of the copy's speed, a row per job."""
+    rows = []
+    for job in jobs:
+        cpu, *copy = (rival["ratio"]["median"] for rival in job["rivals"])
+        rate = job.get("rate")
+        rows.append(
+            [
+                f"{job['job']}, {job['size']}",
+                "–" if rate is None else f"{quantity(rate['per_second'])} {rate['noun']}/s",
+                "–" if cpu is None else f"{1 / cpu:.3g} ×",
+                f"{100 / copy[0]:.2g} %" if copy and copy[0] else "–",
+            ]
+        )
+    return {"head": ["job", "rate", "times the CPU's speed", "share of a copy's speed"], "rows": rows}
 
 
 def _notes(rows: list[dict], differing: list[dict], left: list[str]) -> list[str]:

@@ -6,8 +6,8 @@ INTRODUCTION = """# Benchmarks
 
 Written by `python -m benchmarks` from the JSON files in `benchmarks/`; every number can be found there, with
 all samples. A time is the median of samples taken in turns with the rivals in one process, without
-compiling; a ratio is our time in parts of the rival's (below 1: cmapjax is faster), the median over turns with
-its quartiles. *Accept* is the ratio aimed at. Results were compared before anything was timed."""
+compiling; a ratio is our time in parts of the rival's (below 1: cmapjax is faster), the median over turns
+with its quartiles. *Accept* is the ratio aimed at. Results were compared before anything was timed."""
 
 
 def page(races: dict[str, dict]) -> str:

@@ -5,6 +5,8 @@ diag(p_t) Y0ᵀ diag(p_{t-1}) or diag(p_t) Y0 diag(p_{t-1}) by turns, p_{t+1} = 
 From an equal split K is the 0/1 pattern, p_0 the shares. Utilities are then p_{t-1} · (K p_t).
 """
 
+import itertools
+
 import numpy as np
 import scipy.sparse
 
@@ -31,7 +33,7 @@ def numpy_edges(rows: Rows, start: np.ndarray, theta: float = 1.0):
 def numpy_dense(rows: Rows, num_markets: int):
     """The first markets one after another as dense matrices: y ← (b / Σ_i y_ij) yᵀ."""
     first, matrices = rows.market_starts, []
-    for low, high in zip(first[:num_markets], first[1 : num_markets + 1], strict=True):
+    for low, high in itertools.pairwise(first[: num_markets + 1]):
         links = slice(rows.starts[low], rows.starts[high])
         flow = np.zeros((high - low, high - low), np.float32)
         flow[rows.givers[links] - low, rows.neighbours[links] - low] = rows.equal_flow[links]
@@ -117,7 +119,7 @@ def c_markets(rows: Rows):
 
 
 def _pattern(rows: Rows, run, *arguments):
-    """Of a kernel run(…, p, spare, rounds) that leaves the last scaling in one and the one before in the other."""
+    """Of a kernel run(…, p, spare, rounds) that leaves the last two scalings in p and spare, by turns."""
     p, spare = np.empty_like(rows.weight), np.empty_like(rows.weight)
 
     def play(rounds):

@@ -4,7 +4,7 @@ Command: python -m benchmarks --only cmap_rounds
 Typical outcome: the table in docs/benchmarks.md, which that command writes.
 
 A round is everybody's exact water-filling, the flow and what all receive. Results are compared after one
-round: a strategy that is not damped enough amplifies rounding, and later rounds of two correct programs differ.
+round: a strategy that is not damped enough amplifies rounding, so later rounds of correct programs differ.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Claim: a thousand small markets are one market, and are played faster than by a C kernel market after market.
+"""Claim: a thousand small markets, played as one, take what C kernels written for them take.
 
 Command: python -m benchmarks --only ensembles
 Typical outcome: the table in docs/benchmarks.md, which that command writes.

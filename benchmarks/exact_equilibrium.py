@@ -1,4 +1,4 @@
-"""Claim: the exact equilibrium of 1,000 agents takes a small part of a convex solver's time, 10,000 less than a second.
+"""Claim: the exact equilibrium takes a small part of a convex solver's time, and below a second for 10,000.
 
 Command: python -m benchmarks --only exact_equilibrium
 Typical outcome: the table in docs/benchmarks.md, which that command writes.

@@ -1,4 +1,4 @@
-"""Claim: a round of proportional response takes what a C kernel takes, and a small part of what users' NumPy takes.
+"""Claim: a round of proportional response takes what a C kernel takes, a small part of what NumPy takes.
 
 Command: python -m benchmarks --only proportional_response
 Typical outcome: the table in docs/benchmarks.md, which that command writes.
