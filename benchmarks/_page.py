@@ -80,8 +80,8 @@ def _remarks(jobs: list[dict]) -> list[str]:
     """Who was missing, who disagreed and by how much, and what was compared."""
     missing, wrong, compared, facts = {}, [], {}, []
     for job in jobs:
-        compared.setdefault(job["compared"], []).append(
-            max((r["error"] for r in job["rivals"] if r.get("agrees")), default=None)
+        compared.setdefault(job["compared"], []).extend(
+            (r["error"], r["name"]) for r in job["rivals"] if r.get("agrees")
         )
         for rival in job["rivals"]:
             if "missing" in rival:
@@ -97,9 +97,9 @@ def _remarks(jobs: list[dict]) -> list[str]:
             facts.append(f"{job['job']}, {job['size']}: {words}")
     out = []
     for words, errors in compared.items():
-        errors = [e for e in errors if e is not None]
         if errors:
-            out.append(f"Compared: {words}; rivals and cmapjax differ by at most {max(errors):.1g}.")
+            error, name = max(errors)
+            out.append(f"Compared: {words}; the rivals differ from cmapjax by at most {error:.1g} ({name}).")
     if wrong:
         out.append("Results that differ from ours by more than that: " + "; ".join(wrong) + ".")
     if missing:

@@ -30,7 +30,19 @@ import jax
 import numpy as np
 
 REPEATS = 7
-PACKAGES = ("cmapjax", "jax", "jaxlib", "jaxopt", "numpy", "scipy", "numba", "llvmlite", "cvxpy", "clarabel")
+PACKAGES = (
+    "cmapjax",
+    "jax",
+    "jaxlib",
+    "jaxopt",
+    "optax",
+    "numpy",
+    "scipy",
+    "numba",
+    "llvmlite",
+    "cvxpy",
+    "clarabel",
+)
 
 Play = Callable[[int], Callable[[], Any]]
 """Plays so many rounds, done when it returns; what it returns gives the result, outside the clock."""

@@ -88,7 +88,7 @@ def job(width: int, num_agents: int) -> Job:
         "rows, largest difference in parts of the agent's budget",
         amount=1,
         noun="agents",
-        streamed=None,
+        streamed=12 * width + 4,
     )
 
 
