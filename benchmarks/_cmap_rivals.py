@@ -67,7 +67,7 @@ def _numba_play(rows: Rows, theta: float, run, bounds):
     widest = int(np.diff(rows.starts).max())
 
     def play(rounds):
-        y[:], z[:], utility[:], level[:] = flow, back, rows.equal_utility, np.inf
+        y[:], z[:], utility[:], level[:] = flow, back, rows.equal_utility, 0
         links = rows.starts, rows.neighbours, rows.weight
         run(bounds, widest, *links, np.float32(theta), utility, y, z, level, rounds)
         return utility.copy

@@ -26,9 +26,10 @@ def _library() -> ctypes.CDLL:
         words = [compiler, *FLAGS, str(source), "-o", str(built), "-lm"]
         try:
             subprocess.run(words, capture_output=True, text=True, check=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            message = getattr(error, "stderr", None) or str(error)
-            raise MissingRival(f"the C compiler failed: {message.strip().splitlines()[0]}") from error
+        except OSError as error:
+            raise MissingRival(f"no C compiler: {error.strerror}") from error
+        except subprocess.CalledProcessError as error:
+            raise MissingRival(f"the C compiler failed (exit {error.returncode})") from error
         return ctypes.CDLL(str(built))
 
 

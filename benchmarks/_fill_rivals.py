@@ -13,8 +13,6 @@ from benchmarks._compiled import kernel
 from benchmarks._networks import LANES
 from benchmarks._race import MissingRival
 
-LONG = 64  # from this width on the C kernel takes a row at a time instead of 16 side by side
-
 
 def numba_rows(b, w, c):
     from benchmarks import _numba
@@ -30,20 +28,17 @@ def numba_rows(b, w, c):
 
 
 def c_kernel(b, w, c):
-    """Long rows one at a time, short ones 16 side by side."""
+    """16 agents side by side."""
     num_agents, width = w.shape
-    if num_agents % LANES or (width >= LONG and width % LANES):
+    if num_agents % LANES:
         raise MissingRival(f"written for multiples of {LANES}")
-    if width >= LONG:
-        run, weight, base = kernel("water_fill_rows"), w, c
-    else:
-        run, weight, base = kernel("water_fill"), _side_by_side(w), _side_by_side(c)
-    y, count = np.empty_like(weight), num_agents if width >= LONG else num_agents // LANES
+    run, weight, base = kernel("water_fill"), _side_by_side(w), _side_by_side(c)
+    y = np.empty_like(weight)
 
     def play(rounds):
         for _ in range(rounds):
-            run(count, width, b, weight, base, y)
-        return lambda: y if width >= LONG else _rows(y)
+            run(num_agents // LANES, width, b, weight, base, y)
+        return lambda: y.swapaxes(1, 2).reshape(-1, width)
 
     return play
 
@@ -51,10 +46,6 @@ def c_kernel(b, w, c):
 def _side_by_side(x: np.ndarray) -> np.ndarray:
     """[agent, neighbour] as [slice, neighbour, 16]."""
     return np.ascontiguousarray(x.reshape(-1, LANES, x.shape[1]).swapaxes(1, 2))
-
-
-def _rows(x: np.ndarray) -> np.ndarray:
-    return x.swapaxes(1, 2).reshape(-1, x.shape[1])
 
 
 def numpy_sort(b, w, c, num_agents: int):

@@ -4,7 +4,6 @@
    Slices: agents of like degree 16 by 16, link k of 16 agents side by side (see Slices in _networks.py).
    b: contributions; u: utilities, what agents receive; theta: damping, 1 for none. */
 
-#include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,15 +11,15 @@
 #define LANES 16
 typedef float lanes __attribute__((vector_size(4 * LANES)));
 typedef int32_t places __attribute__((vector_size(4 * LANES)));
+typedef int64_t pairs __attribute__((vector_size(4 * LANES)));
 
 static inline lanes load(const float *x) { lanes v; memcpy(&v, x, sizeof v); return v; }
 static inline void store(float *x, lanes v) { memcpy(x, &v, sizeof v); }
 static inline lanes where(places mask, lanes x) { return (lanes)((places)x & mask); }
 static inline lanes positive(lanes x) { return where(x > 0, x); }
 static inline int any(places mask) {
-    int32_t found = 0;
-    for (int l = 0; l < LANES; l++) found |= mask[l];
-    return found != 0;
+    const pairs found = (pairs)mask;
+    return (found[0] | found[1] | found[2] | found[3] | found[4] | found[5] | found[6] | found[7]) != 0;
 }
 static inline lanes gather(const float *x, const int32_t *at) {
     float v[LANES] __attribute__((aligned(64)));
@@ -172,31 +171,6 @@ void water_fill(int32_t slices, int32_t width, const float *b, const float *w, c
         level = water_level(width, w + at, c + at, budget, level);
         for (int32_t k = 0; k < width; k++)
             store(y + at + LANES * k, positive(load(w + at + LANES * k) * level - load(c + at + LANES * k)));
-    }
-}
-
-/* The same for long rows, one agent at a time: w, c, y as [agent][width], width a multiple of 16. */
-void water_fill_rows(int32_t n, int32_t width, const float *b, const float *w, const float *c, float *y) {
-#pragma omp parallel for schedule(static)
-    for (int32_t i = 0; i < n; i++) {
-        const float *wi = w + (size_t)i * width, *ci = c + (size_t)i * width;
-        float level = INFINITY;
-        for (int step = 0; step < width + 8; step++) {
-            lanes capacity = {0}, held = {0};
-            for (int32_t k = 0; k < width; k += LANES) {
-                const lanes weight = load(wi + k), base = load(ci + k);
-                const places receives = step ? weight * level > base : weight > 0;
-                capacity += where(receives, weight);
-                held += where(receives, base);
-            }
-            float all = 0, base = 0;
-            for (int l = 0; l < LANES; l++) all += capacity[l], base += held[l];
-            const float next = (b[i] + base) / all;
-            if (!(next < level)) break;
-            level = next;
-        }
-        for (int32_t k = 0; k < width; k += LANES)
-            store(y + (size_t)i * width + k, positive(load(wi + k) * level - load(ci + k)));
     }
 }
 

@@ -1,16 +1,10 @@
 """Rivals in Numba, parallel over agents or markets. Importing this needs numba."""
 
-import math
-
-import numba
 import numpy as np
 from numba import njit, prange
 
-# Sums may be reordered, or LLVM does not vectorise them; infinities must stay what they are.
-FAST = {"reassoc", "contract", "nsz", "arcp"}
 
-
-@njit(parallel=True, fastmath=FAST)
+@njit(parallel=True, fastmath=True)
 def pr_edges(starts, reverse, b, y, spare, rounds):
     """Proportional response on the flow itself, received through the reversed arcs."""
     for _ in range(rounds):
@@ -24,7 +18,7 @@ def pr_edges(starts, reverse, b, y, spare, rounds):
         y, spare = spare, y
 
 
-@njit(parallel=True, fastmath=FAST)
+@njit(parallel=True, fastmath=True)
 def pr_pattern(starts, neighbours, b, p, spare, rounds):
     """Proportional response as a scaling of the 0/1 pattern."""
     for _ in range(rounds):
@@ -36,7 +30,7 @@ def pr_pattern(starts, neighbours, b, p, spare, rounds):
         p, spare = spare, p
 
 
-@njit(parallel=True, fastmath=FAST)
+@njit(parallel=True, fastmath=True)
 def pr_markets(market_starts, starts, neighbours, b, p, spare, rounds):
     """The same of an ensemble, a market's rounds one after another on one core."""
     for m in prange(len(market_starts) - 1):
@@ -51,19 +45,24 @@ def pr_markets(market_starts, starts, neighbours, b, p, spare, rounds):
                     p[i] = b[i] / total
 
 
-@njit(fastmath=FAST)
+@njit(fastmath=True)
 def water_level(w, c, budget, warm):
-    """Newton's method for the level at which Σ max(0, w level − c) is the budget; warm = inf: from above."""
-    level = np.float32(warm)
+    """Newton's method for the level at which Σ max(0, w level − c) is the budget.
+
+    From a level of the last round (warm), or with all neighbours where that is too low for anybody. The
+    product with 0 or 1 instead of a choice is what LLVM turns into masked vectors at all widths.
+    """
+    level = warm
     for step in range(len(w) + 8):
         capacity, held = np.float32(0), np.float32(0)
         for k in range(len(w)):
-            receives = w[k] * level > c[k]
-            capacity += w[k] if receives else np.float32(0)
-            held += c[k] if receives else np.float32(0)
-        if capacity <= 0:  # a level too low for anybody says nothing
-            level = np.float32(math.inf)
-            continue
+            receives = np.float32(w[k] * level > c[k])
+            capacity += w[k] * receives
+            held += c[k] * receives
+        if capacity <= 0:
+            for k in range(len(w)):
+                capacity += w[k]
+                held += c[k]
         after = (budget + held) / capacity
         if step > 0 and not after < level:
             break
@@ -71,16 +70,16 @@ def water_level(w, c, budget, warm):
     return level
 
 
-@njit(parallel=True, fastmath=FAST)
+@njit(parallel=True, fastmath=True)
 def water_fill(b, w, c, y):
     """Rows alone: w, c and the answer y as [agent, neighbour]."""
     for i in prange(len(b)):
-        level = water_level(w[i], c[i], b[i], np.float32(math.inf))
+        level = water_level(w[i], c[i], b[i], np.float32(0))
         for k in range(w.shape[1]):
             y[i, k] = max(np.float32(0), w[i, k] * level - c[i, k])
 
 
-@njit(fastmath=FAST)
+@njit(fastmath=True)
 def _cmap_give(low, high, starts, neighbours, b, theta, u, y, level, w, c):
     stay = np.float32(1) - theta
     for i in range(low, high):
@@ -95,7 +94,7 @@ def _cmap_give(low, high, starts, neighbours, b, theta, u, y, level, w, c):
             y[first + k] = stay * y[first + k] + theta * answer
 
 
-@njit(fastmath=FAST)
+@njit(fastmath=True)
 def _cmap_get(low, high, starts, neighbours, b, theta, u, z, level):
     stay = np.float32(1) - theta
     for i in range(low, high):
@@ -108,7 +107,7 @@ def _cmap_get(low, high, starts, neighbours, b, theta, u, z, level):
         u[i] = total
 
 
-@njit(parallel=True, fastmath=FAST)
+@njit(parallel=True, fastmath=True)
 def cmap_rounds(bounds, widest, starts, neighbours, b, theta, u, y, z, level, rounds):
     """Whole rounds with both copies of the flow; pieces of agents between bounds go to the cores."""
     for _ in range(rounds):
@@ -119,7 +118,7 @@ def cmap_rounds(bounds, widest, starts, neighbours, b, theta, u, y, z, level, ro
             _cmap_get(bounds[piece], bounds[piece + 1], starts, neighbours, b, theta, u, z, level)
 
 
-@njit(parallel=True, fastmath=FAST)
+@njit(parallel=True, fastmath=True)
 def cmap_markets(market_starts, widest, starts, neighbours, b, theta, u, y, z, level, rounds):
     """The same of an ensemble, a market's rounds one after another on one core."""
     for m in prange(len(market_starts) - 1):
@@ -128,7 +127,3 @@ def cmap_markets(market_starts, widest, starts, neighbours, b, theta, u, y, z, l
         for _ in range(rounds):
             _cmap_give(low, high, starts, neighbours, b, theta, u, y, level, w, c)
             _cmap_get(low, high, starts, neighbours, b, theta, u, z, level)
-
-
-def threads() -> int:
-    return numba.get_num_threads()
