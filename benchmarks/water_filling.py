@@ -25,8 +25,9 @@ TARGETS = {4: (1.0, 0.5), 16: (1.5, 0.7), 64: (3.0, 1.5), 256: (6.0, 2.5)}
 CONVEX_TARGET = (1e-4, 1e-5)
 CONVEX_AGENTS = 5
 SLSQP_AGENTS = 3
+SLSQP_WIDTH = 64  # at 256 an agent takes it many seconds
 SORTED_AGENTS = 300
-GRADIENT_AGENTS = 256
+GRADIENT_ENTRIES = 4096
 GRADIENT_ITERATIONS = 100
 ABSENT = 0.2
 
@@ -55,6 +56,7 @@ def job(width: int, num_agents: int) -> Job:
     def sample(name, function, agents, *options, **settings):
         return rival(name, function, agents, *options, agents=agents, rounds=(0, 1), **settings)
 
+    slsqp = sample("SciPy, SLSQP", rivals_of.scipy_slsqp, SLSQP_AGENTS, tolerance=1e-2, repeats=3)
     return Job(
         f"water-filling, {width} neighbours",
         f"{num_agents:,} agents",
@@ -66,13 +68,14 @@ def job(width: int, num_agents: int) -> Job:
             rival("C and OpenMP, Newton", rivals_of.c_kernel),
             sample("NumPy, sort, agent by agent", rivals_of.numpy_sort, SORTED_AGENTS),
             sample(
-                "jaxopt, projected gradient",
+                f"jaxopt, projected gradient ({GRADIENT_ITERATIONS} steps)",
                 rivals_of.jaxopt_gradient,
-                min(GRADIENT_AGENTS, num_agents),
+                min(GRADIENT_ENTRIES // width, num_agents),
                 GRADIENT_ITERATIONS,
                 tolerance=1e-3,
+                repeats=3,
             ),
-            sample("SciPy, SLSQP", rivals_of.scipy_slsqp, SLSQP_AGENTS, tolerance=1e-2),
+            *(() if width > SLSQP_WIDTH else (slsqp,)),
             sample(
                 "CVXPY and Clarabel",
                 rivals_of.cvxpy_clarabel,
