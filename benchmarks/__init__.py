@@ -1,1 +1,1 @@
-"""Races against rivals, each a module: `python -m benchmarks.rounds`."""
+"""Races against rivals: `python -m benchmarks` runs them all; each is a module with `results(quick)`."""

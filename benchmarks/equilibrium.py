@@ -11,22 +11,17 @@ its gap is what rounding leaves.
 """
 
 import argparse
-import importlib.metadata
 import json
 import math
-import os
-import platform
 import statistics
 import time
 from pathlib import Path
-
-# Clarabel's threads wait for each other for minutes where anything else runs on the machine.
-os.environ.setdefault("RAYON_NUM_THREADS", "1")
 
 import jax
 import numpy as np
 
 import cmapjax as cj
+from benchmarks._race import machine
 from cmapjax.methods import _ascent
 
 GAPS = (1e-6, 1e-9)
@@ -155,23 +150,6 @@ def race(family: str, size: int, gap: float, options, given_up: set) -> list[dic
     return [facts | {"size": size, "links": market.num_links} | entry.record() for entry in entries]
 
 
-def machine() -> dict:
-    packages = ("cmapjax", "jax", "jaxlib", "optax", "numpy", "scipy", "cvxpy", "clarabel")
-    processor = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").exists():
-        names = [x for x in Path("/proc/cpuinfo").read_text().splitlines() if x.startswith("model name")]
-        processor = names[0].split(":")[1].strip() if names else processor
-    return {
-        "processor": processor,
-        "cores": os.cpu_count(),
-        "system": platform.system(),
-        "python": platform.python_version(),
-        "device": jax.devices()[0].device_kind,
-        "dtype": "float64",
-        "versions": {name: importlib.metadata.version(name) for name in packages},
-    }
-
-
 def cell(entry: dict) -> str:
     """One entry as text."""
     if "seconds" not in entry:
@@ -194,8 +172,8 @@ def table(results: dict) -> str:
         " split's). Not tried: over the limit, or a tenth of it, on the network of"
         f" {LAST:,} agents.",
         "",
-        f"{about['processor']}, {about['cores']} cores; {about['device']} device, {about['dtype']}; "
-        + ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+        f"{about['processor']}, {about['cores']} cores; {about['device']} device, float64; "
+        + ", ".join(f"{name} {version}" for name, version in about["versions"].items() if version)
         + ". Written by `python -m benchmarks.equilibrium` from the JSON file beside this page.",
     ]
     for gap in dict.fromkeys(entry["gap_asked"] for entry in races):
