@@ -35,7 +35,8 @@ __version__ = "0.1.0"
 # readers refuse bad files, without the seconds that JAX takes to load.
 _HOMES = {
     "cmapjax._market": ("Market", "pack"),
-    "cmapjax._simulate": ("Run", "State", "simulate"),
+    "cmapjax._run": ("Run", "State"),
+    "cmapjax._simulate": ("simulate",),
     "cmapjax._equilibrium": ("Equilibrium", "Method"),
     "cmapjax._solve": ("solve",),
     "cmapjax.methods": (

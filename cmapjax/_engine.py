@@ -77,7 +77,7 @@ def as_before(market: Market, known: Known, flows: Flows, budget: Float[Array, "
     scale = jnp.where(gave, budget / jnp.where(gave, spent, 1), 0)
     even = jnp.where(gave, 0, budget / known.degree)
     rows = zip(market.links.row_blocks(scale), market.links.row_blocks(even), strict=True)
-    looked_up = zip(_look(market, scale), _look(market, even), strict=True)
+    looked_up = zip(look(market, scale), look(market, even), strict=True)
     return _on_links(
         known,
         [s * y + e for (s, e), y in zip(rows, flows.sent, strict=True)],
@@ -119,7 +119,7 @@ def _what_flows(strategy: Strategy, terms: list, links: list[Link]) -> list[Floa
 def _others(market: Market, terms: list) -> list:
     """The terms that each slot's neighbour has posted."""
     numbers = zip(*map(jax.tree.leaves, terms), strict=True)
-    looked_up = [_look(market, market.links.join_rows(number)) for number in numbers]
+    looked_up = [look(market, market.links.join_rows(number)) for number in numbers]
     return [
         jax.tree.unflatten(jax.tree.structure(terms[k]), [x[k] for x in looked_up]) for k in range(len(terms))
     ]
@@ -127,14 +127,14 @@ def _others(market: Market, terms: list) -> list:
 
 def take_part(market: Market, acts: Bool[Array, "agents"], answered: Flows, repeated: Flows) -> Flows:
     """The answers of those that act, and for the rest what they gave before."""
-    mine, others = market.links.row_blocks(acts), _look(market, acts)
+    mine, others = market.links.row_blocks(acts), look(market, acts)
     return Flows(
         tuple(map(jnp.where, mine, answered.sent, repeated.sent)),
         tuple(map(jnp.where, others, answered.received, repeated.received)),
     )
 
 
-def _look(market: Market, x: Shaped[Array, "agents"]) -> list[Shaped[Array, "_ _"]]:
+def look(market: Market, x: Shaped[Array, "agents"]) -> list[Shaped[Array, "_ _"]]:
     """The value of each slot's neighbour (of anybody on padding)."""
     x = jnp.asarray(x)
     return [
@@ -160,8 +160,8 @@ def _views(market, known: Known, flows: Flows, utility, budget, repeated: Flows)
         repeated.sent,
         flows.received,
         known.neighbour_contribution,
-        _look(market, utility),
-        _look(market, known.degree),
+        look(market, utility),
+        look(market, known.degree),
         links.row_blocks(budget),
         links.row_blocks(known.max_degree),
         _beyond_blocks(known, utility, links),

@@ -46,8 +46,9 @@ class Moment(eqx.Module):
     """A market between two rounds."""
 
     round: Int[Array, ""]
-    flows: Flows
-    history: Float[Array, "3 agents"]
+    flows: Flows | None
+    history: tuple[Float[Array, "agents"], ...]
+    """Utilities of the last round, the one before, and the one before that."""
     total_utility: Float[Array, "agents"]
     agent_updates: Int[Array, "markets"]
 
@@ -74,10 +75,29 @@ def play_round(rules: Rules, now: Moment) -> Moment:
     return Moment(
         now.round + 1,
         flows,
-        jnp.stack([utility, now.history[0], now.history[1]]),
+        (utility, *now.history[:2]),
         now.total_utility + utility,
-        now.agent_updates + _count(market, acted),
+        now.agent_updates + count(market, acted),
     )
+
+
+class Plain:
+    """Rounds one by one, as they are written."""
+
+    def __init__(self, rules: Rules):
+        self.rules = rules
+
+    def begin(self, now: Moment) -> Moment:
+        return now
+
+    def advance(self, now: Moment, rounds: int | Int[Array, ""]) -> Moment:
+        """The market some rounds later."""
+        if isinstance(rounds, int) and rounds == 1:
+            return play_round(self.rules, now)
+        return jax.lax.fori_loop(0, rounds, lambda _, now: play_round(self.rules, now), now)
+
+    def show(self, now: Moment) -> Moment:
+        return now
 
 
 def _take_turns(rules: Rules, now: Moment, key, acts, budget, repeated: Flows):
@@ -95,7 +115,8 @@ def _take_turns(rules: Rules, now: Moment, key, acts, budget, repeated: Flows):
     return both_ends(market, flow), acted
 
 
-def _count(market: Market, acted) -> Int[Array, "markets"]:
+def count(market: Market, acted) -> Int[Array, "markets"]:
+    """How many agents of each market these are; None is all."""
     if acted is None:
         return jnp.asarray(market.members.lengths, jnp.int64)[market.members.place]
     return market.total(market.unstored(acted).astype(jnp.int64))

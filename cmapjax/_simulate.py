@@ -1,23 +1,20 @@
-"""The loop: rounds of a market under a strategy and a schedule, and what was recorded of them."""
+"""Rounds of a market under a strategy and a schedule: what is asked for, checked and handed to the loop."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from cmapjax import metrics
 from cmapjax._checks import as_real, check_kind, check_span, short
 from cmapjax._community import beyond_table
-from cmapjax._derivatives import guard_precision, is_traced, scan_in_chunks
-from cmapjax._engine import Flows, known_facts
+from cmapjax._derivatives import guard_precision, is_traced
 from cmapjax._market import Market
-from cmapjax._play import Moment, Rules, last_spending_error, play_round
-from cmapjax._precision import float64_on_host
 from cmapjax._random import check_key
+from cmapjax._run import Run, State, observe_start, run_rounds
 from cmapjax._schedule import Plan, Schedule, Simultaneous
 from cmapjax._types import Array
 from cmapjax.endowments import Constant, Endowments
@@ -26,57 +23,6 @@ from cmapjax.strategies import PerAgent, Strategy
 PRECISIONS = ("float32", "float64")
 # By how much rows of a float32 run may miss what they should spend.
 ROUNDING = 1e-5
-
-
-class State(eqx.Module):
-    """A market between two rounds: all that the next round and the metrics need."""
-
-    round: Int[Array, ""]
-    """Rounds played so far."""
-    flow: Float[Array, "slots"]
-    """y_ij of the last round, in the market's own layout (`Market.arc_values` reads it)."""
-    history: Float[Array, "3 agents"]
-    """Utilities of the last round, the one before, and the one before that."""
-    total_utility: Float[Array, "agents"]
-    """Value received over all rounds played (float64)."""
-    agent_updates: Int[Array, "markets"]
-    """How many times an agent of the market has acted."""
-    received: Float[Array, "slots"] | None = None
-    """y_ji of the last round: the flow as the receivers hold it, equal to `market.mirror(flow)` up to
-    rounding. Left out, it is taken from the flow."""
-
-    @property
-    def utility(self) -> Float[Array, "agents"]:
-        """u_j of the last round: value received."""
-        return self.history[0]
-
-    @property
-    @float64_on_host
-    def average_utility(self) -> Float[Array, "agents"]:
-        """Mean value received per round so far (of the start, before the first round)."""
-        played = jnp.maximum(self.round, 1)
-        return jnp.where(self.round > 0, self.total_utility / played, self.history[0])
-
-
-class Run(eqx.Module):
-    """What `simulate` returns. Arrays are NumPy's, or JAX's inside a transformation."""
-
-    rounds: Int[Array, "records"]
-    """The rounds after which something was recorded; the first is the start."""
-    agent_updates: Int[Array, "records markets"]
-    """The other clock: how often an agent of the market had acted by then."""
-    records: dict[str, Array]
-    """What was recorded, by name: one row per record, one column per market."""
-    final: State
-    verdict: Int[Array, "markets"]
-    """What became of each market: a place in `metrics.VERDICTS`."""
-    spending_error: Float[Array, "markets"]
-    """By how much the strategy's last rows miss the round's budget, relative (rounding, or a fault)."""
-
-    @property
-    def verdicts(self) -> list[str]:
-        """What became of each market, in words."""
-        return [metrics.VERDICTS[code] for code in np.asarray(self.verdict)]
 
 
 def simulate(
@@ -141,8 +87,8 @@ def simulate(
         bare = market.bare()
         beyond = beyond_table(bare, strategy.hops) if strategy.hops > 1 else None
         state = _start(bare, start, dtype)
-        state, seen = _observe_start(bare, record, state)
-        run = _run(
+        state, seen = observe_start(bare, record, state)
+        run = run_rounds(
             bare,
             beyond,
             strategy,
@@ -156,6 +102,7 @@ def simulate(
             every=every,
             saves_memory=traced,
             is_steady=endowments.is_constant and _spends_contributions(bare, start),
+            starts_even=start is None,
         )
     return _to_numpy(run)
 
@@ -250,116 +197,6 @@ def _check_flow(market: Market, flow: np.ndarray) -> None:
             f"start: agent {agent} gives {gave[agent]:g} of its contribution {owed[agent]:g}; "
             "every row of a start must spend exactly endowment × value."
         )
-
-
-def _observations(market, record, state):
-    return state.agent_updates, {name: jnp.asarray(f(market, state)) for name, f in record.items()}
-
-
-# The start is observed apart from the run, so that strategies compared on a market compile it once.
-@eqx.filter_jit
-def _observe_start(market: Market, record, state: State):
-    """The start with all that follows from its flow, and what is to be recorded of it."""
-    dtype = state.history.dtype
-    if state.flow is None:
-        state = dataclasses.replace(state, flow=market.equal_flow().astype(dtype))
-    if state.received is None:
-        state = dataclasses.replace(state, received=market.mirror(state.flow))
-    if not len(state.history):
-        utility = market.unstored(market.links.total(state.received))
-        state = dataclasses.replace(state, history=jnp.stack([utility] * 3))
-    return state, _observations(market, record, state)
-
-
-@eqx.filter_jit
-def _run(
-    market,
-    beyond,
-    strategy,
-    plan,
-    endowments,
-    record,
-    state,
-    seen,
-    key,
-    *,
-    rounds,
-    every,
-    saves_memory,
-    is_steady,
-) -> Run:
-    dtype = state.flow.dtype
-    known = known_facts(market, beyond, dtype)
-    rules = Rules(market, known, _as_dtype(strategy, dtype), plan, endowments, key, is_steady)
-    first = state.round
-
-    def play(carry, _):
-        now, out, row = carry
-        now = play_round(rules, now)
-        played = now.round - first
-        due = (played % every == 0) | (played == rounds)
-
-        def write(out):
-            return jax.tree.map(
-                lambda table, x: table.at[row].set(x),
-                out,
-                _observations(market, record, _state(market, now)),
-            )
-
-        out = jax.lax.cond(due, write, lambda out: out, out)
-        return (now, out, row + due), None
-
-    num_records = 1 + -(-rounds // every)
-    out = jax.tree.map(lambda x: jnp.zeros((num_records, *x.shape), x.dtype).at[0].set(x), seen)
-    carry = (_moment(market, state), out, jnp.ones((), jnp.int32))
-    if rounds and saves_memory:
-        carry = scan_in_chunks(play, carry, rounds)
-    elif rounds:
-        carry, _ = jax.lax.scan(play, carry, length=rounds)
-    now, (updates, records), _ = carry
-    state = _state(market, now)
-    return Run(
-        jnp.minimum(jnp.arange(num_records) * every, rounds) + first,
-        updates,
-        records,
-        state,
-        metrics.verdict(market, state.history.astype(jnp.float64)),
-        last_spending_error(rules, now),
-    )
-
-
-def _moment(market: Market, state: State) -> Moment:
-    """The state as the engine holds it."""
-    blocks = market.links.blocks
-    return Moment(
-        state.round,
-        Flows(tuple(blocks(state.flow)), tuple(blocks(state.received))),
-        jax.vmap(market.stored)(state.history),
-        market.stored(state.total_utility),
-        state.agent_updates,
-    )
-
-
-def _state(market: Market, now: Moment) -> State:
-    """The moment in the caller's order, as it is shown."""
-    return State(
-        now.round,
-        market.links.join(now.flows.sent),
-        jax.vmap(market.unstored)(now.history),
-        market.unstored(now.total_utility),
-        now.agent_updates,
-        market.links.join(now.flows.received),
-    )
-
-
-def _as_dtype(tree, dtype):
-    """The tree with its real-valued leaves in the precision of the run."""
-
-    def cast(x):
-        is_real = eqx.is_array(x) or isinstance(x, np.ndarray)
-        return jnp.asarray(x, dtype) if is_real and jnp.issubdtype(x.dtype, jnp.floating) else x
-
-    return jax.tree.map(cast, tree)
 
 
 def _to_numpy(run: Run) -> Run:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import cmapjax as cj
-from cmapjax._simulate import _run
+from cmapjax._run import run_rounds
 
 STRATEGIES = {
     "cmap": cj.CMAP(),
@@ -113,7 +113,7 @@ def test_the_unit_of_value_scales_flows_alone(name):
 
 def test_a_sweep_of_hyperparameters_compiles_once():
     def compiled():
-        return _run._cached._cache_size()
+        return run_rounds._cached._cache_size()
 
     sweep = [cj.Damped(cj.CMAP(), theta) for theta in (0.1, 0.2, 0.5)]
     steps = [cj.GradientCMAP(method=cj.OptaxGradient(3, cj.FixedStep(s))) for s in (0.05, 0.1, 0.2)]

@@ -19,6 +19,8 @@ LAYERS = [
     ["metrics"],
     ["_engine"],
     ["_play"],
+    ["_scaling"],
+    ["_run"],
     ["_simulate", "_equilibrium"],
     ["methods", "fairness"],
     ["_solve"],

@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from cmapjax import metrics
 from cmapjax._market import Market
-from cmapjax._simulate import Run
+from cmapjax._run import Run
 from cmapjax.plots._canvas import COLOURS, new_figure, plain
 
 STYLES = ("-", "--", "-.", ":")

@@ -1,0 +1,210 @@
+"""The loop, compiled: rounds are played, and what is asked for is recorded of them."""
+
+import dataclasses
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from cmapjax import _play, _scaling, metrics
+from cmapjax._derivatives import scan_in_chunks
+from cmapjax._engine import Flows, known_facts
+from cmapjax._market import Market
+from cmapjax._play import Moment, Rules, last_spending_error, play_round
+from cmapjax._precision import float64_on_host
+from cmapjax._schedule import EveryonePlan
+from cmapjax._types import Array
+
+
+class State(eqx.Module):
+    """A market between two rounds: all that the next round and the metrics need."""
+
+    round: Int[Array, ""]
+    """Rounds played so far."""
+    flow: Float[Array, "slots"]
+    """y_ij of the last round, in the market's own layout (`Market.arc_values` reads it)."""
+    history: Float[Array, "3 agents"]
+    """Utilities of the last round, the one before, and the one before that."""
+    total_utility: Float[Array, "agents"]
+    """Value received over all rounds played (float64)."""
+    agent_updates: Int[Array, "markets"]
+    """How many times an agent of the market has acted."""
+    received: Float[Array, "slots"] | None = None
+    """y_ji of the last round: the flow as the receivers hold it, equal to `market.mirror(flow)` up to
+    rounding. Left out, it is taken from the flow."""
+
+    @property
+    def utility(self) -> Float[Array, "agents"]:
+        """u_j of the last round: value received."""
+        return self.history[0]
+
+    @property
+    @float64_on_host
+    def average_utility(self) -> Float[Array, "agents"]:
+        """Mean value received per round so far (of the start, before the first round)."""
+        played = jnp.maximum(self.round, 1)
+        return jnp.where(self.round > 0, self.total_utility / played, self.history[0])
+
+
+class Run(eqx.Module):
+    """What `simulate` returns. Arrays are NumPy's, or JAX's inside a transformation."""
+
+    rounds: Int[Array, "records"]
+    """The rounds after which something was recorded; the first is the start."""
+    agent_updates: Int[Array, "records markets"]
+    """The other clock: how often an agent of the market had acted by then."""
+    records: dict[str, Array]
+    """What was recorded, by name: one row per record, one column per market."""
+    final: State
+    verdict: Int[Array, "markets"]
+    """What became of each market: a place in `metrics.VERDICTS`."""
+    spending_error: Float[Array, "markets"]
+    """By how much the strategy's last rows miss the round's budget, relative (rounding, or a fault)."""
+
+    @property
+    def verdicts(self) -> list[str]:
+        """What became of each market, in words."""
+        return [metrics.VERDICTS[code] for code in np.asarray(self.verdict)]
+
+
+def _observations(market, record, state):
+    return {name: jnp.asarray(f(market, state)) for name, f in record.items()}
+
+
+# The start is observed apart from the run, so that strategies compared on a market compile it once.
+@eqx.filter_jit
+def observe_start(market: Market, record, state: State):
+    """The start with all that follows from its flow, and what is to be recorded of it."""
+    dtype = state.history.dtype
+    if state.flow is None:
+        state = dataclasses.replace(state, flow=market.equal_flow().astype(dtype))
+    if state.received is None:
+        state = dataclasses.replace(state, received=market.mirror(state.flow))
+    if not len(state.history):
+        utility = market.unstored(market.links.total(state.received))
+        state = dataclasses.replace(state, history=jnp.stack([utility] * 3))
+    return state, (state.agent_updates, _observations(market, record, state))
+
+
+@eqx.filter_jit
+def run_rounds(
+    market,
+    beyond,
+    strategy,
+    plan,
+    endowments,
+    record,
+    state,
+    seen,
+    key,
+    *,
+    rounds,
+    every,
+    saves_memory,
+    is_steady,
+    starts_even,
+) -> Run:
+    """The run from this start; `seen` is what `observe_start` saw of it."""
+    known = known_facts(market, beyond, state.flow.dtype)
+    strategy = _as_dtype(strategy, state.flow.dtype)
+    rules = Rules(market, known, strategy, plan, endowments, key, is_steady)
+    num_records = 1 + -(-rounds // every)
+    out = jax.tree.map(lambda x: jnp.zeros((num_records, *x.shape), x.dtype).at[0].set(x), seen)
+    now = _moment(market, state)
+    if rounds and saves_memory:
+        now, out = _record_if_due(rules, record, now, out, rounds, every)
+    elif rounds:
+        now, out = _record_between(rules, record, now, out, rounds, every, starts_even)
+    updates, records = out
+    last = _state(market, now)
+    return Run(
+        jnp.minimum(jnp.arange(num_records) * every, rounds) + state.round,
+        updates,
+        records,
+        last,
+        metrics.verdict(market, last.history.astype(jnp.float64)),
+        last_spending_error(rules, now),
+    )
+
+
+def _record_between(rules: Rules, record, now: Moment, out, rounds: int, every: int, starts_even: bool):
+    """Spans of rounds with a record after each. Nothing but the record is written, and in place."""
+    updates, tables = out
+    if not record and isinstance(rules.plan, EveryonePlan):  # nothing to stop for
+        played = jnp.minimum(jnp.arange(len(updates)) * every, rounds)
+        updates = updates[0] + played[:, None] * _play.count(rules.market, None)
+        every = rounds
+    form = _scaling.Scaling(rules, starts_even) if _scaling.pays(rules, every) else _play.Plain(rules)
+
+    def span(carry, row):
+        carry, out = carry
+        length = every if rounds % every == 0 else jnp.minimum(every, rounds - (row - 1) * every)
+        carry = form.advance(carry, length)
+        now = form.show(carry)
+        seen = now.agent_updates, _observations(rules.market, record, _state(rules.market, now))
+        return (carry, jax.tree.map(lambda table, x: table.at[row].set(x), out, seen)), None
+
+    num_spans = -(-rounds // every)
+    if num_spans + 1 == len(updates):
+        carry = (form.begin(now), (updates, tables))
+        (carry, out), _ = jax.lax.scan(span, carry, jnp.arange(1, num_spans + 1))
+    else:
+        carry, out = form.advance(form.begin(now), rounds), (updates, tables)
+    return form.show(carry), out
+
+
+def _record_if_due(rules: Rules, record, now: Moment, out, rounds: int, every: int):
+    """Round after round, by a path that derivatives can follow and that keeps few of them in memory."""
+    first = now.round
+
+    def play(carry, _):
+        now, out, row = carry
+        now = play_round(rules, now)
+        played = now.round - first
+        due = (played % every == 0) | (played == rounds)
+
+        def write(out):
+            seen = now.agent_updates, _observations(rules.market, record, _state(rules.market, now))
+            return jax.tree.map(lambda table, x: table.at[row].set(x), out, seen)
+
+        out = jax.lax.cond(due, write, lambda out: out, out)
+        return (now, out, row + due), None
+
+    now, out, _ = scan_in_chunks(play, (now, out, jnp.ones((), jnp.int32)), rounds)
+    return now, out
+
+
+def _moment(market: Market, state: State) -> Moment:
+    """The state as the engine holds it."""
+    blocks = market.links.blocks
+    return Moment(
+        state.round,
+        Flows(tuple(blocks(state.flow)), tuple(blocks(state.received))),
+        tuple(market.stored(u) for u in state.history),
+        market.stored(state.total_utility),
+        state.agent_updates,
+    )
+
+
+def _state(market: Market, now: Moment) -> State:
+    """The moment in the caller's order, as it is shown."""
+    return State(
+        now.round,
+        market.links.join(now.flows.sent),
+        jnp.stack([market.unstored(u) for u in now.history]),
+        market.unstored(now.total_utility),
+        now.agent_updates,
+        market.links.join(now.flows.received),
+    )
+
+
+def _as_dtype(tree, dtype):
+    """The tree with its real-valued leaves in the precision of the run."""
+
+    def cast(x):
+        is_real = eqx.is_array(x) or isinstance(x, np.ndarray)
+        return jnp.asarray(x, dtype) if is_real and jnp.issubdtype(x.dtype, jnp.floating) else x
+
+    return jax.tree.map(cast, tree)
