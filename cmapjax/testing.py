@@ -26,6 +26,7 @@ LAWS = {
     "network": "nothing is given where there is no neighbour (padding)",
     "sign": "nothing negative is given",
     "budget": "a row spends exactly the round's budget",
+    "posting": "what flows by the terms that an agent posts is its row, at either end of a link",
     "relabelling": "numbering the agents otherwise changes nothing but their numbers",
     "unit": "measuring value in another unit changes nothing but the unit",
     "padding": "further padding behind the neighbours changes nothing",
@@ -172,6 +173,8 @@ class _Trial:
         rows, answer = _rows(self.strategy, self.ensemble, self.given, self.budget, self.width)
         self.check_rows(*rows)
         self.check_budget(answer)
+        for end in self.ends():
+            self.compare("posting", answer, end)
         self.compare("relabelling", answer, self.relabelled())
         self.compare("unit", answer, self.rescaled())
         wider = _rows(self.strategy, self.ensemble, self.given, self.budget, self.width + MORE_PADDING)
@@ -263,6 +266,16 @@ class _Trial:
         market = self.ensemble.with_contributions(value=np.asarray(self.ensemble.value) * unit)
         return _rows(self.strategy, market, self.given * unit, self.budget * unit, self.width)[1] / unit
 
+    def ends(self):
+        """The answers by the terms posted, as the givers work them out and as the receivers do."""
+        if not self.strategy.is_posted:
+            return []
+        market = self.ensemble
+        budget = jnp.asarray(market.stored(self.budget))
+        flow = jnp.asarray(market.flow_from_arcs(self.given))
+        sent, received = _act(self.strategy, market.bare(), _beyond(market, self.strategy), flow, budget)
+        return [market.arc_values(sent), market.arc_values(market.mirror(np.asarray(received)))]
+
     def packed(self):
         """The answers beside a star of higher degree than everybody's, from the engine's own round."""
         star = Market.from_links(np.array([[0, leaf] for leaf in range(1, self.width + 3)]), value=7.0)
@@ -272,7 +285,7 @@ class _Trial:
         budget = np.concatenate([np.asarray(star.contribution), self.budget])
         bare = both.bare()
         beyond = _beyond(bare, self.strategy)
-        answer = _act(self.strategy, bare, beyond, jnp.asarray(flow), jnp.asarray(bare.stored(budget)))
+        answer = _act(self.strategy, bare, beyond, jnp.asarray(flow), jnp.asarray(bare.stored(budget)))[0]
         return both.arc_values(np.asarray(answer))[len(even) :]
 
     def error(self, law: str, case_number: int, what: str) -> StrategyError:
@@ -331,4 +344,4 @@ def _act(strategy, market, beyond, flow, budget):
     known, flows = known_facts(market, beyond, flow.dtype), both_ends(market, flow)
     utility, repeated = received_totals(market, flows), as_before(market, known, flows, budget)
     answered = act_together(market, known, strategy, flows, utility, budget, repeated)
-    return market.links.join(answered.sent)
+    return market.links.join(answered.sent), market.links.join(answered.received)

@@ -1,0 +1,191 @@
+"""The fast paths against the slow ones: terms posted, rounds in scaling form, both ends of a link."""
+
+import equinox as eqx
+import hypothesis
+import hypothesis.strategies as st
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import cmapjax as cj
+
+POSTED = {
+    "cmap": cj.CMAP(),
+    "k = 0": cj.CMAP(community_hops=0),
+    "proportional": cj.ProportionalResponse(),
+    "equal": cj.EqualSplit(),
+    "damped": cj.Damped(cj.CMAP(), 0.2),
+    "locally damped": cj.Damped(cj.ProportionalResponse(), cj.LocalDamping()),
+    "twice damped": cj.Damped(cj.Damped(cj.CMAP(), cj.MaxDegreeDamping()), 0.9),
+}
+
+
+class Answered(cj.Strategy):
+    """The same strategy by the general path: rows are answered, and carried to the other end."""
+
+    strategy: cj.Strategy
+
+    def respond(self, view):
+        return self.strategy.respond(view)
+
+
+def star(leaves):
+    return [(0, leaf) for leaf in range(1, leaves + 1)]
+
+
+def clique(n):
+    return [(i, j) for i in range(n) for j in range(i + 1, n)]
+
+
+@st.composite
+def ensembles(draw):
+    """Markets of mixed sizes side by side: pairs, hubs with their leaves, cliques, random ones."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    figures = [
+        [(0, 1)],
+        star(draw(st.integers(2, 60))),  # wider than the rows that are folded entry by entry
+        clique(draw(st.integers(2, 8))),
+        [*star(draw(st.integers(33, 90))), (1, 2), (3, 4)],
+    ]
+    n = draw(st.integers(3, 30))
+    ring = [(i, (i + 1) % n) for i in range(n)]
+    figures.append(ring + [tuple(rng.choice(n, 2, replace=False)) for _ in range(n)])
+    figures = draw(st.permutations(figures))[: draw(st.integers(1, 5))]
+    spread = draw(st.sampled_from([0.0, 0.5, 2.0]))
+    return cj.pack(
+        [
+            cj.Market.from_links(
+                np.array(links), endowment=np.exp(spread * rng.normal(size=int(np.max(links)) + 1))
+            )
+            for links in figures
+        ]
+    )
+
+
+@pytest.mark.parametrize("name", POSTED)
+@hypothesis.settings(max_examples=3, deadline=None, database=None, derandomize=True)
+@hypothesis.given(market=ensembles())
+def test_posted_terms_give_what_answered_rows_give(name, market):
+    rng = np.random.default_rng(0)
+    start = market.flow_from_arcs(rng.uniform(0.1, 1, len(market.arcs()[0])))
+    scale = np.asarray(market.contribution) / market.gave(start)
+    giver = market.arcs()[0]
+    start = market.flow_from_arcs(market.arc_values(start) * scale[giver])
+    # Few rounds: undamped CMAP is chaotic, and doubles a rounding every other round.
+    runs = [
+        cj.simulate(market, strategy, rounds=3, record={}, start=start)
+        for strategy in (POSTED[name], Answered(POSTED[name]))
+    ]
+    fast, slow = (run.final for run in runs)
+    worth = np.asarray(market.contribution)
+    assert np.isfinite(fast.flow).all()
+    np.testing.assert_allclose(
+        market.arc_values(fast.flow) / worth[giver],
+        market.arc_values(slow.flow) / worth[giver],
+        rtol=1e-12,
+        atol=1e-12 * max(1, float(worth.max() / worth.min()) ** 0.5),
+    )
+    np.testing.assert_allclose(fast.utility, slow.utility, rtol=1e-12)
+    np.testing.assert_allclose(fast.received, market.mirror(fast.flow), rtol=1e-12, atol=1e-14 * worth.max())
+    assert runs[0].spending_error.max() < 1e-13
+
+
+@hypothesis.settings(max_examples=6, deadline=None, database=None, derandomize=True)
+@hypothesis.given(market=ensembles(), even=st.booleans(), precision=st.sampled_from(["float64", "float32"]))
+def test_the_scaling_form_plays_the_rounds_that_are_written(market, even, precision):
+    """Over so many rounds that scalings leave the range of either precision more than once."""
+    rounds = {"float64": 1500, "float32": 300}[precision]
+    start = None if even else market.equal_flow()
+
+    def run(record):
+        return cj.simulate(
+            market, cj.ProportionalResponse(), rounds=rounds, record=record, precision=precision, start=start
+        )
+
+    fast, slow = run({}), run({"flow": lambda market, state: market.total(state.utility)})
+    assert np.isfinite(fast.final.flow).all()
+    assert fast.verdicts == slow.verdicts
+    np.testing.assert_array_equal(fast.agent_updates, slow.agent_updates)
+    rtol = {"float64": 1e-12, "float32": 2e-5}[precision]
+    worth = float(np.max(market.contribution))
+    for field in ("flow", "received", "history", "total_utility"):
+        one, other = getattr(fast.final, field), getattr(slow.final, field)
+        # Vanishing flows lose digits relative to themselves, not to the market.
+        np.testing.assert_allclose(one, other, rtol=100 * rtol, atol=rtol * worth, err_msg=field)
+
+
+def test_an_agent_that_received_nothing_does_not_break_the_scaling_form():
+    market = cj.Market.from_links(np.array([[0, 1], [1, 2], [0, 2], [2, 3]]))
+    giver, receiver = market.arcs()
+    values = np.where(receiver == 0, 0.0, 1.0)
+    values /= np.bincount(giver, values)[giver]
+    run = cj.simulate(
+        market, cj.ProportionalResponse(), rounds=40, record={}, start=market.flow_from_arcs(values)
+    )
+    one_by_one = cj.simulate(
+        market, cj.ProportionalResponse(), rounds=40, start=market.flow_from_arcs(values)
+    )
+    np.testing.assert_allclose(run.final.flow, one_by_one.final.flow, rtol=1e-12, atol=1e-15)
+    assert np.isfinite(run.final.flow).all()
+
+
+def test_a_run_continued_from_random_endowments_spends_its_contributions_again():
+    """The last rows of such a run spend what the agents had then, not what they have on average."""
+    market = cj.Market.from_links(np.array([[0, 1], [1, 2], [2, 0], [2, 3]]), endowment=[1.0, 2.0, 3.0, 4.0])
+    drawn = cj.simulate(
+        market, cj.CMAP(), rounds=3, endowments=cj.endowments.Exponential(), key=jax.random.key(0)
+    )
+    for strategy in (cj.Damped(cj.CMAP(), 0.3), cj.CMAP(community_hops=0)):
+        run = cj.simulate(market, strategy, rounds=2, start=drawn.final)
+        np.testing.assert_allclose(market.gave(run.final.flow), market.contribution, rtol=1e-13)
+
+
+def test_records_do_not_depend_on_how_often_they_are_taken():
+    market = cj.Market.from_links(np.array([[0, 1], [1, 2], [2, 0], [2, 3]]))
+    record = {"worst": lambda market, state: cj.metrics.min_ratio(market, state.utility)}
+    often = cj.simulate(market, cj.Damped(cj.CMAP(), 0.3), rounds=10, record=record)
+    for every in (2, 3, 10, 11):
+        seldom = cj.simulate(market, cj.Damped(cj.CMAP(), 0.3), rounds=10, record=record, every=every)
+        np.testing.assert_array_equal(seldom.records["worst"], often.records["worst"][seldom.rounds])
+        np.testing.assert_array_equal(seldom.agent_updates, often.agent_updates[seldom.rounds])
+
+
+class TellsMore(cj.PostedStrategy):
+    """A strategy of one's own that posts a tree of terms: a share kept for one's debtors, the rest evenly."""
+
+    share: np.ndarray = eqx.field(converter=np.asarray, default=0.5)
+
+    def post(self, view):
+        count = cj.total(view.is_neighbour.astype(view.sent.dtype))
+        owed = cj.total(view.received)
+        return {
+            "even": (1 - self.share) * view.budget / count,
+            "per unit": jnp.where(owed > 0, self.share * view.budget / jnp.where(owed > 0, owed, 1), -1.0),
+        }
+
+    def flow(self, terms, link):
+        back = jnp.where(
+            terms["per unit"] >= 0, terms["per unit"] * link.received, self.share * link.repeated
+        )
+        return terms["even"] + back
+
+
+def test_a_posted_strategy_of_ones_own_obeys_the_laws():
+    cj.testing.check_strategy(TellsMore())
+
+
+def test_a_strategy_whose_ends_disagree_is_found_out():
+    class Secretive(cj.PostedStrategy):
+        def post(self, view):
+            return view.budget / cj.total(view.contribution)
+
+        def flow(self, terms, link):
+            return terms * link.contribution
+
+        def respond(self, view):
+            return cj.repeat(view)
+
+    with pytest.raises(cj.testing.StrategyError, match="posting") as error:
+        cj.testing.check_strategy(Secretive())
+    assert error.value.law == "posting"
