@@ -13,6 +13,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Bool, Int, Shaped
 
 from cmapjax._types import Array
@@ -137,6 +138,8 @@ class Columns(eqx.Module):
     strides: Int[Array, "rows"]
     shapes: tuple[tuple[int, int], ...] = eqx.field(static=True)
     """(width, number of rows) of each block."""
+    mesh: jax.sharding.Mesh | None = eqx.field(static=True, default=None)
+    """The devices over which compiled code spreads every block's rows; None leaves all on one."""
 
     @property
     def num_rows(self) -> int:
@@ -150,7 +153,7 @@ class Columns(eqx.Module):
         """A value per slot as one `[width, rows]` array per block."""
         out, start = [], 0
         for width, rows in self.shapes:
-            out.append(x[start : start + width * rows].reshape(width, rows))
+            out.append(self._spread_out(x[start : start + width * rows].reshape(width, rows)))
             start += width * rows
         return out
 
@@ -158,13 +161,13 @@ class Columns(eqx.Module):
         """A value per stored row, cut at the block borders."""
         out, start = [], 0
         for _, rows in self.shapes:
-            out.append(x[start : start + rows])
+            out.append(self._spread_out(x[start : start + rows]))
             start += rows
         return out
 
     def join(self, blocks: Sequence[Shaped[Array, "_ _"]]) -> Shaped[Array, "slots"]:
         """The inverse of `blocks`."""
-        return _end_to_end([block.reshape(-1) for block in blocks])
+        return self.everywhere(_end_to_end([block.reshape(-1) for block in blocks]))
 
     @property
     def is_entry(self) -> Bool[Array, "slots"]:
@@ -196,7 +199,20 @@ class Columns(eqx.Module):
 
     def join_rows(self, blocks: Sequence[Shaped[Array, "_"]]) -> Shaped[Array, "rows"]:
         """The inverse of `row_blocks`."""
-        return _end_to_end(blocks)
+        return self.everywhere(_end_to_end(blocks))
+
+    def everywhere(self, x: Array) -> Array:
+        """Kept whole on every device."""
+        if self.mesh is None or not isinstance(x, jax.core.Tracer):
+            return x
+        return jax.lax.with_sharding_constraint(x, NamedSharding(self.mesh, PartitionSpec()))
+
+    def _spread_out(self, x: Array) -> Array:
+        """With its last axis, rows, divided among the devices."""
+        if self.mesh is None or not isinstance(x, jax.core.Tracer):
+            return x
+        axes = PartitionSpec(*[None] * (x.ndim - 1), self.mesh.axis_names)
+        return jax.lax.with_sharding_constraint(x, NamedSharding(self.mesh, axes))
 
     def total(self, x: Shaped[Array, "slots"]) -> Shaped[Array, "rows"]:
         """Σ along every stored row; `x` must be zero on padding."""

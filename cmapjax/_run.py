@@ -85,7 +85,8 @@ def observe_start(market: Market, record, state: State):
     if not len(state.history):
         utility = market.unstored(market.links.total(state.received))
         state = dataclasses.replace(state, history=jnp.stack([utility] * 3))
-    return state, (state.agent_updates, _observations(market, record, state))
+    seen = state.agent_updates, _observations(market, record, state)
+    return jax.tree.map(market.links.everywhere, (state, seen))
 
 
 @eqx.filter_jit
@@ -119,7 +120,7 @@ def run_rounds(
         now, out = _record_between(rules, record, now, out, rounds, every, starts_even)
     updates, records = out
     last = _state(market, now)
-    return Run(
+    run = Run(
         jnp.minimum(jnp.arange(num_records) * every, rounds) + state.round,
         updates,
         records,
@@ -127,6 +128,7 @@ def run_rounds(
         metrics.verdict(market, last.history.astype(jnp.float64)),
         last_spending_error(rules, now),
     )
+    return jax.tree.map(market.links.everywhere, run)
 
 
 def _record_between(rules: Rules, record, now: Moment, out, rounds: int, every: int, starts_even: bool):

@@ -12,10 +12,7 @@ import cmapjax as cj
 
 POSTED = {
     "cmap": cj.CMAP(),
-    "k = 0": cj.CMAP(community_hops=0),
     "proportional": cj.ProportionalResponse(),
-    "equal": cj.EqualSplit(),
-    "damped": cj.Damped(cj.CMAP(), 0.2),
     "locally damped": cj.Damped(cj.ProportionalResponse(), cj.LocalDamping()),
     "twice damped": cj.Damped(cj.Damped(cj.CMAP(), cj.MaxDegreeDamping()), 0.9),
 }
@@ -64,7 +61,7 @@ def ensembles(draw):
 
 
 @pytest.mark.parametrize("name", POSTED)
-@hypothesis.settings(max_examples=3, deadline=None, database=None, derandomize=True)
+@hypothesis.settings(max_examples=2, deadline=None, database=None, derandomize=True)
 @hypothesis.given(market=ensembles())
 def test_posted_terms_give_what_answered_rows_give(name, market):
     rng = np.random.default_rng(0)
@@ -91,7 +88,7 @@ def test_posted_terms_give_what_answered_rows_give(name, market):
     assert runs[0].spending_error.max() < 1e-13
 
 
-@hypothesis.settings(max_examples=6, deadline=None, database=None, derandomize=True)
+@hypothesis.settings(max_examples=4, deadline=None, database=None, derandomize=True)
 @hypothesis.given(market=ensembles(), even=st.booleans(), precision=st.sampled_from(["float64", "float32"]))
 def test_the_scaling_form_plays_the_rounds_that_are_written(market, even, precision):
     """Over so many rounds that scalings leave the range of either precision more than once."""

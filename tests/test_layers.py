@@ -14,7 +14,7 @@ LAYERS = [
     ["_types", "_checks", "_origin", "_precision", "_maximum_flow", "_rows"],
     ["_columns", "_derivatives", "_decomposition"],
     ["_market"],
-    ["_random", "_turns"],
+    ["_devices", "_random", "_turns"],
     ["_certificate", "_community", "endowments", "graphs", "strategies", "_schedule"],
     ["metrics"],
     ["_engine"],
