@@ -25,7 +25,8 @@ from cmapjax._checks import (
 )
 from cmapjax._columns import Columns, build_columns
 from cmapjax._origin import Origin
-from cmapjax._precision import float64_on_host
+from cmapjax._precision import float64_on_host, namespace
+from cmapjax._reductions import blocks, joined, over_entries, over_slots
 from cmapjax._types import Array
 
 
@@ -224,7 +225,7 @@ class Market(eqx.Module):
 
     @float64_on_host
     def _per_market(self, combine, x, fill):
-        return self.members.fold(combine, self.members.take(x, fill))[self.members.place]
+        return over_entries(self.members, combine, x, fill)[self.members.place]
 
     # -- storage: the engine's side ------------------------------------------------------------
 
@@ -246,18 +247,20 @@ class Market(eqx.Module):
     @float64_on_host
     def gave(self, flow: Float[Array, "slots"]) -> Float[Array, "agents"]:
         """Σ_j y_ij: the value each agent gave away."""
-        return self.unstored(self.links.total(flow))
+        return self.unstored(over_slots(self.links, jnp.add, flow))
 
     @float64_on_host
     def received(self, flow: Float[Array, "slots"]) -> Float[Array, "agents"]:
         """u_j = Σ_i y_ij: the value each agent received, its utility."""
-        return self.unstored(self.links.total(self.mirror(flow)))
+        return self.unstored(over_slots(self.links, jnp.add, self.mirror(flow)))
 
     @float64_on_host
     def equal_flow(self) -> Float[Array, "slots"]:
         """The flow in which everybody splits its contribution equally: y_ij = w_i / deg(i)."""
         share = self.stored(self.contribution) / self.links.lengths
-        return jnp.where(self.links.is_entry, self.links.spread(share), 0)
+        pairs = zip(blocks(self.links), self.links.row_blocks(share), strict=True)
+        xp = namespace(share)
+        return joined(self.links, [xp.where(block.is_entry, part, 0) for block, part in pairs])
 
     # -- flows in the caller's terms -----------------------------------------------------------
 
