@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 
 from cmapjax._market import Market
 from cmapjax._precision import float64_on_host, namespace
-from cmapjax._reductions import blocks, combined, joined, over_entries
+from cmapjax._reductions import blocks, combined, joined, over_entries, written
 from cmapjax._types import Array
 
 
@@ -34,20 +34,19 @@ def certified_gap(market: Market, utility: Float[Array, "agents"]) -> Float[Arra
 def _gap_where_stored(market: Market, utility: Float[Array, "agents"]) -> Float[Array, "markets"]:
     """The gap of utilities in the order of storage."""
     xp = namespace(market, utility)
-    w = market.stored(xp.asarray(market.contribution, utility.dtype))
-    r = utility / w
+    w = xp.asarray(market.contribution, utility.dtype)
+    r = written(utility / market.stored(written(w)))
     # The ratio of the poorest neighbour is the inverse of the price; no division by an empty hand.
     poorest = over_entries(market.links, jnp.minimum, r, np.inf)
     richest_poorest = over_entries(market.links, jnp.maximum, poorest, -np.inf)
+    r, poorest, richest_poorest = (written(market.unstored(x)) for x in (r, poorest, richest_poorest))
     # q_p − 1 and r_j m_j − 1 rather than q_p and r_j m_j: near the equilibrium of a market with ratios
     # near one the differences carry the digits.
     excess = w * (1 / xp.where(poorest > 0, poorest, 1) - 1)
     slack = w * xp.log1p((r - richest_poorest) / xp.where(richest_poorest > 0, richest_poorest, 1))
-    worth = market.total(xp.asarray(market.contribution, utility.dtype))
-    gap = (
-        xp.log1p(market.total(market.unstored(excess)) / worth) - market.total(market.unstored(slack)) / worth
-    )
-    return xp.where(market.smallest(market.unstored(utility)) > 0, gap, xp.inf)
+    worth = market.total(w)
+    gap = xp.log1p(market.total(excess) / worth) - market.total(slack) / worth
+    return xp.where(market.smallest(r) > 0, gap, xp.inf)
 
 
 @float64_on_host
@@ -67,7 +66,8 @@ def certified_gap_of_flow(
     links = market.links
     parts = [combined(jnp.add, xp.asarray(block, np.float64)) for block in links.blocks(xp.asarray(flow))]
     spent = joined(links, parts)
-    scale = market.stored(xp.asarray(market.contribution)) / xp.where(spent > 0, spent, 1)
+    w = written(xp.asarray(market.contribution))
+    scale = written(market.stored(w) / xp.where(spent > 0, spent, 1))
     received = market.mirror(xp.asarray(flow)) if received is None else xp.asarray(received)
     # The giver's scale comes from the vector of agents: flows themselves need no second look-up.
     pairs = zip(blocks(links), links.blocks(received), strict=True)

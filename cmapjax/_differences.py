@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from cmapjax._columns import fold
-from cmapjax._reductions import Block, combined
+from cmapjax._precision import namespace
+from cmapjax._reductions import combined_rows
 from cmapjax._types import Array
 
 # Wider rows are sorted. XLA's sort on a CPU runs on one core, and 100 sorted amounts take twice as long as
@@ -19,16 +20,16 @@ RANGES = 2
 UNROLLED = 8
 
 
-def differences(block: Block, x: Float[Array, "width rows"]) -> Float[Array, "rows"]:
-    """Σ_{i<j} |x_i − x_j| of every row, padding left out. Exactly 0 where all are equal."""
-    if not isinstance(x, jax.Array):
-        return _of_sorted(np.sort(np.where(block.is_entry, x, np.inf), axis=0), block.lengths, np)
-    return _differences(x, jnp.asarray(block.lengths))
+def differences(x: Float[Array, "rows width"], lengths: Int[Array, "rows"]) -> Float[Array, "rows"]:
+    """Σ_{i<j} |x_i − x_j| of the first so many of every row. Exactly 0 where all are equal."""
+    if namespace(x, lengths) is np:
+        return _of_sorted(np.sort(np.where(_is_amount(x, lengths), x, np.inf)), lengths, np)
+    return _differences(jnp.asarray(x), jnp.asarray(lengths))
 
 
 @jax.custom_jvp
 def _differences(x, lengths):
-    if x.shape[0] > WIDEST_BY_PAIRS:
+    if x.shape[1] > WIDEST_BY_PAIRS:
         return _by_sorting(x, lengths)
     return jax.lax.platform_dependent(x, lengths, cpu=_by_pairs, default=_by_sorting)
 
@@ -37,18 +38,14 @@ def _differences(x, lengths):
 def _derivative(primals, tangents):
     """Of the k-th smallest of n amounts, from 0: 2k + 1 − n (amounts that are equal in some order)."""
     (x, lengths), (change, _) = primals, tangents
-    order = jnp.argsort(jnp.where(_is_amount(x, lengths), x, jnp.inf), axis=0)
-    slope = jnp.where(_is_amount(x, lengths), 2 * _places(x) + 1 - lengths, 0).astype(x.dtype)
-    rows = jnp.tensordot(jnp.ones(x.shape[0], x.dtype), slope * jnp.take_along_axis(change, order, 0), 1)
-    return _differences(x, lengths), rows
-
-
-def _places(x) -> Int[Array, "width 1"]:
-    return jnp.arange(x.shape[0], dtype=jnp.int32)[:, None]
+    order = jnp.argsort(jnp.where(_is_amount(x, lengths), x, jnp.inf), axis=1)
+    slope = 2 * jnp.arange(x.shape[1], dtype=lengths.dtype) + 1 - lengths[:, None]
+    slope = jnp.where(_is_amount(x, lengths), slope, 0).astype(x.dtype)
+    return _differences(x, lengths), jnp.sum(slope * jnp.take_along_axis(change, order, 1), axis=1)
 
 
 def _is_amount(x, lengths):
-    return _places(x) < lengths
+    return np.arange(x.shape[1], dtype=np.int32) < lengths[:, None]
 
 
 def _by_sorting(x, lengths):
@@ -60,27 +57,27 @@ def _by_sorting(x, lengths):
 
     bits = turned(jax.lax.bitcast_convert_type(x, whole))
     bits = jnp.where(_is_amount(x, lengths), bits, jnp.iinfo(whole).max)
-    rows = turned(jax.lax.sort(bits.T, dimension=1, is_stable=False))
-    return _of_sorted(jax.lax.bitcast_convert_type(rows, x.dtype).T, lengths, jnp)
+    rows = turned(jax.lax.sort(bits, dimension=1, is_stable=False))
+    return _of_sorted(jax.lax.bitcast_convert_type(rows, x.dtype), lengths, jnp)
 
 
 def _of_sorted(x, lengths, xp):
     """Each step between neighbours once for every pair that it lies between."""
-    place = xp.arange(1, x.shape[0], dtype=x.dtype)[:, None]  # as floats: whole numbers could overflow
-    pairs = place * (lengths.astype(x.dtype) - place)
-    steps = xp.where(place < lengths, pairs * (x[1:] - x[:-1]), 0)
-    return combined(jnp.add, xp.concatenate([steps, xp.zeros_like(x[:1])]))
+    place = np.arange(1, x.shape[1], dtype=x.dtype)  # as floats: products of whole numbers could overflow
+    length = lengths.astype(x.dtype)[:, None]
+    steps = xp.where(place < length, place * (length - place) * (x[:, 1:] - x[:, :-1]), 0)
+    return combined_rows(jnp.add, steps) if x.shape[1] > 1 else xp.zeros_like(x[:, 0])
 
 
 def _by_pairs(x, lengths):
     """All differences, a few rows at a time: |x_i − x_{i+s}| for every distance s."""
-    width, rows = x.shape
+    rows, width = x.shape
     chunk = max(min(rows, CACHED // width), 1)
 
     def work(number, out):
         first = jnp.minimum(number * chunk, rows - chunk)  # the last overlaps with the one before
-        some = jax.lax.dynamic_slice(x, (0, first), (width, chunk))
-        sums = _sum_of_pairs(some, jax.lax.dynamic_slice(lengths, (first,), (chunk,)))
+        some = jax.lax.dynamic_slice(x, (first, 0), (chunk, width))
+        sums = _sum_of_pairs(some.T, jax.lax.dynamic_slice(lengths, (first,), (chunk,)))
         return jax.lax.dynamic_update_slice(out, sums, (first,))
 
     return jax.lax.fori_loop(0, -(-rows // chunk), work, jnp.zeros(rows, x.dtype))
@@ -94,11 +91,11 @@ def _sum_of_pairs(x, lengths):
     further = jax.lax.dynamic_update_slice(further, x, (0, 0))
     for nearest in range(1, width, max(reach, 1)):
         height = width - nearest  # so many have another at such a distance
+        place = np.arange(height, dtype=np.int32)[:, None]
 
-        def add(distance, sums, height=height):
+        def add(distance, sums, height=height, place=place):
             other = jax.lax.dynamic_slice(further, (distance, 0), (height, rows))
-            is_pair = _places(other) + distance < lengths
-            return sums + jnp.where(is_pair, jnp.abs(other - x[:height]), 0)
+            return sums + jnp.where(place + distance < lengths, jnp.abs(other - x[:height]), 0)
 
         last = min(nearest + reach, width)
         sums = jnp.zeros((height, rows), x.dtype)

@@ -26,7 +26,7 @@ from cmapjax._checks import (
 from cmapjax._columns import Columns, build_columns
 from cmapjax._origin import Origin
 from cmapjax._precision import float64_on_host, namespace
-from cmapjax._reductions import blocks, joined, over_entries, over_slots
+from cmapjax._reductions import blocks, joined, over_ranges, over_slots
 from cmapjax._types import Array
 
 
@@ -225,7 +225,7 @@ class Market(eqx.Module):
 
     @float64_on_host
     def _per_market(self, combine, x, fill):
-        return over_entries(self.members, combine, x, fill)[self.members.place]
+        return over_ranges(self.members, combine, x, fill)[self.members.place]
 
     # -- storage: the engine's side ------------------------------------------------------------
 

@@ -4,6 +4,7 @@ Block by block, so that nothing as large as all slots is written out between a l
 XLA makes one loop of both, 5 times faster on a CPU. Both kinds combine in the same order.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -33,15 +34,30 @@ class Block(NamedTuple):
 
     def look(self, x: Shaped[Array, "values"]) -> Shaped[Array, "width rows"]:
         """The value of what each slot points at; any value on padding."""
-        if namespace(self, x) is np:
-            return x[self.entries]
-        # Entries are in range by construction; without this promise JAX compares each of them twice.
-        get = jnp.asarray(x).at[self.entries].get
-        return get(mode="promise_in_bounds", wrap_negative_indices=False)
+        return _look(x, self.entries)
 
     def take(self, x: Shaped[Array, "values"], fill: float = 0) -> Shaped[Array, "width rows"]:
         """The value of what each slot points at; `fill` on padding."""
         return namespace(self, x).where(self.is_entry, self.look(x), np.asarray(fill, x.dtype))
+
+
+def _look(x, at):
+    if namespace(x, at) is np:
+        return x[at]
+    # In range by construction; without this promise JAX compares every number twice.
+    return jnp.asarray(x).at[at].get(mode="promise_in_bounds", wrap_negative_indices=False)
+
+
+def written(x: Shaped[Array, "values"]) -> Shaped[Array, "values"]:
+    """The vector itself, computed before anything is looked up in it or done with it.
+
+    XLA's CPU backend would fuse: it would compute a ratio anew at every look-up, and number by number what
+    it could have vectorised, up to ten times slower. It drops `optimization_barrier` before it fuses, but
+    passes no conditional; both branches of this one are the vector.
+    """
+    if not isinstance(x, jax.Array):
+        return x
+    return jax.lax.cond(x[0] > 0, lambda x: x, jax.lax.optimization_barrier, x)
 
 
 def blocks(columns: Columns) -> Iterator[Block]:
@@ -60,6 +76,13 @@ def combined(combine: Callable, block: Shaped[Array, "width rows"]) -> Shaped[Ar
     return block[0]
 
 
+def combined_rows(combine: Callable, rows: Shaped[Array, "rows width"]) -> Shaped[Array, "rows"]:
+    """The same of rows that lie one after another, in the same order."""
+    if isinstance(rows, jax.Array):
+        return jax.vmap(functools.partial(fold, combine))(rows)
+    return combined(combine, rows.T)
+
+
 def joined(columns: Columns, parts: list[Shaped[Array, "..."]]) -> Shaped[Array, "_"]:
     """What was computed of each block, end to end: a value per row, or per slot."""
     if namespace(parts) is np:
@@ -72,6 +95,35 @@ def over_entries(
 ) -> Shaped[Array, "rows"]:
     """Of every stored row the values of what it points at, combined."""
     return joined(columns, [combined(combine, block.take(x, fill)) for block in blocks(columns)])
+
+
+def ranges(columns: Columns, x: Shaped[Array, "values"], fill: float = 0) -> list[Shaped[Array, "_ _"]]:
+    """`x` cut into rows, those of one block as `[rows, width]`, with `fill` on padding.
+
+    For columns whose rows' entries are 0, 1, 2, … on through all rows, as those of a market's members are:
+    nothing is looked up, and rows of one length are not even copied.
+    """
+    xp = namespace(columns, x)
+    if len(columns.shapes) == 1 and columns.num_slots == x.shape[0]:
+        width, rows = columns.shapes[0]
+        return [xp.reshape(x, (rows, width))]
+    lengths = xp.asarray(columns.lengths)
+    of_row = lengths[columns.place]
+    first = (xp.cumsum(of_row) - of_row)[columns.order]
+    parts = []
+    both = zip(columns.row_blocks(first), columns.row_blocks(lengths), strict=True)
+    for (width, _), (start, length) in zip(columns.shapes, both, strict=True):
+        place = xp.arange(width, dtype=np.int32)
+        at = xp.minimum(start[:, None] + place, x.shape[0] - 1)
+        parts.append(xp.where(place < length[:, None], _look(x, at), np.asarray(fill, x.dtype)))
+    return parts
+
+
+def over_ranges(
+    columns: Columns, combine: Callable, x: Shaped[Array, "values"], fill: float = 0
+) -> Shaped[Array, "rows"]:
+    """Of every stored row its range of `x`, combined (`ranges`)."""
+    return joined(columns, [combined_rows(combine, rows) for rows in ranges(columns, x, fill)])
 
 
 def over_slots(columns: Columns, combine: Callable, x: Shaped[Array, "slots"]) -> Shaped[Array, "rows"]:

@@ -17,7 +17,7 @@ from cmapjax._derivatives import log_or_minus_infinity
 from cmapjax._differences import differences
 from cmapjax._market import Market
 from cmapjax._precision import float64_on_host, namespace
-from cmapjax._reductions import blocks, joined
+from cmapjax._reductions import joined, ranges
 from cmapjax._types import Array
 
 Agents = Float[Array, "agents"]
@@ -124,7 +124,8 @@ def gini(market: Market, x: Agents) -> Markets:
     """Σ_ij |x_i − x_j| / (2 n Σ x) of any amounts ≥ 0, say ratios: 0 if all are equal (0 if all 0)."""
     xp = namespace(market, x)
     x, members = xp.asarray(x), market.members
-    apart = joined(members, [differences(block, block.look(x)) for block in blocks(members)])[members.place]
+    parts = zip(ranges(members, x), members.row_blocks(members.lengths), strict=True)
+    apart = joined(members, [differences(*part) for part in parts])[members.place]
     sums = market.total(x)
     return xp.where(sums == 0, 0, apart / (_count(market, x) * xp.where(sums == 0, 1, sums)))
 
