@@ -35,7 +35,7 @@ def switch_on() -> None:
         is_writable = False
     if not is_writable:
         warnings.warn(
-            f"{chosen or 'the cache folder of this user'} cannot be written, so that programs are compiled anew "
+            f"{chosen or 'your cache folder'} cannot be written, so that programs are compiled anew "
             "every time; name another folder with --compilation-cache DIR, or say off.",
             stacklevel=2,
         )

@@ -1,5 +1,6 @@
 """`cmapjax simulate`: strategies side by side on the same markets."""
 
+import dataclasses
 import functools
 import json as json_format
 import time
@@ -180,7 +181,8 @@ def _play(play, line: Plan, strategy, schedule, request: Request, timings: Timin
             part = interruptible(
                 functools.partial(play, strategy, rounds=rounds, schedule=planned, start=state)
             )
-            parts, state, played = [*parts, part], part.final, played + rounds
+            state, played = part.final, played + rounds
+            parts = [*(dataclasses.replace(p, final=None) for p in parts), part]  # of flows only the last
             advance(rounds)
     return Outcome(line, _joined(parts), time.perf_counter() - began, spent["compiling"])
 
