@@ -21,7 +21,7 @@ def switch_on() -> None:
     """
     chosen = os.environ.get(VARIABLE, "").strip()
     if chosen.lower() == OFF:
-        os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+        os.environ.pop("JAX_COMPILATION_CACHE_DIR", None)
         return
     if not chosen and os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         return
@@ -39,7 +39,7 @@ def switch_on() -> None:
             "every time; name another folder with --compilation-cache DIR, or say off.",
             stacklevel=2,
         )
-        os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+        os.environ.pop("JAX_COMPILATION_CACHE_DIR", None)
         return
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", MIN_SECONDS)

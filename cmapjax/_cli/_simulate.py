@@ -175,9 +175,11 @@ def _play(play, line: Plan, strategy, schedule, request: Request, timings: Timin
         (simulated,) = play.args
         planned = schedule.plan(simulated, strategy.hops)
     parts, state, played = [], None, 0
-    with timings("running") as spent, Progress(line.label, request.rounds) as advance:
+    bar = Progress(line.label, request.rounds)
+    chunk = _chunk(request) if bar.is_shown else request.rounds  # every start and end costs a round or two
+    with timings("running") as spent, bar as advance:
         while played < request.rounds:
-            rounds = min(_chunk(request), request.rounds - played)
+            rounds = min(chunk, request.rounds - played)
             part = interruptible(
                 functools.partial(play, strategy, rounds=rounds, schedule=planned, start=state)
             )
