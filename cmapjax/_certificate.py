@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from cmapjax._market import Market
-from cmapjax._precision import float64_on_host
+from cmapjax._precision import float64_on_host, namespace
+from cmapjax._reductions import blocks, combined, joined, over_entries, written
 from cmapjax._types import Array
 
 
@@ -27,38 +28,51 @@ def certified_gap(market: Market, utility: Float[Array, "agents"]) -> Float[Arra
 
     Source: derived in docs/model.md.
     """
-    utility = jnp.asarray(utility)
-    w = market.stored(jnp.asarray(market.contribution, utility.dtype))
-    r = market.stored(utility) / w
-    links = market.links
+    return _gap_where_stored(market, market.stored(namespace(market, utility).asarray(utility)))
+
+
+def _gap_where_stored(market: Market, utility: Float[Array, "agents"]) -> Float[Array, "markets"]:
+    """The gap of utilities in the order of storage."""
+    xp = namespace(market, utility)
+    w = xp.asarray(market.contribution, utility.dtype)
+    r = written(utility / market.stored(written(w)))
     # The ratio of the poorest neighbour is the inverse of the price; no division by an empty hand.
-    poorest = links.fold(jnp.minimum, links.take(r, jnp.inf))
-    richest_poorest = links.fold(jnp.maximum, links.take(poorest, -jnp.inf))
+    poorest = over_entries(market.links, jnp.minimum, r, np.inf)
+    richest_poorest = over_entries(market.links, jnp.maximum, poorest, -np.inf)
+    r, poorest, richest_poorest = (written(market.unstored(x)) for x in (r, poorest, richest_poorest))
     # q_p − 1 and r_j m_j − 1 rather than q_p and r_j m_j: near the equilibrium of a market with ratios
     # near one the differences carry the digits.
-    excess = w * (1 / jnp.where(poorest > 0, poorest, 1) - 1)
-    slack = w * jnp.log1p((r - richest_poorest) / jnp.where(richest_poorest > 0, richest_poorest, 1))
-    worth = market.total(market.unstored(w))
-    gap = (
-        jnp.log1p(market.total(market.unstored(excess)) / worth)
-        - market.total(market.unstored(slack)) / worth
-    )
-    return jnp.where(market.smallest(utility) > 0, gap, jnp.inf)
+    excess = w * (1 / xp.where(poorest > 0, poorest, 1) - 1)
+    slack = w * xp.log1p((r - richest_poorest) / xp.where(richest_poorest > 0, richest_poorest, 1))
+    worth = market.total(w)
+    gap = xp.log1p(market.total(excess) / worth) - market.total(slack) / worth
+    return xp.where(market.smallest(r) > 0, gap, xp.inf)
 
 
 @float64_on_host
-def certified_gap_of_flow(market: Market, flow: Float[Array, "slots"]) -> Float[Array, "markets"]:
+def certified_gap_of_flow(
+    market: Market, flow: Float[Array, "slots"], received: Float[Array, "slots"] | None = None
+) -> Float[Array, "markets"]:
     """`certified_gap` of an allocation, in float64 and of exactly what it spends.
 
     Rows are first scaled in float64 to spend exactly the contributions, which undoes the rounding of a
     float32 run: the bound is rigorous for the allocation so scaled.
+
+    Args:
+        flow: y_ij in the market's layout.
+        received: `market.mirror(flow)`, if it is at hand: to look it up costs as much as all the rest.
     """
-    flow = jnp.asarray(flow).astype(jnp.float64)
+    xp = namespace(market, flow, received)
     links = market.links
-    spent = links.total(flow)
-    contribution = market.stored(jnp.asarray(market.contribution))
-    exact = flow * links.spread(contribution / jnp.where(spent > 0, spent, 1))
-    return certified_gap(market, market.received(exact))
+    parts = [combined(jnp.add, xp.asarray(block, np.float64)) for block in links.blocks(xp.asarray(flow))]
+    spent = joined(links, parts)
+    w = written(xp.asarray(market.contribution))
+    scale = written(market.stored(w) / xp.where(spent > 0, spent, 1))
+    received = market.mirror(xp.asarray(flow)) if received is None else xp.asarray(received)
+    # The giver's scale comes from the vector of agents: flows themselves need no second look-up.
+    pairs = zip(blocks(links), links.blocks(received), strict=True)
+    parts = [combined(jnp.add, xp.asarray(given, np.float64) * block.look(scale)) for block, given in pairs]
+    return _gap_where_stored(market, joined(links, parts))
 
 
 @float64_on_host
@@ -73,12 +87,16 @@ def spending_error(
         flow: y_ij in the market's layout.
         budget: b_i, what each agent had to give (value); by default its mean contribution.
     """
-    flow = jnp.asarray(flow)
-    w = jnp.asarray(market.contribution, flow.dtype)
-    missing = jnp.abs(market.gave(flow) - (w if budget is None else budget))
-    wrong = jnp.where(market.links.is_entry, jnp.maximum(-flow, 0), jnp.abs(flow))
-    worst = market.unstored(market.links.fold(jnp.maximum, wrong))
-    return market.largest(jnp.maximum(missing, worst) / w)
+    xp = namespace(market, flow, budget)
+    flow = xp.asarray(flow)
+    w = xp.asarray(market.contribution, flow.dtype)
+    missing = xp.abs(market.gave(flow) - (w if budget is None else budget))
+    links = market.links
+    wrong = [
+        combined(jnp.maximum, xp.where(block.is_entry, xp.maximum(-given, 0), xp.abs(given)))
+        for block, given in zip(blocks(links), links.blocks(flow), strict=True)
+    ]
+    return market.largest(xp.maximum(missing, market.unstored(joined(links, wrong))) / w)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,8 @@ from cmapjax._checks import check_hops
 from cmapjax._columns import build_columns
 from cmapjax._derivatives import log_or_minus_infinity
 from cmapjax._market import Market
-from cmapjax._precision import float64_on_host
+from cmapjax._precision import float64_on_host, namespace
+from cmapjax._reductions import over_entries
 from cmapjax._types import Array
 
 MAX_MEMBERS = 200_000_000  # entries of a table of communities (0.8 GB of int32)
@@ -82,8 +83,9 @@ def community_utility(
         hops: k = 0 (the agent alone), 1 (and its neighbours), 2, …, or `math.inf`.
     """
     columns, _ = build_columns(*_rows(communities(market, hops)))
-    weighted = jnp.asarray(market.contribution) * log_or_minus_infinity(jnp.asarray(utility))
-    return columns.total(columns.take(weighted))[columns.place]
+    xp = namespace(market, utility)
+    weighted = xp.asarray(market.contribution) * log_or_minus_infinity(xp.asarray(utility))
+    return over_entries(columns, jnp.add, weighted)[columns.place]
 
 
 def _rows(matrix: scipy.sparse.csr_array) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from cmapjax._precision import namespace
 from cmapjax._types import Array
 
 
@@ -15,7 +16,8 @@ def log_or_minus_infinity(x: Float[Array, "..."]) -> Float[Array, "..."]:
 
     A slope of 1/0 would turn a gradient that does not use this number at all into 0 · ∞ = NaN.
     """
-    return jnp.where(x == 0, -jnp.inf, jnp.log(jnp.where(x == 0, 1, x)))
+    xp = namespace(x)
+    return xp.where(x == 0, -xp.inf, xp.log(xp.where(x == 0, 1, x)))
 
 
 def scan_in_chunks(step: Callable, carry, length: int):

@@ -13,6 +13,7 @@ from cmapjax import metrics
 from cmapjax._certificate import certified_gap_of_flow, spending_error
 from cmapjax._market import Market
 from cmapjax._precision import float64_on_host
+from cmapjax._reductions import over_entries
 from cmapjax._types import Array
 
 RESULTS = ("solved", "iterations ran out")
@@ -143,10 +144,10 @@ def of_flow(market: Market, flow, tolerance, iterations) -> Equilibrium:
 def prices(market: Market, utility: Float[Array, "agents"]) -> Float[Array, "agents"]:
     """q_i = max_{j ∈ N_i} w_j / u_j: what a unit of agent i's value fetches at its poorest neighbour."""
     inverse = 1 / market.stored(metrics.ratio(market, utility))
-    return market.unstored(market.links.fold(jnp.maximum, market.links.take(inverse, -jnp.inf)))
+    return market.unstored(over_entries(market.links, jnp.maximum, inverse, -np.inf))
 
 
 @float64_on_host
 def price_error(market: Market, utility: Float[Array, "agents"]) -> Float[Array, "markets"]:
     """max_i |q_i / r_i − 1| of each market: 0 at the equilibrium, about the error of utilities near it."""
-    return market.largest(jnp.abs(prices(market, utility) / metrics.ratio(market, utility) - 1))
+    return market.largest(abs(prices(market, utility) / metrics.ratio(market, utility) - 1))

@@ -25,7 +25,8 @@ from cmapjax._checks import (
 )
 from cmapjax._columns import Columns, build_columns, entry_slots, lay_out
 from cmapjax._origin import Origin
-from cmapjax._precision import float64_on_host
+from cmapjax._precision import float64_on_host, namespace
+from cmapjax._reductions import blocks, joined, over_ranges, over_slots
 from cmapjax._rows import compressed_rows
 from cmapjax._types import Array
 
@@ -103,7 +104,6 @@ class Market(eqx.Module):
                 "Remove them, or pass drop_self_loops=True."
             )
         starts, neighbours, merged = compressed_rows(links[~loops] if looped else links, num_agents)
-
         degree = np.diff(starts)
         isolated = np.flatnonzero(degree == 0)
         isolated_names = [name_of(i) for i in isolated.tolist()]
@@ -221,7 +221,7 @@ class Market(eqx.Module):
 
     @float64_on_host
     def _per_market(self, combine, x, fill):
-        return self.members.fold(combine, self.members.take(x, fill))[self.members.place]
+        return over_ranges(self.members, combine, x, fill)[self.members.place]
 
     # -- storage: the engine's side ------------------------------------------------------------
 
@@ -243,18 +243,19 @@ class Market(eqx.Module):
     @float64_on_host
     def gave(self, flow: Float[Array, "slots"]) -> Float[Array, "agents"]:
         """Σ_j y_ij: the value each agent gave away."""
-        return self.unstored(self.links.total(flow))
+        return self.unstored(over_slots(self.links, jnp.add, flow))
 
     @float64_on_host
     def received(self, flow: Float[Array, "slots"]) -> Float[Array, "agents"]:
         """u_j = Σ_i y_ij: the value each agent received, its utility."""
-        return self.unstored(self.links.total(self.mirror(flow)))
+        return self.unstored(over_slots(self.links, jnp.add, self.mirror(flow)))
 
     @float64_on_host
     def equal_flow(self) -> Float[Array, "slots"]:
         """The flow in which everybody splits its contribution equally: y_ij = w_i / deg(i)."""
         share = self.stored(self.contribution) / self.links.lengths
-        return jnp.where(self.links.is_entry, self.links.spread(share), 0)
+        rows = zip(blocks(self.links), self.links.row_blocks(share), strict=True)
+        return joined(self.links, [namespace(x).where(block.is_entry, x, 0) for block, x in rows])
 
     # -- flows in the caller's terms -----------------------------------------------------------
 
@@ -304,7 +305,7 @@ class Market(eqx.Module):
         return np.concatenate([[0], np.cumsum(self._degrees(), dtype=np.int64)]), self.arcs()[1]
 
     def components(self) -> Int[np.ndarray, "agents"]:
-        """The number of the connected component each agent belongs to."""
+        """The connected component (a number) of each agent."""
         return scipy.sparse.csgraph.connected_components(self.adjacency(), directed=False)[1]
 
 

@@ -2,12 +2,11 @@
 
 All take the market and a vector over agents in the caller's order, usually the utilities u_j (value
 received). r_j = u_j / w_j is the ratio, w_j = ε_j v_j the contribution, W = Σ w_j. Every function works
-inside JAX transformations, in the precision of its input.
+inside JAX transformations, in the precision of its input, and on plain arrays in NumPy.
 """
 
 from collections.abc import Callable
 
-import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Float, Int
@@ -15,8 +14,10 @@ from jaxtyping import Float, Int
 from cmapjax._certificate import certified_gap, certified_gap_of_flow, spending_error
 from cmapjax._community import community_utility
 from cmapjax._derivatives import log_or_minus_infinity
+from cmapjax._differences import differences
 from cmapjax._market import Market
-from cmapjax._precision import float64_on_host
+from cmapjax._precision import float64_on_host, namespace
+from cmapjax._reductions import joined, ranges
 from cmapjax._types import Array
 
 Agents = Float[Array, "agents"]
@@ -47,7 +48,7 @@ def log_nash_welfare(market: Market, utility: Agents) -> Markets:
 @float64_on_host
 def nash_welfare(market: Market, utility: Agents) -> Markets:
     """exp of `log_nash_welfare`: the weighted geometric mean ratio, in [0, 1] (0 at a utility of 0)."""
-    return jnp.exp(log_nash_welfare(market, utility))
+    return namespace(market, utility).exp(log_nash_welfare(market, utility))
 
 
 @float64_on_host
@@ -63,36 +64,38 @@ def unweighted_log_nash_welfare(market: Market, utility: Agents) -> Markets:
 @float64_on_host
 def unweighted_nash_welfare(market: Market, utility: Agents) -> Markets:
     """exp of `unweighted_log_nash_welfare`: the geometric mean utility (value; 0 at a utility of 0)."""
-    return jnp.exp(unweighted_log_nash_welfare(market, utility))
+    return namespace(market, utility).exp(unweighted_log_nash_welfare(market, utility))
 
 
 @float64_on_host
 def share_of_equilibrium(market: Market, utility: Agents, equilibrium: Agents) -> Markets:
     """Nash welfare over that of the equilibrium's utilities, in [0, 1] (0 at a utility of 0)."""
-    return jnp.exp(-log_welfare_loss(market, utility, equilibrium))
+    loss = log_welfare_loss(market, utility, equilibrium)
+    return namespace(loss).exp(-loss)
 
 
 @float64_on_host
 def misallocated_share(market: Market, utility: Agents, equilibrium: Agents) -> Markets:
     """Market loss: Σ |u_j − u*_j| / 2W, the share of all value that is in the wrong hands, in [0, 1]."""
     w = _weight(market, utility)
-    return market.total(jnp.abs(utility - equilibrium)) / (2 * market.total(w))
+    return market.total(abs(utility - equilibrium)) / (2 * market.total(w))
 
 
 @float64_on_host
 def log_welfare_loss(market: Market, utility: Agents, equilibrium: Agents) -> Markets:
     """Market loss: log Nash welfare of the equilibrium minus that reached (≥ 0; +inf at a utility of 0)."""
     w = _weight(market, utility)
-    utility = jnp.asarray(utility)
+    xp = namespace(market, utility, equilibrium)
+    utility = xp.asarray(utility)
     has = utility > 0
-    loss = jnp.where(has, jnp.log(jnp.asarray(equilibrium) / jnp.where(has, utility, 1)), jnp.inf)
+    loss = xp.where(has, xp.log(xp.asarray(equilibrium) / xp.where(has, utility, 1)), xp.inf)
     return market.total(w * loss) / market.total(w)
 
 
 @float64_on_host
 def worst_relative_error(market: Market, utility: Agents, equilibrium: Agents) -> Markets:
     """Market loss: max_j |u_j / u*_j − 1|, of the agent worst served or most favoured (1 at u_j = 0)."""
-    return market.largest(jnp.abs(utility / equilibrium - 1))
+    return market.largest(abs(utility / equilibrium - 1))
 
 
 @float64_on_host
@@ -107,26 +110,24 @@ def jain_index(market: Market, x: Agents) -> Markets:
 
     Source: Jain, Chiu and Hawe, A quantitative measure of fairness, DEC-TR-301, 1984.
     """
-    x = jnp.asarray(x)
-    largest = market.largest(jnp.abs(x))  # scaled, so that squares neither over- nor underflow
-    scaled = x / jnp.where(largest > 0, largest, 1)[market.market_of]
+    xp = namespace(market, x)
+    x = xp.asarray(x)
+    largest = market.largest(xp.abs(x))  # scaled, so that squares neither over- nor underflow
+    scaled = x / xp.where(largest > 0, largest, 1)[market.market_of]
     squares = market.total(scaled**2)
-    index = market.total(scaled) ** 2 / (_count(market, x) * jnp.where(squares > 0, squares, 1))
-    return jnp.where(squares > 0, index, 1)
+    index = market.total(scaled) ** 2 / (_count(market, x) * xp.where(squares == 0, 1, squares))
+    return xp.where(squares == 0, 1, index)
 
 
 @float64_on_host
 def gini(market: Market, x: Agents) -> Markets:
     """Σ_ij |x_i − x_j| / (2 n Σ x) of any amounts ≥ 0, say ratios: 0 if all are equal (0 if all 0)."""
-    x = jnp.asarray(x)
-    n = _count(market, x)
-    sizes = n[market.market_of]
-    order = jnp.lexsort((x, jnp.asarray(market.market_of)))
-    first = (jnp.cumsum(n) - n)[market.market_of]
-    rank = jnp.zeros_like(x).at[order].set(jnp.arange(x.shape[0], dtype=x.dtype), unique_indices=True)
-    weights = (2 * (rank - first) + 1 - sizes) / sizes
+    xp = namespace(market, x)
+    x, members = xp.asarray(x), market.members
+    parts = zip(ranges(members, x), members.row_blocks(members.lengths), strict=True)
+    apart = joined(members, [differences(*part) for part in parts])[members.place]
     sums = market.total(x)
-    return jnp.where(sums > 0, market.total(weights * x) / jnp.where(sums > 0, sums, 1), 0)
+    return xp.where(sums == 0, 0, apart / (_count(market, x) * xp.where(sums == 0, 1, sums)))
 
 
 @float64_on_host
@@ -144,7 +145,7 @@ def num_starved(market: Market, utility: Agents) -> Markets:
 @float64_on_host
 def flow_distance(market: Market, one: Float[Array, "slots"], other: Float[Array, "slots"]) -> Markets:
     """Σ |y_ij − y'_ij| / 2W: the share of all value that two allocations give to different neighbours."""
-    moved = market.unstored(market.links.total(jnp.abs(one - other)))
+    moved = market.gave(abs(one - other))
     return market.total(moved) / (2 * market.total(_weight(market, moved)))
 
 
@@ -160,8 +161,9 @@ def oscillation(market: Market, history: Float[Array, "3 agents"]) -> Markets:
         history: utilities of this round, the one before, and the one before that.
     """
     now, before, earlier = history
-    steps = jnp.minimum(jnp.abs(now - before), jnp.abs(before - earlier))
-    returning = jnp.maximum(steps - jnp.abs(now - earlier), 0)
+    xp = namespace(market, history)
+    steps = xp.minimum(abs(now - before), abs(before - earlier))
+    returning = xp.maximum(steps - abs(now - earlier), 0)
     return market.total(returning) / (2 * market.total(_weight(market, now)))
 
 
@@ -180,12 +182,13 @@ def verdict(
     now, before, earlier = history
     w = _weight(market, now)
     worth = 2 * market.total(w)
-    step = market.total(jnp.abs(now - before)) / worth
-    two_steps = market.total(jnp.abs(now - earlier)) / worth
-    least = market.smallest(jnp.minimum(now, before) / w)
-    finite = market.smallest(jnp.isfinite(now).astype(now.dtype)) > 0
+    step = market.total(abs(now - before)) / worth
+    two_steps = market.total(abs(now - earlier)) / worth
+    xp = namespace(market, history)
+    least = market.smallest(xp.minimum(now, before) / w)
+    finite = market.smallest(xp.isfinite(now).astype(now.dtype)) > 0
     tests = [~finite, least < NOTHING, step <= tolerance, two_steps <= 0.1 * step]
-    return jnp.select(tests, jnp.arange(4), 4)
+    return xp.select(tests, list(xp.arange(4)), 4)
 
 
 def standard(equilibrium: Agents | None = None) -> dict[str, Callable]:
@@ -216,11 +219,11 @@ def standard(equilibrium: Agents | None = None) -> dict[str, Callable]:
 
 
 def _of_utility(metric, market, state, **known):
-    return metric(market, state.utility.astype(jnp.float64), **known)
+    return metric(market, state.utility.astype(np.float64), **known)
 
 
 def _of_ratio(metric, market, state):
-    return metric(market, ratio(market, state.utility.astype(jnp.float64)))
+    return metric(market, ratio(market, state.utility.astype(np.float64)))
 
 
 def _of_average(metric, market, state, **known):
@@ -228,19 +231,20 @@ def _of_average(metric, market, state, **known):
 
 
 def _gap(market, state):
-    return certified_gap_of_flow(market, state.flow)
+    return certified_gap_of_flow(market, state.flow, state.received)
 
 
 def _oscillation(market, state):
-    return oscillation(market, state.history.astype(jnp.float64))
+    return oscillation(market, state.history.astype(np.float64))
 
 
 def _weight(market: Market, like: Array) -> Agents:
-    return jnp.asarray(market.contribution, jnp.result_type(like))
+    return namespace(market, like).asarray(market.contribution, like.dtype)
 
 
 def _count(market: Market, like: Array) -> Markets:
-    return market.total(jnp.ones(market.num_agents, jnp.result_type(like)))
+    members = market.members
+    return namespace(market, like).asarray(members.lengths, like.dtype)[members.place]
 
 
 __all__ = [

@@ -2,6 +2,7 @@
 
 import gc
 import itertools
+import os
 from pathlib import Path
 
 import beartype
@@ -28,6 +29,9 @@ checked = beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))
 install_import_hook(CHECKED, "conftest.checked")
 
 import cmapjax as cj  # noqa: E402 - after the hook
+
+# Commands that tests run leave nothing in the user's cache folder.
+os.environ["CMAPJAX_COMPILATION_CACHE"] = "off"
 
 # A process may hold some 65,000 memory maps (Linux), and every compiled run takes hundreds.
 MANY_MAPS = 30_000

@@ -3,10 +3,13 @@
 import functools
 import gzip
 import json
+import os
 import subprocess
 import sys
 import time
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from cmapjax._cli import main
@@ -90,9 +93,82 @@ def test_an_ensemble_is_drawn_and_counted(command):
     once_more = command("simulate", *words, "--endowments", "exponential", "--seed", "3", "--json")[1]
     first, second = json.loads(again), json.loads(once_more)
     for document in (first, second):
+        del document["timings"]
         for run in document["runs"]:
-            run.pop("seconds")
+            del run["seconds"], run["seconds_compiling"]
     assert first == second
+
+
+def test_where_the_time_went_is_told_stage_by_stage(command, tmp_path):
+    words = ("simulate", "er:n=9,degree=4", "--markets", "2", "--isolated", "redraw", "-s", "pr")
+    _, out, _ = command(*words, "--rounds", "3", "--out", "results")
+    timings = json.loads((tmp_path / "results" / "summary.json").read_text())["timings"]
+    total = timings.pop("total")
+    assert {"loading", "drawing", "building", "solving", "compiling", "running", "writing"} <= set(timings)
+    assert min(timings.values()) >= 0
+    assert sum(timings.values()) <= total
+    assert timings["compiling"] > 0
+    assert f"{total:.1f} s: " in out
+    assert "compiling" in out
+    run = json.loads(command(*words, "--rounds", "3", "--json")[1])["runs"][0]
+    assert 0 <= run["seconds_compiling"] <= run["seconds"]
+
+
+def test_curves_hold_every_record_of_every_run(command, tmp_path, monkeypatch):
+    monkeypatch.setattr("cmapjax._cli._report.ROW_GROUP", 5)
+    words = ("simulate", "er:n=9,degree=4", "--markets", "2", "--isolated", "redraw", "--no-equilibrium")
+    command(*words, "-s", "pr", "-s", "equal-split", "--rounds", "4", "--every", "2", "--out", "results")
+    curves = pd.read_parquet(tmp_path / "results" / "curves.parquet")
+    assert (
+        list(curves["run"]) == ["proportional-response simultaneous"] * 6 + ["equal-split simultaneous"] * 6
+    )
+    assert list(curves["round"]) == [0, 0, 2, 2, 4, 4] * 2
+    assert list(curves["market"]) == [0, 1] * 6
+    last = pd.read_csv(tmp_path / "results" / "summary.csv")
+    at_end = curves[curves["round"] == 4]
+    np.testing.assert_allclose(at_end["certified_gap"], last["certified_gap"], rtol=1e-15)
+
+
+def test_compiled_programs_are_kept_where_one_says_or_nowhere(tmp_path):
+    words = ["simulate", "ring:n=5", "-s", "equal-split", "--rounds", "2", "--json"]
+    plain = {name: x for name, x in os.environ.items() if name != "CMAPJAX_COMPILATION_CACHE"}
+    plain["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"  # which are kept must not hang on the clock
+    plain["XDG_CACHE_HOME"] = plain["LOCALAPPDATA"] = plain["HOME"] = str(tmp_path / "user")
+
+    def run(*options, **more):
+        line = [sys.executable, "-m", "cmapjax", *options, *words]
+        done = subprocess.run(line, env=plain | more, capture_output=True, text=True, check=True, timeout=200)
+        return json.loads(done.stdout), done.stderr
+
+    def kept(folder):
+        return [path for path in (tmp_path / folder).rglob("*") if path.is_file()]
+
+    _, err = run("--compilation-cache", "off")
+    assert (kept("."), err) == ([], "")
+    run("--compilation-cache", str(tmp_path / "mine"))
+    programs = kept("mine")
+    assert programs
+    assert kept("user") == []
+    again, err = run(CMAPJAX_COMPILATION_CACHE=str(tmp_path / "mine"))
+    assert err == ""
+    assert sorted(kept("mine")) == sorted(programs)  # found, not made again
+    first, err = run()
+    assert err == ""
+    assert len(kept("user")) == len(programs)
+    run(JAX_COMPILATION_CACHE_DIR=str(tmp_path / "of-jax"))
+    assert kept("of-jax")
+    assert first["runs"][0]["final"] == again["runs"][0]["final"]
+
+
+def test_a_compilation_cache_that_cannot_be_written_is_done_without(tmp_path):
+    (tmp_path / "a-file").write_text("")
+    line = [sys.executable, "-m", "cmapjax", "--compilation-cache", str(tmp_path / "a-file")]
+    line += ["simulate", "ring:n=5", "-s", "equal-split", "--rounds", "2", "--json"]
+    done = subprocess.run(line, capture_output=True, text=True, check=True, timeout=200)
+    assert json.loads(done.stdout)["runs"]
+    assert done.stderr.startswith("warning: ")
+    assert "--compilation-cache" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 LINKS = "source,target\na,b\nb,c\n"

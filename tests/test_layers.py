@@ -13,7 +13,8 @@ PACKAGE = Path(cmapjax.__file__).parent
 LAYERS = [
     ["_types", "_checks", "_origin", "_precision", "_maximum_flow", "_rows"],
     ["_columns", "_derivatives", "_decomposition"],
-    ["_market"],
+    ["_reductions"],
+    ["_market", "_differences"],
     ["_devices", "_random", "_turns"],
     ["_certificate", "_community", "endowments", "graphs", "strategies", "_schedule"],
     ["metrics"],

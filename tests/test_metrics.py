@@ -8,6 +8,7 @@ import reference
 
 import cmapjax as cj
 from cmapjax import metrics
+from cmapjax._differences import WIDEST_BY_PAIRS, differences
 
 STAR = cj.Market.from_links(np.array([[0, 1], [0, 2], [0, 3]]), endowment=[3.0, 1, 1, 1])
 
@@ -238,6 +239,148 @@ def test_welfare_has_the_slope_of_its_formula(small_market):
         slope = jax.grad(lambda x: metrics.log_nash_welfare(small_market, x)[0])(u)
     w = np.asarray(small_market.contribution)
     np.testing.assert_allclose(slope, w / w.sum() / np.asarray(u), rtol=1e-12)
+
+
+def _ring(size):
+    return cj.Market.from_links(np.stack([np.arange(size), (np.arange(size) + 1) % size], axis=1))
+
+
+@pytest.fixture(scope="module")
+def uneven():
+    """Markets of 2 to 12 agents, and one too large for differences of all its pairs."""
+    return cj.pack([_ring(size) for size in (2, 3, 12, 2, 5, WIDEST_BY_PAIRS + 50, 7, 3)])
+
+
+def _compiled(function, market, *vectors):
+    """The same inside jit, in float64."""
+    with jax.enable_x64(True):
+        return np.asarray(jax.jit(lambda *xs: function(market, *xs))(*map(jnp.asarray, vectors)))
+
+
+def _amounts(kind, size):
+    rng = np.random.default_rng(3)
+    x = rng.lognormal(sigma=2, size=size)
+    return {
+        "unlike": x,
+        "tied": rng.integers(1, 4, size) / 3,
+        "some have nothing": x * (rng.random(size) < 0.5),
+        "all alike": np.full(size, 0.1),
+        "nobody has anything": np.zeros(size),
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["unlike", "tied", "some have nothing", "all alike", "nobody has anything"])
+def test_the_gini_index_is_its_definition_whatever_the_sizes(uneven, kind):
+    x = _amounts(kind, uneven.num_agents)
+    expected = []
+    for number in range(uneven.num_markets):
+        own = x[uneven.market_of == number]
+        sums = np.abs(own[:, None] - own[None, :]).sum()
+        expected.append(sums / (2 * len(own) * own.sum()) if own.sum() else 0.0)
+    for index in (metrics.gini(uneven, x), _compiled(metrics.gini, uneven, x)):
+        # Sums of at most 300 positive numbers, each rounded a few times.
+        np.testing.assert_allclose(index, expected, rtol=1e-13, atol=0)
+
+
+def test_differences_leave_out_padding_and_need_no_second_amount():
+    x = np.array([[7.0, 1, 2, 9], [3, 1, 4, 8], [5, 5, 5, 5]])
+    lengths = np.array([1, 3, 4])
+    with np.errstate(invalid="ignore"):  # as metrics do
+        np.testing.assert_array_equal(differences(x, lengths), [0, 6, 0])
+    with jax.enable_x64(True):
+        np.testing.assert_array_equal(jax.jit(differences)(x, lengths), [0, 6, 0])
+        one = jax.jit(differences)(jnp.asarray(x[:, :1]), jnp.ones(3, jnp.int32))
+    np.testing.assert_array_equal(one, 0)
+
+
+def test_the_gini_index_of_what_is_no_number_is_none(uneven):
+    x = np.ones(uneven.num_agents)
+    x[0], x[-1] = np.nan, np.inf
+    for index in (metrics.gini(uneven, x), _compiled(metrics.gini, uneven, x)):
+        assert np.isnan(index[[0, -1]]).all()
+        assert (index[1:-1] == 0).all()
+
+
+def test_the_gini_index_has_the_slope_of_its_formula(uneven):
+    x = _amounts("unlike", uneven.num_agents)
+    direction = np.random.default_rng(4).normal(size=len(x)) * x
+    with jax.enable_x64(True):
+        slope = jax.jacrev(lambda x: metrics.gini(uneven, x))(jnp.asarray(x)) @ direction
+    step = 1e-7  # less than would reorder any two amounts
+    two = metrics.gini(uneven, x + step * direction) - metrics.gini(uneven, x - step * direction)
+    # Differences of numbers near one over 2e-7: six digits or more of them remain.
+    np.testing.assert_allclose(slope, two / (2 * step), rtol=1e-5, atol=1e-8)
+
+
+def test_the_certified_gap_is_the_same_with_what_was_received_at_hand(ensemble, uneven):
+    rng = np.random.default_rng(5)
+    for market in (ensemble, uneven):
+        giver, _ = market.arcs()
+        given = rng.lognormal(size=len(giver))
+        given *= (market.contribution / np.bincount(giver, given))[giver]
+        for dtype in (np.float64, np.float32):  # of float32, rows spend their contributions to 7 digits
+            flow = market.flow_from_arcs(given).astype(dtype)
+            received = market.mirror(flow)
+            gap = metrics.certified_gap_of_flow(market, flow)
+            again = metrics.certified_gap_of_flow(market, flow, received)
+            assert gap.tobytes() == again.tobytes()
+            np.testing.assert_allclose(
+                _compiled(metrics.certified_gap_of_flow, market, flow, received), gap, rtol=1e-12, atol=1e-15
+            )
+    doubled = metrics.certified_gap_of_flow(uneven, flow, 2 * received)  # it is used
+    assert (np.abs(doubled - gap) > 0.1).all()
+
+
+def test_metrics_are_the_same_compiled_and_on_the_host(uneven):
+    rng = np.random.default_rng(6)
+    u, best = rng.lognormal(size=(2, uneven.num_agents))
+    history = rng.lognormal(size=(3, uneven.num_agents))
+    cases = [
+        (
+            "ratio log_nash_welfare nash_welfare unweighted_log_nash_welfare unweighted_nash_welfare "
+            "jain_index gini min_ratio num_starved certified_gap mean_community_utility community_utility",
+            (u,),
+        ),
+        ("share_of_equilibrium misallocated_share log_welfare_loss worst_relative_error", (u, best)),
+        ("oscillation verdict", (history,)),
+        ("flow_distance", (uneven.equal_flow(), 0.5 * uneven.equal_flow())),
+        ("certified_gap_of_flow spending_error", (uneven.equal_flow(),)),
+    ]
+    seen = {"standard", "VERDICTS"}
+    for names, vectors in cases:
+        seen |= set(names.split())
+        for name in names.split():
+            metric = getattr(metrics, name)
+            on_host = metric(uneven, *vectors)
+            assert isinstance(on_host, np.ndarray)
+            np.testing.assert_allclose(
+                _compiled(metric, uneven, *vectors), on_host, rtol=1e-12, atol=1e-15, err_msg=name
+            )
+    assert seen == set(metrics.__all__)
+
+
+def test_on_the_host_nothing_is_compiled():
+    compiled = []
+
+    def listen(event, seconds, **_):
+        compiled.append(event)
+
+    market = _ring(13)  # a size of its own, lest another test has compiled something
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        flow = market.equal_flow()
+        u = market.received(flow)
+        metrics.certified_gap_of_flow(market, flow)
+        metrics.gini(market, u)
+        metrics.log_welfare_loss(market, u, u)
+        metrics.verdict(market, np.stack([u, u, u]))
+        metrics.spending_error(market, flow)
+        metrics.mean_community_utility(market, u)
+        assert compiled == []
+        jax.jit(lambda x: x + 13)(u)
+        assert compiled
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
 
 
 def test_every_metric_is_listed():

@@ -1,5 +1,6 @@
 """The commands and their options."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+
+@app.callback()
+def configure(
+    compilation_cache: Annotated[
+        str | None,
+        typer.Option(
+            "--compilation-cache",
+            metavar="DIR|off",
+            envvar="CMAPJAX_COMPILATION_CACHE",
+            help="Folder in which compiled programs are kept for the next run (they are run as they are "
+            "found: keep it to yourself), or off. By default JAX_COMPILATION_CACHE_DIR if it is set, or else "
+            "the user's cache folder. Stands before the command.",
+        ),
+    ] = None,
+) -> None:
+    if compilation_cache is not None:
+        os.environ["CMAPJAX_COMPILATION_CACHE"] = compilation_cache
+
 
 NETWORK_HELP = (
     "A network file (.txt .edges .csv .tsv .graphml .gml .mtx, also .gz), a named network (karate, "

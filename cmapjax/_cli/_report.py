@@ -11,6 +11,7 @@ from cmapjax._cli._output import show as show_table
 
 SHARES = (0.98, 0.999)
 QUANTILES = (0.1, 0.5, 0.9)
+ROW_GROUP = 1_000_000  # rows of a table written at a time
 
 
 def welfare_share(run, equilibrium) -> np.ndarray:
@@ -79,7 +80,7 @@ def as_document(source, request, market, equilibrium, outcomes) -> dict:
             "log_nash_welfare": spread(equilibrium.log_nash_welfare),
             "gap": equilibrium.gap.max(),
         }
-    for line, run, seconds in outcomes:
+    for line, run, seconds, compiling in outcomes:
         document["runs"].append(
             {
                 "name": line.label,
@@ -87,6 +88,7 @@ def as_document(source, request, market, equilibrium, outcomes) -> dict:
                 "damping": line.damping,
                 "verdicts": counts(run),
                 "seconds": seconds,
+                "seconds_compiling": compiling,
                 "final": {n: spread(v) for n, v in final_columns(run, equilibrium).items()},
             }
         )
@@ -177,34 +179,21 @@ def clock(rounds: dict, updates: dict, market) -> str:
     return f"{first:g} ({count / agents:.3g})"
 
 
-def write(folder: Path, document: dict, market, outcomes, equilibrium) -> None:
-    """summary.json, summary.csv, curves.parquet; agents and allocations of a single market."""
-    import json
-
+def write(folder: Path, market, outcomes, equilibrium) -> None:
+    """summary.csv, curves.parquet; agents and allocations of a single market."""
     from cmapjax.graphs import write_agents, write_allocation
-    from cmapjax.graphs._files import write_bytes
 
-    write_text(folder / "summary.json", json.dumps(document, allow_nan=False, indent=1))
-    summary, curves = [], []
-    for line, run, _ in outcomes:
-        number = np.arange(market.num_markets)
+    summary = []
+    for line, run, *_ in outcomes:
         verdicts = np.array(metrics.VERDICTS)[run.verdict]
-        columns = {"run": line.label, "market": number, "verdict": verdicts}
+        columns = {"run": line.label, "market": np.arange(market.num_markets), "verdict": verdicts}
         summary.append(pd.DataFrame(columns | final_columns(run, equilibrium)))
-        records = len(run.rounds)
-        frame = {
-            "run": line.label,
-            "market": np.tile(number, records),
-            "round": np.repeat(run.rounds, market.num_markets),
-            "agent_updates": run.agent_updates.ravel(),
-        }
-        curves.append(pd.DataFrame(frame | {name: table.ravel() for name, table in run.records.items()}))
     write_text(folder / "summary.csv", pd.concat(summary).to_csv(index=False))
-    write_bytes(folder / "curves.parquet", pd.concat(curves).to_parquet(index=False))
+    _write_curves(folder / "curves.parquet", outcomes)
     if market.num_markets > 1:
         return
     vectors = {} if equilibrium is None else {"equilibrium_utility": equilibrium.utility}
-    for line, run, _ in outcomes:
+    for line, run, *_ in outcomes:
         utility = run.final.utility
         given = {"utility": utility, "ratio": metrics.ratio(market, utility), **vectors}
         given["average_utility"] = run.final.average_utility
@@ -212,11 +201,40 @@ def write(folder: Path, document: dict, market, outcomes, equilibrium) -> None:
         write_allocation(market, run.final.flow, folder / f"allocation-{slug(line.label)}.csv")
 
 
+def _write_curves(path: Path, outcomes) -> None:
+    """A row per run, record and market, some records at a time: all rows at once would fill the memory."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from cmapjax.graphs._files import replacing
+
+    names = [line.label for line, *_ in outcomes]
+    with replacing(path) as stream:
+        writer = None
+        for number, (_, run, *_) in enumerate(outcomes):
+            markets = run.agent_updates.shape[1]
+            step = max(ROW_GROUP // markets, 1)
+            for first in range(0, len(run.rounds), step):
+                some = slice(first, first + step)
+                records = len(run.rounds[some])
+                of_run = pa.array(np.full(records * markets, number, np.int32))
+                columns = {
+                    "run": pa.DictionaryArray.from_arrays(of_run, names),
+                    "market": np.tile(np.arange(markets), records),
+                    "round": np.repeat(run.rounds[some], markets),
+                    "agent_updates": run.agent_updates[some].ravel(),
+                }
+                table = pa.table(columns | {name: x[some].ravel() for name, x in run.records.items()})
+                writer = pq.ParquetWriter(stream, table.schema) if writer is None else writer
+                writer.write_table(table)
+        writer.close()
+
+
 def draw(folder: Path, market, outcomes, equilibrium) -> None:
     """The comparison, the ratios, and the network of a market small enough to show."""
     from cmapjax import plots
 
-    runs = {line.label: run for line, run, _ in outcomes}
+    runs = {line.label: run for line, run, *_ in outcomes}
     plots.save(plots.comparison(market, runs), folder / "comparison.png")
     ratios = {name: metrics.ratio(market, run.final.utility) for name, run in runs.items()}
     reference = None if equilibrium is None else equilibrium.ratio

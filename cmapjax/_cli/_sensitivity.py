@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cmapjax._checks import short
+from cmapjax._cli._cache import switch_on
 from cmapjax._cli._output import check_file, market_lines, plain, printable, say, show, write_text
 from cmapjax._cli._progress import Progress, interruptible
 from cmapjax._cli._source import Source, check, market
@@ -34,6 +35,7 @@ class Request(NamedTuple):
 def run(source: Source, request: Request) -> None:
     """Solve, differentiate, report, write."""
     _check(source, request)
+    switch_on()
     from cmapjax import solve
 
     studied = market(source)

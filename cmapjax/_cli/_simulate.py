@@ -1,16 +1,19 @@
 """`cmapjax simulate`: strategies side by side on the same markets."""
 
+import dataclasses
 import functools
 import json as json_format
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cmapjax._cli._output import check_folder, market_lines, say
+from cmapjax._cli._cache import switch_on
+from cmapjax._cli._output import check_folder, market_lines, say, write_text
 from cmapjax._cli._plans import Plan, make, plan
 from cmapjax._cli._progress import Progress, interruptible
 from cmapjax._cli._source import Source, check, market
 from cmapjax._cli._specs import ENDOWMENTS, choose, endowment_process, parse
+from cmapjax._cli._timings import Timings, in_words
 
 DEFAULT_STRATEGIES = (
     "cmap:schedule=sequential",
@@ -38,19 +41,25 @@ class Request(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """One strategy's run, with the wall time it took (compilation included)."""
+    """One strategy's run, with the wall time it took: in all, and compiling."""
 
     plan: Plan
     run: Any
     seconds: float
+    compiling: float
 
 
 def run(source: Source, request: Request) -> None:
     """Read, solve, simulate, report, write."""
     lines = _check(source, request)
-    plans = [(line, *make(line)) for line in lines]
-    process = _process(request.endowments)
-    simulated = market(source)
+    switch_on()
+    timings = Timings()
+    with timings("loading"):
+        from cmapjax._cli import _report
+
+        plans = [(line, *make(line)) for line in lines]
+        process = _process(request.endowments)
+    simulated = market(source, timings)
     if process is None:
         simulated, process = _trace(source, simulated, request.endowments)
     _check_span(simulated, request)
@@ -59,19 +68,28 @@ def run(source: Source, request: Request) -> None:
         request.out.mkdir(parents=True, exist_ok=True)  # now, lest hours of work find no place
     if not request.json:
         say("\n".join(market_lines(source, simulated)))
-    equilibrium = _solve(simulated) if request.equilibrium else None
-    outcomes = [_play(simulated, *line, request, process, equilibrium, source.seed) for line in plans]
-    from cmapjax._cli import _report
-
-    document = _report.as_document(source, request, simulated, equilibrium, outcomes)
+    equilibrium = None
+    if request.equilibrium:
+        with timings("solving"):
+            equilibrium = _solve(simulated)
+    play = _prepared(simulated, request, process, equilibrium, source.seed)
+    outcomes = [_play(play, *line, request, timings) for line in plans]
     if request.out is not None:
-        _report.write(request.out, document, simulated, outcomes, equilibrium)
+        with timings("writing"):
+            _report.write(request.out, simulated, outcomes, equilibrium)
         if request.plot:
-            _report.draw(request.out, simulated, outcomes, equilibrium)
+            with timings("drawing pictures"):
+                _report.draw(request.out, simulated, outcomes, equilibrium)
+    with timings("summing up"):
+        document = _report.as_document(source, request, simulated, equilibrium, outcomes)
+    document["timings"] = timings.document()
+    if request.out is not None:  # last, for it says how long the others took
+        write_text(request.out / "summary.json", json_format.dumps(document, allow_nan=False, indent=1))
     if request.json:
         say(json_format.dumps(document, allow_nan=False))
     else:
         _report.show(request, simulated, equilibrium, document)
+        say(in_words(document["timings"]))
 
 
 def _check(source: Source, request: Request) -> list[Plan]:
@@ -134,36 +152,41 @@ def _solve(simulated):
         return interruptible(lambda: solve(simulated))
 
 
-def _play(simulated, line: Plan, strategy, schedule, request: Request, process, equilibrium, seed) -> Outcome:
+def _prepared(simulated, request: Request, process, equilibrium, seed: int):
+    """`simulate` with all that the lines of a comparison have in common."""
     import jax
 
     from cmapjax import metrics, simulate
 
-    record = metrics.standard(None if equilibrium is None else equilibrium.utility)
-    key = jax.random.fold_in(jax.random.key(seed), 2**31)  # apart from the keys of drawn markets
+    return functools.partial(
+        simulate,
+        simulated,
+        endowments=process,
+        record=metrics.standard(None if equilibrium is None else equilibrium.utility),
+        every=request.every,
+        precision=request.precision,
+        key=jax.random.fold_in(jax.random.key(seed), 2**31),  # apart from the keys of drawn markets
+    )
+
+
+def _play(play, line: Plan, strategy, schedule, request: Request, timings: Timings) -> Outcome:
     began = time.perf_counter()
-    planned = schedule.plan(simulated, strategy.hops)
+    with timings("planning"):
+        (simulated,) = play.args
+        planned = schedule.plan(simulated, strategy.hops)
     parts, state, played = [], None, 0
-    with Progress(line.label, request.rounds) as advance:
+    bar = Progress(line.label, request.rounds)
+    chunk = _chunk(request) if bar.is_shown else request.rounds  # every start and end costs a round or two
+    with timings("running") as spent, bar as advance:
         while played < request.rounds:
-            rounds = min(_chunk(request), request.rounds - played)
-            play = functools.partial(
-                simulate,
-                simulated,
-                strategy,
-                rounds=rounds,
-                schedule=planned,
-                endowments=process,
-                record=record,
-                every=request.every,
-                start=state,
-                precision=request.precision,
-                key=key,
+            rounds = min(chunk, request.rounds - played)
+            part = interruptible(
+                functools.partial(play, strategy, rounds=rounds, schedule=planned, start=state)
             )
-            part = interruptible(play)
-            parts, state, played = [*parts, part], part.final, played + rounds
+            state, played = part.final, played + rounds
+            parts = [*(dataclasses.replace(p, final=None) for p in parts), part]  # of flows only the last
             advance(rounds)
-    return Outcome(line, _joined(parts), time.perf_counter() - began)
+    return Outcome(line, _joined(parts), time.perf_counter() - began, spent["compiling"])
 
 
 def _chunk(request: Request) -> int:

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from cmapjax._cli._cache import switch_on
 from cmapjax._cli._output import (
     check_file,
     components,
@@ -37,6 +38,7 @@ class Request(NamedTuple):
 def run(source: Source, request: Request) -> int:
     """Solve, report, write; the exit code."""
     _check(source, request)
+    switch_on()
     from cmapjax import solve
 
     solved_for, how = market(source), method(request.method)

@@ -14,6 +14,7 @@ from cmapjax._cli._specs import (
     family,
     parse,
 )
+from cmapjax._cli._timings import Timings
 
 KNOWN_NETWORKS = (*NAMED_NETWORKS, *SHIPPED_NETWORKS)
 
@@ -46,16 +47,21 @@ def _is_spec(text: str) -> bool:
     return name in FAMILIES or name in KNOWN_NETWORKS
 
 
-def market(source: Source):
+def market(source: Source, timings: Timings | None = None):
     """The market, or the markets packed side by side.
+
+    Args:
+        timings: of reading, drawing and building.
 
     Raises:
         ValueError: whatever is wrong with the files, the families or their options.
     """
     from cmapjax import pack
 
-    parts = [_one(source, text, number) for number, text in enumerate(source.networks)]
-    return parts[0] if len(parts) == 1 else pack(parts)
+    timings = Timings() if timings is None else timings
+    parts = [_one(source, text, number, timings) for number, text in enumerate(source.networks)]
+    with timings("building"):
+        return parts[0] if len(parts) == 1 else pack(parts)
 
 
 def check(source: Source) -> None:
@@ -102,17 +108,21 @@ def _check_network(text: str) -> None:
         raise ValueError(f"network {spec.name} has no options; write just {spec.name}.")
 
 
-def _one(source: Source, text: str, number: int):
-    if not _is_spec(text):
-        return _from_file(source, text)
-    spec = parse(text)
-    if spec.name in FAMILIES:
-        return _random(source, spec, number)
-    if spec.name in SHIPPED_NETWORKS:
-        from cmapjax.graphs import shipped
+def _one(source: Source, text: str, number: int, timings: Timings):
+    spec = parse(text) if _is_spec(text) else None
+    if spec is not None and spec.name in FAMILIES:
+        with timings("drawing"):
+            drawn = _random(source, spec, number)
+        with timings("building"):
+            return drawn.packed()
+    with timings("reading"):
+        if spec is None:
+            return _from_file(source, text)
+        if spec.name in SHIPPED_NETWORKS:
+            from cmapjax.graphs import shipped
 
-        return _from_file(source, shipped(spec.name))
-    return _named(source, spec)
+            return _from_file(source, shipped(spec.name))
+        return _named(source, spec)
 
 
 def _from_file(source: Source, path: str | Path):
@@ -151,4 +161,4 @@ def _random(source: Source, spec, number: int):
         value=distribution("--value", source.value),
         isolated=policies[source.isolated](),
     )
-    return market.draw(jax.random.fold_in(jax.random.key(source.seed), number), source.markets)
+    return market.draw_parts(jax.random.fold_in(jax.random.key(source.seed), number), source.markets)

@@ -1,12 +1,15 @@
 """Files as bytes: regular files alone, within a memory budget, and complaints that say where."""
 
+import contextlib
 import gzip
 import io
 import os
 import secrets
 import stat
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 CHUNK = 1 << 20  # one MiB a time: large enough to be fast, small against any budget
 MAX_BUDGET = 2 << 30
@@ -179,14 +182,21 @@ def check_writable_path(path) -> Path:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Put `data` at `path`, whole or not at all; a file already there is replaced.
+    """Put `data` at `path`, whole or not at all (`replacing`)."""
+    with replacing(path) as stream:
+        stream.write(data)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to be written at `path`, whole or not at all; a file already there is replaced.
 
     Failures of the disk stay OSErrors; they leave what was there before.
     """
     draft = path.parent / f".cmapjax-{secrets.token_hex(8)}.tmp"
     try:
         with open(draft, "xb") as stream:
-            stream.write(data)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(draft, path)

@@ -132,6 +132,10 @@ class RandomMarket:
             ValueError: no single JAX key; numbers of markets out of range; isolated agents, unless
                 `isolated` provides for them; a family or distribution of your own that breaks its word.
         """
+        return self.draw_parts(key, num_markets, first).packed()
+
+    def draw_parts(self, key: Array, num_markets: int = 1, first: int = 0) -> "Drawn":
+        """The numbers of `draw` before a market is made of them (for those who time the two apart)."""
         check_key(key, "a random market")
         if key.shape != ():
             raise ValueError(f"key has shape {key.shape}; pass one key, the markets take theirs from it.")
@@ -143,7 +147,7 @@ class RandomMarket:
             self._draw_one(words, int(number))
             for words, number in zip(_stream_words(key, numbers), numbers, strict=True)
         ]
-        return _pack_drawn(drawn, numbers, self.family.num_agents)
+        return Drawn(drawn, numbers, self.family.num_agents)
 
     def _draw_one(self, words: np.ndarray, number: int) -> tuple:
         """Links, isolated agents, endowments and values of one market, before anybody is dropped."""
@@ -200,26 +204,37 @@ def _draw_network(family: Family, rng: np.random.Generator) -> tuple[np.ndarray,
     return links, np.flatnonzero(degree == 0)
 
 
-def _pack_drawn(drawn: list[tuple], numbers: np.ndarray, num_agents: int) -> Market:
-    """One market of many drawn ones, assembled in one go."""
-    links, isolated, endowment, value = zip(*drawn, strict=True)
-    offsets = np.arange(len(drawn)) * num_agents
-    joined = np.concatenate(links) + np.repeat(offsets, [len(part) for part in links])[:, None]
-    dropped = np.concatenate(isolated) + np.repeat(offsets, [len(part) for part in isolated])
-    endowment, value = np.concatenate(endowment), np.concatenate(value)
-    market_of = np.repeat(np.arange(len(drawn)), num_agents)
-    _check_distinct(joined, num_agents)
-    origin = Origin()
-    if len(dropped):
-        kept = np.ones(len(endowment), bool)
-        kept[dropped] = False
-        joined = (np.cumsum(kept) - 1)[joined]
-        endowment, value, market_of = endowment[kept], value[kept], market_of[kept]
-        origin = Origin(
-            _labels(np.flatnonzero(kept), numbers, num_agents),
-            dropped_isolated=_labels(dropped, numbers, num_agents),
-        )
-    return assemble(joined, endowment, value, market_of, origin)
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+    """Random markets as drawn, one after another."""
+
+    parts: list[tuple]
+    """Links, isolated agents to leave out, endowments and values of each."""
+    numbers: UInt[np.ndarray, "markets"]
+    num_agents: int
+    """Of each, before anybody is left out."""
+
+    def packed(self) -> Market:
+        """One market of all of them, assembled in one go."""
+        links, isolated, endowment, value = zip(*self.parts, strict=True)
+        num_agents = self.num_agents
+        offsets = np.arange(len(self.parts)) * num_agents
+        joined = np.concatenate(links) + np.repeat(offsets, [len(part) for part in links])[:, None]
+        dropped = np.concatenate(isolated) + np.repeat(offsets, [len(part) for part in isolated])
+        endowment, value = np.concatenate(endowment), np.concatenate(value)
+        market_of = np.repeat(np.arange(len(self.parts)), num_agents)
+        _check_distinct(joined, num_agents)
+        origin = Origin()
+        if len(dropped):
+            kept = np.ones(len(endowment), bool)
+            kept[dropped] = False
+            joined = (np.cumsum(kept) - 1)[joined]
+            endowment, value, market_of = endowment[kept], value[kept], market_of[kept]
+            origin = Origin(
+                _labels(np.flatnonzero(kept), self.numbers, num_agents),
+                dropped_isolated=_labels(dropped, self.numbers, num_agents),
+            )
+        return assemble(joined, endowment, value, market_of, origin)
 
 
 def _labels(agents: np.ndarray, numbers: np.ndarray, num_agents: int) -> list:
