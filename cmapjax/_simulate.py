@@ -52,7 +52,9 @@ def simulate(
         start: a state to continue from, or a flow; by default everybody splits equally.
         precision: "float64" or "float32" of the run itself; records and certificates are float64.
         key: JAX random key, for random schedules and endowments. Round t draws from fold_in(key, t), so
-            a run continued from a state equals one that was never interrupted.
+            a run continued from a state equals one that was never interrupted (bit for bit, but for
+            undamped proportional response by everybody at once, which is played in a form of its own,
+            docs/performance.md, and equals it up to rounding).
 
     It can be differentiated, mapped and compiled (`docs/derivatives.md` says what is constant, and what
     reverse mode keeps in memory), inside x64 mode:

@@ -84,7 +84,7 @@ def test_posted_terms_give_what_answered_rows_give(name, market):
         atol=1e-12 * max(1, float(worth.max() / worth.min()) ** 0.5),
     )
     np.testing.assert_allclose(fast.utility, slow.utility, rtol=1e-12)
-    np.testing.assert_allclose(fast.received, market.mirror(fast.flow), rtol=1e-12, atol=1e-14 * worth.max())
+    np.testing.assert_array_equal(fast.received, market.mirror(fast.flow))  # certificates rely on it
     assert runs[0].spending_error.max() < 1e-13
 
 

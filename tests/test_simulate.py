@@ -77,13 +77,13 @@ def test_the_average_is_over_the_rounds_played(small_market):
 
 
 def test_records_are_taken_at_the_start_every_so_often_and_at_the_end(small_market):
-    often = cj.simulate(small_market, cj.ProportionalResponse(), rounds=10, record=WELFARE)
+    often = cj.simulate(small_market, cj.CMAP(), rounds=10, record=WELFARE)
     np.testing.assert_array_equal(often.rounds, np.arange(11))
-    seldom = cj.simulate(small_market, cj.ProportionalResponse(), rounds=10, record=WELFARE, every=4)
+    seldom = cj.simulate(small_market, cj.CMAP(), rounds=10, record=WELFARE, every=4)
     np.testing.assert_array_equal(seldom.rounds, [0, 4, 8, 10])
     np.testing.assert_array_equal(seldom.records["welfare"], often.records["welfare"][[0, 4, 8, 10]])
     np.testing.assert_array_equal(seldom.agent_updates, often.agent_updates[[0, 4, 8, 10]])
-    ends = cj.simulate(small_market, cj.ProportionalResponse(), rounds=10, record=WELFARE, every=99)
+    ends = cj.simulate(small_market, cj.CMAP(), rounds=10, record=WELFARE, every=99)
     np.testing.assert_array_equal(ends.rounds, [0, 10])
 
 
