@@ -91,9 +91,9 @@ def pieces(row: Shaped[Array, "slots ..."]) -> list[Shaped[Array, "..."]]:
     return [row[k] for k in range(row.shape[0])] if row.shape[0] <= NARROW else [row]
 
 
-def total_of(parts: Sequence[Shaped[Array, "..."]], is_wide: bool) -> Shaped[Array, "..."]:
-    """Σ over what `pieces` made of a row (bit for bit the row's `total`)."""
-    return total(parts[0]) if is_wide else _fold_list(jnp.add, list(parts))
+def total_of(parts: Sequence[Shaped[Array, "..."]], width: int) -> Shaped[Array, "..."]:
+    """Σ over what `pieces` made of a row of this width (bit for bit the row's `total`)."""
+    return total(parts[0]) if width > NARROW else _fold_list(jnp.add, list(parts))
 
 
 def smallest(row: Shaped[Array, "slots ..."]) -> Shaped[Array, "..."]:

@@ -6,14 +6,13 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from cmapjax._checks import check_hops
-from cmapjax._columns import NARROW, pieces, total, total_of
+from cmapjax._columns import pieces, total, total_of
 from cmapjax._types import Array
 from cmapjax.strategies._base import Link, PostedStrategy, View, given_by_others
 
-# Newton steps written out one after another; rows that need more, which is rare, go on in a loop. A row of
-# d neighbours never needs more than d.
-STEPS = 5
-WIDE_STEPS = 2
+# Newton's steps of rows up to this width are written out, as many as there are neighbours, which always
+# suffices; those of wider rows are a loop that ends with the slowest row.
+STEPS = 4
 # A level within so many roundings of a slot's base leaves it open whether the slot receives.
 UNDECIDED = 8
 
@@ -84,43 +83,36 @@ def water_level(
     derivative of the side on which it gets nothing.
     """
     width = weight.shape[0]
-    is_wide = width > NARROW
-    weights, bases = pieces(weight), pieces(base)
     # Written so that nothing is used twice where it can be helped: XLA then keeps a step in one kernel.
     least = jnp.finfo(base.dtype).tiny  # over no slots at all, the level is out of reach
-
-    def over(receives, needed):
-        """The level at which just these slots take the whole budget."""
-        chosen = list(zip(receives, weights, needed, strict=True))
-        capacity = total_of([jnp.where(r, w, 0) for r, w, _ in chosen], is_wide)
-        filled = budget + total_of([jnp.where(r, n, 0) for r, _, n in chosen], is_wide)
-        return filled / jnp.maximum(capacity, least)
-
     # A slot within rounding of the level counts as below it: then somebody always is, and a level over
     # too many slots is too high by no more than rounding.
-    rounding = UNDECIDED * jnp.finfo(base.dtype).eps
-    barely = [c * (1 - rounding) for c in bases]
+    barely = base * (1 - UNDECIDED * jnp.finfo(base.dtype).eps)
 
-    def below(level):
-        return [w * level > c for w, c in zip(weights, barely, strict=True)]
+    def over(level, bound, needed):
+        """The level at which those slots take the whole budget that this one lifts above a bound."""
+        slots = list(zip(pieces(weight), pieces(bound), pieces(needed), strict=True))
+        capacity = total_of([jnp.where(w * level > c, w, 0) for w, c, _ in slots], width)
+        filled = budget + total_of([jnp.where(w * level > c, n, 0) for w, c, n in slots], width)
+        return filled / jnp.maximum(capacity, least)
 
-    level = (budget + total_of(bases, is_wide)) / jnp.maximum(total_of(weights, is_wide), least)
-    for _ in range((WIDE_STEPS if is_wide else min(STEPS, width)) - 1):
-        level = over(below(level), bases)
+    def lower(level):
+        return jnp.minimum(over(level, barely, base), level)
 
-    # From here on in terms of what is needed to lift a slot to the level found.
-    needed = [c - w * level for w, c in zip(weights, bases, strict=True)]
-
-    def newton(rest):
-        receives = [w * rest > n for w, n in zip(weights, needed, strict=True)]
-        return jnp.minimum(over(receives, needed), rest)
-
-    first = over(below(level), needed)
-    rest = newton(first)
-    if width > STEPS:
-        rest, _ = jax.lax.while_loop(
-            lambda rests: rests[0] < rests[1], lambda rests: (newton(rests[0]), rests[0]), (rest, first)
+    level = (budget + total(base)) / jnp.maximum(total(weight), least)
+    if width <= STEPS:
+        for _ in range(width - 1):
+            level = over(level, barely, base)
+    else:
+        level, _ = jax.lax.while_loop(
+            lambda levels: levels[0] < levels[1],
+            lambda levels: (lower(levels[0]), levels[0]),
+            (lower(level), level),
         )
+    # Twice more in terms of what is needed to lift a slot to the level found, for the last digits.
+    needed = base - weight * level
+    rest = over(level, barely, needed)
+    rest = jnp.minimum(over(rest, needed, needed), rest)
     return jnp.where(budget > 0, level, 0), jnp.where(budget > 0, rest, 0)
 
 
