@@ -23,8 +23,8 @@ from cmapjax._types import Array
 BLOCK_COST = 0.03
 LEAST_BLOCK_COST = 500
 MAX_PADDING = 0.20
-# XLA writes out every column of a kernel as code: rows up to this width become one kernel, and wider ones,
-# which would take seconds to compile, are first folded in kernels of 2^4 columns each.
+# XLA writes out every column of a kernel as code, and wide kernels take seconds to compile. A fold is cut
+# into kernels of at most 2^4 columns; rows up to this width may be taken apart into single entries (`pieces`).
 NARROW = 32
 FUSED_LEVELS = 4
 
@@ -42,15 +42,13 @@ def fold(combine: Callable, row: Shaped[Array, "slots ..."]) -> Shaped[Array, ".
     that attain it, whatever their places in the tree.
     """
     levels = 0
-    while (width := row.shape[0]) > NARROW:
+    while (width := row.shape[0]) > 1:
         if levels == FUSED_LEVELS:
             row, levels = jax.lax.optimization_barrier(row), 0
         levels += 1
         pairs = combine(row[0 : width - 1 : 2], row[1:width:2])
         row = pairs if width % 2 == 0 else jnp.concatenate([pairs, row[width - 1 :]])
-    if levels:
-        row = jax.lax.optimization_barrier(row)
-    return _fold_list(combine, [row[k] for k in range(row.shape[0])])
+    return row[0]
 
 
 def _fold_list(combine: Callable, entries: list) -> Array:
@@ -119,6 +117,16 @@ def _end_to_end(pieces: Sequence[Shaped[Array, "_"]]) -> Shaped[Array, "_"]:
         out = jax.lax.dynamic_update_slice(out, piece, (start,))
         start += piece.shape[0]
     return out
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _fold_columns(combine: Callable, block: Shaped[Array, "width rows"]) -> Shaped[Array, "rows"]:
+    """`fold` of a block that lies in memory: narrow ones in one kernel."""
+    parts = pieces(block)
+    return fold(combine, block) if len(parts) == 1 < block.shape[0] else _fold_list(combine, parts)
+
+
+_fold_columns.defjvp(_fold_derivative)
 
 
 class Columns(eqx.Module):
@@ -195,7 +203,7 @@ class Columns(eqx.Module):
 
     def fold_blocks(self, combine: Callable, blocks: Sequence[Array]) -> Shaped[Array, "rows"]:
         """`fold` of values that are in blocks already."""
-        return self.join_rows([fold(combine, block) for block in blocks])
+        return self.join_rows([_fold_columns(combine, block) for block in blocks])
 
     def join_rows(self, blocks: Sequence[Shaped[Array, "_"]]) -> Shaped[Array, "rows"]:
         """The inverse of `row_blocks`."""
