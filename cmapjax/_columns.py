@@ -24,7 +24,7 @@ BLOCK_COST = 0.03
 LEAST_BLOCK_COST = 500
 MAX_PADDING = 0.20
 # XLA writes out every column of a kernel as code, and wide kernels take seconds to compile. A fold is cut
-# into kernels of at most 2^4 columns; rows up to this width may be taken apart into single entries (`pieces`).
+# into kernels of at most 2^4 columns; rows up to this width may be taken apart into entries (`pieces`).
 NARROW = 32
 FUSED_LEVELS = 4
 

@@ -87,7 +87,8 @@ def water_level(
     least = jnp.finfo(base.dtype).tiny  # over no slots at all, the level is out of reach
     # A slot within rounding of the level counts as below it: then somebody always is, and a level over
     # too many slots is too high by no more than rounding.
-    barely = base * (1 - UNDECIDED * jnp.finfo(base.dtype).eps)
+    margin = UNDECIDED * jnp.finfo(base.dtype).eps * base
+    barely = base - margin
 
     def over(level, bound, needed):
         """The level at which those slots take the whole budget that this one lifts above a bound."""
@@ -110,8 +111,9 @@ def water_level(
             (lower(level), level),
         )
     # Twice more in terms of what is needed to lift a slot to the level found, for the last digits.
+    # (In each kernel the product below has this one use, so that all round it alike.)
     needed = base - weight * level
-    rest = over(level, barely, needed)
+    rest = over(0, needed - margin, needed)
     rest = jnp.minimum(over(rest, needed, needed), rest)
     return jnp.where(budget > 0, level, 0), jnp.where(budget > 0, rest, 0)
 
