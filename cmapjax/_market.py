@@ -282,8 +282,7 @@ class Market(eqx.Module):
         """
         giver, receiver = self.arcs()
         units = self.arc_values(flow) / np.asarray(self.value)[giver]
-        n = self.num_agents
-        return scipy.sparse.csr_array((units, (giver, receiver)), shape=(n, n))
+        return scipy.sparse.csr_array((units, (giver, receiver)), shape=(self.num_agents,) * 2)
 
     def _arc_slots(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Giver, receiver and slot of every arc; `assemble_rows` stored each row's receivers ascending."""
