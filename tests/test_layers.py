@@ -26,8 +26,10 @@ LAYERS = [
     ["methods", "fairness"],
     ["_solve"],
     ["testing", "sensitivity"],
-    ["_study"],
-    ["_store", "plots", "_report"],
+    ["_words"],
+    ["studies"],
+    ["_store", "plots"],
+    ["_runner", "report"],
     ["_cli"],
     ["__main__"],
 ]
