@@ -176,7 +176,7 @@ class Study(Table, table="study"):
         if count * self.markets > MARKETS_PER_CELL * self.most_cells:
             raise ValueError(
                 f"{count:,} cells × markets = {self.markets:,} makes {count * self.markets:,} markets; at "
-                f"most {MARKETS_PER_CELL * self.most_cells:,} are allowed. Lower markets, or raise most_cells."
+                f"most {MARKETS_PER_CELL * self.most_cells:,} allowed. Lower markets, or raise most_cells."
             )
         if not self.equilibrium:
             for name in self.metrics:
