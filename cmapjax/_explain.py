@@ -129,11 +129,12 @@ def explain(
     view, receivers = _view_of(market, strategy, number, flow)
     own, theta = _as_followed_by(strategy, number), 1.0
     with jax.enable_x64(True):
-        seen = jax.tree.map(jnp.asarray, view)
-        row = np.asarray(own.respond(seen) if turn is not None else seen.sent)
-        answer = np.asarray(_undamped(own).respond(seen)) if turn is not None else row
+        if turn is None:
+            row = answer = view.sent
+        else:
+            row, answer = map(np.asarray, _answers(own, view))
         while isinstance(own, Damped):
-            theta, own = theta * float(own.damping.step(seen)), own.strategy
+            theta, own = theta * float(own.damping.step(jax.tree.map(jnp.asarray, view))), own.strategy
     numbers = zip(
         view.contribution, view.degree, view.utility, view.received, view.sent, answer, row, strict=True
     )
@@ -186,6 +187,13 @@ def _until_turn(market, strategy, schedule, agent: int, round: int, key, flow):
             )
             flow = _play_turns(bare, beyond, strategy, plan, earlier, flow, acting)
         return turn + 1, len(tables[0]), np.asarray(flow)
+
+
+@eqx.filter_jit
+def _answers(strategy: Strategy, view: View):
+    """The agent's next row, and what it would be undamped."""
+    view = jax.tree.map(jnp.asarray, view)
+    return strategy.respond(view), _undamped(strategy).respond(view)
 
 
 @eqx.filter_jit

@@ -30,7 +30,7 @@ def _row(market, flow, agent):
 @pytest.mark.parametrize(("strategy", "schedule"), CASES, ids=lambda x: type(x).__name__)
 def test_the_row_explained_is_the_row_played(strategy, schedule):
     played = cj.simulate(MARKET, strategy, schedule=schedule, rounds=3, record={}, key=KEY)
-    for agent in (0, 11, 33):
+    for agent in (11, 33):
         about = cj.explain(MARKET, strategy, agent, 3, schedule=schedule, key=KEY)
         row = _row(MARKET, played.final.flow, agent)
         assert {n.label for n in about.neighbours} == set(row)
@@ -44,7 +44,7 @@ def test_who_skips_a_round_gives_as_before():
     schedule = cj.RandomParticipation(0.5)
     runs = [cj.simulate(MARKET, cj.CMAP(), schedule=schedule, rounds=t, record={}, key=KEY) for t in (1, 2)]
     skipped = 0
-    for agent in range(34):
+    for agent in range(8):
         about = cj.explain(MARKET, cj.CMAP(), agent, 2, schedule=schedule, key=KEY)
         row = _row(MARKET, runs[1].final.flow, agent)
         assert all(n.gets == pytest.approx(row[n.label], abs=1e-12) for n in about.neighbours)
@@ -52,11 +52,11 @@ def test_who_skips_a_round_gives_as_before():
             skipped += 1
             assert row == pytest.approx(_row(MARKET, runs[0].final.flow, agent), abs=1e-12)
             assert "did not act" in str(about)
-    assert 0 < skipped < 34
+    assert 0 < skipped < 8
 
 
 def test_the_water_level_separates_who_gets_from_who_does_not():
-    for agent in range(34):
+    for agent in (0, 1, 11, 16, 33):
         about = cj.explain(MARKET, cj.CMAP(), agent, 2, schedule=cj.Sequential())
         assert about.level is not None
         for n in about.neighbours:
