@@ -7,10 +7,10 @@ import pytest
 
 import cmapjax as cj
 
-GRAPH = nx.karate_club_graph()
-MARKET = cj.Market.from_links(
-    np.array(GRAPH.edges), endowment=np.random.default_rng(0).lognormal(size=GRAPH.number_of_nodes())
-)
+N = 12
+GRAPH = nx.circulant_graph(N, [1, 3])
+GRAPH.remove_edges_from([(0, 1), (4, 7)])
+MARKET = cj.Market.from_links(np.array(GRAPH.edges), endowment=np.random.default_rng(0).lognormal(size=N))
 KEY = jax.random.key(4)
 CASES = [
     (cj.CMAP(), cj.Simultaneous()),
@@ -18,7 +18,7 @@ CASES = [
     (cj.CMAP(), cj.RandomOrder()),
     (cj.ProportionalResponse(), cj.Coloured()),
     (cj.Damped(cj.CMAP(), cj.LocalDamping()), cj.Simultaneous()),
-    (cj.PerAgent(cj.Damped(cj.CMAP(), np.linspace(0.1, 1, 34))), cj.Simultaneous()),
+    (cj.PerAgent(cj.Damped(cj.CMAP(), np.linspace(0.1, 1, N))), cj.Simultaneous()),
 ]
 
 
@@ -30,7 +30,7 @@ def _row(market, flow, agent):
 @pytest.mark.parametrize(("strategy", "schedule"), CASES, ids=lambda x: type(x).__name__)
 def test_the_row_explained_is_the_row_played(strategy, schedule):
     played = cj.simulate(MARKET, strategy, schedule=schedule, rounds=3, record={}, key=KEY)
-    for agent in (11, 33):
+    for agent in (0, 11):
         about = cj.explain(MARKET, strategy, agent, 3, schedule=schedule, key=KEY)
         row = _row(MARKET, played.final.flow, agent)
         assert {n.label for n in about.neighbours} == set(row)
@@ -56,7 +56,7 @@ def test_who_skips_a_round_gives_as_before():
 
 
 def test_the_water_level_separates_who_gets_from_who_does_not():
-    for agent in (0, 1, 11, 16, 33):
+    for agent in (0, 1, 5, 11):
         about = cj.explain(MARKET, cj.CMAP(), agent, 2, schedule=cj.Sequential())
         assert about.level is not None
         for n in about.neighbours:
@@ -77,7 +77,7 @@ def test_proportional_response_returns_what_it_received_in_parts():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"agent": 34}, "agent 34 is not in this market"),
+        ({"agent": 12}, "agent 12 is not in this market"),
         ({"round": 0}, "round is 0"),
         ({"round": True}, "round is True"),
         ({"schedule": cj.RandomOrder()}, "key: none is given"),
@@ -91,7 +91,7 @@ def test_what_cannot_be_explained_is_refused(options, message):
 
 
 def test_the_picture_draws_a_vessel_per_neighbour(tmp_path):
-    about = cj.explain(MARKET, cj.CMAP(), 33, 2)
+    about = cj.explain(MARKET, cj.CMAP(), 3, 2)
     figure = cj.plots.explanation(about)
     bars = figure.axes[0].patches
     assert len(bars) == 2 * len(about.neighbours)
