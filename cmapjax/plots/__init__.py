@@ -5,7 +5,17 @@ Figures are made without pyplot, so nothing here needs a display or leaves figur
 
 from cmapjax.plots._canvas import save
 from cmapjax.plots._curves import comparison, convergence
+from cmapjax.plots._explain import explanation
 from cmapjax.plots._network import MOST_AGENTS, derivatives, network
 from cmapjax.plots._ratios import ratio_histogram
 
-__all__ = ["MOST_AGENTS", "comparison", "convergence", "derivatives", "network", "ratio_histogram", "save"]
+__all__ = [
+    "MOST_AGENTS",
+    "comparison",
+    "convergence",
+    "derivatives",
+    "explanation",
+    "network",
+    "ratio_histogram",
+    "save",
+]
