@@ -6,7 +6,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from cmapjax._runner._outcome import Outcome, of_error
-from cmapjax._runner._relief import relieve
+
+LEAVE_SECONDS = 0.2
 
 
 class Here:
@@ -21,7 +22,6 @@ class Here:
         self._study, self._play = study, play
         self._asked: queue.SimpleQueue = queue.SimpleQueue()
         self._done: queue.SimpleQueue = queue.SimpleQueue()
-        self._is_closed = False
         self._thread = threading.Thread(target=self._work, daemon=True, name="cmapjax-chunks")
         self._thread.start()
 
@@ -42,18 +42,20 @@ class Here:
 
     def end_soon(self) -> list:
         """Begin nothing more; the chunks that will therefore not come back."""
-        self._is_closed = True
         dropped = []
         with suppress(queue.Empty):
             while True:
                 dropped.append(self._asked.get_nowait())
         return dropped
 
-    def close(self) -> bool:
-        """Leave; False if a chunk is still being played by compiled code, which nothing can interrupt."""
-        self._is_closed = True
+    def close(self, patiently: bool) -> bool:
+        """Leave, patiently once what is being played is done.
+
+        False if a chunk is still being played: compiled code cannot be interrupted, only left.
+        """
+        self.end_soon()
         self._asked.put(None)
-        self._thread.join(timeout=0.2)
+        self._thread.join(timeout=None if patiently else LEAVE_SECONDS)
         return not self._thread.is_alive()
 
     def _work(self) -> None:
@@ -63,4 +65,3 @@ class Here:
             except Exception as error:  # whatever it is, it costs this chunk and is reported with it
                 outcome = of_error(chunk, error)
             self._done.put(outcome)
-            relieve()

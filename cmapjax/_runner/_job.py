@@ -19,10 +19,10 @@ TICK = 0.2
 class Job:
     """Plays chunks through a player, stores what comes back, and decides what to do about what does not."""
 
-    def __init__(self, store, player, missing, tally: Tally, log: Log, report: Callable[[State], None]):
-        self._store, self._player = store, player
-        self._tally, self._log, self._report = tally, log, report
-        self._queue = deque(missing)
+    def __init__(self, store, tally: Tally, log: Log, report: Callable[[State], None]):
+        self._store, self._tally, self._log, self._report = store, tally, log, report
+        self._player = None
+        self._queue: deque = deque()
         # Suspects: played with nothing else under way, so that a death is theirs without doubt.
         self._suspects: deque = deque()
         self._alone: str | None = None
@@ -36,13 +36,15 @@ class Job:
         self.failed: dict[str, str] = {}
 
     @property
-    def num_left(self) -> int:
-        """Chunks that are neither done nor given up."""
+    def _num_left(self) -> int:
         return len(self._queue) + len(self._suspects) + len(self._under_way)
 
-    def go(self, stop: Stop) -> None:
-        """Play everything, or until there is a reason to stop."""
-        while self.num_left and not stop.reason():
+    def go(self, chunks, player, stop: Stop) -> None:
+        """Play these chunks, or until there is a reason to stop."""
+        self._player = player
+        self._queue.extend(chunks)
+        self._report(self._tally.state("starting"))
+        while self._num_left and not stop.reason():
             self._submit()
             self._settle(self._player.wait(TICK))
             self._report(self._tally.state())

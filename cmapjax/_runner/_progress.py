@@ -70,7 +70,7 @@ class Log:
     """Lines with a time in DIR/log.txt, whoever looks or not."""
 
     def __init__(self, folder: Path):
-        self.file = folder / LOG
+        self.folder, self.file = folder, folder / LOG
 
     def __call__(self, text: str) -> None:
         moment = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,6 +1,5 @@
 """The coordinator: plays what the store lacks, tries again what failed, and ends in good order."""
 
-import errno
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,12 +7,10 @@ from pathlib import Path
 
 from cmapjax._runner._here import Here
 from cmapjax._runner._job import Job
-from cmapjax._runner._outcome import RunnerError
 from cmapjax._runner._progress import Log, State, Tally
 from cmapjax._runner._stop import Stop
+from cmapjax._runner._stored import ground_of, values_of
 from cmapjax._runner._workers import Workers
-
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -55,50 +52,83 @@ def run(
     three times, the last time by itself, and then noted in the store as failed while the rest goes on.
     SIGINT, SIGTERM, the time limit and `cancel` let the chunks under way finish for a few seconds.
 
-    Raises ValueError for words that make no sense, RunnerError if the scheduler is gone, workers have other
-    versions or the disk is full. Whatever is stored by then stays, and another run plays the rest.
+    Raises ValueError for words that make no sense and if another run is at work there, RunnerError if the
+    scheduler is gone or workers have other versions, OSError if the disk is full. Whatever is stored by then
+    stays, and another run plays the rest.
     """
     _check(workers, cluster, time_limit, worker_memory)
     from cmapjax import studies
 
-    folder = Path(store.folder)
-    log = Log(folder)
-    began = time.monotonic()
+    log = Log(Path(store.folder))
     chunks = studies.chunks(study, chunk_size)
-    with store.lock(), Stop(folder, time_limit) as stop:
-        missing = store.missing(chunks)
-        log(f"run of {len(missing)} of {len(chunks)} chunks begins")
-        tally = Tally(study, chunks, missing)
-        report = progress or (lambda state: None)
-        report(tally.state("starting"))
-        if not missing:
-            return Summary(0, {}, 0, time.monotonic() - began)
-        player = _player(study, workers, cluster, worker_memory, play or studies.play_chunk, log)
-        log(f"chunks are played by {player.where}")
-        job = Job(store, player, missing, tally, log, report)
-        try:
-            job.go(stop)
-        except OSError as error:
-            log(f"ended by {error}")
-            raise _in_words(error, folder) from error
-        except RunnerError as error:
-            log(f"ended: {error}")
-            raise
-        finally:
-            is_quiet = player.close()
+    with store.lock(), Stop(log.folder, time_limit) as stop:
+        for remark in store.remarks:
+            log(remark)
+        began = time.monotonic()
+        job = Job(store, Tally(study, chunks, store.missing(chunks)), log, progress or (lambda state: None))
+        rest = _Rest(study, store, chunks)
+        log(f"run begins: {len(rest.missing(job.failed))} of {len(chunks)} chunks are missing")
+        is_quiet = True
+        if due := rest.due(job.failed):
+            device = store.manifest.get("device")
+            player = _player(study, workers, cluster, worker_memory, play or studies.play_chunk, device, log)
+            log(f"chunks are played by {player.where}")
+            try:
+                while due and not stop.reason():
+                    job.go(due, player, stop)
+                    due = rest.due(job.failed)
+            except (OSError, RuntimeError, ValueError) as error:
+                log(f"run ends: {error}")
+                player.close(patiently=True)
+                raise
+            is_quiet = player.close(patiently=False)
+        missing = len(rest.due(job.failed))
+        stopped = stop.reason() if missing else None  # a reason that came when all was done stopped nothing
         summary = Summary(
-            job.done,
-            dict(job.failed),
-            job.num_left,
-            time.monotonic() - began,
-            stop.reason() if job.num_left else None,  # a reason that came when all was done stopped nothing
-            not is_quiet,
+            job.done, dict(job.failed), missing, time.monotonic() - began, stopped, not is_quiet
         )
-        log(
-            f"run ends after {summary.seconds:.1f} s: {summary.done} chunks done, {len(summary.failed)} failed,"
-            f" {summary.missing} missing" + (f" ({summary.stopped})" if summary.stopped else "")
+        log(f"run ends: {_in_words(summary)}")
+        store.note_run(
+            {
+                "seconds": round(summary.seconds, 3),
+                "workers": workers,
+                "cluster": cluster,
+                "done": summary.done,
+                "failed": len(summary.failed),
+                "missing": missing,
+                "stopped": stopped,
+            }
         )
         return summary
+
+
+def _in_words(summary: Summary) -> str:
+    words = f"{summary.done} chunks done in {summary.seconds:.1f} s, {len(summary.failed)} given up"
+    if summary.missing:
+        words += f", {summary.missing} or more missing"
+    return words + (f" ({summary.stopped})" if summary.stopped else "")
+
+
+class _Rest:
+    """What is left to do, as the store says: a study may stop drawing markets of a ground."""
+
+    def __init__(self, study, store, chunks):
+        self._study, self._store, self._chunks = study, store, chunks
+
+    def missing(self, failed: dict[str, str]) -> list:
+        """What is neither stored nor given up in this run."""
+        return [chunk for chunk in self._store.missing(self._chunks) if chunk.name not in failed]
+
+    def due(self, failed: dict[str, str]) -> list:
+        """Of that, what can be played now."""
+        from cmapjax import studies
+
+        missing = self.missing(failed)
+        if self._study.stop.interval is not None:
+            # Whether more markets are needed cannot be told from a part of those before.
+            grounds = {ground_of(name) for name in failed}
+            missing = [chunk for chunk in missing if chunk.ground not in grounds]
+        return studies.due(self._study, missing, lambda *where: values_of(self._study, self._store, *where))
 
 
 def _check(workers, cluster, time_limit, worker_memory) -> None:
@@ -114,22 +144,13 @@ def _check(workers, cluster, time_limit, worker_memory) -> None:
         raise ValueError("--worker-memory limits the workers of this machine; say how many: --workers N.")
 
 
-def _player(study, workers, cluster, worker_memory, play, log):
+def _player(study, workers, cluster, worker_memory, play, device, log):
     """Whoever plays the chunks."""
     if workers is None and cluster is None:
         return Here(study, play)
-    player = Workers(study, play)
+    player = Workers(study, play, device)
     if cluster is not None:
         player.join(cluster, log.file)
     else:
         player.start_here(workers, worker_memory, log.file)
     return player
-
-
-def _in_words(error: OSError, folder: Path) -> Exception:
-    """The error of a disk that is full, with what to do; any other as it is."""
-    if error.errno not in FULL:
-        return error
-    return RunnerError(
-        f"{folder}: {error.strerror or error}; everything stored before is kept. Make room, then resume."
-    )

@@ -5,14 +5,12 @@ import importlib.metadata
 import json
 from collections.abc import Callable
 
-from cmapjax._runner._relief import relieve
-
 # The values of a study are promised for the same versions of these.
 PACKAGES = ("jax", "jaxlib", "numpy", "scipy", "networkx")
 
 
 class OtherVersions(Exception):
-    """A worker has other versions than the coordinator."""
+    """A worker has other versions, or another kind of device, than the study was begun with."""
 
 
 @functools.lru_cache(maxsize=1)
@@ -29,13 +27,26 @@ def versions() -> dict[str, str]:
     return found
 
 
+@functools.lru_cache(maxsize=1)
+def device() -> str:
+    """The kind of device that chunks are played on, of whoever calls. Starts JAX."""
+    import jax
+
+    first = jax.devices()[0]
+    return f"{first.platform}:{first.device_kind}"
+
+
+def circumstances(expected: dict[str, str]) -> dict[str, str]:
+    """What is expected of a worker, as it is here."""
+    return {**versions(), **({"device": device()} if "device" in expected else {})}
+
+
 def work(document: str, play: Callable, chunk, expected: dict[str, str]):
     """The result of a chunk; raises OtherVersions before anything is played by the wrong code."""
-    if versions() != expected:  # a worker that joined after the run had begun
-        raise OtherVersions(differences(versions(), expected))
-    result = play(_study(document), chunk)
-    relieve()
-    return result
+    found = circumstances(expected)
+    if found != expected:  # a worker that joined after the run had begun
+        raise OtherVersions(differences(found, expected))
+    return play(_study(document), chunk)
 
 
 @functools.lru_cache(maxsize=2)

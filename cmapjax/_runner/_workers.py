@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from cmapjax._runner._outcome import Outcome, RunnerError, Trouble, of_error
-from cmapjax._runner._worker import OtherVersions, differences, versions, work
+from cmapjax._runner._worker import OtherVersions, circumstances, differences, versions, work
 
 # A worker holds one chunk and nothing besides: there is nothing to spill or to pause for. At this share of
 # its memory Dask ends the worker, before the system ends whatever it likes.
@@ -38,8 +38,10 @@ class Workers:
     worker may have had several chunks.
     """
 
-    def __init__(self, study, play: Callable):
-        self._document, self._play = json.dumps(study.document()), play
+    def __init__(self, study, play: Callable, device: str | None):
+        self._document = json.dumps({**study.document(), "folder": study.folder})
+        self._play = play
+        self._expected = {**versions(), **({"device": device} if device else {})}
         self._done: queue.SimpleQueue = queue.SimpleQueue()
         self._under_way: dict = {}
         self._starved: dict[str, int] = {}
@@ -113,7 +115,7 @@ class Workers:
             self._document,
             self._play,
             chunk,
-            versions(),
+            self._expected,
             key=f"{self._name}-{chunk.name}-{self._attempts}",
             pure=False,
             retries=0,  # deaths and errors are told apart, and counted, by the coordinator
@@ -140,8 +142,8 @@ class Workers:
         """Nothing to do: what the workers have not begun is dropped when we leave."""
         return []
 
-    def close(self) -> bool:
-        """Leave the cluster; what is still under way is dropped. Nothing of ours goes on in this process."""
+    def close(self, patiently: bool = False) -> bool:
+        """Leave the cluster; what is still under way is dropped. True: nothing goes on in this process."""
         if self._under_way:
             self._drop()
         self._exits.close()
@@ -197,7 +199,7 @@ class Workers:
 
     def _check_versions(self) -> None:
         """Refuse workers of other versions, before anything is sent that they would play otherwise."""
-        expected = versions()
+        expected = self._expected
         # Of the standard library, so that it can be asked of workers that lack the package.
         own = self._client.run(pkgutil.resolve_name, "cmapjax:__version__", on_error="return")
         lacking = {
@@ -207,7 +209,7 @@ class Workers:
         }
         if lacking:
             _refuse(lacking, f"; this run is of cmapjax {expected['cmapjax']}")
-        found = self._client.run(versions)
+        found = self._client.run(circumstances, expected)
         _refuse({w: differences(v, expected) for w, v in found.items() if v != expected}, "")
 
     def _quieten(self, log: Path) -> None:
