@@ -34,7 +34,8 @@ __version__ = "0.1.0"
 # Public names and where they live. They are imported on first use: the command line answers --help, and
 # readers refuse bad files, without the seconds that JAX takes to load.
 _HOMES = {
-    "cmapjax._market": ("Market", "pack"),
+    "cmapjax._market": ("Market",),
+    "cmapjax._packing": ("pack",),
     "cmapjax._devices": ("on_devices",),
     "cmapjax._run": ("Run", "State"),
     "cmapjax._simulate": ("simulate",),

@@ -1,0 +1,234 @@
+"""From runs to rows: the summary of every market, and curves in full or as sketches."""
+
+import dataclasses
+import hashlib
+
+import numpy as np
+import pyarrow as pa
+
+from cmapjax import metrics
+from cmapjax._market import Market
+from cmapjax.studies._cells import Cell, Ground
+from cmapjax.studies._names import ENDS, MARKET_FIELDS, MILESTONES, SHARE
+from cmapjax.studies._schema import curves_schema, summary_schema
+from cmapjax.studies._sketch import buckets
+
+# The first record by which a market has played three rounds, of which a verdict is made.
+LEAST_ROUNDS = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Played:
+    """What one cell's run left behind, of the markets that count (NumPy)."""
+
+    rounds: np.ndarray
+    """[records]"""
+    agent_updates: np.ndarray
+    """[records, markets]"""
+    records: dict[str, np.ndarray]
+    """Each [records, markets]."""
+    verdicts: np.ndarray
+    """[records, markets], places in `metrics.VERDICTS`; if not recorded the last row alone is given."""
+    spending_error: np.ndarray
+
+    def ends(self, when: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        """The record at which each market ends, and whether a verdict ended it."""
+        last = np.full(self.agent_updates.shape[1], len(self.rounds) - 1)
+        if not when or len(self.verdicts) < len(self.rounds):
+            return last, np.zeros(len(last), bool)
+        ending = [metrics.VERDICTS.index(ENDS[name]) for name in when]
+        is_over = np.isin(self.verdicts, ending) & (self.rounds >= LEAST_ROUNDS)[:, None]
+        stopped = is_over.any(axis=0)
+        return np.where(stopped, np.argmax(is_over, axis=0), last), stopped
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What is known of every market of a chunk before anything is played."""
+
+    first: int
+    seeds: list[str]
+    fingerprints: list[str]
+    num_agents: np.ndarray
+    num_links: np.ndarray
+    equilibrium_log_welfare: np.ndarray | None
+    equilibrium_gap: np.ndarray | None
+
+    @classmethod
+    def of(cls, market: Market, first: int, keys: np.ndarray, equilibrium) -> "Facts":
+        """Of the market drawn; `keys` is the key data of each part."""
+        starts, _ = market.neighbour_rows()
+        sizes = np.bincount(np.asarray(market.market_of), minlength=market.num_markets)
+        bounds = np.concatenate([[0], np.cumsum(sizes)])
+        return cls(
+            first,
+            [key.astype(">u4").tobytes().hex() for key in keys],
+            fingerprints(market, bounds),
+            sizes,
+            (starts[bounds[1:]] - starts[bounds[:-1]]) // 2,
+            None if equilibrium is None else np.asarray(equilibrium.log_nash_welfare),
+            None if equilibrium is None else np.asarray(equilibrium.gap),
+        )
+
+
+def fingerprints(market: Market, bounds: np.ndarray) -> list[str]:
+    """What `Market.fingerprint` says of every market drawn alone."""
+    giver, receiver = market.arcs()
+    ends = np.searchsorted(giver, bounds)
+    endowment, value = np.asarray(market.endowment), np.asarray(market.value)
+    found = []
+    for number in range(len(bounds) - 1):
+        agents, arcs = slice(*bounds[number : number + 2]), slice(*ends[number : number + 2])
+        first = np.int32(bounds[number])
+        digest = hashlib.sha256((giver[arcs] - first).astype(np.int32).tobytes())
+        digest.update((receiver[arcs] - first).astype(np.int32).tobytes())
+        digest.update(endowment[agents].tobytes())
+        digest.update(value[agents].tobytes())
+        digest.update(np.zeros(agents.stop - agents.start, np.int32).tobytes())
+        found.append(digest.hexdigest()[:16])
+    return found
+
+
+# -- the summary -----------------------------------------------------------------------------------
+
+
+def summary(study, ground: Ground, facts: Facts, runs: list[tuple[Cell, Played]]) -> pa.Table:
+    """A row per cell and market, cells in order."""
+    parts = [_summary_of(study, ground, facts, cell, played) for cell, played in runs]
+    schema = summary_schema(study)
+    columns = {name: [part[name] for part in parts] for name in schema.names}
+    return pa.table([_column(schema.field(n).type, columns[n]) for n in schema.names], schema=schema)
+
+
+def _column(kind: pa.DataType, parts: list) -> pa.Array:
+    """One column of all cells; texts of a cell are one text, repeated."""
+    if pa.types.is_dictionary(kind):
+        words = list(dict.fromkeys(text for text, _ in parts))
+        places = np.repeat([words.index(text) for text, _ in parts], [n for _, n in parts])
+        return pa.DictionaryArray.from_arrays(pa.array(places, pa.int32()), pa.array(words, pa.string()))
+    return pa.concat_arrays([pa.array(part, kind) for part in parts])
+
+
+def _summary_of(study, ground: Ground, facts: Facts, cell: Cell, played: Played) -> dict:
+    count = len(facts.seeds)
+    at, stopped = played.ends(study.stop.when)
+    numbers = np.arange(count)
+    columns = {
+        "cell": np.full(count, cell.number),
+        "ground": np.full(count, ground.number),
+        "market": facts.first + numbers,
+        "seed": facts.seeds,
+        "fingerprint": facts.fingerprints,
+        "strategy": (cell.words.strategy, count),
+        "schedule": (cell.words.schedule, count),
+        "damping": (cell.words.damping, count),
+        "num_agents": facts.num_agents,
+        "num_links": facts.num_links,
+        "rounds": played.rounds[at],
+        "agent_updates": played.agent_updates[at, numbers],
+        "stopped_round": pa.array(played.rounds[at], pa.int32(), mask=~stopped),
+        "verdict": [
+            metrics.VERDICTS[v] for v in played.verdicts[np.minimum(at, len(played.verdicts) - 1), numbers]
+        ],
+        "equilibrium_log_welfare": _or_null(facts.equilibrium_log_welfare, count),
+        "equilibrium_gap": _or_null(facts.equilibrium_gap, count),
+        "spending_error": played.spending_error,
+    }
+    columns |= {field: (getattr(ground, field), count) for field in MARKET_FIELDS if field != "isolated"}
+    for name, value in cell.axes.items():
+        if name not in columns:
+            columns[name] = [value] * count
+    flags = [""] * count
+    for name in study.metrics:
+        values = played.records[name][at, numbers].astype(np.float64)
+        is_plain = np.isfinite(values)
+        for number in np.flatnonzero(~is_plain):
+            flags[number] += f"{',' if flags[number] else ''}{name}={values[number]:g}"
+        columns[name] = pa.array(values, mask=~is_plain)
+    if study.has_milestones:
+        for name, wanted in MILESTONES.items():
+            columns[name] = _first_round(played, at, wanted)
+    return columns | {"flags": [text or None for text in flags]}
+
+
+def _or_null(values: np.ndarray | None, count: int):
+    return pa.nulls(count, pa.float64()) if values is None else pa.array(np.asarray(values, np.float64))
+
+
+def _first_round(played: Played, at: np.ndarray, wanted: float) -> pa.Array:
+    """The first recorded round, up to each market's end, at which the share is reached."""
+    reached = played.records[SHARE] >= wanted
+    reached &= np.arange(len(played.rounds))[:, None] <= at
+    first = np.argmax(reached, axis=0)
+    return pa.array(played.rounds[first], pa.int32(), mask=~reached.any(axis=0))
+
+
+# -- curves ----------------------------------------------------------------------------------------
+
+
+def curves(study, facts: Facts, runs: list[tuple[Cell, Played]]) -> pa.Table | None:
+    """What was recorded round by round, as the study asks for it."""
+    schema = curves_schema(study)
+    if schema is None:
+        return None
+    form = _in_full if study.record.curves == "full" else _counted
+    parts = [form(study, facts, cell, played) for cell, played in runs]
+    names = pa.array(study.metrics, pa.string())
+    columns = []
+    for name in schema.names:
+        joined = [part[name] for part in parts]
+        if name == "metric":
+            places = pa.array(np.concatenate(joined), pa.int32())
+            columns.append(pa.DictionaryArray.from_arrays(places, names))
+        elif name == "flags":
+            columns.append(
+                pa.array([text for part in joined for text in part], pa.string()).dictionary_encode()
+            )
+        else:
+            columns.append(pa.concat_arrays([pa.array(part, schema.field(name).type) for part in joined]))
+    return pa.table(columns, schema=schema)
+
+
+def _in_full(study, facts: Facts, cell: Cell, played: Played) -> dict:
+    """Every value up to each market's end: metric by metric, round by round, market by market."""
+    at, _ = played.ends(study.stop.when)
+    is_kept = np.arange(len(played.rounds))[:, None] <= at
+    row, market = np.nonzero(is_kept)
+    values = np.concatenate([played.records[name][is_kept].astype(np.float64) for name in study.metrics])
+    times, is_plain = len(study.metrics), np.isfinite(values)
+    flags = np.where(np.isnan(values), "nan", np.where(values > 0, "inf", "-inf"))
+    return {
+        "cell": np.full(len(values), cell.number),
+        "market": np.tile(facts.first + market, times),
+        "round": np.tile(played.rounds[row], times),
+        "agent_updates": np.tile(played.agent_updates[row, market], times),
+        "metric": np.repeat(np.arange(times), len(row)),
+        "value": pa.array(values, mask=~is_plain),
+        "flags": np.where(is_plain, None, flags),
+    }
+
+
+def _counted(study, facts: Facts, cell: Cell, played: Played) -> dict:
+    """How many markets are in which bucket, metric by metric and round by round.
+
+    A market that has ended stands with its last value, so that every round counts the same markets.
+    """
+    at, _ = played.ends(study.stop.when)
+    records = np.minimum(np.arange(len(played.rounds))[:, None], at)
+    values = np.stack([np.take_along_axis(played.records[n], records, 0) for n in study.metrics])
+    sign, bucket = buckets(values)
+    # One sort for all of the cell: metric and round, then sign and bucket, as one whole number.
+    place = np.arange(values.shape[0] * values.shape[1], dtype=np.int64).reshape(*values.shape[:2], 1)
+    code = (place << 35) + ((sign.astype(np.int64) + 1) << 33) + (bucket.astype(np.int64) + 2**32)
+    code, count = np.unique(code, return_counts=True)
+    place, rest = code >> 35, code & (2**35 - 1)
+    sign, bucket = (rest >> 33) - 1, (rest & (2**33 - 1)) - 2**32
+    metric, row = np.divmod(place, len(played.rounds))
+    return {
+        "cell": np.full(len(code), cell.number),
+        "round": played.rounds[row],
+        "metric": metric,
+        "sign": sign,
+        "bucket": pa.array(bucket.astype(np.int32), mask=(sign == 0) & (bucket == 0)),
+        "count": count,
+    }
