@@ -40,6 +40,12 @@ WorkerMemory = Annotated[
         help="Memory of each of --workers: 500MB, 2GiB. By default their share of nine tenths of the machine.",
     ),
 ]
+Mixed = Annotated[
+    bool,
+    typer.Option(
+        "--mixed", help="Go on although versions or the device are not those that the study was begun with."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
@@ -78,6 +84,7 @@ def run(
     cluster: Cluster = None,
     time_limit: TimeLimit = None,
     worker_memory: WorkerMemory = None,
+    mixed: Mixed = False,
     chunk_size: Annotated[
         int | None,
         typer.Option("--chunk-size", help="Markets to play at once, at most. No value depends on it."),
@@ -86,7 +93,7 @@ def run(
     """Run a study; in a folder that holds a part of it, the rest."""
     from cmapjax._cli import _study_run
 
-    request = _study_run.Request(workers, cluster, time_limit, worker_memory)
+    request = _study_run.Request(workers, cluster, time_limit, worker_memory, mixed)
     raise typer.Exit(_study_run.run(file, out, chunk_size, request))
 
 
@@ -97,11 +104,12 @@ def resume(
     cluster: Cluster = None,
     time_limit: TimeLimit = None,
     worker_memory: WorkerMemory = None,
+    mixed: Mixed = False,
 ) -> None:
     """Run what is missing in DIR of the study kept there, also what has failed."""
     from cmapjax._cli import _study_run
 
-    request = _study_run.Request(workers, cluster, time_limit, worker_memory)
+    request = _study_run.Request(workers, cluster, time_limit, worker_memory, mixed)
     raise typer.Exit(_study_run.resume(folder, request))
 
 

@@ -22,38 +22,51 @@ class Request:
     cluster: str | None
     time_limit: str | None
     worker_memory: str | None
+    mixed: bool
 
 
 def run(file: Path, out: Path, chunk_size: int | None, request: Request) -> int:
     """Run the study of a file in a folder; the exit code."""
-    seconds, memory = _limits(request)
-    from cmapjax import studies
-    from cmapjax._store import Store
+    limits = _limits(request)
+    from cmapjax import _runner, studies
 
     study = studies.read_study(file)
-    store = Store.create(
-        out, study.document(), study.digest(), {"chunk_size": chunk_size}, study_text=file.read_text()
+    check_folder_of_results(out)
+    _cache.switch_on()
+    try:
+        device = _runner.device_for(request.workers, request.cluster)
+    except _runner.RunnerError as error:
+        return _fail(error)
+    text = file.read_text(encoding="utf-8-sig")
+    store = _runner.begin(
+        study, out, chunk_size=chunk_size, study_text=text, device=device, mixed=request.mixed
     )
-    return _run(study, store, chunk_size, request, seconds, memory)
+    return _run(study, store, chunk_size or store.manifest.get("chunk_size"), request, limits)
 
 
 def resume(folder: Path, request: Request) -> int:
     """Run what a folder lacks of its study; the exit code."""
-    seconds, memory = _limits(request)
-    from cmapjax._store import Store
+    limits = _limits(request)
+    from cmapjax import _runner
 
-    store = Store.open(folder)
-    return _run(_kept_study(store), store, store.manifest.get("chunk_size"), request, seconds, memory)
-
-
-def _kept_study(store):
-    from cmapjax import studies
-
-    return studies.Study(**store.manifest["study"])
-
-
-def _run(study, store, chunk_size, request: Request, seconds, memory) -> int:
+    _runner.reopen(folder, mixed=True)  # whatever is wrong with it is said before JAX is loaded
     _cache.switch_on()
+    try:
+        device = _runner.device_for(request.workers, request.cluster)
+    except _runner.RunnerError as error:
+        return _fail(error)
+    study, store = _runner.reopen(folder, device=device, mixed=request.mixed)
+    return _run(study, store, store.manifest.get("chunk_size"), request, limits)
+
+
+def check_folder_of_results(out: Path) -> None:
+    """Raise ValueError, before JAX is loaded, if nothing can be put there."""
+    nearest = next(p for p in (out, *out.absolute().parents) if p.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise ValueError(f"--out {out} cannot be made in {nearest}; name a place where you may write.")
+
+
+def _run(study, store, chunk_size, request: Request, limits) -> int:
     from cmapjax import _runner
 
     try:
@@ -63,18 +76,23 @@ def _run(study, store, chunk_size, request: Request, seconds, memory) -> int:
                 store,
                 workers=request.workers,
                 cluster=request.cluster,
-                time_limit=seconds,
+                time_limit=limits[0],
                 progress=progress,
                 chunk_size=chunk_size,
-                worker_memory=memory,
+                worker_memory=limits[1],
+                mixed=request.mixed,
             )
     except _runner.RunnerError as error:
-        print(f"error: {printable(error)}", file=sys.stderr, flush=True)
-        return NOT_REACHED
+        return _fail(error)
     code = _say(summary, printable(store.folder))
     if summary.left_playing:
         _leave_without_waiting(code)
     return code
+
+
+def _fail(error: Exception) -> int:
+    print(f"error: {printable(error)}", file=sys.stderr, flush=True)
+    return NOT_REACHED
 
 
 def _say(summary, folder: str) -> int:

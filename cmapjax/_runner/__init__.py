@@ -7,10 +7,11 @@ works whether or not disks are shared, leaves one lease to guard, and a worker t
 and comes back has nothing it could spoil.
 """
 
+from cmapjax._runner._begin import begin, device_for, reopen
 from cmapjax._runner._cancel import cancel
 from cmapjax._runner._outcome import RunnerError
 from cmapjax._runner._progress import State
 from cmapjax._runner._run import Summary, run
 from cmapjax._runner._status import status
 
-__all__ = ["RunnerError", "State", "Summary", "cancel", "run", "status"]
+__all__ = ["RunnerError", "State", "Summary", "begin", "cancel", "device_for", "reopen", "run", "status"]

@@ -9,7 +9,6 @@ from cmapjax._runner._here import Here
 from cmapjax._runner._job import Job
 from cmapjax._runner._progress import Log, State, Tally
 from cmapjax._runner._stop import Stop
-from cmapjax._runner._stored import ground_of, values_of
 from cmapjax._runner._workers import Workers
 
 
@@ -39,6 +38,7 @@ def run(
     progress: Callable[[State], None] | None = None,
     chunk_size: int | None = None,
     worker_memory: int | None = None,
+    mixed: bool = False,
     play: Callable | None = None,
 ) -> Summary:
     """Play what the store lacks of the study, and store it.
@@ -46,6 +46,7 @@ def run(
     Without `workers` chunks are played in this process, one after another; with a number, by so many
     processes on this machine of `worker_memory` bytes each; with `cluster`, by the workers of the Dask
     scheduler at that address. `time_limit` is in seconds. `progress` is called with every `State`.
+    With `mixed`, workers may have another kind of device than the study was begun on.
     `play(study, chunk)` is what plays, `studies.play_chunk` by default; workers must be able to import it.
 
     A chunk that does not fit in memory is halved. One whose worker dies, or that meets an error, is tried
@@ -58,6 +59,7 @@ def run(
     """
     _check(workers, cluster, time_limit, worker_memory)
     from cmapjax import studies
+    from cmapjax._runner._stored import Rest
 
     log = Log(Path(store.folder))
     chunks = studies.chunks(study, chunk_size)
@@ -66,11 +68,11 @@ def run(
             log(remark)
         began = time.monotonic()
         job = Job(store, Tally(study, chunks, store.missing(chunks)), log, progress or (lambda state: None))
-        rest = _Rest(study, store, chunks)
-        log(f"run begins: {len(rest.missing(job.failed))} of {len(chunks)} chunks are missing")
+        rest = Rest(study, store, chunks)
+        log(f"run begins: {len(rest.missing())} of {len(chunks)} chunks are missing")
         is_quiet = True
         if due := rest.due(job.failed):
-            device = store.manifest.get("device")
+            device = None if mixed else store.manifest.get("device")
             player = _player(study, workers, cluster, worker_memory, play or studies.play_chunk, device, log)
             log(f"chunks are played by {player.where}")
             try:
@@ -107,28 +109,6 @@ def _in_words(summary: Summary) -> str:
     if summary.missing:
         words += f", {summary.missing} or more missing"
     return words + (f" ({summary.stopped})" if summary.stopped else "")
-
-
-class _Rest:
-    """What is left to do, as the store says: a study may stop drawing markets of a ground."""
-
-    def __init__(self, study, store, chunks):
-        self._study, self._store, self._chunks = study, store, chunks
-
-    def missing(self, failed: dict[str, str]) -> list:
-        """What is neither stored nor given up in this run."""
-        return [chunk for chunk in self._store.missing(self._chunks) if chunk.name not in failed]
-
-    def due(self, failed: dict[str, str]) -> list:
-        """Of that, what can be played now."""
-        from cmapjax import studies
-
-        missing = self.missing(failed)
-        if self._study.stop.interval is not None:
-            # Whether more markets are needed cannot be told from a part of those before.
-            grounds = {ground_of(name) for name in failed}
-            missing = [chunk for chunk in missing if chunk.ground not in grounds]
-        return studies.due(self._study, missing, lambda *where: values_of(self._study, self._store, *where))
 
 
 def _check(workers, cluster, time_limit, worker_memory) -> None:

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from cmapjax._runner._outcome import Outcome, RunnerError, Trouble, of_error
-from cmapjax._runner._worker import OtherVersions, circumstances, differences, versions, work
+from cmapjax._runner._worker import OtherVersions, circumstances, device, differences, versions, work
 
 # A worker holds one chunk and nothing besides: there is nothing to spill or to pause for. At this share of
 # its memory Dask ends the worker, before the system ends whatever it likes.
@@ -38,15 +38,15 @@ class Workers:
     worker may have had several chunks.
     """
 
-    def __init__(self, study, play: Callable, device: str | None):
-        self._document = json.dumps({**study.document(), "folder": study.folder})
+    def __init__(self, study, play: Callable | None, expected_device: str | None):
         self._play = play
-        self._expected = {**versions(), **({"device": device} if device else {})}
+        self._document = "" if study is None else json.dumps({**study.document(), "folder": study.folder})
+        self._expected = {**versions(), **({"device": expected_device} if expected_device else {})}
         self._done: queue.SimpleQueue = queue.SimpleQueue()
         self._under_way: dict = {}
         self._starved: dict[str, int] = {}
         self._attempts = 0
-        self._name = f"cmapjax-{study.digest()[:12]}-{os.urandom(4).hex()}"
+        self._name = f"cmapjax-{os.urandom(6).hex()}"
         self._exits = ExitStack()
         self._cluster = self._client = None
         self._with_workers = time.monotonic()
@@ -150,6 +150,10 @@ class Workers:
         self._cluster = self._client = None
         return True
 
+    def device(self) -> str | None:
+        """The kind of device of some worker; None if there is none."""
+        return next(iter(self._client.run(device).values()), None)
+
     def _connect(self, target=None, **where) -> None:
         self._client = _distributed().Client(
             *([] if target is None else [target]), timeout=CONNECT_SECONDS, set_as_default=False, **where
@@ -250,6 +254,19 @@ class Workers:
     def _leave_cluster(self) -> None:
         with suppress(Exception):
             self._cluster.close(timeout=CLOSE_SECONDS)
+
+
+def device_of(address: str) -> str | None:
+    """The kind of device that the workers of a cluster have; None if there is no worker yet.
+
+    Raises RunnerError if there is no scheduler, or a worker has other versions than we.
+    """
+    workers = Workers(None, play=None, expected_device=None)
+    workers.join(address, Path(os.devnull))
+    try:
+        return workers.device()
+    finally:
+        workers.close()
 
 
 def _refuse(workers: dict[str, str], remark: str) -> None:
