@@ -39,7 +39,11 @@ def factors(grid: Mapping, zips: list, sample, seed: int) -> list[Factor]:
             raise ValueError(
                 f"zip[{number}]: {given}; axes that go together need lists of one length, at least one."
             )
-        found.append(Factor("zip", tuple(table), list(zip(*table.values(), strict=True))))
+        points = list(zip(*table.values(), strict=True))
+        for k, point in enumerate(points):
+            if point in points[:k]:
+                raise ValueError(f"zip[{number}]: point {k}, {short(point)}, is there already; give it once.")
+        found.append(Factor("zip", tuple(table), points))
     if sample is not None:
         found.append(Factor("sample", tuple(sample.ranges), sampled(sample, seed)))
     names = [name for factor in found for name in factor.axes]

@@ -14,7 +14,17 @@ from cmapjax.studies._cells import Cell, Ground, Resolver
 from cmapjax.studies._errors import explained
 from cmapjax.studies._files import digests
 from cmapjax.studies._names import METRICS, SCHEMA_VERSION, SHARE
-from cmapjax.studies._sections import AxisName, CellWords, Point, Points, Record, Sample, Stop, Table
+from cmapjax.studies._sections import (
+    AxisName,
+    CellWords,
+    DifferentPoints,
+    Point,
+    Points,
+    Record,
+    Sample,
+    Stop,
+    Table,
+)
 from cmapjax.studies._where import Constraint
 
 MOST_CELLS = 1_000_000
@@ -57,7 +67,7 @@ class Study(Table, table="study"):
     """Where relative paths start; by default the folder of the study's file."""
     record: Record = Record()
     words: CellWords = Field(alias="cells")
-    grid: dict[AxisName, Points] = Field({})
+    grid: dict[AxisName, DifferentPoints] = Field({})
     zipped: list[dict[AxisName, Points]] = Field([], alias="zip")
     sample: Sample | None = None
     listed: list[dict[AxisName, Point]] = Field([], alias="list")

@@ -1,8 +1,5 @@
 """One chunk played: drawn, solved, simulated under every cell of its ground, and summed up in tables."""
 
-import functools
-import gc
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -14,18 +11,17 @@ from cmapjax._equilibrium import Equilibrium
 from cmapjax._market import Market
 from cmapjax._simulate import simulate
 from cmapjax._solve import solve
+from cmapjax._words._networks import is_family
+from cmapjax._words._plans import plan
 from cmapjax._words._timings import Timings
 from cmapjax.studies._build import draw, ground_key, play_key, process, strategy_and_schedule
 from cmapjax.studies._cells import Cell, Ground
 from cmapjax.studies._chunks import Chunk
 from cmapjax.studies._names import METRICS
 from cmapjax.studies._results import Facts, Played, curves, summary
+from cmapjax.studies._room import WARDROBE, make_room, padded
 
 VERDICT = "verdict"
-# Every compiled program is mapped into memory in hundreds of pieces, of which Linux allows a process some
-# 65,000: after about 145 programs the next one ends it. Programs are forgotten at this share of the limit.
-MOST_MAPS_SHARE = 0.4
-MAPS, MOST_MAPS = Path("/proc/self/maps"), Path("/proc/sys/vm/max_map_count")
 # A study that stops markets by their verdict looks up, so many times, whether all have stopped.
 LOOKS = 8
 
@@ -88,27 +84,36 @@ class _Stage:
 
     def __init__(self, study, ground: Ground, market: Market, equilibrium: Equilibrium | None, timings):
         self.study, self.timings = study, timings
-        self.count = market.num_markets
+        self.count, self.shape = market.num_markets, None
         with timings("drawing"):
+            if is_family(ground.network):  # the chunks of one network have one shape as they are
+                market, self.shape = WARDROBE.fitted(market)
             self.market = market
-            self.process = process(study, ground, market.num_markets)
-        utility = None if equilibrium is None else equilibrium.utility
+            self.process = process(study, ground, self.count)
+        utility = None if equilibrium is None else padded(equilibrium.utility, market)
         self.record = recorders(study.metrics, utility)
         if study.stop.when:
             self.record[VERDICT] = _verdict
         self.key = play_key(study, ground)
-        self.plan = functools.cache(self._plan)
+        self.plans: dict[tuple, Any] = {}
 
-    def _plan(self, words: str, hops: int | float, schedule):
-        return schedule.plan(self.market, hops)
+    def _plan(self, words: str, schedule, hops: int | float):
+        """Worked out once for all cells that share a schedule."""
+        if (words, hops) not in self.plans:
+            with self.timings("planning"):
+                if self.shape is None:
+                    found = schedule.plan(self.market, hops)
+                else:
+                    found = WARDROBE.plan(schedule, hops, self.market, self.shape)
+            self.plans[words, hops] = found
+        return self.plans[words, hops]
 
     def play(self, cell: Cell) -> Played:
         """What becomes of the markets under this cell."""
         make_room()
         strategy, schedule = strategy_and_schedule(cell.words)
-        with self.timings("planning"):
-            is_random = schedule.is_random or self.process.is_random
-            planned = schedule.plan(self.market, strategy.hops)
+        is_random = schedule.is_random or self.process.is_random
+        planned = self._plan(plan(*cell.words[-3:]).schedule, schedule, strategy.hops)
         rounds, every = self.study.rounds, self.study.record.every
         parts, state, played = [], None, 0
         while played < rounds:
@@ -195,21 +200,3 @@ _OTHERS = {
 
 def _verdict(market, state):
     return metrics.verdict(market, state.history.astype(np.float64))
-
-
-# -- compiled programs -----------------------------------------------------------------------------
-
-
-def make_room() -> None:
-    """Forget compiled programs before there are more than the system lets a process hold."""
-    if maps_used() > MOST_MAPS_SHARE:
-        jax.clear_caches()
-        gc.collect()
-
-
-def maps_used() -> float:
-    """The share of the memory maps allowed that this process has taken (0 where that is not limited)."""
-    try:
-        return MAPS.read_bytes().count(b"\n") / int(MOST_MAPS.read_text())
-    except (OSError, ValueError):
-        return 0.0

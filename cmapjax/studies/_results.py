@@ -67,7 +67,7 @@ class Facts:
             sizes,
             (starts[bounds[1:]] - starts[bounds[:-1]]) // 2,
             None if equilibrium is None else np.asarray(equilibrium.log_nash_welfare),
-            None if equilibrium is None else np.asarray(equilibrium.gap),
+            None if equilibrium is None else metrics.certified_gap(market, equilibrium.utility),
         )
 
 

@@ -44,9 +44,7 @@ def _point(value: Any) -> int | float | str:
     return value
 
 
-def _points(values: list) -> list:
-    if not values:
-        raise ValueError("give at least one value.")
+def _different(values: list) -> list:
     seen = set()
     for value in values:
         text = str(value).strip()
@@ -56,9 +54,16 @@ def _points(values: list) -> list:
     return values
 
 
+def _some(values: list) -> list:
+    if not values:
+        raise ValueError("give at least one value.")
+    return values
+
+
 AxisName = Annotated[str, AfterValidator(_axis_name)]
 Point = Annotated[Any, PlainValidator(_point)]
-Points = Annotated[list[Point], AfterValidator(_points)]
+Points = Annotated[list[Point], AfterValidator(_some)]
+DifferentPoints = Annotated[Points, AfterValidator(_different)]
 Text = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)]
 Share = Annotated[float, Field(gt=0)]
 
