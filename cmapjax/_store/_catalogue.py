@@ -5,10 +5,10 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from cmapjax._store._errors import Damaged, StoreError, shown
+from cmapjax._store._errors import Damaged, StoreError
 from cmapjax._store._journal import Journal
-from cmapjax._store._names import as_range
-from cmapjax._store._parquet import CURVES, KINDS, SUMMARY, Loaded, load
+from cmapjax._store._names import CURVES, KINDS, SUMMARY, as_range
+from cmapjax._store._parquet import Loaded, load
 from cmapjax._store._values import values_of
 
 ENDING = ".parquet"
@@ -126,15 +126,11 @@ def load_of(
     loaded = load(path, columns=columns, expected_sha256=file.sha256 if file else None)
     tags = loaded.tags
     if tags.study != digest:
-        raise Damaged(
-            f"{shown(path)}: belongs to another study (digest {tags.study[:12]}…, not {digest[:12]}…)."
-        )
+        raise Damaged(path, f"belongs to another study (digest {tags.study[:12]}…, not {digest[:12]}…)")
     if (tags.chunk, tags.kind) != (name, kind):
-        raise Damaged(
-            f"{shown(path)}: is the {tags.kind[:20]} of chunk {tags.chunk[:40]} under another name."
-        )
+        raise Damaged(path, f"is the {tags.kind[:20]} of chunk {tags.chunk[:40]} under another name")
     if file is None and columns is None and values_of(loaded.table).text() != tags.values:
-        raise Damaged(f"{shown(path)}: its values are not those it was written with (their hash differs).")
+        raise Damaged(path, "its values are not those it was written with (their hash differs)")
     return loaded
 
 
@@ -151,9 +147,7 @@ def inspect(folder: Path, name: str, digest: str) -> Entry:
     if summary.tags.curves:
         files[CURVES] = load_of(folder, CURVES, name, digest)
         if files[CURVES].sha256 != summary.tags.curves:
-            raise Damaged(
-                f"{shown(path_of(folder, CURVES, name))}: is not what its summary was written with."
-            )
+            raise Damaged(path_of(folder, CURVES, name), "is not what its summary was written with")
     return Entry(
         **{
             kind: File(each.sha256, each.size, each.table.num_rows, each.tags.values)

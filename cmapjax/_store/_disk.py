@@ -117,20 +117,21 @@ def read(path: Path, limit: int) -> bytes:
         try:
             handle = os.open(path, _READ)
         except FileNotFoundError:
-            raise Damaged(f"{shown(path)}: there is no such file.") from None
+            raise Damaged(path, "is missing") from None
         except OSError as error:
             if error.errno == errno.ELOOP:
-                raise Damaged(f"{shown(path)}: is a symbolic link; put the file itself there.") from None
+                raise Damaged(path, "is a symbolic link", "put the file itself there") from None
             raise
         with os.fdopen(handle, "rb") as stream:
             status = os.fstat(handle)
             if not stat.S_ISREG(status.st_mode):
-                raise Damaged(f"{shown(path)}: is not a regular file; move it away.")
+                raise Damaged(path, "is not a regular file", "move it away")
             data = stream.read(limit + 1)  # counted while reading: the file may grow
     if len(data) > limit:
         raise Damaged(
-            f"{shown(path)}: holds {max(status.st_size, len(data)):,} bytes, above the limit of {limit:,}; "
-            "it is no file of this study, or cmapjax needs more memory to read it."
+            path,
+            f"holds {max(status.st_size, len(data)):,} bytes, above the limit of {limit:,}",
+            "it is no file of this study, or more memory is needed to read it",
         )
     return data
 
@@ -139,8 +140,10 @@ def put_aside(path: Path, folder: Path) -> Path:
     """Move a damaged file into a folder, where nothing is overwritten, and say where it is now."""
     with trouble(path):
         os.makedirs(folder, exist_ok=True)
+        label = path.name if path.parent == folder.parent else f"{path.parent.name}-{path.name}"
+        label = os.fsencode(label)[-200:].decode(errors="replace")  # a name may have 255 bytes
         for number in range(1, 10_000):
-            kept = folder / f"{path.parent.name}-{path.name}.{number}"
+            kept = folder / f"{label}.{number}"
             if not os.path.lexists(kept):
                 os.rename(path, kept)
                 sync_folder(path.parent)

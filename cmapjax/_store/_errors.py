@@ -7,15 +7,31 @@ class StoreError(ValueError):
     """A results folder that cannot be used as asked."""
 
 
-class Damaged(StoreError):
+class FileError(StoreError):
+    """What is wrong with one file (`what`, in words), and what helps."""
+
+    remedy = ""
+
+    def __init__(self, path, what: str, remedy: str | None = None):
+        remedy = self.remedy if remedy is None else remedy
+        super().__init__(f"{shown(path)}: {what}{remedy and '; '}{remedy}.")
+        self.path, self.what, self.remedy = path, what, remedy
+
+    def __reduce__(self):
+        return type(self), (self.path, self.what, self.remedy)  # it may come from another process
+
+
+class Damaged(FileError):
     """A file of the folder is missing, altered, cut short or of another study."""
+
+    remedy = "`cmapjax study verify DIR --repair` puts aside what is damaged, and resume plays it again"
 
 
 class Busy(StoreError):
     """Another process is running a study in this folder."""
 
 
-class Newer(StoreError):
+class Newer(FileError):
     """The folder was written by a later version of cmapjax, in a format that this one does not know."""
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from cmapjax._store._disk import append, read
 from cmapjax._store._errors import Damaged, shown
+from cmapjax._store._names import KINDS, SUMMARY, as_range
 
 JOURNAL = "journal.jsonl"
 MAX_BYTES = 1 << 30  # a million chunks
@@ -60,9 +61,35 @@ def _parse(line: bytes) -> dict | None:
     try:
         event = json.loads(line)
         check = event.pop("check")
-        return event if line_of(event) == line + b"\n" and isinstance(check, str) else None
+        is_ours = line_of(event) == line + b"\n" and isinstance(check, str)
+        return event if is_ours and _is_proper(event) else None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def _is_proper(event: dict) -> bool:
+    """Whether an event has what its kind has; raises for some that have not."""
+    kind = event["event"]
+    if kind == "created":
+        return {"format", "digest", "study", "study_file", "created"} <= set(event["manifest"])
+    if kind in ("finished", "failed", "dropped"):
+        as_range(event["chunk"])
+    if kind == "finished":
+        files = [event[name] for name in KINDS if event.get(name) is not None]
+        return (
+            SUMMARY in event
+            and all(
+                set(file) == {"sha256", "bytes", "rows", "values"} and isinstance(file["bytes"], int)
+                for file in files
+            )
+            and {"timings", "seconds", "host", "pid"} <= set(event)
+        )
+    return kind in ("run", "dropped") or (kind == "failed" and isinstance(event["reason"], str))
+
+
+def beginning(manifest: dict, study_text: str | None) -> dict:
+    """The first event of a journal."""
+    return {"event": "created", "manifest": {**manifest, "runs": []}, "study_text": study_text}
 
 
 def add(folder: Path, event: dict) -> None:
@@ -75,6 +102,7 @@ def check_whole(folder: Path, journal: Journal) -> None:
     if journal.damaged_lines:
         lines = ", ".join(map(str, journal.damaged_lines[:5]))
         raise Damaged(
-            f"{shown(folder / JOURNAL)}: line {lines} is altered (its checksum differs); "
-            f"`cmapjax study verify {shown(folder)} --repair` writes the journal anew from the results."
+            folder / JOURNAL,
+            f"line {lines} is altered (its checksum differs)",
+            f"`cmapjax study verify {shown(folder)} --repair` writes the journal anew from the results",
         )

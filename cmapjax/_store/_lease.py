@@ -66,9 +66,10 @@ class Lease:
             if other is None:
                 continue  # released in this moment
             if not _is_dead(self.path, other, touched):
+                how = _stopped(other)
                 raise Busy(
-                    f"{shown(self.path.parent)}: {other} is running a study there. Wait for it, or end it first"
-                    + (f" ({_stopped(other)})." if _stopped(other) else ".")
+                    f"{shown(self.path.parent)}: {other} is running a study there{how and f' ({how})'}; "
+                    "wait for it, or end it first."
                 )
             if self._take_over(other):
                 self.said = f"took over from {other}, which has ended without releasing {shown(self.path)}"
@@ -110,8 +111,8 @@ class Lease:
         """Raise Busy unless the lock is still ours."""
         if not self.is_held():
             raise Busy(
-                f"{shown(self.path)}: no longer ours ({_look(self.path)[0] or 'nobody'} holds it); this run stops "
-                "writing. What it has written is kept."
+                f"{shown(self.path)}: no longer ours ({_look(self.path)[0] or 'nobody'} holds it); this run "
+                "stops writing, and what it has written is kept."
             )
 
     def release(self) -> None:

@@ -41,7 +41,7 @@ def new_manifest(document: dict, digest: str, more: dict, study_text: str | None
         "digest": digest,
         "study": document,
         "study_file": None if study_text is None else hashlib.sha256(study_text.encode()).hexdigest(),
-        "created": _stamp(time.time()),
+        "created": stamp(time.time()),
         "versions": versions(),
         "commit": commit(),
         **more,
@@ -90,7 +90,8 @@ def commit() -> str | None:
         return None
 
 
-def _stamp(seconds: float) -> str:
+def stamp(seconds: float) -> str:
+    """A moment, in seconds since 1970, as the manifest has it."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
@@ -128,19 +129,19 @@ def read_manifest(folder: Path) -> dict:
     try:
         data = read(path, MAX_BYTES)
     except Damaged as error:
-        raise Damaged(f"{error} If {shown(folder)} is a results folder, {remedy}.") from None
+        raise Damaged(path, error.what, f"if {shown(folder)} is a results folder, {remedy}") from None
     try:
         manifest = json.loads(data)
         if not isinstance(manifest, dict):
             raise ValueError
     except (ValueError, RecursionError):
-        raise Damaged(f"{shown(path)}: is not JSON; {remedy}.") from None
+        raise Damaged(path, "is not JSON", remedy) from None
     if "format" not in manifest:
-        raise Damaged(f"{shown(path)}: has no format version; it is no manifest of a study, or {remedy}.")
+        raise Damaged(path, "has no format version: it is no manifest of a study, or altered", remedy)
     # A later format first, and in its own words: it may well be rendered and checked in another way.
     check_format(path, manifest["format"])
     if text_of(manifest).encode() != data:
-        raise Damaged(f"{shown(path)}: altered since it was written (its checksum differs); {remedy}.")
+        raise Damaged(path, "altered since it was written (its checksum differs)", remedy)
     del manifest["check"]
     return manifest
 
@@ -155,8 +156,9 @@ def rebuilt(folder: Path, started: dict | None, runs: list[dict], from_chunk: st
         return {**started, "runs": runs}
     if not from_chunk:
         raise Damaged(
-            f"{shown(folder / MANIFEST)}: can be rebuilt neither from the journal nor from a chunk; run the study "
-            "again with its study file and this folder: finished chunks are kept if they belong to it."
+            folder / MANIFEST,
+            "can be rebuilt neither from the journal nor from a chunk",
+            "run the study again with its study file and this folder: chunks that belong to it are kept",
         )
     manifest = json.loads(from_chunk)
     order = list(manifest)
@@ -170,18 +172,25 @@ def _oldest(folder: Path) -> str:
     files = (
         [folder / STUDY_FILE] if (folder / STUDY_FILE).is_file() else (folder / "summary").glob("*.parquet")
     )
-    return _stamp(min((os.stat(file).st_mtime for file in files), default=time.time()))
+    return stamp(min((os.stat(file).st_mtime for file in files), default=time.time()))
 
 
-def study_text_changed(folder: Path, manifest: dict) -> bool:
-    """Whether study.toml is missing or no longer what the study began with."""
-    if manifest.get("study_file") is None:
-        return False
+def kept_study_text(folder: Path, manifest: dict) -> str | None:
+    """What study.toml says; None if the study has none, or it is no longer what the study began with."""
+    if manifest["study_file"] is None:
+        return None
     try:
         data = read(folder / STUDY_FILE, MAX_BYTES)
     except Damaged:
-        return True
-    return hashlib.sha256(data).hexdigest() != manifest["study_file"]
+        return None
+    return data.decode() if hashlib.sha256(data).hexdigest() == manifest["study_file"] else None
+
+
+def check_study_file(folder: Path, manifest: dict) -> None:
+    """Raise if study.toml is missing or altered: results would not be what it says."""
+    if manifest["study_file"] is not None and kept_study_text(folder, manifest) is None:
+        remedy = f"`cmapjax study verify {shown(folder)} --repair` puts it back; run another in a new folder"
+        raise Damaged(folder / STUDY_FILE, "missing or changed since the study began", remedy)
 
 
 def changes(before, after, where: str = "", limit: int = 20) -> list[str]:

@@ -10,6 +10,8 @@ from cmapjax._store._errors import StoreError, shown
 
 _CHUNK = re.compile(r"g(\d{5,9})-m(\d{7,10})-n(\d{6,10})", re.ASCII)
 MAX_NAME = 200
+SUMMARY, CURVES = "summary", "curves"
+KINDS = (SUMMARY, CURVES)
 
 
 class Range(NamedTuple):
@@ -69,7 +71,7 @@ def as_folder(folder) -> Path:
         raise StoreError(f"{shown(path)}: a path cannot hold a null character; correct the name.")
     if path.is_symlink():
         raise StoreError(
-            f"{shown(path)} is a symbolic link; name the folder it points to ({shown(os.path.realpath(path))})."
+            f"{shown(path)} is a symbolic link; name the folder itself ({shown(os.path.realpath(path))})."
         )
     if path.exists() and not path.is_dir():
         raise StoreError(f"{shown(path)} is not a folder; name the folder that holds the results.")

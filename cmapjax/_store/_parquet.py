@@ -13,12 +13,10 @@ from typing import NamedTuple
 
 from cmapjax._checks import default_memory_budget
 from cmapjax._store._disk import read
-from cmapjax._store._errors import Damaged, Newer, reason, shown
+from cmapjax._store._errors import Damaged, Newer, reason
 from cmapjax._store._values import Values, values_of
 
 FORMAT = 1
-SUMMARY, CURVES = "summary", "curves"
-KINDS = (SUMMARY, CURVES)
 # Above this a manifest is not repeated in every chunk: a study that lists its cells one by one, say.
 MAX_REPEATED_MANIFEST = 64 << 10
 # Columns that a table may declare: far above any study's, far below what takes long to look through.
@@ -47,7 +45,7 @@ class Loaded(NamedTuple):
 
 
 def encode(table, tags: Tags) -> tuple[bytes, Values]:
-    """A table as the bytes of a Parquet file, tagged, and the hash of its values. Equal tables, equal bytes."""
+    """A table as the bytes of a Parquet file, and the hash of its values. Equal tables give equal bytes."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -82,7 +80,7 @@ def load(path: Path, *, columns=None, expected_sha256: str | None = None, only_t
     data = read(path, budget)
     sha256 = hashlib.sha256(data).hexdigest()
     if expected_sha256 not in (None, sha256):
-        raise Damaged(f"{shown(path)}: altered or cut short since it was written (its sha256 differs).")
+        raise Damaged(path, "altered or cut short since it was written (its sha256 differs)")
     table, tags = _decode(path, data, columns, only_tags, budget)
     return Loaded(table, tags, sha256, len(data))
 
@@ -102,12 +100,12 @@ def _decode(path: Path, data: bytes, columns, only_tags: bool, budget: int):
         _check_size(path, file.metadata, set(texts), budget)
         table = file.read(columns=columns)
         if table.num_rows != file.metadata.num_rows:
-            raise Damaged(f"{shown(path)}: holds {table.num_rows:,} rows, not as many as it declares.")
+            raise Damaged(path, f"holds {table.num_rows:,} rows, not as many as it declares")
         return _plain_texts(path, table, schema, budget), tags
     except (pa.ArrowException, OSError, MemoryError, RecursionError) as error:
-        raise Damaged(f"{shown(path)}: is no whole Parquet file ({reason(error)}).") from None
+        raise Damaged(path, f"is no whole Parquet file ({reason(error)})") from None
     except KeyError as error:
-        raise Damaged(f"{shown(path)}: lacks the column {error}.") from None
+        raise Damaged(path, f"lacks the column {error}") from None
 
 
 def _tags(path: Path, metadata: dict) -> Tags:
@@ -123,11 +121,11 @@ def _tags(path: Path, metadata: dict) -> Tags:
             }
         )
     except (KeyError, UnicodeDecodeError):
-        raise Damaged(f"{shown(path)}: does not say which study it belongs to; it is no chunk.") from None
+        raise Damaged(path, "does not say which study it belongs to; it is no chunk") from None
     except Newer:
         raise
     except ValueError:
-        raise Damaged(f"{shown(path)}: its format version is not a number.") from None
+        raise Damaged(path, "its format version is not a number") from None
 
 
 def check_format(path: Path, version) -> None:
@@ -135,13 +133,12 @@ def check_format(path: Path, version) -> None:
     import cmapjax
 
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise Damaged(
-            f"{shown(path)}: its format version is {json.dumps(version)[:40]}, not a number from 1."
-        )
+        raise Damaged(path, f"its format version is {json.dumps(version)[:40]}, not a number from 1")
     if version > FORMAT:
         raise Newer(
-            f"{shown(path)}: has format version {version}; cmapjax {cmapjax.__version__} knows versions up to "
-            f"{FORMAT}. Read it with the cmapjax that wrote it, or a later one (pip install --upgrade cmapjax)."
+            path,
+            f"has format version {version}, and cmapjax {cmapjax.__version__} knows versions up to {FORMAT}",
+            "read it with the cmapjax that wrote it, or a later one (pip install --upgrade cmapjax)",
         )
 
 
@@ -150,16 +147,14 @@ def _check_types(path: Path, schema) -> list[str]:
     import pyarrow as pa
 
     if len(schema) > MAX_COLUMNS:
-        raise Damaged(f"{shown(path)}: declares {len(schema):,} columns; at most {MAX_COLUMNS:,} are read.")
+        raise Damaged(path, f"declares {len(schema):,} columns; at most {MAX_COLUMNS:,} are read")
     texts = []
     for field in schema:
         kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
         if pa.types.is_string(kind) or pa.types.is_large_string(kind):
             texts.append(field.name)
         elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
-            raise Damaged(
-                f"{shown(path)}: column {field.name[:60]!r} is {kind}; only numbers and text are read."
-            )
+            raise Damaged(path, f"column {field.name[:60]!r} is {kind}; only numbers and text are read")
     return texts
 
 
@@ -172,8 +167,9 @@ def _check_size(path: Path, metadata, texts: set[str], budget: int) -> None:
             needed += column.total_uncompressed_size if column.path_in_schema in texts else 0
     if needed > budget:
         raise Damaged(
-            f"{shown(path)}: declares {metadata.num_rows:,} rows that take {needed:,} bytes, above the budget of "
-            f"{budget:,}; it is no chunk of a study made here, or more memory is needed to read it."
+            path,
+            f"declares {metadata.num_rows:,} rows that take {needed:,} bytes, above the budget of {budget:,}",
+            "it is no chunk of a study made here, or more memory is needed to read it",
         )
 
 
@@ -192,6 +188,6 @@ def _plain_texts(path: Path, table, schema, budget: int):
             for part in column.chunks
         )
         if size > budget:
-            raise Damaged(f"{shown(path)}: column {name[:60]!r} takes {size:,} bytes, above {budget:,}.")
+            raise Damaged(path, f"column {name[:60]!r} takes {size:,} bytes, above {budget:,}")
         table = table.set_column(number, schema.field(name), column.cast(wanted))
     return table

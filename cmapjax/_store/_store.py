@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from cmapjax._checks import short
 from cmapjax._store import _journal as journals
 from cmapjax._store._catalogue import (
     ENDING,
@@ -22,25 +21,27 @@ from cmapjax._store._catalogue import (
     path_of,
     sha256_of,
 )
-from cmapjax._store._disk import is_draft, put, put_aside, read, sync_folder, trouble
+from cmapjax._store._disk import is_draft, put, put_aside, read, trouble
 from cmapjax._store._errors import Busy, Damaged, StoreError, shown
 from cmapjax._store._journal import JOURNAL, MAX_REASON
-from cmapjax._store._lease import LOCK, Lease
+from cmapjax._store._layout import DAMAGED, PLACES, begin, check_empty, check_rows, plain_timings
+from cmapjax._store._lease import Lease
 from cmapjax._store._manifest import (
     MANIFEST,
-    STUDY_FILE,
     changes,
+    check_study_file,
+    kept_study_text,
     new_manifest,
     read_manifest,
     repeated,
+    versions,
     write_manifest,
 )
-from cmapjax._store._names import Range, as_folder, as_range, cut, refuse_links
-from cmapjax._store._parquet import CURVES, KINDS, MAX_REPEATED_MANIFEST, SUMMARY, Tags, encode
+from cmapjax._store._names import CURVES, KINDS, SUMMARY, Range, as_folder, as_range, cut, refuse_links
+from cmapjax._store._parquet import MAX_REPEATED_MANIFEST, Tags, encode
 from cmapjax._store._values import NO_VALUES, values_of
 
-DAMAGED = "damaged"
-PLACES = (MANIFEST, JOURNAL, STUDY_FILE, *KINDS, LOCK, DAMAGED, "log.txt")
+# Values may depend on these; on the versions of Python and pyarrow they do not.
 _DECIDING = ("versions", "device", "precision")
 
 
@@ -57,7 +58,7 @@ class Store:
         self.folder = folder
         self.manifest = manifest
         self.remarks: list[str] = []
-        self._made = ""
+        self._made, self._mixed = "", False
         self._lease: Lease | None = None
         self._read()
 
@@ -71,6 +72,7 @@ class Store:
         *,
         study_text: str | None = None,
         resume: bool = False,
+        mixed: bool = False,
     ) -> "Store":
         """Begin a study in a folder that does not exist yet or is empty.
 
@@ -81,6 +83,7 @@ class Store:
             more: what else the manifest says: rule of the seeds, device, precision, …
             study_text: the study file as given, kept as study.toml.
             resume: open a folder that holds this very study already.
+            mixed: do so although versions, device or precision differ (`check_same`).
 
         Raises:
             ValueError: the folder holds another study (what has changed is named) or anything else.
@@ -93,59 +96,63 @@ class Store:
         refuse_links(folder, PLACES)
         if not (folder / MANIFEST).exists():
             lease = Lease(folder)
-            _check_empty(folder)
+            check_empty(folder, digest if resume else None)
             lease.acquire()
             try:
                 if not (folder / MANIFEST).exists():
-                    _begin(folder, manifest, study_text)
+                    begin(folder, manifest, study_text)
                     return cls(folder, manifest)
             finally:
                 lease.release()
         old = read_manifest(folder)
         if old["digest"] != digest:
+            differing = changes(old["study"], manifest["study"], limit=6) or ["its digest differs"]
             raise StoreError(
                 f"{shown(folder)} holds another study, or this one before it was changed: "
-                f"{'; '.join(changes(old['study'], manifest['study'], limit=6)) or 'its digest differs'}. Name a new "
-                f"folder, or resume with the description that it was begun with ({shown(folder / STUDY_FILE)})."
+                f"{'; '.join(differing)}. Name a new folder, or resume the one that is there."
             )
         if not resume:
             raise StoreError(f"{shown(folder)} holds this study already; resume it, or name a new folder.")
-        return cls.open(folder, more)
+        store = cls.open(folder)
+        store.check_same(more, mixed)
+        return store
 
     @classmethod
-    def open(cls, folder, more: dict | None = None, *, mixed: bool = False) -> "Store":
+    def open(cls, folder) -> "Store":
         """Open a results folder.
 
-        Args:
-            folder: where it is.
-            more: what the manifest would say if the study began now; checked against what it says.
-            mixed: go on although versions, device or precision differ; every chunk says what it was made with.
-
         Raises:
-            Damaged: no results folder, or its manifest is missing or altered.
+            ValueError: there is no such folder.
+            Damaged: no results folder, or its manifest or study file is missing or altered.
             Newer: written by a later version.
-            StoreError: `more` differs and the results would be mixed.
         """
         folder = as_folder(folder)
         if not folder.is_dir():
             raise StoreError(f"{shown(folder)}: there is no such folder; check the name.")
         refuse_links(folder, PLACES)
         store = cls(folder, read_manifest(folder))
-        if more is not None:
-            store._compare(more, mixed)
+        check_study_file(folder, store.manifest)
         return store
 
-    def _compare(self, more: dict, mixed: bool) -> None:
-        from cmapjax._store._manifest import versions
+    def check_same(self, more: dict, mixed: bool = False) -> None:
+        """Raise ValueError if what is played now would be mixed with what was played otherwise before.
 
-        now = {"versions": versions(), **more}
-        before = {key: self.manifest.get(key) for key in _DECIDING if key in now}
-        now = json.loads(json.dumps({key: now[key] for key in before}))
+        Args:
+            more: what the manifest would say of device, precision, … if the study began now.
+            mixed: go on all the same; the chunks written from now on say what they were made with.
+        """
+        now = json.loads(json.dumps({"versions": versions(), **more}))
+        before = {key: value for key, value in self.manifest.items() if key in now and key in _DECIDING}
+        if "versions" in before:
+            before["versions"] = _deciding_versions(before["versions"])
+            now["versions"] = _deciding_versions(now["versions"])
+        now = {key: now[key] for key in before}
         differing = changes(before, now)
-        if differing and not mixed:
+        self._mixed |= mixed
+        if differing and not self._mixed:
             raise StoreError(
-                f"{shown(self.folder)} was begun otherwise: {'; '.join(differing)}. Values of both would be mixed: go on "
-                "where it was begun, begin in a new folder, or say that mixing is meant."
+                f"{shown(self.folder)} was begun otherwise: {'; '.join(differing)}. Values of both would be "
+                "mixed: go on where it was begun, begin in a new folder, or say that mixing is meant."
             )
         if differing:
             self._made = json.dumps(now, separators=(",", ":"))
@@ -166,14 +173,19 @@ class Store:
                 self.remarks.append(f"not used: {error}")
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[Lease]:
+    def lock(self, *, mixed: bool = False) -> Iterator[Lease]:
         """Be the one runner of this study for as long as the block lasts.
 
+        Args:
+            mixed: go on although the study was begun with other versions (`check_same`).
+
         Raises:
+            StoreError: other versions, and mixing is not meant.
             Busy: another process is.
             OSError: the folder cannot be written to.
         """
         lease = Lease(self.folder)
+        self.check_same({}, mixed)
         lease.acquire()
         try:
             self._tidy()
@@ -198,7 +210,14 @@ class Store:
         self._read()
         path = self.folder / JOURNAL
         if not path.exists():
-            put(path, journals.line_of({"event": "created", "manifest": self.manifest}))
+            put(
+                path,
+                journals.line_of(
+                    journals.beginning(self.manifest, kept_study_text(self.folder, self.manifest))
+                ),
+            )
+            for run in self.manifest["runs"]:
+                journals.add(self.folder, {"event": "run", **run})
         elif self._journal.torn:
             with trouble(path):
                 os.truncate(path, path.stat().st_size - self._journal.torn)
@@ -220,13 +239,13 @@ class Store:
             result: its `summary` (a pyarrow table), `curves` (likewise, or None) and `timings` (seconds).
 
         Raises:
-            ValueError: not a chunk's name; rows of other markets; markets that another chunk holds; a chunk that
-                is there with other values.
+            ValueError: not a chunk's name; rows of other markets; markets that another chunk holds; a chunk
+                that is there with other values.
             Busy: the lock is not held, or no longer.
             OSError: the disk is full, or worse; nothing is left behind.
         """
         chunk = as_range(name)
-        _check_rows(chunk, result.summary)
+        check_rows(chunk, result.summary)
         self._held()
         finished = self.finished()
         if name in finished:
@@ -246,7 +265,7 @@ class Store:
                 data, values = encode(table, tags)
                 files[kind] = File(sha256_of(data), len(data), table.num_rows, values.text())
                 self._place(path_of(self.folder, kind, name), data)
-        timings = _plain_timings(getattr(result, "timings", None) or {})
+        timings = plain_timings(getattr(result, "timings", None) or {})
         seconds = timings.get("seconds", round(math.fsum(timings.values()), 6))
         entry = Entry(files[SUMMARY], files.get(CURVES), timings, seconds, socket.gethostname(), os.getpid())
         journals.add(self.folder, entry.event(name))
@@ -261,7 +280,7 @@ class Store:
         return Tags(self.manifest["digest"], name, kind, "", curves, manifest, self._made)
 
     def _place(self, path: Path, data: bytes) -> None:
-        """Put a new file in place; what lies there, of a chunk that does not count, is put aside unless equal."""
+        """Put a new file in place; what lies there, of an unfinished chunk, is put aside unless equal."""
         if os.path.lexists(path):
             try:
                 if read(path, len(data)) == data:
@@ -276,8 +295,8 @@ class Store:
             table = getattr(result, kind)
             if table is None or values_of(table).text() != file.values:
                 raise StoreError(
-                    f"chunk {name} is finished, and its {kind} has other values than this; a finished chunk is never "
-                    "changed. Were the two played by different versions or on different devices?"
+                    f"chunk {name} is finished, and its {kind} has other values than this; it is "
+                    "never changed. Were the two played by different versions or on different devices?"
                 )
         return entry
 
@@ -319,7 +338,7 @@ class Store:
         return {name: why for name, why in self._failed.items() if cut(done, as_range(name))}
 
     def missing(self, chunks: Iterable) -> list:
-        """What is left to do of these chunks: whole chunks, or the parts of them that no finished chunk holds."""
+        """What is left to do of these chunks: whole ones, or the parts that no finished chunk holds."""
         done: dict[int, list[Range]] = {}
         for finished in map(as_range, self.finished()):
             done.setdefault(finished.ground, []).append(finished)
@@ -331,7 +350,7 @@ class Store:
         return left
 
     def values_digest(self) -> str:
-        """A hash of all values, read from the files: equal for equal values, however they were cut into chunks.
+        """A hash of all values, read from the files: equal for equal values, however markets were chunked.
 
         Timings, versions, hosts and the order of work play no part.
         """
@@ -353,52 +372,5 @@ class Store:
         return findings
 
 
-def _begin(folder: Path, manifest: dict, study_text: str | None) -> None:
-    """Lay out a new folder; the manifest comes last, so that a folder with one is complete."""
-    for kind in KINDS:
-        with trouble(folder / kind):
-            (folder / kind).mkdir(exist_ok=True)
-    if study_text is not None:
-        put(folder / STUDY_FILE, study_text.encode())
-    put(folder / JOURNAL, journals.line_of({"event": "created", "manifest": manifest}))
-    write_manifest(folder, manifest)
-    sync_folder(folder.absolute().parent)
-
-
-def _check_empty(folder: Path) -> None:
-    """Raise unless the folder holds nothing but what a creation that was cut short leaves."""
-    ours = {*PLACES, DAMAGED} - {DAMAGED}
-    foreign = [
-        n for n in sorted(os.listdir(folder)) if n not in ours and not n.startswith((".cmapjax-", ".lock-"))
-    ]
-    if any(names_in(folder, kind) for kind in KINDS):
-        raise Damaged(
-            f"{shown(folder / MANIFEST)}: is missing, though there are results; `cmapjax study verify "
-            f"{shown(folder)} --repair` writes it anew from them."
-        )
-    if foreign:
-        raise StoreError(f"{shown(folder)} is not empty (it holds {short(foreign[0])}); name a new folder.")
-
-
-def _check_rows(chunk: Range, summary) -> None:
-    """Raise unless the rows are of the chunk's markets, each once per cell."""
-    import pyarrow.compute as pc
-
-    for name in ("cell", "ground", "market"):
-        if name not in summary.column_names:
-            raise StoreError(f"summary of {chunk.name} lacks the column {name!r}.")
-    if not summary.num_rows:
-        raise StoreError(f"summary of {chunk.name} has no rows.")
-    markets, grounds = pc.min_max(summary["market"]).as_py(), pc.min_max(summary["ground"]).as_py()
-    if markets["min"] < chunk.first or markets["max"] >= chunk.end or set(grounds.values()) != {chunk.ground}:
-        raise StoreError(
-            f"summary of {chunk.name} holds markets {markets['min']} to {markets['max']} of ground "
-            f"{grounds['min']}; its name says otherwise."
-        )
-    pairs = summary.select(["cell", "market"]).group_by(["cell", "market"]).aggregate([])
-    if pairs.num_rows != summary.num_rows:
-        raise StoreError(f"summary of {chunk.name} has several rows for one cell and market.")
-
-
-def _plain_timings(timings: dict) -> dict[str, float]:
-    return {str(key): round(float(value), 6) for key, value in timings.items() if math.isfinite(value)}
+def _deciding_versions(found: dict) -> dict:
+    return {package: version for package, version in found.items() if package not in ("python", "pyarrow")}

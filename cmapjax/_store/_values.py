@@ -16,7 +16,7 @@ import numpy as np
 COUNT = "count"
 BUCKET = "bucket"
 _MULTIPLIERS = np.array([0xBF58476D1CE4E5B9, 0x94D049BB133111EB], np.uint64)
-# What stands for null: any constant will do, as a column's values are hashed apart from whether they are null.
+# What stands for null: any constant will do, as being null is mixed in apart.
 _NULL = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -41,7 +41,7 @@ NO_VALUES = Values(0, 0, 0)
 
 
 def values_of(table) -> Values:
-    """The hash of a pyarrow table: of the names of its columns, whether a value is there, and every bit of it."""
+    """The hash of a pyarrow table: of its columns' names, of what is null, and of every bit of the rest."""
     weighted = {COUNT, BUCKET} <= set(table.column_names)
     rows = np.zeros((2, table.num_rows), np.uint64)
     for name in sorted(set(table.column_names) - ({COUNT} if weighted else set())):
