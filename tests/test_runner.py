@@ -73,7 +73,9 @@ def cluster(tmp_path, workers=2, **more):
     """A scheduler and workers started by hand: the scheduler's address, and the processes."""
     file = tmp_path / "scheduler.json"
     command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment(**more)}
+    # Elsewhere, lest the package be found in the working directory.
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
+    quiet["env"] = environment(**more)
     processes = [subprocess.Popen([*command, "--no-dashboard", "--scheduler-file", str(file)], **quiet)]
     try:
         wait_for(file.exists)
@@ -124,9 +126,6 @@ def test_a_worker_of_another_version_is_named_and_refused(tmp_path):
     other = tmp_path / "other" / "cmapjax"
     other.mkdir(parents=True)
     (other / "__init__.py").write_text('__version__ = "0.0.9"\n')
-    (tmp_path / "other" / "sitecustomize.py").write_text(
-        f"import sys\nsys.path.insert(0, {str(tmp_path / 'other')!r})\n"
-    )
     with cluster(tmp_path, workers=1, PYTHONPATH=str(tmp_path / "other")) as (address, _):
         wait_for(lambda: _has_workers(address, 1))
         with pytest.raises(_runner.RunnerError, match=r"worker tcp://\S+ has cmapjax 0\.0\.9; this run is of"):
@@ -324,7 +323,7 @@ def test_single_markets_that_do_not_fit_are_given_up_without_trying_all(tmp_path
     assert store.stored == [Chunk(1, 0, 4).name]
     given_up = sum(int(name[-6:]) for name in store.failures)
     assert given_up == 64
-    assert len(script.attempts) < 20
+    assert len(script.attempts) < 30  # of 127 halves and singles
 
 
 def test_an_error_is_tried_three_times_and_a_wrong_value_once(tmp_path):

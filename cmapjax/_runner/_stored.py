@@ -2,8 +2,7 @@
 
 from cmapjax import studies
 from cmapjax._store._catalogue import load_of
-from cmapjax._store._names import Range, as_range, cut
-from cmapjax._store._parquet import SUMMARY
+from cmapjax._store._names import SUMMARY, Range, as_range, cut
 
 
 class Rest:
