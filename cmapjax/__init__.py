@@ -54,6 +54,7 @@ _HOMES = {
         "SimplexProjection",
     ),
     "cmapjax.sensitivity": ("equilibrium_utility",),
+    "cmapjax.studies": ("Study",),
     "cmapjax._certificate": ("certified_gap", "certified_gap_of_flow"),
     "cmapjax._columns": ("largest", "smallest", "total"),
     "cmapjax._schedule": (
@@ -100,6 +101,7 @@ _MODULES = (
     "plots",
     "sensitivity",
     "strategies",
+    "studies",
     "testing",
 )
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

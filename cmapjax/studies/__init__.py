@@ -16,6 +16,8 @@ _HOMES = {
     "_play": ("ChunkResult", "play_chunk"),
     "_reading": ("parse_study", "read_study"),
     "_names": ("METRICS", "SCHEMA_VERSION"),
+    "_estimate": ("Estimate", "estimate"),
+    "_starter": ("starter",),
     "_schema": ("curves_schema", "summary_schema"),
     "_sketch": ("buckets", "quantiles", "values_of"),
 }

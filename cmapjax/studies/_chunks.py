@@ -9,6 +9,9 @@ from cmapjax.studies._cells import Ground
 # Agents of a chunk: enough for a machine's cores to be busy with, and small enough that a chunk lost to a
 # crash costs seconds, and that several fit beside each other in memory.
 AGENTS = 75_000
+# Values of a chunk's tables, at most: a ground of very many cells is cut finer.
+VALUES = 10_000_000
+COLUMNS = 40
 Z95 = 1.959963984540054  # standard deviations on either side of a 95 % interval
 
 
@@ -62,7 +65,10 @@ def default_size(study, ground: Ground) -> int:
     """Markets of a chunk by default."""
     from cmapjax.studies._build import random_market
 
-    return max(1, AGENTS // random_market(study, ground).family.num_agents)
+    values = (1 + -(-study.rounds // study.record.every)) * len(study.metrics)  # of one run of a market
+    kept = COLUMNS + (values if study.record.curves == "full" else 0)
+    most = VALUES // max(values, kept * len(ground.cells))
+    return max(1, min(most, AGENTS // random_market(study, ground).family.num_agents))
 
 
 def blocks(study, ground: Ground) -> list[tuple[int, int]]:

@@ -30,6 +30,7 @@ from cmapjax.studies._where import Constraint
 MOST_CELLS = 1_000_000
 # Rows of the summary per allowed cell: with the default, a thousand million.
 MARKETS_PER_CELL = 1000
+MOST_RECORDS = 100_000
 
 
 def _study_name(name: str) -> str:
@@ -187,6 +188,11 @@ class Study(Table, table="study"):
             raise ValueError(
                 f"{count:,} cells × markets = {self.markets:,} makes {count * self.markets:,} markets; at "
                 f"most {MARKETS_PER_CELL * self.most_cells:,} allowed. Lower markets, or raise most_cells."
+            )
+        if (records := self.rounds // self.record.every) > MOST_RECORDS:
+            raise ValueError(
+                f"record.every is {self.record.every}, which makes {records:,} records "
+                f"of {self.rounds:,} rounds; at most {MOST_RECORDS:,} are kept. Raise record.every."
             )
         if not self.equilibrium:
             for name in self.metrics:

@@ -1,5 +1,6 @@
 """One chunk played: drawn, solved, simulated under every cell of its ground, and summed up in tables."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +19,7 @@ from cmapjax.studies._build import draw, ground_key, play_key, process, strategy
 from cmapjax.studies._cells import Cell, Ground
 from cmapjax.studies._chunks import Chunk
 from cmapjax.studies._names import METRICS
-from cmapjax.studies._results import Facts, Played, curves, summary
+from cmapjax.studies._results import Facts, Played, Tables
 from cmapjax.studies._room import WARDROBE, make_room, padded
 
 VERDICT = "verdict"
@@ -41,8 +42,12 @@ def play_chunk(study, chunk: Chunk) -> ChunkResult:
     Raises:
         ValueError: a chunk that is not of this study; whatever its words turn out to ask for.
     """
-    ground = _ground_of(study, chunk)
-    timings = Timings()
+    return play_cells(study, chunk, _ground_of(study, chunk).cells)
+
+
+def play_cells(study, chunk: Chunk, cells: Sequence[int]) -> ChunkResult:
+    """The tables of some cells of the chunk's ground."""
+    ground, timings = study.grounds()[chunk.ground], Timings()
     with timings("drawing"):
         market = draw(study, ground, chunk.first, chunk.count)
     equilibrium = None
@@ -52,10 +57,14 @@ def play_chunk(study, chunk: Chunk) -> ChunkResult:
     with timings("drawing"):
         facts = Facts.of(market, chunk.first, _keys(study, ground, chunk), equilibrium)
     stage = _Stage(study, ground, market, equilibrium, timings)
-    runs = [(cell, stage.play(cell)) for cell in map(study.cells().__getitem__, ground.cells)]
+    tables = Tables(study, ground, facts)
+    for number in cells:
+        played = stage.play(study.cells()[number])
+        with timings("tables"):
+            tables.add(study.cells()[number], played)
     with timings("tables"):
-        tables = summary(study, ground, facts, runs), curves(study, facts, runs)
-    return ChunkResult(*tables, timings.document())
+        summary, curves = tables.summary(), tables.curves()
+    return ChunkResult(summary, curves, timings.document())
 
 
 def _ground_of(study, chunk: Chunk) -> Ground:
@@ -131,7 +140,7 @@ class _Stage:
                     precision=self.study.precision,
                     key=self.key if is_random else None,
                 )
-            parts.append(_played(run, self.count, bool(state)))
+            parts.append(_played(run, self.count, state is not None))
             state, played = run.final, played + length
             joined = _joined(parts)
             if self.study.stop.when and joined.ends(self.study.stop.when)[1].all():

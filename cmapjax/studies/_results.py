@@ -8,12 +8,13 @@ import pyarrow as pa
 
 from cmapjax import metrics
 from cmapjax._market import Market
+from cmapjax._words._plans import plan
 from cmapjax.studies._cells import Cell, Ground
-from cmapjax.studies._names import ENDS, MARKET_FIELDS, MILESTONES, SHARE
+from cmapjax.studies._names import BEFORE_AXES, ENDS, MILESTONES, SHARE, WORD
 from cmapjax.studies._schema import curves_schema, summary_schema
 from cmapjax.studies._sketch import buckets
 
-# The first record by which a market has played three rounds, of which a verdict is made.
+# Rounds after which a verdict can be made: of the last three utilities, the start's among them.
 LEAST_ROUNDS = 2
 
 
@@ -30,6 +31,10 @@ class Played:
     verdicts: np.ndarray
     """[records, markets], places in `metrics.VERDICTS`; if not recorded the last row alone is given."""
     spending_error: np.ndarray
+
+    def verdict(self, at: np.ndarray) -> np.ndarray:
+        """That of each market at its end."""
+        return self.verdicts[np.minimum(at, len(self.verdicts) - 1), np.arange(len(at))]
 
     def ends(self, when: list[str]) -> tuple[np.ndarray, np.ndarray]:
         """The record at which each market ends, and whether a verdict ended it."""
@@ -92,52 +97,79 @@ def fingerprints(market: Market, bounds: np.ndarray) -> list[str]:
 # -- the summary -----------------------------------------------------------------------------------
 
 
-def summary(study, ground: Ground, facts: Facts, runs: list[tuple[Cell, Played]]) -> pa.Table:
-    """A row per cell and market, cells in order."""
-    parts = [_summary_of(study, ground, facts, cell, played) for cell, played in runs]
-    schema = summary_schema(study)
-    columns = {name: [part[name] for part in parts] for name in schema.names}
-    return pa.table([_column(schema.field(n).type, columns[n]) for n in schema.names], schema=schema)
+class Tables:
+    """The tables of a chunk, made cell by cell, so that runs need not be kept."""
+
+    def __init__(self, study, ground: Ground, facts: Facts):
+        self.study, self.ground, self.facts = study, ground, facts
+        self.summaries: list[dict] = []
+        self.curved: list[dict] = []
+
+    def add(self, cell: Cell, played: Played) -> None:
+        """Take in what became of the markets under the next cell."""
+        self.summaries.append(_summary_of(self.study, self.ground, self.facts, cell, played))
+        match self.study.record.curves:
+            case "full":
+                self.curved.append(_in_full(self.study, self.facts, cell, played))
+            case "quantiles":
+                self.curved.append(_counted(self.study, cell, played))
+
+    def summary(self) -> pa.Table:
+        """A row per cell and market, cells in order."""
+        return self._joined(summary_schema(self.study), self.summaries)
+
+    def curves(self) -> pa.Table | None:
+        """What was recorded round by round, as the study asks for it."""
+        schema = curves_schema(self.study)
+        return None if schema is None else self._joined(schema, self.curved)
+
+    @staticmethod
+    def _joined(schema: pa.Schema, parts: list[dict]) -> pa.Table:
+        columns = [_column(schema.field(n).type, [part[n] for part in parts]) for n in schema.names]
+        return pa.table(columns, schema=schema)
 
 
 def _column(kind: pa.DataType, parts: list) -> pa.Array:
-    """One column of all cells; texts of a cell are one text, repeated."""
-    if pa.types.is_dictionary(kind):
-        words = list(dict.fromkeys(text for text, _ in parts))
-        places = np.repeat([words.index(text) for text, _ in parts], [n for _, n in parts])
-        return pa.DictionaryArray.from_arrays(pa.array(places, pa.int32()), pa.array(words, pa.string()))
-    return pa.concat_arrays([pa.array(part, kind) for part in parts])
+    """One column of all cells. Of words a part is one for all its rows, or places in a list of words."""
+    if not pa.types.is_dictionary(kind):
+        return pa.concat_arrays([pa.array(part, kind) for part in parts])
+    words: dict[str, int] = {}
+    places = []
+    for known, rows in parts:
+        numbers = np.array([words.setdefault(word, len(words)) for word in known], np.int32)
+        places.append(np.where(rows < 0, -1, numbers[rows]))  # below 0: no word at all
+    joined = np.concatenate(places)
+    return pa.DictionaryArray.from_arrays(
+        pa.array(joined, pa.int32(), mask=joined < 0), pa.array(list(words), pa.string())
+    )
 
 
 def _summary_of(study, ground: Ground, facts: Facts, cell: Cell, played: Played) -> dict:
     count = len(facts.seeds)
     at, stopped = played.ends(study.stop.when)
-    numbers = np.arange(count)
+    numbers, same = np.arange(count), np.zeros(count, np.int32)
+    line = plan(cell.words.strategy, cell.words.schedule, cell.words.damping)
     columns = {
         "cell": np.full(count, cell.number),
         "ground": np.full(count, ground.number),
         "market": facts.first + numbers,
         "seed": facts.seeds,
         "fingerprint": facts.fingerprints,
-        "strategy": (cell.words.strategy, count),
-        "schedule": (cell.words.schedule, count),
-        "damping": (cell.words.damping, count),
         "num_agents": facts.num_agents,
         "num_links": facts.num_links,
         "rounds": played.rounds[at],
         "agent_updates": played.agent_updates[at, numbers],
         "stopped_round": pa.array(played.rounds[at], pa.int32(), mask=~stopped),
-        "verdict": [
-            metrics.VERDICTS[v] for v in played.verdicts[np.minimum(at, len(played.verdicts) - 1), numbers]
-        ],
+        "verdict": [metrics.VERDICTS[code] for code in played.verdict(at)],
         "equilibrium_log_welfare": _or_null(facts.equilibrium_log_welfare, count),
         "equilibrium_gap": _or_null(facts.equilibrium_gap, count),
-        "spending_error": played.spending_error,
+        "spending_error": _or_null(None if study.stop.when else played.spending_error, count),
     }
-    columns |= {field: (getattr(ground, field), count) for field in MARKET_FIELDS if field != "isolated"}
-    for name, value in cell.axes.items():
-        if name not in columns:
-            columns[name] = [value] * count
+    # Words that vary stand as the axis has them, so that rows can be grouped by it.
+    words = cell.words._asdict() | {"schedule": line.schedule, "damping": line.damping} | cell.axes
+    for name, value in words.items():
+        is_word = name in BEFORE_AXES and BEFORE_AXES[name].kind == WORD
+        columns[name] = ([value], same) if is_word else [value] * count
     flags = [""] * count
     for name in study.metrics:
         values = played.records[name][at, numbers].astype(np.float64)
@@ -166,29 +198,6 @@ def _first_round(played: Played, at: np.ndarray, wanted: float) -> pa.Array:
 # -- curves ----------------------------------------------------------------------------------------
 
 
-def curves(study, facts: Facts, runs: list[tuple[Cell, Played]]) -> pa.Table | None:
-    """What was recorded round by round, as the study asks for it."""
-    schema = curves_schema(study)
-    if schema is None:
-        return None
-    form = _in_full if study.record.curves == "full" else _counted
-    parts = [form(study, facts, cell, played) for cell, played in runs]
-    names = pa.array(study.metrics, pa.string())
-    columns = []
-    for name in schema.names:
-        joined = [part[name] for part in parts]
-        if name == "metric":
-            places = pa.array(np.concatenate(joined), pa.int32())
-            columns.append(pa.DictionaryArray.from_arrays(places, names))
-        elif name == "flags":
-            columns.append(
-                pa.array([text for part in joined for text in part], pa.string()).dictionary_encode()
-            )
-        else:
-            columns.append(pa.concat_arrays([pa.array(part, schema.field(name).type) for part in joined]))
-    return pa.table(columns, schema=schema)
-
-
 def _in_full(study, facts: Facts, cell: Cell, played: Played) -> dict:
     """Every value up to each market's end: metric by metric, round by round, market by market."""
     at, _ = played.ends(study.stop.when)
@@ -196,25 +205,26 @@ def _in_full(study, facts: Facts, cell: Cell, played: Played) -> dict:
     row, market = np.nonzero(is_kept)
     values = np.concatenate([played.records[name][is_kept].astype(np.float64) for name in study.metrics])
     times, is_plain = len(study.metrics), np.isfinite(values)
-    flags = np.where(np.isnan(values), "nan", np.where(values > 0, "inf", "-inf"))
+    flags = np.where(np.isnan(values), 0, np.where(values > 0, 1, 2))
     return {
         "cell": np.full(len(values), cell.number),
         "market": np.tile(facts.first + market, times),
         "round": np.tile(played.rounds[row], times),
         "agent_updates": np.tile(played.agent_updates[row, market], times),
-        "metric": np.repeat(np.arange(times), len(row)),
+        "metric": (study.metrics, np.repeat(np.arange(times), len(row))),
         "value": pa.array(values, mask=~is_plain),
-        "flags": np.where(is_plain, None, flags),
+        "flags": (("nan", "inf", "-inf"), np.where(is_plain, -1, flags)),
     }
 
 
-def _counted(study, facts: Facts, cell: Cell, played: Played) -> dict:
+def _counted(study, cell: Cell, played: Played) -> dict:
     """How many markets are in which bucket, metric by metric and round by round.
 
     A market that has ended stands with its last value, so that every round counts the same markets.
     """
     at, _ = played.ends(study.stop.when)
-    records = np.minimum(np.arange(len(played.rounds))[:, None], at)
+    rounds = recorded_rounds(study)  # all, though a chunk ends when its markets have
+    records = np.minimum(np.arange(len(rounds))[:, None], at)
     values = np.stack([np.take_along_axis(played.records[n], records, 0) for n in study.metrics])
     sign, bucket = buckets(values)
     # One sort for all of the cell: metric and round, then sign and bucket, as one whole number.
@@ -223,12 +233,18 @@ def _counted(study, facts: Facts, cell: Cell, played: Played) -> dict:
     code, count = np.unique(code, return_counts=True)
     place, rest = code >> 35, code & (2**35 - 1)
     sign, bucket = (rest >> 33) - 1, (rest & (2**33 - 1)) - 2**32
-    metric, row = np.divmod(place, len(played.rounds))
+    metric, row = np.divmod(place, len(rounds))
     return {
         "cell": np.full(len(code), cell.number),
-        "round": played.rounds[row],
-        "metric": metric,
+        "round": rounds[row],
+        "metric": (study.metrics, metric),
         "sign": sign,
         "bucket": pa.array(bucket.astype(np.int32), mask=(sign == 0) & (bucket == 0)),
         "count": count,
     }
+
+
+def recorded_rounds(study) -> np.ndarray:
+    """The rounds after which something is recorded; the first is the start."""
+    records = 1 + -(-study.rounds // study.record.every)
+    return np.minimum(np.arange(records) * study.record.every, study.rounds)
