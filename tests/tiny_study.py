@@ -130,8 +130,9 @@ def main() -> int:
     options = {"cluster": how[1]} if how[:1] == ["cluster"] else options
     try:
         summary = run(folder, globals()[player], **options)
-    except (_runner.RunnerError, ValueError) as error:
-        sys.stderr.write(f"error: {error}\n")
+    except (_runner.RunnerError, ValueError, OSError) as error:
+        what = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else error
+        sys.stderr.write(f"error: {what}\n")
         return 1
     sys.stdout.write(f"{summary.done} {len(summary.failed)} {summary.missing} {summary.stopped}\n")
     sys.stdout.flush()

@@ -110,7 +110,8 @@ class Subject:
 
     def lost(self, folder: Path) -> int:
         """How many rows are missing or other than undisturbed ones, and whether the store agrees."""
-        from cmapjax._store import Store, verify
+        from cmapjax._store import Store
+        from cmapjax._store._verify import verify
 
         undisturbed, found = self.rows(self.reference), self.rows(folder)
         different = sum(found.get(key) != row for key, row in undisturbed.items()) + len(
@@ -251,7 +252,9 @@ def kill_schedulers(subject: Subject, number: int) -> Row:
             folder = subject.new_folder()
             survived += 1
         else:
-            survived += running.returncode == 1 and err.count("\n") == 1 and err.startswith("error: ")
+            is_clear = running.returncode == 1 and err.count("\n") == 1 and err.startswith("error: ")
+            survived += is_clear
+            _tell(is_clear, f"exit code {running.returncode}: {err}")
     subject.complete(folder)
     lost += subject.lost(folder)
     return Row("kill -9 of the scheduler", injected, min(survived, injected), lost, "one line, exit code 1, resumed")
@@ -259,12 +262,12 @@ def kill_schedulers(subject: Subject, number: int) -> Row:
 
 def files_of(folder: Path) -> list[Path]:
     """What the store vouches for: everything but the log."""
-    return [f for f in sorted(folder.rglob("*")) if f.is_file() and f.name not in ("log.txt", "lock")]
+    return [f for f in sorted(folder.rglob("*")) if f.is_file() and f.name not in ("log.txt", "lock") and "damaged" not in f.parts]
 
 
 def damage(subject: Subject, number: int, repaired: int) -> list[Row]:
     """Bits flipped at random places of all files, files cut short, files deleted: seen, named, repaired."""
-    from cmapjax._store import verify
+    from cmapjax._store._verify import verify
 
     folder = subject.new_folder()
     shutil.copytree(subject.reference, folder)
@@ -276,7 +279,9 @@ def damage(subject: Subject, number: int, repaired: int) -> list[Row]:
             kept = file.read_bytes()
             _injure(file, kept, fault, subject.rng)
             found = verify(folder)
-            detected += any(str(file.relative_to(folder)) in str(finding) for finding in found)
+            is_named = any(str(file.relative_to(folder)) in str(finding) for finding in found)
+            detected += is_named
+            _tell(is_named, f"{fault}: {file} not named in {[*map(str, found)]}")
             file.write_bytes(kept)
         lost = _repair(subject, folder, fault, repaired)
         rows.append(Row(fault, times, detected, lost, f"detected and named; {repaired} at once repaired"))
@@ -295,7 +300,7 @@ def _injure(file: Path, kept: bytes, fault: str, rng: random.Random) -> None:
 
 def _repair(subject: Subject, folder: Path, fault: str, number: int) -> int:
     """Values lost after several files are injured at once, repaired and played again."""
-    from cmapjax._store import verify
+    from cmapjax._store._verify import verify
 
     chunks = [f for f in files_of(folder) if f.suffix == ".parquet"]
     for file in subject.rng.sample(chunks, min(number, len(chunks))):
@@ -320,12 +325,19 @@ def full_disk(subject: Subject) -> Row:
         running = subject.start(place / "out")
         _, err = running.communicate(timeout=END_SECONDS)
         is_clear = running.returncode == 1 and err.count("\n") == 1 and "bytes are needed" in err
+        _tell(is_clear, f"exit code {running.returncode}: {err}")
         subprocess.run(["mount", "-o", "remount,size=1g", str(place)], check=True)
         subject.complete(place / "out")
         lost = subject.lost(place / "out")
     finally:
         subprocess.run(["umount", "-l", str(place)], check=False)
     return Row("full disk", 1, int(is_clear), lost, "one line with the bytes needed, exit code 1, resumed")
+
+
+def _tell(is_well: bool, what: str) -> None:
+    """Say what went wrong; the table only counts."""
+    if not is_well:
+        sys.stderr.write(f"torture: {what}\n")
 
 
 def table(rows: list[Row]) -> str:

@@ -158,6 +158,8 @@ class Workers:
         self._client = _distributed().Client(
             *([] if target is None else [target]), timeout=CONNECT_SECONDS, set_as_default=False, **where
         )
+        # A scheduler that was gone has forgotten our chunks: give up at once, and do not wait for its return.
+        self._client._timeout = 0
         self._exits.callback(self._leave_client, self._client)
         self._client.subscribe_topic("worker-restart-memory", self._hear)
 
