@@ -52,6 +52,7 @@ _HOMES = {
         "ProjectedGradient",
         "SimplexProjection",
     ),
+    "cmapjax._store": ("open_study",),
     "cmapjax.sensitivity": ("equilibrium_utility",),
     "cmapjax._certificate": ("certified_gap", "certified_gap_of_flow"),
     "cmapjax._columns": ("largest", "smallest", "total"),
