@@ -6,8 +6,26 @@ and nothing in a results folder is ever executed.
 """
 
 from cmapjax._store._catalogue import Entry, File
+from cmapjax._store._diff import Difference, diff
 from cmapjax._store._errors import Busy, Damaged, Newer, StoreError
 from cmapjax._store._names import Range
+from cmapjax._store._results import StudyResults, open_study
 from cmapjax._store._store import Store
+from cmapjax._store._verify import Finding, verify
 
-__all__ = ["Busy", "Damaged", "Entry", "File", "Newer", "Range", "Store", "StoreError"]
+__all__ = [
+    "Busy",
+    "Damaged",
+    "Difference",
+    "Entry",
+    "File",
+    "Finding",
+    "Newer",
+    "Range",
+    "Store",
+    "StoreError",
+    "StudyResults",
+    "diff",
+    "open_study",
+    "verify",
+]

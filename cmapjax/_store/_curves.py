@@ -14,29 +14,31 @@ _FLAGS = {"inf": np.inf, "-inf": -np.inf, "nan": np.nan}
 
 
 def merge(tables):
-    """Sketches of several chunks as one table: equal buckets are counted together. None for no tables."""
+    """Sketches of several chunks as one table: equal buckets are counted together."""
     import pyarrow as pa
 
     merged = None
     for table in tables:
-        names = [name for name in table.column_names if name != "count"]
-        both = [table] if merged is None else [merged, table]
-        both = pa.concat_tables([t.replace_schema_metadata() for t in both]).unify_dictionaries()
-        # int64: a bucket of many chunks may count more than one chunk's type can.
-        both = both.set_column(both.column_names.index("count"), "count", both["count"].cast(pa.int64()))
+        plain = table.cast(_plain(table.schema))
+        names = [name for name in plain.column_names if name != "count"]
+        both = plain if merged is None else pa.concat_tables([merged, plain])
         merged = both.group_by(names).aggregate([("count", "sum")]).rename_columns([*names, "count"])
-        merged = merged.cast(_with_count(table.schema, names, pa.int64()))
     return merged
 
 
-def _with_count(schema, names: list[str], kind):
+def _plain(schema):
+    """Text instead of dictionaries, which tables do not share; counts that many chunks cannot overflow."""
     import pyarrow as pa
 
-    return pa.schema([*(schema.field(name).remove_metadata() for name in names), pa.field("count", kind)])
+    kinds = {"count": pa.int64()}
+    return pa.schema(
+        (field.name, pa.string() if pa.types.is_dictionary(field.type) else kinds.get(field.name, field.type))
+        for field in schema
+    )
 
 
 def quantile_frame(table):
-    """Quantiles as a pandas frame: cell, round, metric, q05, q25, q50, q75, q95, count; sorted by the first three.
+    """Quantiles as a pandas frame: cell, round, metric (by which it is sorted), q05 to q95, count.
 
     A quantile q of n values is the one of rank ⌊q (n - 1)⌋ (from 0); what is no number ranks last. From
     sketches it is right to 1 %.

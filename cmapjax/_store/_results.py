@@ -63,7 +63,8 @@ class StudyResults:
 
     def __repr__(self) -> str:
         rows = sum(entry.rows for entry in self.chunks.values())
-        return f"StudyResults({self.study['name']!r}: {rows:,} rows in {len(self.chunks):,} chunks, {self.folder})"
+        what = f"{rows:,} rows in {len(self.chunks):,} chunks"
+        return f"StudyResults({self.study['name']!r}: {what}, {self.folder})"
 
     @property
     def study(self) -> dict:
@@ -105,7 +106,9 @@ class StudyResults:
         self._check_memory(SUMMARY, wanted)
         tables = list(self.tables(SUMMARY, wanted))
         if not tables:
-            raise StoreError(f"{shown(self.folder)}: no chunk is finished yet; run or resume the study first.")
+            raise StoreError(
+                f"{shown(self.folder)}: no chunk is finished yet; run or resume the study first."
+            )
         table = pa.concat_tables(tables).unify_dictionaries()
         frame = table.to_pandas().sort_values(["cell", "market"], kind="stable", ignore_index=True)
         frame = frame if columns is None else frame[list(columns)]
@@ -122,8 +125,8 @@ class StudyResults:
         )
         if needed > (budget := 2 * default_memory_budget()):
             raise StoreError(
-                f"{shown(self.folder)}: all {kind} takes about {needed:,} bytes, above {budget:,}; ask for fewer "
-                "columns, go through `tables()` chunk by chunk, or query the Parquet files (Polars, DuckDB)."
+                f"{shown(self.folder)}: all {kind} takes about {needed:,} bytes, above {budget:,}; ask for "
+                "fewer columns, go through `tables()`, or query the Parquet files (Polars, DuckDB)."
             )
 
     def curves(self):
@@ -164,7 +167,7 @@ class StudyResults:
         return dataset(self)
 
     def to_csv(self, path) -> None:
-        """Write the summary as CSV (`.csv`, `.csv.gz`), whole or not at all; a file that is there is replaced.
+        """Write the summary as CSV (`.csv`, `.csv.gz`); a file there is replaced, whole or not at all.
 
         Text that a spreadsheet would run as a formula (= + - @ first) gets an apostrophe in front.
 
@@ -190,16 +193,16 @@ class StudyResults:
 def axes_of(document: dict) -> list[str]:
     """The names of a description's axes, in the order in which they appear."""
     names = list(document.get("grid") or {})
-    for table in [*(document.get("zip") or ()), *(document.get("list") or ())]:
-        names += [name for name in table if name != "where"]
-    names += [name for name in document.get("sample") or {} if name not in ("method", "number", "seed")]
+    for table in document.get("zip") or ():
+        names += table
+    names += [name for name in document.get("sample") or {} if name not in ("method", "number")]
+    for table in document.get("list") or ():
+        names += table
     return list(dict.fromkeys(names))
 
 
 def _units(schema) -> dict[str, str]:
-    return {
-        field.name: (field.metadata or {}).get(b"unit", b"").decode(errors="replace") for field in schema
-    }
+    return {field.name: (field.metadata or {}).get(b"unit", b"").decode(errors="replace") for field in schema}
 
 
 def check_columns(frame, names) -> None:
