@@ -1,7 +1,5 @@
 """Running a study: what is played, by whom, and how a run ends."""
 
-import contextlib
-import os
 import signal
 import subprocess
 import sys
@@ -11,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import tiny_study
+from torture import cluster, environment
 
 from cmapjax import _runner, studies
 from cmapjax._runner._job import TRIES, Job
@@ -43,11 +42,6 @@ def digest(folder) -> str:
     return tiny_study.begin(folder)[1].values_digest()
 
 
-def environment(**more) -> dict:
-    paths = [str(HERE), str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **more}
-
-
 def start(folder, player, *how, **more) -> subprocess.Popen:
     """A run of the tiny study in a process of its own."""
     words = [sys.executable, str(HERE / "tiny_study.py"), str(folder), player, *map(str, how)]
@@ -65,29 +59,9 @@ def wait_for(is_so, seconds=30.0):
 
 
 def num_stored(folder) -> int:
-    return len(list((Path(folder) / "summary").glob("*.parquet"))) if (Path(folder) / "summary").is_dir() else 0
-
-
-@contextlib.contextmanager
-def cluster(tmp_path, workers=2, **more):
-    """A scheduler and workers started by hand: the scheduler's address, and the processes."""
-    file = tmp_path / "scheduler.json"
-    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
-    # Elsewhere, lest the package be found in the working directory.
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
-    quiet["env"] = environment(**more)
-    processes = [subprocess.Popen([*command, "--no-dashboard", "--scheduler-file", str(file)], **quiet)]
-    try:
-        wait_for(file.exists)
-        worker = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", str(file)]
-        worker += ["--nworkers", "1", "--nthreads", "1", "--no-dashboard"]
-        worker += ["--local-directory", str(tmp_path)]
-        processes += [subprocess.Popen(worker, **quiet) for _ in range(workers)]
-        yield str(file), processes
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
+    return (
+        len(list((Path(folder) / "summary").glob("*.parquet"))) if (Path(folder) / "summary").is_dir() else 0
+    )
 
 
 # -- who plays ----------------------------------------------------------------------------------
@@ -128,7 +102,9 @@ def test_a_worker_of_another_version_is_named_and_refused(tmp_path):
     (other / "__init__.py").write_text('__version__ = "0.0.9"\n')
     with cluster(tmp_path, workers=1, PYTHONPATH=str(tmp_path / "other")) as (address, _):
         wait_for(lambda: _has_workers(address, 1))
-        with pytest.raises(_runner.RunnerError, match=r"worker tcp://\S+ has cmapjax 0\.0\.9; this run is of"):
+        with pytest.raises(
+            _runner.RunnerError, match=r"worker tcp://\S+ has cmapjax 0\.0\.9; this run is of"
+        ):
             tiny_study.run(tmp_path / "out", cluster=address)
     assert num_stored(tmp_path / "out") == 0
 

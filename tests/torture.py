@@ -212,19 +212,14 @@ def cluster(root: Path, workers: int = 2, **more: str):
     """A scheduler and workers started by hand: the scheduler's file, and the processes."""
     folder = Path(tempfile.mkdtemp(dir=root))
     file = folder / "scheduler.json"
-    # Elsewhere, lest the package be found in the working directory.
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
-    quiet["env"] = environment() | more
     command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
-    processes = [subprocess.Popen([*command, "--no-dashboard", "--scheduler-file", str(file)], **quiet)]
+    processes = [_start([*command, "--no-dashboard", "--scheduler-file", str(file)], folder, more)]
     try:
         end = time.monotonic() + 60
         while not file.exists():
             assert time.monotonic() < end, "the scheduler does not start"
             time.sleep(0.05)
-        worker = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", str(file)]
-        worker += ["--nworkers", "1", "--nthreads", "1", "--no-dashboard", "--local-directory", str(folder)]
-        processes += [subprocess.Popen(worker, **quiet) for _ in range(workers)]
+        processes += [worker(str(file), **more) for _ in range(workers)]
         yield str(file), processes
     finally:
         for process in processes[::-1]:
@@ -234,6 +229,20 @@ def cluster(root: Path, workers: int = 2, **more: str):
                 process.wait(timeout=10)
             process.kill()
             process.wait()
+
+
+def worker(scheduler_file: str, **more: str) -> subprocess.Popen:
+    """A worker of one thread, started by hand."""
+    folder = str(Path(scheduler_file).parent)
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", scheduler_file]
+    command += ["--nworkers", "1", "--nthreads", "1", "--no-dashboard", "--local-directory", folder]
+    return _start(command, folder, more)
+
+
+def _start(command: list[str], folder, more: dict) -> subprocess.Popen:
+    # In a folder elsewhere, lest the package be found in the working directory.
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
+    return subprocess.Popen(command, env=environment() | more, **quiet)
 
 
 def kill_schedulers(subject: Subject, number: int) -> Row:
@@ -257,12 +266,18 @@ def kill_schedulers(subject: Subject, number: int) -> Row:
             _tell(is_clear, f"exit code {running.returncode}: {err}")
     subject.complete(folder)
     lost += subject.lost(folder)
-    return Row("kill -9 of the scheduler", injected, min(survived, injected), lost, "one line, exit code 1, resumed")
+    return Row(
+        "kill -9 of the scheduler", injected, min(survived, injected), lost, "one line, exit code 1, resumed"
+    )
 
 
 def files_of(folder: Path) -> list[Path]:
     """What the store vouches for: everything but the log."""
-    return [f for f in sorted(folder.rglob("*")) if f.is_file() and f.name not in ("log.txt", "lock") and "damaged" not in f.parts]
+    return [
+        f
+        for f in sorted(folder.rglob("*"))
+        if f.is_file() and f.name not in ("log.txt", "lock") and "damaged" not in f.parts
+    ]
 
 
 def damage(subject: Subject, number: int, repaired: int) -> list[Row]:
@@ -272,7 +287,11 @@ def damage(subject: Subject, number: int, repaired: int) -> list[Row]:
     folder = subject.new_folder()
     shutil.copytree(subject.reference, folder)
     rows = []
-    for fault, times in (("bit flipped", number), ("file cut short", number // 4), ("file deleted", number // 4)):
+    for fault, times in (
+        ("bit flipped", number),
+        ("file cut short", number // 4),
+        ("file deleted", number // 4),
+    ):
         detected = 0
         for _ in range(times):
             file = subject.rng.choice(files_of(folder))

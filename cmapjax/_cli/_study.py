@@ -37,7 +37,7 @@ WorkerMemory = Annotated[
     typer.Option(
         "--worker-memory",
         metavar="SIZE",
-        help="Memory of each of --workers: 500MB, 2GiB. By default their share of nine tenths of the machine.",
+        help="Memory of each of --workers: 500MB, 2GiB. By default a share of what the machine has.",
     ),
 ]
 Mixed = Annotated[

@@ -72,7 +72,9 @@ def cancel(folder: Path) -> int:
     while time.monotonic() < deadline:
         time.sleep(0.3)
         if _runner.status(folder).running != running:
-            say(f"{printable(folder)}: {printable(running)} has ended. Go on with: cmapjax study resume {folder}")
+            say(
+                f"{printable(folder)}: {printable(running)} has ended. Go on with: cmapjax study resume {folder}"
+            )
             return DONE
     print(
         f"error: {printable(running)} has not ended within {CANCEL_SECONDS:.0f} s; the request stands.",
@@ -91,10 +93,14 @@ def verify(folder: Path, repair: bool) -> int:
         say(printable(str(finding)))
     bad = [finding for finding in found if not finding.harmless]
     if not bad:
-        say(f"{printable(folder)}: every file is as it was written" + (", but for the above" if found else ""))
+        say(
+            f"{printable(folder)}: every file is as it was written" + (", but for the above" if found else "")
+        )
         return DONE
     if repair:
-        say(f"{len(bad):,} files repaired; replace what is missing with: cmapjax study resume {printable(folder)}")
+        say(
+            f"{len(bad):,} files repaired; replace what is missing with: cmapjax study resume {printable(folder)}"
+        )
         return DONE
     say(f"{len(bad):,} files are damaged. Mend with: cmapjax study verify {printable(folder)} --repair")
     return NOT_REACHED

@@ -28,6 +28,7 @@ BACKLOG, PER_THREAD = 64, 2
 # A local cluster restarts its workers; one without any for this long will not recover.
 NO_WORKER_SECONDS = 60.0
 CLOSE_SECONDS = 2
+LOGGERS = ("distributed", "tornado", "asyncio")
 
 
 class Workers:
@@ -104,22 +105,24 @@ class Workers:
         """How many chunks may be under way: on our own cluster one for every worker that lives."""
         if self._cluster is not None:
             return len(self._cluster.scheduler.workers)
-        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
-        return max(BACKLOG, PER_THREAD * sum(worker["nthreads"] for worker in workers))
+        with self._in_touch():
+            workers = self._client.scheduler_info(n_workers=-1).get("workers", {}).values()
+            return max(BACKLOG, PER_THREAD * sum(worker["nthreads"] for worker in workers))
 
     def submit(self, chunk) -> None:
         """Send a chunk to whoever is free."""
         self._attempts += 1
-        future = self._client.submit(
-            work,
-            self._document,
-            self._play,
-            chunk,
-            self._expected,
-            key=f"{self._name}-{chunk.name}-{self._attempts}",
-            pure=False,
-            retries=0,  # deaths and errors are told apart, and counted, by the coordinator
-        )
+        with self._in_touch():
+            future = self._client.submit(
+                work,
+                self._document,
+                self._play,
+                chunk,
+                self._expected,
+                key=f"{self._name}-{chunk.name}-{self._attempts}",
+                pure=False,
+                retries=0,  # deaths and errors are told apart, and counted, by the coordinator
+            )
         self._under_way[future] = chunk
         future.add_done_callback(self._done.put)
 
@@ -176,8 +179,12 @@ class Workers:
             return self._death(chunk, error)
         except OtherVersions as error:
             raise RunnerError(f"a worker of {self.where} has {error}; give all workers the same.") from error
+        except ImportError as error:  # it joined when workers had been checked
+            raise RunnerError(
+                f"a worker of {self.where} cannot load what it needs ({error}); install it there."
+            ) from error
         except Exception as error:  # whatever the worker raised; a lost result counts as a fault as well
-            self._check_alive()
+            self._look_alive()
             return of_error(chunk, error)
 
     def _death(self, chunk, error) -> Outcome:
@@ -190,6 +197,22 @@ class Workers:
             return Outcome(chunk, trouble=Trouble.MEMORY, reason=reason, deaths=deaths)
         reason = f"its worker died ({address}): killed, crashed or out of memory"
         return Outcome(chunk, trouble=Trouble.DIED, reason=reason, deaths=deaths)
+
+    @contextmanager
+    def _in_touch(self):
+        """An error while the scheduler dies is the scheduler's death."""
+        try:
+            yield
+        except Exception:
+            self._look_alive()
+            raise
+
+    def _look_alive(self) -> None:
+        """Check that the scheduler is there, after a moment in which its death becomes known."""
+        end = time.monotonic() + NEWS_SECONDS
+        while time.monotonic() < end and self._client.status == "running":
+            time.sleep(NEWS_SECONDS / 10)
+        self._check_alive()
 
     def _check_alive(self) -> None:
         if self._client.status != "running":
@@ -311,7 +334,9 @@ def _logged_to(file: Path):
     handler.setLevel(logging.WARNING)
     handler.handleError = lambda record: None  # a full disk is reported by whoever stores results
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S"))
-    loggers = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio")]
+    names = [n for n in logging.root.manager.loggerDict if n.partition(".")[0] in LOGGERS]
+    loggers = [logging.getLogger(name) for name in {*LOGGERS, *names}]
+    loggers = [each for each in loggers if each.name in LOGGERS or each.handlers]
     before = [(logger.handlers, logger.propagate) for logger in loggers]
     for logger in loggers:
         logger.handlers, logger.propagate = [handler], False
