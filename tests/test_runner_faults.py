@@ -3,15 +3,16 @@
 import collections
 import errno
 import os
+import re
+import shutil
 import signal
 import threading
-import time
 from pathlib import Path
 
 import pytest
 import tiny_study
 import torture
-from test_runner import NUM_CHUNKS, digest, num_stored, start, wait_for
+from test_runner import HERE, NUM_CHUNKS, digest, num_stored, start, wait_for
 
 from cmapjax import _runner, studies
 from cmapjax._runner._job import TRIES
@@ -139,8 +140,10 @@ def test_a_stopped_run_whose_lock_nobody_may_take_goes_on_when_it_is_woken(tmp_p
 
 def test_a_worker_that_joins_late_with_another_version_ends_the_run(tmp_path):
     other = tmp_path / "other" / "cmapjax"
-    other.mkdir(parents=True)
-    (other / "__init__.py").write_text('__version__ = "0.0.9"\n')
+    package = Path(_runner.__file__).parents[1]
+    shutil.copytree(package, other, ignore=shutil.ignore_patterns("data", "__pycache__"))
+    text = (other / "__init__.py").read_text()
+    (other / "__init__.py").write_text(re.sub(r'__version__ = ".*"', '__version__ = "0.0.9"', text))
     caught = []
 
     def run(address):
@@ -152,8 +155,11 @@ def test_a_worker_that_joins_late_with_another_version_ends_the_run(tmp_path):
     with torture.cluster(tmp_path, workers=0) as (address, processes):
         thread = threading.Thread(target=run, args=[address])
         thread.start()
-        time.sleep(1.0)
-        processes.append(torture.worker(address, PYTHONPATH=str(tmp_path / "other")))
+        log = tmp_path / "out" / "log.txt"
+        wait_for(lambda: log.exists() and "waiting for workers" in log.read_text())
+        path = os.pathsep.join([str(tmp_path / "other"), str(HERE)])
+        processes.append(torture.worker(address, PYTHONPATH=path))
         thread.join(timeout=60)
     assert len(caught) == 1
-    assert "cannot load what it needs" in caught[0]
+    assert "has cmapjax 0.0.9 instead of" in caught[0]
+    assert num_stored(tmp_path / "out") == 0

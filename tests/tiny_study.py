@@ -74,8 +74,8 @@ def _mark(name: str) -> None:
 
 
 def slow(study, chunk) -> Result:
-    """A tenth of a second each."""
-    time.sleep(0.1)
+    """Long enough to be interrupted."""
+    time.sleep(0.05)
     return play(study, chunk)
 
 

@@ -223,10 +223,6 @@ def cluster(root: Path, workers: int = 2, **more: str):
         yield str(file), processes
     finally:
         for process in processes[::-1]:
-            process.terminate()
-        for process in processes:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=10)
             process.kill()
             process.wait()
 

@@ -72,9 +72,8 @@ def cancel(folder: Path) -> int:
     while time.monotonic() < deadline:
         time.sleep(0.3)
         if _runner.status(folder).running != running:
-            say(
-                f"{printable(folder)}: {printable(running)} has ended. Go on with: cmapjax study resume {folder}"
-            )
+            ended = f"{printable(folder)}: {printable(running)} has ended."
+            say(f"{ended} Go on with: cmapjax study resume {printable(folder)}")
             return DONE
     print(
         f"error: {printable(running)} has not ended within {CANCEL_SECONDS:.0f} s; the request stands.",
@@ -98,9 +97,7 @@ def verify(folder: Path, repair: bool) -> int:
         )
         return DONE
     if repair:
-        say(
-            f"{len(bad):,} files repaired; replace what is missing with: cmapjax study resume {printable(folder)}"
-        )
+        say(f"{len(bad):,} files repaired. Go on with: cmapjax study resume {printable(folder)}")
         return DONE
     say(f"{len(bad):,} files are damaged. Mend with: cmapjax study verify {printable(folder)} --repair")
     return NOT_REACHED

@@ -61,8 +61,8 @@ def reopen(folder, *, device: str | None = None, mixed: bool = False):
     manifest = store.manifest
     if study_text_changed(store.folder, manifest):
         raise ValueError(
-            f"{store.folder / 'study.toml'} is not what this study was begun with; begin the changed study in a "
-            "new folder, or put the old text back (`cmapjax study verify DIR --repair` does)."
+            f"{store.folder / 'study.toml'} is not what this study was begun with; begin the changed "
+            "study in a new folder, or put the old text back (`cmapjax study verify DIR --repair` does)."
         )
     more = {"precision": manifest.get("precision")}
     if device is not None and manifest.get("device") is not None:

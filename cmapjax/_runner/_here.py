@@ -17,6 +17,7 @@ class Here:
     """
 
     where = "this process"
+    note = ""
 
     def __init__(self, study, play: Callable):
         self._study, self._play = study, play

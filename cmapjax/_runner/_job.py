@@ -28,7 +28,7 @@ class Job:
         self._alone: str | None = None
         self._under_way: dict[str, object] = {}
         self._tries: Counter = Counter()
-        # Of a ground: the smallest number of markets that did not fit; single ones that did not; any that did.
+        # Of a ground: the fewest markets that did not fit; single ones that did not; whether any did.
         self._too_many: dict[int, int] = {}
         self._too_large: Counter = Counter()
         self._fitted: set[int] = set()
@@ -43,11 +43,15 @@ class Job:
         """Play these chunks, or until there is a reason to stop."""
         self._player = player
         self._queue.extend(chunks)
+        note = ""
         self._report(self._tally.state("starting"))
         while self._num_left and not stop.reason():
             self._submit()
             self._settle(self._player.wait(TICK))
-            self._report(self._tally.state())
+            self._report(self._tally.state(player.note))
+            if player.note != note:
+                note = player.note
+                self._log(note or "workers are there again")
         if self._under_way:
             self._log(f"{stop.reason()}: waiting a few seconds for {len(self._under_way)} chunks under way")
             self._report(self._tally.state("stopping"))

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 LOG = "log.txt"
@@ -73,7 +73,7 @@ class Log:
         self.folder, self.file = folder, folder / LOG
 
     def __call__(self, text: str) -> None:
-        moment = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         line = f"{moment} {socket.gethostname()} {os.getpid()} {' '.join(text.split())}\n"
         # A log that cannot be written is no reason to end a run that may be able to store its results.
         with suppress(OSError), self.file.open("a", encoding="utf-8") as log:

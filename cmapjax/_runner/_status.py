@@ -1,4 +1,4 @@
-"""How far a study is, read from its folder alone: no JAX, and no need for the files that networks came from."""
+"""How far a study is, read from its folder alone: without JAX, and without the files of networks."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -28,6 +28,7 @@ BACKLOG, PER_THREAD = 64, 2
 # A local cluster restarts its workers; one without any for this long will not recover.
 NO_WORKER_SECONDS = 60.0
 CLOSE_SECONDS = 2
+NOBODY = "waiting for workers: none has joined, or those that did lack this package"
 LOGGERS = ("distributed", "tornado", "asyncio")
 
 
@@ -51,6 +52,7 @@ class Workers:
         self._exits = ExitStack()
         self._cluster = self._client = None
         self._with_workers = time.monotonic()
+        self.note = ""
 
     def start_here(self, number: int, memory: int | None, log: Path) -> None:
         """Start a cluster of so many processes on this machine, each with one thread and its own memory."""
@@ -79,7 +81,7 @@ class Workers:
             raise RunnerError(f"the workers did not start: {error}") from error
 
     def join(self, address: str, log: Path) -> None:
-        """Join the cluster at an address (tcp://HOST:PORT) or of a scheduler file; its workers are checked."""
+        """Join the cluster at an address (tcp://HOST:PORT) or of a scheduler file; check its workers."""
         self.where = f"the cluster at {address}"
         self._quieten(log)
         is_file = address.endswith(".json")
@@ -107,6 +109,7 @@ class Workers:
             return len(self._cluster.scheduler.workers)
         with self._in_touch():
             workers = self._client.scheduler_info(n_workers=-1).get("workers", {}).values()
+            self.note = "" if workers else NOBODY
             return max(BACKLOG, PER_THREAD * sum(worker["nthreads"] for worker in workers))
 
     def submit(self, chunk) -> None:
@@ -179,10 +182,6 @@ class Workers:
             return self._death(chunk, error)
         except OtherVersions as error:
             raise RunnerError(f"a worker of {self.where} has {error}; give all workers the same.") from error
-        except ImportError as error:  # it joined when workers had been checked
-            raise RunnerError(
-                f"a worker of {self.where} cannot load what it needs ({error}); install it there."
-            ) from error
         except Exception as error:  # whatever the worker raised; a lost result counts as a fault as well
             self._look_alive()
             return of_error(chunk, error)
