@@ -138,13 +138,15 @@ def draw(study, ground: Ground, first: int, count: int) -> Market:
     return dataclasses.replace(market, origin=Origin(fixed_market(study, ground).labels))
 
 
-def process(study, ground: Ground, num_markets: int):
-    """The endowments of rounds of so many markets."""
+def process(study, ground: Ground, market: Market, count: int):
+    """The endowments of rounds of `count` markets, and of the fillers that are in `market` besides."""
     spec = parse(ground.process)
     if spec.name != "trace":
         return endowment_process(spec)
     values = _trace(study, ground, fixed_market(study, ground)).values
-    return Trace(np.tile(values, (1, num_markets)))
+    values = np.tile(values, (1, count))
+    fillers = np.asarray(market.endowment)[values.shape[1] :]
+    return Trace(np.hstack([values, np.tile(fillers, (len(values), 1))]))
 
 
 def strategy_and_schedule(words: CellWords) -> tuple[Any, Any]:
@@ -184,6 +186,8 @@ def _named(error: Exception, key: tuple) -> str:
 
 
 def _check_process(study, ground: Ground) -> None:
-    made = process(study, ground, 1)
-    if isinstance(made, Trace):
-        made.check(fixed_market(study, ground), study.rounds)
+    if parse(ground.process).name != "trace":
+        endowment_process(parse(ground.process))
+        return
+    market = fixed_market(study, ground)
+    process(study, ground, market, 1).check(market, study.rounds)

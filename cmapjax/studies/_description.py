@@ -215,11 +215,11 @@ class Study(Table, table="study"):
             except ValueError as error:
                 raise ValueError(f"where[{number}] is {error}") from None
         resolver = Resolver(self, axes)
-        rows: dict[tuple, None] = {}
+        rows: dict[tuple, dict] = {}
         for row in product(self._factors) if self._factors or not self.listed else ():
             if all(condition.holds(row) for condition in conditions):
-                rows[tuple(row.values())] = None
-        names = tuple(name for factor in self._factors for name in factor.axes) or axes.names
+                row = axes.typed(row)
+                rows[tuple(row.values())] = row
         for number, row in enumerate(self.listed):
             place = f"list[{number}]"
             if set(row) != set(axes.names):
@@ -230,13 +230,13 @@ class Study(Table, table="study"):
             for k, condition in enumerate(conditions):
                 if not condition.holds(row):
                     raise ValueError(f"{place} breaks where[{k}], {condition.text}; take one of them out.")
-            point = tuple(row[name] for name in names)
-            if point in rows:
+            row = axes.typed(row)
+            if tuple(row.values()) in rows:
                 raise ValueError(f"{place} is a cell that is there already; list it once.")
-            rows[point] = None
+            rows[tuple(row.values())] = row
         if not rows:
             raise ValueError("where leaves no cell; relax a condition.")
-        return resolver.resolve(dict(zip(names, point, strict=True)) for point in rows)
+        return resolver.resolve(rows.values())
 
     def check(self) -> None:
         """Build everything once, to refuse numbers out of range (imports JAX).

@@ -12,7 +12,6 @@ from cmapjax._equilibrium import Equilibrium
 from cmapjax._market import Market
 from cmapjax._simulate import simulate
 from cmapjax._solve import solve
-from cmapjax._words._networks import is_family
 from cmapjax._words._plans import plan
 from cmapjax._words._timings import Timings
 from cmapjax.studies._build import draw, ground_key, play_key, process, strategy_and_schedule
@@ -95,10 +94,10 @@ class _Stage:
         self.study, self.timings = study, timings
         self.count, self.shape = market.num_markets, None
         with timings("drawing"):
-            if is_family(ground.network):  # the chunks of one network have one shape as they are
+            if ground.markets > 1:  # else there is but one way to cut them, and it may be a large one
                 market, self.shape = WARDROBE.fitted(market)
             self.market = market
-            self.process = process(study, ground, self.count)
+            self.process = process(study, ground, market, self.count)
         utility = None if equilibrium is None else padded(equilibrium.utility, market)
         self.record = recorders(study.metrics, utility)
         if study.stop.when:
