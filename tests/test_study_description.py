@@ -2,8 +2,10 @@
 
 import itertools
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -149,6 +151,14 @@ def test_the_starter_is_a_study():
     assert len(study.cells()) == 24
     assert len(study.grounds()) == 8
     study.check()
+
+
+def test_the_study_in_the_docs_is_one():
+    text = (Path(__file__).parents[1] / "docs" / "studies.md").read_text()
+    study = studies.parse_study(re.search(r"```toml\n(.*?)```", text, re.DOTALL)[1])
+    assert len(study.cells()) == 18
+    for name in Study.known_keys():
+        assert name in ("folder", "files") or name in text, name
 
 
 def test_describing_a_study_needs_no_jax(tmp_path):
@@ -312,6 +322,7 @@ def test_several_faults_are_told_at_once():
 
 
 DEEP = {
+    "agents left alone": ({"network": "er:n=30,degree=1"}, ["cell 0", "no neighbour", 'isolated = "redraw"']),
     "degree beyond the agents": ({"network": "er:n=10,degree=50"}, ["cell 0", "mean_degree is 50"]),
     "no such option": ({"network": "er:n=10,degre=5"}, ["cell 0", "'degre'", "degree"]),
     "lognormal without sigma": ({"network": "ring:n=5", "endowment": "lognormal"}, ["needs sigma"]),

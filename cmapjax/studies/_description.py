@@ -86,7 +86,7 @@ class Study(Table, table="study"):
         try:
             super().__init__(**description)
         except ValidationError as error:
-            raise explained(error, keys=self.keys()) from None
+            raise explained(error, keys=self.known_keys()) from None
         self._factors = factors(self.grid, self.zipped, self.sample, self.seed)
         self._axes = Axes.of(self._factors, self.listed)
         self._check()
@@ -100,7 +100,7 @@ class Study(Table, table="study"):
                 )
 
     @classmethod
-    def keys(cls) -> list[str]:
+    def known_keys(cls) -> list[str]:
         """The keys that a file may have at its top."""
         return [field.alias or name for name, field in cls.model_fields.items()]
 
