@@ -254,3 +254,15 @@ def _stopped(holder: Holder) -> str:
         if Path(f"/proc/{holder.pid}/stat").read_text().rpartition(")")[2].split()[0] in "Tt":
             return "it is stopped: `fg` or kill it"
     return ""
+
+
+def holder_of(folder: Path) -> Holder | None:
+    """Who is running a study in the folder; None if nobody is, or only a process that is gone.
+
+    A holder elsewhere that has not been heard of for long is named all the same: nobody watches here.
+    """
+    holder, touched = _look(folder / LOCK)
+    if holder is None:
+        return None
+    is_here = holder.pid and (holder.host, holder.machine) == (socket.gethostname(), _machine())
+    return None if is_here and _is_dead(folder / LOCK, holder, touched) else holder
