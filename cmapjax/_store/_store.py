@@ -112,16 +112,19 @@ class Store:
             )
         if not resume:
             raise StoreError(f"{shown(folder)} holds this study already; resume it, or name a new folder.")
-        store = cls.open(folder)
-        store.check_same(more, mixed)
-        return store
+        return cls.open(folder, more, mixed=mixed)
 
     @classmethod
-    def open(cls, folder) -> "Store":
+    def open(cls, folder, more: dict | None = None, *, mixed: bool = False) -> "Store":
         """Open a results folder.
 
+        Args:
+            folder: where it is.
+            more: what will play the rest (`check_same`); not needed to look.
+            mixed: let it go on although the study was begun otherwise.
+
         Raises:
-            ValueError: there is no such folder.
+            ValueError: there is no such folder; `more` is otherwise than the study was begun with.
             Damaged: no results folder, or its manifest or study file is missing or altered.
             Newer: written by a later version.
         """
@@ -131,6 +134,8 @@ class Store:
         refuse_links(folder, PLACES)
         store = cls(folder, read_manifest(folder))
         check_study_file(folder, store.manifest)
+        if more is not None:
+            store.check_same(more, mixed)
         return store
 
     def check_same(self, more: dict, mixed: bool = False) -> None:
