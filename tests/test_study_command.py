@@ -1,5 +1,6 @@
 """`cmapjax study …` as a user types it."""
 
+import contextlib
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import time
 
 import pandas as pd
 import pytest
+import tiny_study
 from test_runner import wait_for
 from torture import environment
 
@@ -73,7 +75,7 @@ def test_resume_of_a_complete_study_plays_nothing(place):
 
 
 def test_workers_give_the_same_values(place):
-    done = cmapjax(place, "run", "few.toml", "--out", "two", "--workers", "2", "--chunk-size", "2")
+    done = cmapjax(place, "run", "few.toml", "--out", "two", "--workers", "2", "--chunk-size", "3")
     assert (done.returncode, done.stderr) == (0, "")
     done = cmapjax(place, "diff", "out", "two")
     assert (done.returncode, done.stderr) == (0, "")
@@ -84,8 +86,8 @@ def test_another_study_differs_and_diff_says_why(place):
     done = cmapjax(place, "run", "other.toml", "--out", "out")
     assert done.returncode == 2
     assert re.fullmatch(r"error: out holds another study.*seed.*\n", done.stderr)
-    done = cmapjax(place, "run", "other.toml", "--out", "other", "--chunk-size", "3")
-    assert done.returncode == 0
+    tiny = [sys.executable, tiny_study.__file__, str(place / "other"), "play"]
+    assert subprocess.run(tiny, env=environment(), stdout=subprocess.DEVNULL, check=False).returncode == 0
     done = cmapjax(place, "diff", "out", "other")
     assert done.returncode == 1
     assert "seed" in done.stdout
@@ -110,7 +112,7 @@ def test_verify_names_a_flipped_bit_and_repair_and_resume_replace_it(place):
 def test_export_writes_the_table(place):
     done = cmapjax(place, "export", "out", "--csv", "few.csv", "--netcdf", "few.nc")
     assert (done.returncode, done.stderr) == (0, "")
-    assert len(pd.read_csv(place / "few.csv")) == 12
+    assert len(pd.read_csv(place / "few.csv")) == 12  # two cells of six markets
     assert (place / "few.nc").stat().st_size > 0
     done = cmapjax(place, "export", "out")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
@@ -123,7 +125,8 @@ def test_a_changed_study_file_is_named_and_refused(place):
     done = cmapjax(place, "resume", "out")
     file.write_text(text)
     assert done.returncode == 2
-    assert re.match(r"error: out/study.toml is not what this study was begun with", done.stderr)
+    assert done.stderr.startswith("error: out/study.toml: missing or changed since the study began")
+    assert done.stderr.count("\n") == 1
 
 
 def test_init_writes_a_study_that_can_be_planned_and_overwrites_nothing(place):
@@ -139,7 +142,7 @@ def test_init_writes_a_study_that_can_be_planned_and_overwrites_nothing(place):
 
 def test_ctrl_c_ends_a_real_run_in_good_order(place):
     (place / "long.toml").write_text(STUDY.replace("markets = 6", "markets = 4000"))
-    command = [*COMMAND, "study", "run", "long.toml", "--out", "long", "--chunk-size", "40"]
+    command = [*COMMAND, "study", "run", "long.toml", "--out", "long", "--chunk-size", "3"]
     variables = environment(CMAPJAX_COMPILATION_CACHE=str(place / "compiled"))
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=place, env=variables
@@ -185,7 +188,9 @@ def test_bad_words_are_refused_in_one_line(place, what, said):
 
 def test_the_commands_of_studies_answer_for_help_without_jax():
     code = "import sys; sys.argv = ['cmapjax', 'study', '--help']\nfrom cmapjax._cli import main\n"
-    code += "try:\n    main()\nexcept SystemExit:\n    sys.exit('jax' in sys.modules or 'pydantic' in sys.modules)"
+    code += (
+        "try:\n    main()\nexcept SystemExit:\n    sys.exit('jax' in sys.modules or 'dask' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0
     for name in ("init", "plan", "run", "resume", "status", "cancel", "verify", "diff", "export"):
@@ -234,9 +239,12 @@ def test_a_bar_is_drawn_on_a_terminal(place):
         cwd=place,
         env=environment(CMAPJAX_COMPILATION_CACHE=str(place / "compiled"), TERM="xterm", COLUMNS="120"),
     )
-    assert running.wait(timeout=120) == 0
     os.close(theirs)
-    seen = os.read(ours, 1 << 16).decode(errors="replace")
+    seen = ""
+    with contextlib.suppress(OSError):  # what Linux raises once the other end is closed
+        while part := os.read(ours, 1 << 16):
+            seen += part.decode(errors="replace")
     os.close(ours)
+    assert running.wait(timeout=120) == 0
     assert "0/2 cells" in seen
     assert "12/12 markets" in seen

@@ -124,6 +124,9 @@ def _limits(request: Request) -> tuple[float | None, int | None]:
     """The time limit in seconds and the workers' memory in bytes."""
     seconds = None if request.time_limit is None else parse_time(request.time_limit)
     memory = None if request.worker_memory is None else parse_size(request.worker_memory)
+    from cmapjax._runner import check_options
+
+    check_options(request.workers, request.cluster, seconds, memory)
     return seconds, memory
 
 

@@ -11,7 +11,18 @@ from cmapjax._runner._begin import begin, device_for, reopen
 from cmapjax._runner._cancel import cancel
 from cmapjax._runner._outcome import RunnerError
 from cmapjax._runner._progress import State
-from cmapjax._runner._run import Summary, run
+from cmapjax._runner._run import Summary, check_options, run
 from cmapjax._runner._status import status
 
-__all__ = ["RunnerError", "State", "Summary", "begin", "cancel", "device_for", "reopen", "run", "status"]
+__all__ = [
+    "RunnerError",
+    "State",
+    "Summary",
+    "begin",
+    "cancel",
+    "check_options",
+    "device_for",
+    "reopen",
+    "run",
+    "status",
+]

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 SEEDS = (
     "market p of ground g is drawn from fold_in(fold_in(key(seed), g), p), "
@@ -40,36 +39,29 @@ def begin(
         "cells": len(study.cells()),
         "rows": sum(ground.markets * len(ground.cells) for ground in study.grounds()),
     }
-    if mixed and (Path(folder) / "manifest.json").is_file():
-        store = Store.open(folder)
-        if store.manifest["digest"] == study.digest():
-            return Store.open(folder, more, mixed=True)
-    return Store.create(folder, study.document(), study.digest(), more, study_text=study_text, resume=True)
+    return Store.create(
+        folder,
+        study.document(),
+        study.digest(),
+        more,
+        study_text=study_text,
+        resume=True,
+        mixed=mixed,
+    )
 
 
 def reopen(folder, *, device: str | None = None, mixed: bool = False):
-    """The study and the store of a folder, to go on with; refused if its study file was changed.
+    """The study and the store of a folder, to go on with.
 
     Raises:
-        ValueError: no results folder, damaged, of a later format, changed, or begun otherwise.
+        ValueError: no results folder, damaged, of a later format, its study file changed, or begun with other
+            versions or on another device.
     """
     from cmapjax import studies
     from cmapjax._store import Store
-    from cmapjax._store._manifest import study_text_changed
 
-    store = Store.open(folder)
-    manifest = store.manifest
-    if study_text_changed(store.folder, manifest):
-        raise ValueError(
-            f"{store.folder / 'study.toml'} is not what this study was begun with; begin the changed "
-            "study in a new folder, or put the old text back (`cmapjax study verify DIR --repair` does)."
-        )
-    more = {"precision": manifest.get("precision")}
-    if device is not None and manifest.get("device") is not None:
-        more["device"] = device
-    store = Store.open(folder, more, mixed=mixed)
-    study = studies.Study(**manifest["study"], folder=manifest.get("folder", "."))
-    return study, store
+    store = Store.open(folder, {} if device is None else {"device": device}, mixed=mixed)
+    return studies.Study(**store.manifest["study"], folder=store.manifest.get("folder", ".")), store
 
 
 def device_for(workers: int | None, cluster: str | None) -> str | None:

@@ -57,13 +57,13 @@ def run(
     scheduler is gone or workers have other versions, OSError if the disk is full. Whatever is stored by then
     stays, and another run plays the rest.
     """
-    _check(workers, cluster, time_limit, worker_memory)
+    check_options(workers, cluster, time_limit, worker_memory)
     from cmapjax import studies
     from cmapjax._runner._stored import Rest
 
     log = Log(Path(store.folder))
     chunks = studies.chunks(study, chunk_size)
-    with store.lock(), Stop(log.folder, time_limit) as stop:
+    with store.lock(mixed=mixed), Stop(log.folder, time_limit) as stop:
         for remark in store.remarks:
             log(remark)
         began = time.monotonic()
@@ -111,7 +111,8 @@ def _in_words(summary: Summary) -> str:
     return words + (f" ({summary.stopped})" if summary.stopped else "")
 
 
-def _check(workers, cluster, time_limit, worker_memory) -> None:
+def check_options(workers, cluster, time_limit, worker_memory) -> None:
+    """Raise ValueError if these do not go together."""
     if workers is not None and cluster is not None:
         raise ValueError(
             f"--workers {workers} and --cluster {cluster}: give one; a cluster brings its workers."
