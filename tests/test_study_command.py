@@ -155,7 +155,7 @@ def test_ctrl_c_ends_a_real_run_in_good_order(place):
         out, err = running.communicate(timeout=30)
     assert time.monotonic() - began < 10
     assert running.returncode == 130
-    assert re.fullmatch(r"long: .* chunks in .*, \d+ missing; ended by interrupted.*resume long\n", out)
+    assert re.fullmatch(r"long: .* chunks in .*, [0-9,]+ missing; ended by interrupted.*resume long\n", out)
     assert err == "interrupted: ended before it was done.\n"
 
 
