@@ -160,3 +160,38 @@ def results(study: dict | None = None, failed: dict | None = None, networks=()):
         curves=lambda: curves,
         failed=lambda: dict(failed or {}),
     )
+
+
+def network(agents=30, plays=4, seed=3) -> dict:
+    """A market as the network view wants it: a ring with chords, unequal agents, hostile names."""
+    rng = np.random.default_rng(seed)
+    links = [[i, (i + 1) % agents] for i in range(agents)] + [
+        [i, (i + 7) % agents] for i in range(0, agents, 3)
+    ]
+    angle = 2 * np.pi * np.arange(agents) / agents
+    labels = [f"agent {i}" for i in range(agents)]
+    labels[:3] = ["<script>alert(1)</script>", "<b>bold</b>", '"&amp; \u2028</script>']
+    runs = []
+    for play in range(plays):
+        ratio = rng.lognormal(0, 0.4, agents)
+        if play == 1:
+            ratio[5] = 0.0
+        there, back = rng.lognormal(0, 1, (2, len(links)))
+        runs.append(
+            {
+                "play": play,
+                "verdict": ("converged", "starved", "still moving", "oscillating")[play % 4],
+                "ratio": ratio.tolist(),
+                "there": there.tolist(),
+                "back": back.tolist(),
+            }
+        )
+    return {
+        "title": f"ground 0, market {seed}",
+        "labels": labels,
+        "x": np.cos(angle).tolist(),
+        "y": np.sin(angle).tolist(),
+        "contribution": rng.lognormal(0, 1, agents).tolist(),
+        "links": links,
+        "runs": runs,
+    }
