@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
-from jaxtyping import Bool, Int, Shaped
+from jaxtyping import Bool, Int, Shaped, UInt
 
 from cmapjax._types import Array
 
@@ -282,13 +282,20 @@ def build_columns(
     return columns, slot
 
 
-def lay_out(starts: Int[np.ndarray, "bounds"]) -> Columns:
-    """Columns for compressed rows with these bounds, whose entries (all 0) are still to be filled in."""
+def lay_out(
+    starts: Int[np.ndarray, "bounds"],
+    widths: Int[np.ndarray, "blocks"] | None = None,
+    block_of: Int[np.ndarray, "rows"] | None = None,
+) -> Columns:
+    """Columns for compressed rows with these bounds, whose entries (all 0) are still to be filled in.
+
+    By default the blocks are those of `block_widths`, and every row lies in the narrowest that holds it.
+    """
     lengths = np.diff(starts)
-    widths = block_widths(lengths)
-    # Looked up by length, and as small a type as holds it: NumPy sorts 16-bit numbers by counting.
-    block_of_length = np.searchsorted(widths, np.arange(lengths.max(initial=0) + 1)).astype(np.uint16)
-    block_of = block_of_length[lengths]
+    if widths is None:
+        widths = block_widths(lengths)
+    if block_of is None:
+        block_of = narrowest_block(lengths, widths)
     order = np.argsort(block_of, kind="stable").astype(np.int32)
     rows_per_block = np.bincount(block_of, minlength=len(widths))
     shapes = tuple((int(w), int(n)) for w, n in zip(widths, rows_per_block, strict=True))
@@ -311,6 +318,15 @@ def lay_out(starts: Int[np.ndarray, "bounds"]) -> Columns:
         strides=np.repeat(rows_per_block.astype(np.int32), rows_per_block),
         shapes=shapes,
     )
+
+
+def narrowest_block(
+    lengths: Int[np.ndarray, "rows"], widths: Int[np.ndarray, "blocks"]
+) -> UInt[np.ndarray, "rows"]:
+    """Which of these blocks, ascending in width, is the first that holds each row."""
+    # Looked up by length, and as small a type as holds it: NumPy sorts 16-bit numbers by counting.
+    block_of_length = np.searchsorted(widths, np.arange(lengths.max(initial=0) + 1)).astype(np.uint16)
+    return block_of_length[lengths]
 
 
 def entry_slots(columns: Columns) -> Int[np.ndarray, "entries"]:

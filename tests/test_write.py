@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmapjax._market import Market, pack
+from cmapjax._market import Market
+from cmapjax._packing import pack
 from cmapjax.graphs._networkx import from_networkx
 from cmapjax.graphs._read import read_market
 from cmapjax.graphs._table import escape_cell, unescape_cell
