@@ -53,6 +53,7 @@ _HOMES = {
         "ProjectedGradient",
         "SimplexProjection",
     ),
+    "cmapjax._store": ("open_study",),
     "cmapjax.sensitivity": ("equilibrium_utility",),
     "cmapjax.studies": ("Study",),
     "cmapjax._certificate": ("certified_gap", "certified_gap_of_flow"),
