@@ -1,14 +1,16 @@
-"""Made-up results of studies, in the layout and with the columns of real ones, but at once.
+"""Made-up results of studies, in folders like real ones, but at once: nothing is simulated.
 
-Numbers follow simple laws (an approach to the equilibrium at a rate that the cell decides), so that
-charts have a shape; nothing is simulated.
+Numbers follow simple laws (an approach to the equilibrium at a pace that the cell decides), so that charts
+have a shape; the second play starves some markets.
 """
-
-import itertools
-import types
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+
+from cmapjax import studies
+from cmapjax._store import Store, open_study
+from cmapjax.studies import buckets
 
 METRICS = (
     "share_of_equilibrium",
@@ -19,7 +21,6 @@ METRICS = (
     "oscillation",
     "log_nash_welfare",
 )
-QUANTILES = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
 PLAYS = {
     "strategy": ["cmap", "cmap", "cmap", "proportional-response"],
     "schedule": ["coloured", "simultaneous", "simultaneous", "simultaneous"],
@@ -30,136 +31,155 @@ GROUND_AXES = {"agents": [20, 100], "degree": [4, 6], "spread": [0.5, 1.0]}
 PACE = (1.5, 4.0, 5.0, 25.0)
 
 
-def document(name="damping-and-degree", markets=50, rounds=200, axes=GROUND_AXES, plays=PLAYS) -> dict:
-    """A study, as its canonical document has it."""
-    cells = {"network": "er:n={agents},degree={degree}", "endowment": "lognormal:sigma={spread}"}
+def document(name="damping-and-degree", markets=40, rounds=200, axes=GROUND_AXES, plays=PLAYS) -> dict:
+    """A study whose grid decides the markets, and whose one zip the plays."""
     return {
         "name": name,
         "seed": 7,
         "markets": markets,
         "rounds": rounds,
-        "precision": "float64",
-        "equilibrium": True,
-        "record": {"metrics": "standard", "curves": "quantiles", "every": 10},
-        "cells": cells,
+        "record": {"metrics": list(METRICS), "curves": "quantiles", "every": 10},
+        "cells": {"network": "er:n={agents},degree={degree}", "endowment": "lognormal:sigma={spread}"},
         "grid": {axis: list(values) for axis, values in axes.items()},
         "zip": [{axis: list(values) for axis, values in plays.items()}],
     }
 
 
-def frames(study: dict) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Summary and curves of a study whose grid decides the markets, and whose one zip the plays."""
-    (plays,) = study["zip"]
-    names = list(study["grid"])
-    plays = [dict(zip(plays, values, strict=True)) for values in zip(*plays.values(), strict=True)]
-    summaries, curves, number = [], [], 0
-    for ground, values in enumerate(itertools.product(*study["grid"].values())):
-        axes = dict(zip(names, values, strict=True))
-        for place, play in enumerate(plays):
-            rng = np.random.default_rng([study["seed"], ground])  # the same markets for every play
-            summary, curve = _cell(study, axes, play, place, rng)
-            summaries.append(summary.assign(cell=np.int32(number), ground=np.int32(ground)))
-            curves.append(curve.assign(cell=np.int32(number)))
-            number += 1
-    return pd.concat(summaries, ignore_index=True), pd.concat(curves, ignore_index=True)
+def write(folder, description=None, *, failed=(), text="# made up\n", parts=2, more=None):
+    """A results folder of a made-up study, each ground in so many chunks, and what `open_study` gives.
+
+    Args:
+        failed: pairs of ground and part that failed.
+    """
+    study = studies.Study(**(document() if description is None else description))
+    about = {"device": "cpu", "precision": study.precision, **(more or {})}
+    store = Store.create(folder, study.document(), study.digest(), about, study_text=text)
+    with store.lock():
+        for ground in study.grounds():
+            cuts = np.linspace(0, ground.markets, parts + 1).astype(int)
+            played = [(cell, _values(study, study.cells()[cell], k)) for k, cell in enumerate(ground.cells)]
+            for part in range(parts):
+                first, count = int(cuts[part]), int(cuts[part + 1] - cuts[part])
+                name = f"g{ground.number:05d}-m{first:07d}-n{count:06d}"
+                if (ground.number, part) in failed:
+                    store.note_failure(name, "worker killed: <b>out of memory</b>")
+                    continue
+                store.write(name, _result(study, ground, played, first, count))
+    return open_study(folder)
 
 
-def _cell(study, axes, play, place, rng):
-    markets, rounds = study["markets"], np.arange(0, study["rounds"] + 1, study["record"]["every"])
-    agents = int(axes.get("agents", 50))
-    pace = PACE[place % len(PACE)] * rng.lognormal(0, 0.4, markets) * (1 + 0.3 * axes.get("spread", 0))
-    start = rng.uniform(0.05, 0.4, markets)
-    floor = np.where(place % len(PACE) == 1, rng.uniform(0, 0.1, markets), 1e-9)
-    loss = start * np.exp(-rounds[:, None] / pace) + floor
-    starved = (place % len(PACE) == 1) & (rng.uniform(size=markets) < 0.04 * axes.get("degree", 4))
-    values = {
-        "share_of_equilibrium": np.exp(-loss),
-        "misallocated_share": loss / (1 + loss),
-        "log_welfare_loss": np.where(starved & (rounds[:, None] > 0), np.nan, loss),
-        "certified_gap": np.where(starved & (rounds[:, None] > 0), np.nan, 1.3 * loss),
-        "min_ratio": np.where(starved & (rounds[:, None] > 0), 0.0, np.exp(-3 * loss)),
-        "oscillation": 0.5 * floor + 0 * loss,
-        "log_nash_welfare": -0.2 - loss,
-    }
-    values["share_of_equilibrium"][1:, starved] = 0
-    kinds = np.select(
+def _values(study, cell, place: int) -> dict:
+    """Every metric by record and market, and which markets starve."""
+    rng = np.random.default_rng([study.seed, cell.ground])  # the same markets for every play
+    markets, rounds = study.markets, _rounds(study)[:, None]
+    pace = PACE[place % 4] * rng.lognormal(0, 0.4, markets) * (1 + 0.3 * float(cell.axes.get("spread", 0)))
+    start, low = rng.uniform(0.05, 0.4, markets), rng.uniform(0, 0.1, markets)
+    floor = low if place % 4 == 1 else np.full(markets, 1e-9)
+    loss = start * np.exp(-rounds / pace) + floor
+    starved = (place % 4 == 1) & (rng.uniform(size=markets) < 0.04 * float(cell.axes.get("degree", 4)))
+    hungry = starved & (rounds > 0)
+    verdict = np.select(
         [starved, floor > 1e-3, loss[-1] < 1e-4], ["starved", "oscillating", "converged"], "still moving"
     )
-    last = {name: values[name][-1] for name in METRICS}
-    flags = np.where(starved, "log_welfare_loss,certified_gap", "")
-    summary = pd.DataFrame(
+    metrics = {
+        "share_of_equilibrium": np.where(hungry, 0.0, np.exp(-loss)),
+        "misallocated_share": loss / (1 + loss),
+        "log_welfare_loss": np.where(hungry, np.inf, loss),
+        "certified_gap": np.where(hungry, np.inf, 1.3 * loss),
+        "min_ratio": np.where(hungry, 0.0, np.exp(-3 * loss)),
+        "oscillation": np.broadcast_to(0.5 * floor, loss.shape),
+        "log_nash_welfare": np.where(hungry, -np.inf, -0.2 - loss),
+    }
+    return metrics | {"verdict": verdict, "starved": starved}
+
+
+def _rounds(study) -> np.ndarray:
+    return np.arange(0, study.rounds + 1, study.record.every)
+
+
+class _Result:
+    def __init__(self, summary, curves):
+        self.summary, self.curves, self.timings = summary, curves, {"seconds": 0.1}
+
+
+def _result(study, ground, played, first: int, count: int) -> _Result:
+    """The tables of a chunk."""
+    some = slice(first, first + count)
+    summaries = [_rows(study, ground, cell, values, some) for cell, values in played]
+    curves = [_sketches(study, cell, values, some) for cell, values in played]
+    return _Result(
+        _table(studies.summary_schema(study), pd.concat(summaries, ignore_index=True)),
+        _table(studies.curves_schema(study), pd.concat(curves, ignore_index=True)),
+    )
+
+
+def _table(schema, frame: pd.DataFrame) -> pa.Table:
+    columns = []
+    for field in schema:
+        if field.name not in frame:
+            columns.append(pa.nulls(len(frame), field.type))
+        elif pa.types.is_dictionary(field.type):
+            columns.append(pa.array(frame[field.name].astype(str)).dictionary_encode().cast(field.type))
+        else:
+            columns.append(pa.Array.from_pandas(frame[field.name], type=field.type))
+    return pa.table(columns, schema=schema)
+
+
+def _rows(study, ground, number: int, values: dict, some: slice) -> pd.DataFrame:
+    """The summary of one cell."""
+    cell = study.cells()[number]
+    markets = np.arange(some.start, some.stop)
+    agents = int(cell.axes.get("agents", 50))
+    last = {name: values[name][-1, some] for name in METRICS}
+    flags = [
+        ",".join(f"{name}={table[k]:g}" for name, table in last.items() if not np.isfinite(table[k])) or None
+        for k in range(len(markets))
+    ]
+    share = values["share_of_equilibrium"][:, some]
+    words = cell.words._asdict() | cell.axes
+    return pd.DataFrame(
         {
-            "market": np.arange(markets, dtype=np.int32),
-            "seed": [f"{place:08x}{p:08x}" for p in range(markets)],
-            "fingerprint": [f"{agents:04x}{p:012x}" for p in range(markets)],
-            "network": f"er:n={agents},degree={axes.get('degree', 4)}",
-            "endowment": f"lognormal:sigma={axes.get('spread', 1)}",
-            "value": "unit",
-            "process": "constant",
-            **{axis: [value] * markets for axis, value in axes.items()},
-            **{axis: [str(value)] * markets for axis, value in play.items()},
-            "num_agents": np.int32(agents),
-            "num_links": np.int32(agents * 2),
-            "rounds": np.int32(study["rounds"]),
-            "agent_updates": np.int64(study["rounds"] * agents // (2 if place == 3 else 1)),
-            "stopped_round": pd.array(np.where(kinds == "starved", 40, -1), "Int32"),
-            "verdict": kinds,
+            "cell": number,
+            "ground": ground.number,
+            "market": markets,
+            "seed": [f"{ground.number:08x}{p:08x}" for p in markets],
+            "fingerprint": [f"{ground.number:04x}{p:012x}" for p in markets],
+            **{name: [value] * len(markets) for name, value in words.items()},
+            "num_agents": agents,
+            "num_links": 2 * agents,
+            "rounds": study.rounds,
+            "agent_updates": study.rounds * agents // (2 if "proportional" in cell.words.strategy else 1),
+            "stopped_round": pd.array(np.where(values["starved"][some], 40, -1), "Int32"),
+            "verdict": values["verdict"][some],
             "equilibrium_log_welfare": -0.2,
-            **last,
-            **{name: _first(values["share_of_equilibrium"] >= s, rounds) for name, s in SHARES.items()},
+            **{name: np.where(np.isfinite(table), table, np.nan) for name, table in last.items()},
+            **{name: _first(share >= s, _rounds(study)) for name, s in SHARES.items()},
             "flags": flags,
         }
-    )  # fmt: skip
-    summary.loc[summary["stopped_round"] < 0, "stopped_round"] = pd.NA
-    return summary, _curves(values, rounds)
+    ).replace({"stopped_round": -1}, pd.NA)
 
 
 SHARES = {"rounds_to_98": 0.98, "rounds_to_999": 0.999}
 
 
 def _first(reached, rounds):
-    first = rounds[np.argmax(reached, axis=0)]
-    return (
-        pd.array(np.where(reached.any(axis=0), first, -1), "Int32")
-        .astype("Int32")
-        .map(lambda r: r if r >= 0 else pd.NA)
-    )
+    first = pd.array(rounds[np.argmax(reached, axis=0)], "Int32")
+    first[~reached.any(axis=0)] = pd.NA
+    return first
 
 
-def _curves(values: dict, rounds) -> pd.DataFrame:
+def _sketches(study, number: int, values: dict, some: slice) -> pd.DataFrame:
+    """How many markets of one cell are in which bucket."""
     parts = []
-    for name, table in values.items():
-        with np.errstate(invalid="ignore"):
-            columns = {q: np.quantile(table, share, axis=1) for q, share in QUANTILES.items()}
-        parts.append(pd.DataFrame({"round": rounds, "metric": name, **columns, "count": table.shape[1]}))
-    return pd.concat(parts)
-
-
-def results(study: dict | None = None, failed: dict | None = None, networks=()):
-    """What `open_study` gives for a made-up study."""
-    study = document() if study is None else study
-    summary, curves = frames(study)
-    for name in failed or {}:
-        ground, first, count = (int(part.lstrip("gmn")) for part in name.split("-"))
-        lost = (summary["ground"] == ground) & summary["market"].between(first, first + count - 1)
-        summary = summary[~lost].reset_index(drop=True)
-    manifest = {
-        "format_version": 1,
-        "study": study,
-        "digest": "5f" * 32,
-        "versions": {"cmapjax": "0.1.0", "jax": "0.10.2", "python": "3.11.7"},
-        "commit": None,
-        "device": "cpu",
-        "precision": study["precision"],
-        "created": "2026-11-21T16:00:00Z",
-    }
-    return types.SimpleNamespace(
-        manifest=manifest,
-        study=study,
-        frame=lambda: summary,
-        curves=lambda: curves,
-        failed=lambda: dict(failed or {}),
-    )
+    for name in METRICS:
+        table = values[name][:, some]
+        sign, bucket = buckets(table)
+        rounds = np.broadcast_to(_rounds(study)[:, None], table.shape)
+        flat = {"round": rounds.ravel(), "sign": sign.ravel(), "bucket": bucket.ravel()}
+        parts.append(pd.DataFrame(flat).value_counts(sort=False).reset_index().assign(metric=name))
+    frame = pd.concat(parts, ignore_index=True).assign(cell=number)
+    frame["bucket"] = frame["bucket"].astype("Int32").mask((frame["sign"] == 0) & (frame["bucket"] == 0))
+    return frame
 
 
 def network(agents=30, plays=4, seed=3) -> dict:

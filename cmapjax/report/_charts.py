@@ -212,7 +212,7 @@ def _tables(curves: pd.DataFrame, order: np.ndarray, rounds: np.ndarray) -> list
 
 
 def _some_rounds(rounds: np.ndarray) -> np.ndarray:
-    """Records at even distances on the chart's axis, which is logarithmic from 1 on; first and last are kept."""
+    """Records at even distances on the chart's axis (logarithmic from 1 on) and in rounds, both ends kept."""
     if len(rounds) <= MOST_RECORDS:
         return rounds
     wanted = np.expm1(np.linspace(0, np.log1p(float(rounds[-1])), MOST_RECORDS))

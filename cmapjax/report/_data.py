@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ _NOT_METRICS = (
     "cell", "ground", "market", "seed", "fingerprint", "network", "endowment", "value", "process",
     "strategy", "schedule", "damping", "isolated", "num_agents", "num_links", "rounds", "agent_updates",
     "stopped_round", "verdict", "flags", "play", "equilibrium_log_welfare",
+    "equilibrium_gap", "spending_error",
 )  # fmt: skip
 
 
@@ -32,7 +34,9 @@ class ReportData:
         cells: one row per cell: cell, ground, play, axes, planned, played, failed (numbers of markets).
         axes: names of the study's axes; `ground_axes` those that decide markets.
         failures: chunks that failed: chunk, ground, first, count, reason.
+        described: the study as an object; None if it cannot be one here (files it refers to are elsewhere).
         networks: markets drawn again, for the network view.
+        notes: what the page has to say about its own gaps.
     """
 
     study: dict
@@ -45,33 +49,34 @@ class ReportData:
     axes: list[str]
     ground_axes: list[str]
     failures: pd.DataFrame
+    described: Any = None
     networks: list[dict] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
 
     @classmethod
     def from_results(cls, results, *, text: str | None = None) -> "ReportData":
         """The data of what `open_study` has opened."""
-        study = results.study
-        document = study.document() if hasattr(study, "document") else dict(study)
-        summary = results.frame()
-        curves = results.curves()
-        curves = pd.DataFrame({"metric": []}) if curves is None else curves
-        names = play_names(summary)
-        codes, plays = pd.factorize(names)
-        summary = summary.assign(play=codes)
-        failures = _failures(results)
-        axes = [axis for axis in _axes(study, document) if axis in summary.columns]
-        cells = _cells(summary, axes, document, failures)
+        document = dict(results.study)
+        described = _described(document)
+        summary = results.frame() if results.chunks else _nothing(document)
+        curves = results.curves() if results.chunks else None
+        codes, plays = pd.factorize(play_names(_with_unplayed(summary, described)))
+        axes = [axis for axis in results.axes if axis in summary.columns]
+        summary = summary.assign(play=codes[: len(summary)])
+        failures = _failures(results.failed)
+        cells = _cells(summary, axes, document, described, codes[len(summary) :], failures)
         return cls(
             study=document,
             manifest=dict(results.manifest),
             text=text,
             summary=summary,
-            curves=curves,
+            curves=pd.DataFrame({"metric": []}) if curves is None else curves,
             plays=[str(play) for play in plays],
             cells=cells,
             axes=axes,
             ground_axes=[axis for axis in axes if _is_of_ground(cells, axis)],
             failures=failures,
+            described=described,
         )
 
     @property
@@ -103,39 +108,89 @@ def read_text(folder: Path) -> str | None:
     return path.read_text(encoding="utf-8", errors="replace")
 
 
-def _axes(study, document: dict) -> list[str]:
-    """Names of the axes, from the study or from its document."""
-    if hasattr(study, "axes"):
-        return list(study.axes)
-    names = list(document.get("grid") or {})
-    for table in (*(document.get("zip") or ()), *(document.get("list") or ())):
-        names += list(table)
-    names += [name for name in document.get("sample") or {} if name not in ("method", "number", "seed")]
-    return list(dict.fromkeys(names))
+def _described(document: dict):
+    """The study as an object, which knows its cells and grounds."""
+    from cmapjax.studies import Study
+
+    try:
+        return Study(**document)
+    except (ValueError, OSError):  # network files are not where they were; all else works without
+        return None
 
 
-def _failures(results) -> pd.DataFrame:
+def _nothing(document: dict) -> pd.DataFrame:
+    """The summary of a study of which no chunk is finished: its columns, without rows."""
+    text = ("strategy", "schedule", "damping", "verdict", *_axes(document))
+    numbers = ("cell", "ground", "market", "num_agents", "rounds", "agent_updates")
+    return pd.DataFrame({name: pd.Series(dtype=object) for name in text}).assign(
+        **{name: pd.Series(dtype="int64") for name in numbers}
+    )
+
+
+def _axes(document: dict) -> list[str]:
+    from cmapjax._store._results import axes_of
+
+    return axes_of(document)
+
+
+def _unplayed(summary: pd.DataFrame, described) -> list:
+    """Cells of which no market has been played."""
+    if described is None:
+        return []
+    played = set(summary["cell"].unique().tolist())
+    return [cell for cell in described.cells() if cell.number not in played]
+
+
+def _with_unplayed(summary: pd.DataFrame, described) -> pd.DataFrame:
+    """What every row plays, and after them what every cell would that has no row."""
+    from cmapjax._words._plans import plan
+
+    lines = []
+    for cell in _unplayed(summary, described):
+        words = cell.words._asdict()
+        line = plan(*(words[name] for name in PLAY))
+        words |= {"schedule": line.schedule, "damping": line.damping} | cell.axes
+        lines.append([str(words[name]) for name in PLAY])
+    return pd.concat(
+        [summary[[*PLAY]].astype(str), pd.DataFrame(lines, columns=[*PLAY], dtype=object)], ignore_index=True
+    )
+
+
+def _failures(failed: dict[str, str]) -> pd.DataFrame:
     """Chunks that failed, by name: what they were to play, and why they did not."""
-    failed = getattr(results, "failed", None)
-    failed = failed() if callable(failed) else failed
     rows = []
-    for name, reason in dict(failed or {}).items():
+    for name, reason in failed.items():
         match = _CHUNK.fullmatch(name)
         ground, first, count = map(int, match.groups()) if match else (-1, 0, 0)
         rows.append((name, ground, first, count, str(reason)))
     return pd.DataFrame(rows, columns=["chunk", "ground", "first", "count", "reason"])
 
 
-def _cells(summary: pd.DataFrame, axes: list[str], document: dict, failures: pd.DataFrame) -> pd.DataFrame:
-    """One row per cell that has been played at all, with how many markets it has, lacks and has lost."""
-    first = summary.drop_duplicates("cell").sort_values("cell")
-    columns = list(dict.fromkeys(["cell", "ground", "play", *PLAY, "num_agents", *axes]))
-    cells = first[columns].reset_index(drop=True)
+def _cells(summary, axes: list[str], document: dict, described, plays, failures) -> pd.DataFrame:
+    """One row per cell, with how many markets it has, lacks and has lost."""
+    first = summary.drop_duplicates("cell")
+    columns = list(dict.fromkeys(["cell", "ground", "play", *axes]))
+    cells = first[columns]
+    more = [
+        {"cell": cell.number, "ground": cell.ground, "play": play, **cell.axes}
+        for cell, play in zip(_unplayed(summary, described), plays, strict=True)
+    ]
+    if more:
+        added = pd.DataFrame(more)[columns]
+        cells = (
+            pd.concat([cells.astype(object), added.astype(object)]).infer_objects() if len(cells) else added
+        )
+    cells = cells.sort_values("cell").reset_index(drop=True)
     lost = failures.groupby("ground")["count"].sum()
     played = summary.groupby("cell").size()
+    markets = int(document.get("markets", 0))
+    if described is None:
+        planned = np.full(len(cells), markets)
+    else:
+        planned = np.array([described.grounds()[ground].markets for ground in cells["ground"].tolist()], int)
     return cells.assign(
-        played=cells["cell"].map(played).to_numpy(),
-        planned=int(document.get("markets", 0)),
+        played=cells["cell"].map(played).fillna(0).astype(int).to_numpy(),
+        planned=planned,
         failed=cells["ground"].map(lost).fillna(0).astype(int).to_numpy(),
     )
 
@@ -150,8 +205,8 @@ def non_finite(summary: pd.DataFrame) -> pd.Series:
     if "flags" not in summary.columns:
         return pd.Series(dtype=int)
     flags = summary["flags"].dropna().astype(str)
-    flags = flags[flags != ""]
-    return flags.str.split(r"[,;\s]+", regex=True).explode().value_counts()
+    flags = flags[flags != ""]  # name=inf,name=nan
+    return flags.str.replace(r"=[^,]*", "", regex=True).str.split(",").explode().value_counts()
 
 
 def stopped(summary: pd.DataFrame) -> np.ndarray:

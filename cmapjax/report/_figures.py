@@ -43,7 +43,7 @@ class Line(NamedTuple):
 
 
 def key_metrics(data: ReportData) -> list[str]:
-    """The metrics that tables show, of those that were recorded; the gap only where nothing is better known."""
+    """The metrics that tables show, of those recorded; the gap only where nothing better is known."""
     known = [name for name in KEY_METRICS if name in data.metrics]
     return [name for name in known if name != "certified_gap" or PAIRED not in known]
 

@@ -107,7 +107,7 @@ def _charts(data: ReportData, notes: list[str]) -> Markup:
         tag(
             "noscript", tag("p", "Charts and sorting need scripts; tables and numbers are here all the same.")
         ),
-        [tag("p", note, class_="note") for note in notes],
+        [tag("p", note, class_="note") for note in (*notes, *data.notes)],
         tag(
             "form",
             tag("div", id="conditions", class_="controls"),

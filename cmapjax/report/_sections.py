@@ -6,7 +6,6 @@ import shlex
 import numpy as np
 import pandas as pd
 
-from cmapjax.plots._tables import PLAY
 from cmapjax.report._charts import MOST_CELLS, some_cells
 from cmapjax.report._data import ReportData, non_finite, stopped
 from cmapjax.report._figures import (
@@ -142,7 +141,7 @@ def cell_table(data: ReportData) -> Markup:
     notes: list[str] = []
     some = some_cells(data.cells, notes)
     keys = key_metrics(data)
-    axes = data.axes or [name for name in PLAY if data.cells[name].nunique() > 1] or ["strategy"]
+    axes = data.axes
     heads = ["cell", *axes, "markets", *(KEY_METRICS[key][0] for key in keys)]
     rows = []
     lines = dict(zip(data.cells["cell"].tolist(), by_cell(data), strict=True))
