@@ -10,20 +10,28 @@ GAMMA = 1.01 / 0.99
 INFINITE, NOT_A_NUMBER = 2**31 - 1, 2**31 - 2  # buckets of what has no magnitude
 SHARES = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
 KEYS = ("cell", "round", "metric")
+AT_ONCE = 2_000_000  # rows of sketches counted together, some 100 MB
 _FLAGS = {"inf": np.inf, "-inf": -np.inf, "nan": np.nan}
 
 
 def merge(tables):
     """Sketches of several chunks as one table: equal buckets are counted together."""
+    waiting, rows, merged = [], 0, 0
+    for table in tables:
+        waiting.append(table.cast(_plain(table.schema)))
+        rows += table.num_rows
+        if rows >= max(AT_ONCE, 2 * merged):  # rarely: what is counted already is counted again each time
+            waiting = [_counted(waiting)]
+            rows = merged = waiting[0].num_rows
+    return _counted(waiting) if waiting else None
+
+
+def _counted(tables):
     import pyarrow as pa
 
-    merged = None
-    for table in tables:
-        plain = table.cast(_plain(table.schema))
-        names = [name for name in plain.column_names if name != "count"]
-        both = plain if merged is None else pa.concat_tables([merged, plain])
-        merged = both.group_by(names).aggregate([("count", "sum")]).rename_columns([*names, "count"])
-    return merged
+    table = pa.concat_tables(tables)
+    names = [name for name in table.column_names if name != "count"]
+    return table.group_by(names).aggregate([("count", "sum")]).rename_columns([*names, "count"])
 
 
 def _plain(schema):

@@ -46,7 +46,15 @@ def _words(error: OSError, path: Path, needed: int | None) -> str:
         return f"{words}; name a folder where you may write, or change its permissions"
     if error.errno == errno.ENAMETOOLONG:
         return f"{words}; a name may have 255 bytes at most: choose a shorter one"
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return f"{words}; its folder is not there: make it, or check the name"
     return f"{words}; look after that disk, then resume: what is finished is kept"
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder in one that exists, unless it is there already."""
+    with trouble(path), contextlib.suppress(FileExistsError):
+        os.mkdir(path)
 
 
 def write_all(handle: int, data: bytes) -> None:
@@ -56,22 +64,28 @@ def write_all(handle: int, data: bytes) -> None:
         view = view[os.write(handle, view) :]
 
 
+@contextlib.contextmanager
+def draft_of(path: Path, data: bytes) -> Iterator[Path]:
+    """The data as a file beside `path`, safe on the disk; gone at the end unless it was renamed."""
+    draft = path.parent / f"{DRAFT_PREFIX}{secrets.token_hex(8)}{DRAFT_SUFFIX}"
+    try:
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
+        try:
+            write_all(handle, data)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        yield draft
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(draft)
+
+
 def put(path: Path, data: bytes) -> None:
     """The data as a file, whole or not at all, also after a loss of power; one already there is replaced."""
-    draft = path.parent / f"{DRAFT_PREFIX}{secrets.token_hex(8)}{DRAFT_SUFFIX}"
     with trouble(path, len(data)):
-        try:
-            handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
-            try:
-                write_all(handle, data)
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+        with draft_of(path, data) as draft:
             os.replace(draft, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(draft)
-            raise
         sync_folder(path.parent)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cmapjax._checks import short
 from cmapjax._store._catalogue import ENDING, names_in
-from cmapjax._store._disk import put, sync_folder, trouble
+from cmapjax._store._disk import make_folder, put, sync_folder
 from cmapjax._store._errors import Damaged, StoreError, shown
 from cmapjax._store._journal import JOURNAL, beginning, line_of
 from cmapjax._store._lease import LOCK
@@ -21,8 +21,7 @@ PLACES = (MANIFEST, JOURNAL, STUDY_FILE, *KINDS, LOCK, DAMAGED, "log.txt")
 def begin(folder: Path, manifest: dict, study_text: str | None) -> None:
     """Lay out a new folder; the manifest comes last, so that a folder with one is complete."""
     for kind in KINDS:
-        with trouble(folder / kind):
-            (folder / kind).mkdir(exist_ok=True)
+        make_folder(folder / kind)
     if study_text is not None:
         put(folder / STUDY_FILE, study_text.encode())
         # As the file says, so that a manifest that is rebuilt from the files says the same.

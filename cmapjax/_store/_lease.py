@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from cmapjax._store._disk import put, trouble
+from cmapjax._store._disk import draft_of, put, trouble
 from cmapjax._store._errors import Busy, shown
 
 LOCK = "lock"
@@ -97,7 +97,7 @@ class Lease:
         current, _ = _look(self.path)
         replaced = current is not None and current.token == dead.token
         if replaced:
-            _put(self.path, self.holder)
+            put(self.path, _content(self.holder))
         for claim in claims if replaced else claims[-1:]:
             with contextlib.suppress(OSError):
                 os.unlink(claim)
@@ -124,28 +124,25 @@ class Lease:
 
     def _touch(self) -> None:
         while not self._stop.wait(HEARTBEAT):
+            holder, _ = _look(self.path)
+            if holder not in (self.holder, UNKNOWN):
+                return  # lost: whoever writes next will be told
             with contextlib.suppress(OSError):  # a disk that is away for a while: it may come back
-                if self.is_held():
-                    os.utime(self.path)
+                os.utime(self.path)
 
 
 def _make(path: Path, holder: Holder) -> bool:
     """Make a lock with its content in one step; False if there is one."""
-    draft = path.with_name(f".cmapjax-{secrets.token_hex(8)}.tmp")
-    _put(draft, holder)
-    with trouble(path):
+    with trouble(path), draft_of(path, _content(holder)) as draft:
         try:
             os.link(draft, path)
-            return True
         except FileExistsError:
             return False
         except OSError as error:
             if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
                 raise
             return _make_unlinked(path, holder)  # a disk without links (FAT, some network disks)
-        finally:
-            with contextlib.suppress(OSError):
-                os.unlink(draft)
+        return True
 
 
 def _make_unlinked(path: Path, holder: Holder) -> bool:
@@ -158,10 +155,6 @@ def _make_unlinked(path: Path, holder: Holder) -> bool:
     finally:
         os.close(handle)
     return True
-
-
-def _put(path: Path, holder: Holder) -> None:
-    put(path, _content(holder))
 
 
 def _content(holder: Holder) -> bytes:
@@ -189,7 +182,8 @@ def _look(path: Path) -> tuple[Holder | None, int]:
 
 def _is_dead(path: Path, holder: Holder, touched: int) -> bool:
     if holder.pid and (holder.host, holder.machine) == (socket.gethostname(), _machine()):
-        return _started(holder.pid) != holder.started
+        started = _started(holder.pid)
+        return not started or started != holder.started
     if _now(path.parent) - touched < LEASE * 1e9:
         return False
     end = time.monotonic() + WATCH

@@ -3,7 +3,7 @@
 import contextlib
 import os
 
-from cmapjax._store._disk import put, put_aside, trouble
+from cmapjax._store._disk import make_folder, put, put_aside, trouble
 from cmapjax._store._journal import JOURNAL, add, beginning, line_of
 from cmapjax._store._manifest import MANIFEST, STUDY_FILE, kept_study_text, write_manifest
 from cmapjax._store._names import KINDS
@@ -14,8 +14,7 @@ def set_right(found) -> None:
     """Do what an inspection has found necessary; it can be interrupted and done again."""
     folder = found.folder
     for kind in KINDS:
-        with trouble(folder / kind):
-            (folder / kind).mkdir(exist_ok=True)
+        make_folder(folder / kind)
     for draft in found.drafts:
         with trouble(draft), contextlib.suppress(FileNotFoundError):
             os.unlink(draft)

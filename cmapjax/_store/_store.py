@@ -21,7 +21,7 @@ from cmapjax._store._catalogue import (
     path_of,
     sha256_of,
 )
-from cmapjax._store._disk import is_draft, put, put_aside, read, trouble
+from cmapjax._store._disk import is_draft, make_folder, put, put_aside, read, trouble
 from cmapjax._store._errors import Busy, Damaged, StoreError, shown
 from cmapjax._store._journal import JOURNAL, MAX_REASON
 from cmapjax._store._layout import DAMAGED, PLACES, begin, check_empty, check_rows, plain_timings
@@ -91,8 +91,7 @@ class Store:
         """
         folder = as_folder(folder)
         manifest = new_manifest(document, digest, more, study_text)
-        with trouble(folder):
-            folder.mkdir(exist_ok=True)
+        make_folder(folder)
         refuse_links(folder, PLACES)
         if not (folder / MANIFEST).exists():
             lease = Lease(folder)
@@ -200,8 +199,8 @@ class Store:
     def _tidy(self) -> None:
         """What a run that was killed has left: drafts, a torn line, chunks not yet in the journal."""
         for place in (self.folder, *(self.folder / kind for kind in KINDS)):
+            make_folder(place)
             with trouble(place):
-                place.mkdir(exist_ok=True)
                 for name in os.listdir(place):
                     if is_draft(name):
                         os.unlink(place / name)
