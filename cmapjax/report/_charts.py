@@ -172,7 +172,7 @@ def _curves(data: ReportData, cells: pd.DataFrame, notes: list[str]) -> dict:
     """Per metric and cell five rows (quantiles) over the records kept."""
     curves = data.curves
     if not len(curves):
-        return {"rounds": [], "cells": [], "metrics": {}}
+        return {"rounds": [], "cells": [], "metrics": {}, "isSketch": False}
     curves = curves.assign(metric=curves["metric"].astype(str))
     recorded = [
         m for m in dict.fromkeys([*FIRST, *curves["metric"].unique()]) if (curves["metric"] == m).any()
@@ -197,6 +197,7 @@ def _curves(data: ReportData, cells: pd.DataFrame, notes: list[str]) -> dict:
     some = curves[curves["round"].isin(kept) & curves["cell"].isin(order) & curves["metric"].isin(metrics)]
     return {
         "rounds": kept.tolist(),
+        "isSketch": (data.study.get("record") or {}).get("curves") != "full",
         "cells": np.flatnonzero(cells["cell"].isin(order)).tolist(),
         "metrics": {m: _tables(some[some["metric"] == m], order, kept) for m in metrics},
     }

@@ -1,6 +1,7 @@
 """Key figures: what every play, and every cell, came to, with bootstrap intervals."""
 
 import re
+from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import NamedTuple
 
 import numpy as np
@@ -108,8 +109,19 @@ def shown(metric: str, value: float) -> str:
 
 
 def amount(value: float, sign: str = "") -> str:
-    """A number to three digits."""
-    return re.sub(r"e([+-])0*", lambda m: "e-" if m[1] == "-" else "e", f"{value:{sign}.3g}")
+    """A number to three digits, whole from a thousand on."""
+    if 1000 <= abs(value) < 1e6:
+        return f"{_rounded(value, whole=True):{sign}.0f}"
+    text = f"{float(_rounded(value)):{sign}.3g}"
+    return re.sub(r"e([+-])0*", lambda m: "e-" if m[1] == "-" else "e", text)
+
+
+def _rounded(value: float, whole: bool = False) -> Decimal:
+    """Halves away from zero, as the page's script rounds: both show the same number alike."""
+    exact = Decimal(value)
+    if whole:
+        return exact.to_integral_value(ROUND_HALF_UP)
+    return Context(prec=3, rounding=ROUND_HALF_UP).create_decimal(exact)
 
 
 def percent(value: float) -> str:
@@ -117,5 +129,5 @@ def percent(value: float) -> str:
     if not 99.5 < value < 100:
         return amount(value)
     digits = int(np.clip(np.ceil(-np.log10(100 - value)) + 1, 1, 6))
-    text = f"{value:.{digits}f}"
+    text = str(Decimal(value).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP))
     return "100" if float(text) == 100 else text

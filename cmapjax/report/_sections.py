@@ -33,12 +33,12 @@ def status(data: ReportData) -> Markup:
     lost = int(data.failures["count"].sum())
     missing = data.planned - data.played
     if not len(data.failures) and missing <= 0:
-        words = f"✓ Complete: {data.played:,} of {data.planned:,} markets have been played."
+        words = f"✓ Complete: all {data.planned:,} runs (a market under a strategy) have been played."
         return tag("p", words, class_="status", role="status")
-    parts = [f"⚠ {data.played:,} of {data.planned:,} markets have been played."]
+    parts = [f"⚠ {data.played:,} of {data.planned:,} runs (a market under a strategy) have been played."]
     if len(data.failures):
         parts.append(
-            f" {len(data.failures):,} chunk(s), {lost:,} market(s) under every strategy, failed; the reasons "
+            f" {len(data.failures):,} chunk(s) failed, {lost:,} market(s) under every strategy; the reasons "
             "are under "
         )
         parts += [tag("a", "Trouble", href="#trouble"), "."]
@@ -52,9 +52,10 @@ def status(data: ReportData) -> Markup:
 def what_was_run(data: ReportData) -> Markup:
     study, manifest = data.study, data.manifest
     versions = manifest.get("versions") or {}
+    markets = len(data.summary[["ground", "market"]].drop_duplicates())
     facts = {
         "Cells": f"{len(data.cells):,} on {data.cells['ground'].nunique():,} kinds of market",
-        "Markets": f"{data.played:,} played, {study.get('markets', '?')} per cell asked for",
+        "Markets": f"{markets:,}, each under several strategies: {data.played:,} runs",
         "Rounds": study.get("rounds"),
         "Seed": study.get("seed"),
         "Precision": study.get("precision", "float64"),
@@ -83,7 +84,11 @@ def _text(fact) -> str:
 
 
 def _words_of_cells(data: ReportData) -> Markup | None:
-    words = {name: text for name, text in (data.study.get("cells") or {}).items() if text is not None}
+    words = {
+        name: text
+        for name, text in (data.study.get("cells") or {}).items()
+        if text is not None and name not in data.axes
+    }
     if not words:
         return None
     rows = [[tag("dt", name), tag("dd", tag("code", str(text)))] for name, text in words.items()]
@@ -188,11 +193,10 @@ def _value(value) -> Markup:
 
 
 def _figure(figure: Figure, metric: str) -> Markup:
-    ends = f" [{shown(metric, figure.low)}, {shown(metric, figure.high)}]"
     return _number(
         float(figure.value),
         shown(metric, figure.value),
-        tag("span", ends, class_="interval"),
+        _interval(shown(metric, figure.low), shown(metric, figure.high)),
         data_low=repr(figure.low),
         data_high=repr(figure.high),
     )
@@ -200,15 +204,19 @@ def _figure(figure: Figure, metric: str) -> Markup:
 
 def _share(figure: Figure) -> Markup:
     low, high = (percent(100 * x) for x in (figure.low, figure.high))
-    ends = tag("span", f" [{low}, {high}]", class_="interval")
-    return _number(float(figure.value), percent(100 * figure.value), ends)
+    return _number(float(figure.value), percent(100 * figure.value), _interval(low, high))
+
+
+def _interval(low: str, high: str) -> Markup:
+    """Two ends that a narrow column may put one below the other."""
+    return tag("span", " ", tag("span", f"[{low},"), " ", tag("span", f"{high}]"), class_="interval")
 
 
 def _difference(line: Line) -> Markup:
     if line.difference is None:
         return tag("td", "–", data_value="", class_="number")
     value, low, high = (amount(100 * x, "+") if abs(x) >= 1e-11 else "0" for x in line.difference)
-    return _number(float(line.difference.value), value, tag("span", f" [{low}, {high}]", class_="interval"))
+    return _number(float(line.difference.value), value, _interval(low, high))
 
 
 def _markets(line: Line | None, planned: int, failed: int) -> Markup:

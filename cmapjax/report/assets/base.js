@@ -121,7 +121,7 @@ function bentTicks(last) {
   const steps = last <= 500 && !isNarrow() ? [1, 2, 5] : [1];
   for (let power = 1; power <= last; power *= 10)
     for (const step of steps) if (step * power <= last) ticks.push(step * power);
-  return { tickvals: ticks.map(bent), ticktext: ticks.map((t) => t.toLocaleString("en")), range: [0, bent(last)] };
+  return { tickvals: ticks.map(bent), ticktext: ticks.map((t) => t.toLocaleString("en")), range: [0, 1.01 * bent(last)] };
 }
 
 /* -- numbers -------------------------------------------------------------------------------------- */
@@ -144,12 +144,21 @@ const sum = (values) => values.reduce((a, b) => a + b, 0);
 function shown(value, measure) {
   if (value === null || !isFinite(value)) return measure ? measure.absent : "not finite";
   const scaled = value * (measure ? measure.scale : 1);
-  return measure && measure.scale === 100 ? percent(scaled) : String(Number(scaled.toPrecision(3)));
+  return measure && measure.scale === 100 ? percent(scaled) : amount(scaled);
+}
+
+/* Three digits, whole numbers from a thousand on. */
+function amount(value, digits = 3) {
+  const size = Math.abs(value);
+  if (size >= 1000 && size < 1e6 && digits === 3) return String(Math.sign(value) * Math.floor(size + 0.5));
+  const rounded = Number(value.toPrecision(digits));
+  if (rounded === 0 || (Math.abs(rounded) >= 1e-4 && Math.abs(rounded) < 1e6)) return String(rounded);
+  return rounded.toExponential().replace("e+", "e");
 }
 
 /* Digits enough to tell nearly all from all. */
 function percent(value) {
-  if (!(value > 99.5 && value < 100)) return String(Number(value.toPrecision(3)));
+  if (!(value > 99.5 && value < 100)) return amount(value);
   const digits = Math.min(Math.max(Math.ceil(-Math.log10(100 - value)) + 1, 1), 6);
   const text = value.toFixed(digits);
   return Number(text) === 100 ? "100" : text;

@@ -76,11 +76,13 @@ function drawBands() {
   const cells = sum(lines.map((line) => line.cells.length));
   say("bands", `${measure.label}; ${conditions()}; ${cells.toLocaleString("en")} cells.` +
     (cells > lines.length ? " Of several cells each line is the median over cells of that quantile." : "") +
-    (isEdgy ? " Dotted line: not finite (an agent has nothing)." : ""));
+    (isEdgy ? " Dotted line: not finite (an agent has nothing)." : "") +
+    (DATA.curves.isSketch ? " Curves were kept as counts: a point on them is right to 1 %; the numbers below are exact." : ""));
   readout("bands", lines.map((line) => {
-    const [, quarter, middle, three] = line.rows.map((row) => row.at(-1));
+    const [middle, low, high] = ["median", "decile1", "decile9"].map((name) =>
+      median(line.cells.map((c) => DATA.statistics[metric]?.[name][c] ?? worst(measure))));
     return { play: line.play, value: isFinite(middle) ? middle : null,
-      text: `${shown(middle, measure)} at the end (half of markets ${shown(quarter, measure)} to ${shown(three, measure)})` };
+      text: `${shown(middle, measure)} at the end (80 % of markets from ${shown(low, measure)} to ${shown(high, measure)})` };
   }));
 }
 

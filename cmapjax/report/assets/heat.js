@@ -79,7 +79,7 @@ function drawHeat() {
   const finite = tiles.flat().filter((v) => v !== null && isFinite(v));
   const digits = digitsFor(finite.map((v) => v * measure.scale));
   const words = tiles.map((row) => row.map((v) => v === null ? "" : !isFinite(v) ? measure.absent
-    : String(Number((v * measure.scale).toPrecision(digits)))));
+    : amount(v * measure.scale, digits)));
   const isLog = measure.log && finite.length > 0 && Math.min(...finite) > 0 && Math.max(...finite) > 10 * Math.min(...finite);
   const tint = (v) => v === null || !isFinite(v) ? null : isLog ? Math.log10(Math.max(v, SMALLEST)) : v * measure.scale;
   const fits = across.levels.length <= (isNarrow() ? 6 : 12) && down.levels.length <= 20;
