@@ -34,7 +34,8 @@ __version__ = "0.1.0"
 # Public names and where they live. They are imported on first use: the command line answers --help, and
 # readers refuse bad files, without the seconds that JAX takes to load.
 _HOMES = {
-    "cmapjax._market": ("Market", "pack"),
+    "cmapjax._market": ("Market",),
+    "cmapjax._packing": ("copies", "pack"),
     "cmapjax._devices": ("on_devices",),
     "cmapjax._run": ("Run", "State"),
     "cmapjax._simulate": ("simulate",),
@@ -54,6 +55,7 @@ _HOMES = {
     ),
     "cmapjax._store": ("open_study",),
     "cmapjax.sensitivity": ("equilibrium_utility",),
+    "cmapjax.studies": ("Study",),
     "cmapjax._certificate": ("certified_gap", "certified_gap_of_flow"),
     "cmapjax._columns": ("largest", "smallest", "total"),
     "cmapjax._schedule": (
@@ -100,6 +102,7 @@ _MODULES = (
     "plots",
     "sensitivity",
     "strategies",
+    "studies",
     "testing",
 )
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

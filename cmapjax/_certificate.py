@@ -45,7 +45,8 @@ def _gap_where_stored(market: Market, utility: Float[Array, "agents"]) -> Float[
     excess = w * (1 / xp.where(poorest > 0, poorest, 1) - 1)
     slack = w * xp.log1p((r - richest_poorest) / xp.where(richest_poorest > 0, richest_poorest, 1))
     worth = market.total(w)
-    gap = xp.log1p(market.total(excess) / worth) - market.total(slack) / worth
+    # Written out, lest a product be rounded together with the sum it enters, or not, as shapes have it.
+    gap = xp.log1p(market.total(written(excess)) / worth) - market.total(written(slack)) / worth
     return xp.where(market.smallest(r) > 0, gap, xp.inf)
 
 
@@ -71,7 +72,12 @@ def certified_gap_of_flow(
     received = market.mirror(xp.asarray(flow)) if received is None else xp.asarray(received)
     # The giver's scale comes from the vector of agents: flows themselves need no second look-up.
     pairs = zip(blocks(links), links.blocks(received), strict=True)
-    parts = [combined(jnp.add, xp.asarray(given, np.float64) * block.look(scale)) for block, given in pairs]
+    # The mask changes no number (padding holds 0), but keeps compilers from rounding a product together
+    # with the sum it enters in rows of one length and not in those of another.
+    parts = [
+        combined(jnp.add, xp.where(block.is_entry, xp.asarray(given, np.float64) * block.look(scale), 0))
+        for block, given in pairs
+    ]
     return _gap_where_stored(market, joined(links, parts))
 
 

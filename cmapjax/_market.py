@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
 import scipy.sparse.csgraph
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int, Shaped, UInt
 
 from cmapjax._checks import (
     CONTRIBUTION,
@@ -23,7 +23,7 @@ from cmapjax._checks import (
     listed,
     short,
 )
-from cmapjax._columns import Columns, build_columns, entry_slots, lay_out
+from cmapjax._columns import Columns, entry_slots, lay_out
 from cmapjax._origin import Origin
 from cmapjax._precision import float64_on_host, namespace
 from cmapjax._reductions import blocks, joined, over_ranges, over_slots
@@ -51,6 +51,8 @@ class Market(eqx.Module):
     members: Columns
     """Row m: the agents of market m, in the caller's numbers."""
     market_of: Int[Array, "agents"]
+    numbers: UInt[Array, "markets"]
+    """Each market's number in its ensemble, from which follows what its agents draw at random."""
     origin: Origin = eqx.field(static=True)
 
     @staticmethod
@@ -126,8 +128,8 @@ class Market(eqx.Module):
             dropped_self_loops=looped,
             dropped_isolated=isolated_names,
         )
-        market_of = np.zeros(len(endowment), np.int32)
-        return assemble_rows(starts, neighbours, endowment, value, market_of, origin)
+        market_of, numbers = np.zeros(len(endowment), np.int32), np.zeros(1, np.uint32)
+        return assemble_rows(starts, neighbours, endowment, value, market_of, numbers, origin)
 
     def __repr__(self) -> str:
         several = f", {self.num_markets} markets" if self.num_markets > 1 else ""
@@ -308,57 +310,17 @@ class Market(eqx.Module):
         return scipy.sparse.csgraph.connected_components(self.adjacency(), directed=False)[1]
 
 
-def pack(markets: Sequence[Market]) -> Market:
-    """One market whose components are the given ones, side by side, in order.
-
-    Nothing passes between them: every market behaves as it does alone. Agents keep their labels when
-    these stay unique; otherwise an agent is named (market, label).
-
-    Raises:
-        ValueError: no markets given.
-    """
-    markets = list(markets)
-    if not markets:
-        raise ValueError("pack: no markets given; give at least one.")
-    offsets = np.cumsum([0] + [m.num_agents for m in markets])
-    degrees, neighbours, market_of, num_markets = [], [], [], 0
-    for market, offset in zip(markets, offsets, strict=False):
-        starts, receiver = market.neighbour_rows()
-        degrees.append(np.diff(starts))
-        neighbours.append(receiver + np.int32(offset))
-        market_of.append(np.asarray(market.market_of) + np.int32(num_markets))
-        num_markets += market.num_markets
-    labels = None
-    if any(m.origin.labels is not None for m in markets):
-        labels = [label for m in markets for label in m.labels]
-        if len(set(labels)) < len(labels):
-            labels = [(number, label) for number, m in enumerate(markets) for label in m.labels]
-    origin = Origin(
-        labels,
-        merged_links=sum(m.origin.merged_links for m in markets),
-        dropped_self_loops=[x for m in markets for x in m.origin.dropped_self_loops],
-        dropped_isolated=[x for m in markets for x in m.origin.dropped_isolated],
-    )
-    return assemble_rows(
-        np.concatenate([[0], np.cumsum(np.concatenate(degrees))]),
-        np.concatenate(neighbours),
-        np.concatenate([np.asarray(m.endowment) for m in markets]),
-        np.concatenate([np.asarray(m.value) for m in markets]),
-        np.concatenate(market_of),
-        origin,
-    )
-
-
 def assemble(
     links: Int[np.ndarray, "links 2"],
     endowment: np.ndarray,
     value: np.ndarray,
     market_of: Int[np.ndarray, "agents"],
+    numbers: UInt[np.ndarray, "markets"],
     origin: Origin,
 ) -> Market:
     """The market on links that are already distinct, loop-free and leave nobody out."""
     starts, neighbours, _ = compressed_rows(links, len(endowment))
-    return assemble_rows(starts, neighbours, endowment, value, market_of, origin)
+    return assemble_rows(starts, neighbours, endowment, value, market_of, numbers, origin)
 
 
 def assemble_rows(
@@ -367,9 +329,15 @@ def assemble_rows(
     endowment: np.ndarray,
     value: np.ndarray,
     market_of: Int[np.ndarray, "agents"],
+    numbers: UInt[np.ndarray, "markets"],
     origin: Origin,
+    rows: Columns | None = None,
+    members: Columns | None = None,
 ) -> Market:
-    """The market in which agent i's neighbours are `neighbours[starts[i]:starts[i + 1]]`, ascending."""
+    """The market in which agent i's neighbours are `neighbours[starts[i]:starts[i + 1]]`, ascending.
+
+    `rows` and `members`, laid out but empty, say where things are to be stored, if not as takes least room.
+    """
     num_agents = len(endowment)
 
     def name_of(i):
@@ -381,7 +349,7 @@ def assemble_rows(
         contribution = endowment * value
     check_fits(CONTRIBUTION, contribution, np.float64, name_of, "rescale them")
 
-    rows = lay_out(starts)
+    rows = lay_out(starts) if rows is None else rows
     # The data is each arc's own number, so the transpose lists the reverse arcs.
     numbered = scipy.sparse.csr_array(
         (np.arange(len(neighbours), dtype=np.int32), neighbours, starts.astype(np.int32)),
@@ -395,6 +363,7 @@ def assemble_rows(
     reverse = np.arange(rows.num_slots, dtype=np.int32)
     reverse[slot] = slot[reverse_arc]
 
-    sizes = np.bincount(market_of)
-    members, _ = build_columns(np.concatenate([[0], np.cumsum(sizes)]), np.argsort(market_of, kind="stable"))
-    return Market(endowment, value, rows, reverse, members, market_of.astype(np.int32), origin)
+    if members is None:
+        members = lay_out(np.concatenate([[0], np.cumsum(np.bincount(market_of))]))
+    members.entries[entry_slots(members)] = np.argsort(market_of, kind="stable")
+    return Market(endowment, value, rows, reverse, members, market_of.astype(np.int32), numbers, origin)

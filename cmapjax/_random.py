@@ -1,7 +1,7 @@
-"""Random numbers that belong to an agent: drawn from its market's place and its own place in it alone.
+"""Random numbers that belong to an agent: drawn from its market's number and its own place in it alone.
 
-So what an agent draws depends neither on how many markets are packed beside its own nor on the
-precision of the run.
+So what an agent draws depends neither on which markets are packed beside its own nor on the precision of
+the run.
 """
 
 from collections.abc import Callable
@@ -16,12 +16,12 @@ from cmapjax._types import Array
 
 
 def draw_per_agent(key: Array, market: Market, draw: Callable) -> Shaped[Array, "agents"]:
-    """`draw(key)` once per agent, each with a key of its own: fold_in(fold_in(key, market), rank)."""
+    """`draw(key)` once per agent, each with a key of its own: fold_in(fold_in(key, number), rank)."""
     market_of = jnp.asarray(market.market_of)
     sizes = jnp.asarray(market.members.lengths)[market.members.place]
     first = jnp.cumsum(sizes) - sizes
     rank = jnp.arange(market.num_agents, dtype=jnp.int32) - first[market_of]
-    market_keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(market.num_markets))
+    market_keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.asarray(market.numbers))
     return jax.vmap(draw)(jax.vmap(jax.random.fold_in)(market_keys[market_of], rank))
 
 

@@ -312,7 +312,7 @@ def width_classes(market: Market) -> tuple[tuple[int, ...], Int[np.ndarray, "age
     lengths = np.asarray(market.links.lengths)
     exponent = np.ceil(np.log(np.maximum(lengths, WIDTH_GROWTH)) / np.log(WIDTH_GROWTH) - 1e-9)
     exponents, class_of = np.unique(exponent.astype(int), return_inverse=True)
-    widths = np.minimum(WIDTH_GROWTH**exponents, lengths.max())
+    widths = np.minimum(WIDTH_GROWTH**exponents, market.links.shapes[-1][0])
     return tuple(int(w) for w in widths), class_of
 
 

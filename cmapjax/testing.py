@@ -11,7 +11,8 @@ from jaxtyping import Float
 from cmapjax._checks import check_kind
 from cmapjax._community import beyond_table
 from cmapjax._engine import _answer_rows, act_together, as_before, both_ends, known_facts, received_totals
-from cmapjax._market import Market, pack
+from cmapjax._market import Market
+from cmapjax._packing import pack
 from cmapjax.strategies import Beyond, Strategy, View
 
 # Strategies that iterate may round differently when neighbours are listed in another order; what a law

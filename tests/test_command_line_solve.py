@@ -7,7 +7,7 @@ import pytest
 from test_command_line import invoke
 
 from cmapjax import methods
-from cmapjax._cli import _specs
+from cmapjax._words import _specs
 
 
 @pytest.fixture

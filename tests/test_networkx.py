@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 import scipy.sparse
 
-from cmapjax._market import Market, pack
+from cmapjax._market import Market
+from cmapjax._packing import pack
 from cmapjax.graphs._arrays import from_arrays, from_sparse
 from cmapjax.graphs._networkx import from_networkx, to_networkx
 

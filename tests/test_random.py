@@ -6,7 +6,7 @@ import jaxtyping
 import numpy as np
 import pytest
 
-from cmapjax._market import pack
+from cmapjax._packing import pack
 from cmapjax.graphs._distributions import (
     Exponential,
     Uniform,

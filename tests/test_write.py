@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cmapjax._checks import escape_cell
-from cmapjax._market import Market, pack
+from cmapjax._market import Market
+from cmapjax._packing import pack
 from cmapjax.graphs._networkx import from_networkx
 from cmapjax.graphs._read import read_market
 from cmapjax.graphs._table import unescape_cell

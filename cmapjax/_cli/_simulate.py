@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 from cmapjax._cli._cache import switch_on
 from cmapjax._cli._output import check_folder, market_lines, say, write_text
-from cmapjax._cli._plans import Plan, make, plan
 from cmapjax._cli._progress import Progress, interruptible
 from cmapjax._cli._source import Source, check, market
-from cmapjax._cli._specs import ENDOWMENTS, choose, endowment_process, parse
-from cmapjax._cli._timings import Timings, in_words
+from cmapjax._words._plans import Plan, make, plan
+from cmapjax._words._specs import ENDOWMENTS, choose, endowment_process, parse
+from cmapjax._words._timings import Timings, in_words
 
 DEFAULT_STRATEGIES = (
     "cmap:schedule=sequential",

@@ -19,7 +19,7 @@ from cmapjax._cli._output import (
 )
 from cmapjax._cli._progress import Progress, interruptible
 from cmapjax._cli._source import Source, check, market
-from cmapjax._cli._specs import method, method_entry
+from cmapjax._words._specs import method, method_entry
 
 NOT_REACHED = 1
 SHOWN_AGENTS = 8

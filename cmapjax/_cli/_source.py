@@ -4,19 +4,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cmapjax._checks import short
-from cmapjax._cli._specs import (
-    DISTRIBUTIONS,
-    FAMILIES,
-    NAMED_NETWORKS,
-    SHIPPED_NETWORKS,
-    choose,
-    distribution,
-    family,
-    parse,
+from cmapjax._words._networks import (
+    ISOLATED,
+    check_network,
+    is_family,
+    is_known,
+    known_network,
+    random_market,
 )
-from cmapjax._cli._timings import Timings
-
-KNOWN_NETWORKS = (*NAMED_NETWORKS, *SHIPPED_NETWORKS)
+from cmapjax._words._specs import DISTRIBUTIONS, choose, parse
+from cmapjax._words._timings import Timings
 
 
 class Source(NamedTuple):
@@ -38,13 +35,8 @@ class Source(NamedTuple):
     @property
     def name(self) -> str:
         """A title."""
-        names = [text if _is_spec(text) else Path(text).name for text in self.networks]
+        names = [text if is_known(text) else Path(text).name for text in self.networks]
         return " + ".join(names)
-
-
-def _is_spec(text: str) -> bool:
-    name = parse(text).name if text.strip() else ""
-    return name in FAMILIES or name in KNOWN_NETWORKS
 
 
 def market(source: Source, timings: Timings | None = None):
@@ -71,10 +63,10 @@ def check(source: Source) -> None:
         ValueError: numbers out of range, unknown names, options that do not apply to what was named.
     """
     for text in source.networks:
-        _check_network(text)
+        check_network(text)
     if not 0 <= source.seed < 2**63:
         raise ValueError(f"--seed is {source.seed}; give a whole number from 0 to 2^63 - 1.")
-    random = [t for t in source.networks if _is_spec(t) and parse(t).name in FAMILIES]
+    random = [t for t in source.networks if is_family(t)]
     if source.markets < 1:
         raise ValueError(f"--markets is {source.markets}; give a whole number, 1 or more.")
     if source.markets > 1 and len(random) < len(source.networks):
@@ -87,42 +79,25 @@ def check(source: Source) -> None:
         )
     for option, text in (("--mean-endowment", source.mean_endowment), ("--value", source.value)):
         choose(option, parse(text), DISTRIBUTIONS)
-    if source.isolated not in ("reject", "drop", "redraw"):
+    if source.isolated not in ISOLATED:
         raise ValueError(f"--isolated is {short(source.isolated)}; give reject, drop or redraw.")
     if source.isolated == "redraw" and not random:
         raise ValueError("--isolated redraw is for random families; give reject or drop for a network.")
 
 
-def _check_network(text: str) -> None:
-    if not text.strip():
-        raise ValueError("the name of a network is empty; name a file, a network or a family.")
-    if not _is_spec(text):
-        if not Path(text).exists() and not Path(text).suffix:
-            raise ValueError(
-                f"{short(text)} is neither a file nor a known network ({', '.join(KNOWN_NETWORKS)}) or "
-                f"family ({', '.join(FAMILIES)})."
-            )
-        return
-    spec = parse(text)
-    if spec.options and spec.name in KNOWN_NETWORKS:
-        raise ValueError(f"network {spec.name} has no options; write just {spec.name}.")
-
-
 def _one(source: Source, text: str, number: int, timings: Timings):
-    spec = parse(text) if _is_spec(text) else None
-    if spec is not None and spec.name in FAMILIES:
+    if is_family(text):
         with timings("drawing"):
-            drawn = _random(source, spec, number)
+            drawn = _random(source, text, number)
         with timings("building"):
             return drawn.packed()
     with timings("reading"):
-        if spec is None:
-            return _from_file(source, text)
-        if spec.name in SHIPPED_NETWORKS:
-            from cmapjax.graphs import shipped
+        found = known_network(parse(text).name) if is_known(text) else text
+        if isinstance(found, (str, Path)):
+            return _from_file(source, found)
+        from cmapjax.graphs import with_agents
 
-            return _from_file(source, shipped(spec.name))
-        return _named(source, spec)
+        return found if source.agents is None else with_agents(found, source.agents)
 
 
 def _from_file(source: Source, path: str | Path):
@@ -140,25 +115,13 @@ def _from_file(source: Source, path: str | Path):
     )
 
 
-def _named(source: Source, spec):
-    import networkx
-
-    from cmapjax.graphs import from_networkx, with_agents
-
-    built = from_networkx(getattr(networkx, NAMED_NETWORKS[spec.name])())
-    return built if source.agents is None else with_agents(built, source.agents)
-
-
-def _random(source: Source, spec, number: int):
+def _random(source: Source, text: str, number: int):
     import jax
 
-    from cmapjax import graphs
-
-    policies = {"reject": graphs.Reject, "drop": graphs.Drop, "redraw": graphs.Redraw}
-    market = graphs.RandomMarket(
-        family(spec),
-        endowment=distribution("--mean-endowment", source.mean_endowment),
-        value=distribution("--value", source.value),
-        isolated=policies[source.isolated](),
+    market = random_market(
+        parse(text),
+        endowment=("--mean-endowment", source.mean_endowment),
+        value=("--value", source.value),
+        isolated=source.isolated,
     )
     return market.draw_parts(jax.random.fold_in(jax.random.key(source.seed), number), source.markets)

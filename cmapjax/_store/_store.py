@@ -271,7 +271,7 @@ class Store:
                 files[kind] = File(sha256_of(data), len(data), table.num_rows, values.text())
                 self._place(path_of(self.folder, kind, name), data)
         timings = plain_timings(getattr(result, "timings", None) or {})
-        seconds = timings.get("seconds", round(math.fsum(timings.values()), 6))
+        seconds = timings.get("seconds", timings.get("total", round(math.fsum(timings.values()), 6)))
         entry = Entry(files[SUMMARY], files.get(CURVES), timings, seconds, socket.gethostname(), os.getpid())
         journals.add(self.folder, entry.event(name))
         for stage, spent in timings.items():

@@ -4,7 +4,7 @@ import math
 from typing import Any, NamedTuple
 
 from cmapjax._checks import short
-from cmapjax._cli._specs import Spec, choose, number, parse, schedule, schedule_spec
+from cmapjax._words._specs import Spec, choose, number, parse, schedule, schedule_spec
 
 # Classes of `cmapjax.strategies` by name, as text, with the options they take.
 STRATEGIES = {
@@ -49,7 +49,7 @@ def plan(text: str, default_schedule: str, default_damping: str) -> Plan:
     if _choice("rule", options, RULES, "fixed") == "LineSearch" and "step" in options:
         raise ValueError("option step has no meaning with rule=line-search, which finds it; leave it out.")
     schedule_spec(schedule_text)
-    is_damped = _damping_rule(damping_text) is not None
+    is_damped = damping_rule(damping_text) is not None
     name = "proportional-response" if spec.name == "pr" else spec.name
     extras = [f"{key}={value}" for key, value in options.items()]
     words = [name, *extras, schedule_text, *([f"damping {damping_text}"] if is_damped else [])]
@@ -72,7 +72,7 @@ def make(line: Plan) -> tuple[Any, Any]:
     if name == "GradientCMAP":
         arguments["method"] = _gradient_method(options)
     strategy = getattr(strategies, name)(**arguments)
-    rule = _damping_rule(line.damping)
+    rule = damping_rule(line.damping)
     if isinstance(rule, str):
         strategy = strategies.Damped(strategy, getattr(strategies, rule)())
     elif rule is not None:
@@ -85,7 +85,7 @@ def _choice(option: str, options: dict[str, str], table: dict[str, str], default
     return choose(option, Spec(name, name, {}), table)
 
 
-def _damping_rule(text: str) -> str | float | None:
+def damping_rule(text: str) -> str | float | None:
     """The class of a rule of damping, a fixed number, or None for moving all the way."""
     name = text.strip().lower().replace("_", "-")
     if name == "none":

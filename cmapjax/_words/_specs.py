@@ -1,4 +1,4 @@
-"""From words on the command line to objects: one small grammar, and the only table of names.
+"""From words to objects, on the command line and in studies: one small grammar, and the only table of names.
 
 A spec is `name` or `name:key=value,key=value`; a value may itself be a spec (`schedule=participation:0.5`).
 """

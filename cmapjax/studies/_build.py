@@ -1,0 +1,219 @@
+"""From the words of a study to markets, strategies, schedules and processes."""
+
+import dataclasses
+import functools
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from cmapjax import graphs
+from cmapjax._checks import short
+from cmapjax._market import Market
+from cmapjax._origin import Origin
+from cmapjax._words._networks import ISOLATED, is_family, known_network
+from cmapjax._words._plans import make, plan
+from cmapjax._words._specs import distribution, endowment_process, family, parse
+from cmapjax.endowments import Trace
+from cmapjax.graphs import Distribution, Family, RandomMarket
+from cmapjax.studies._cells import CellWords, Ground
+from cmapjax.studies._files import is_file, network_file, sha256, trace_path
+
+# Keys of runs lie beside those of grounds: no ground has this number.
+PLAY = 2**32 - 1
+# What a check draws, at most: agents and markets of a ground, and so many grounds.
+DRAWN_AGENTS, DRAWN_MARKETS, DRAWN_GROUNDS = 2_000, 8, 200
+KEY_OF = {"isolated=Drop()": 'isolated = "drop"', "isolated=Redraw()": 'isolated = "redraw"'}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OneNetwork(Family):
+    """A network that is given, as a family with this one member."""
+
+    market: Market
+
+    @property
+    def num_agents(self):
+        return self.market.num_agents
+
+    @property
+    def mean_links(self):
+        return self.market.num_links
+
+    def links(self, rng):
+        giver, receiver = self.market.arcs()
+        return np.stack([giver, receiver], axis=1)[giver < receiver]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Own(Distribution):
+    """The numbers that agents have already."""
+
+    numbers: np.ndarray
+
+    @property
+    def mean(self):
+        return float(self.numbers.mean())
+
+    def draw(self, rng, num_agents):
+        return self.numbers
+
+
+def base_key(seed: int):
+    """The key of a seed, all 63 bits of it (without x64 JAX would cut it to 32)."""
+    with jax.enable_x64(True):
+        return jax.random.key(np.int64(seed))
+
+
+def ground_key(study, ground: Ground):
+    """The key that the markets of a ground are drawn from."""
+    return jax.random.fold_in(base_key(study.seed), ground.number)
+
+
+def play_key(study, ground: Ground):
+    """The key of random schedules and endowments: one for all cells of a ground, which so meet alike."""
+    return jax.random.fold_in(jax.random.fold_in(base_key(study.seed), PLAY), ground.number)
+
+
+def random_market(study, ground: Ground) -> RandomMarket:
+    """What the markets of a ground are drawn from.
+
+    Raises:
+        ValueError: numbers out of range, a file that cannot be read.
+    """
+    isolated = getattr(graphs, ISOLATED[ground.isolated])()
+    if is_family(ground.network):
+        drawn, own = family(parse(ground.network)), None
+    else:
+        own = fixed_market(study, ground)
+        drawn, isolated = OneNetwork(own), graphs.Reject()
+
+    def over_agents(field: str) -> Distribution:
+        text = getattr(ground, field)
+        return Own(np.asarray(getattr(own, field))) if text == "own" else distribution(field, text)
+
+    return RandomMarket(
+        drawn, endowment=over_agents("endowment"), value=over_agents("value"), isolated=isolated
+    )
+
+
+def fixed_market(study, ground: Ground) -> Market:
+    """The network of a ground that is not a random family, with what its file says of the agents."""
+    hashes = tuple(study.hashes.items())
+    market = _read_network(ground.network, ground.isolated == "drop", study.folder, hashes)
+    if parse(ground.process).name != "trace" or ground.endowment != "own":
+        return market
+    if is_file(ground.network) and network_file(ground.network).agents is not None:
+        return market
+    return market.with_contributions(endowment=_trace(study, ground, market).means)
+
+
+@functools.lru_cache(maxsize=4)
+def _read_network(text: str, drops: bool, folder: str, hashes: tuple[tuple[str, str], ...]) -> Market:
+    if not is_file(text):
+        found = known_network(parse(text).name)
+        return found if isinstance(found, Market) else graphs.read_market(found, drop_isolated=drops)
+    path, agents = network_file(text)
+    for each in network_file(text).paths:
+        _check_unchanged(each, folder, dict(hashes))
+    return graphs.read_market(
+        Path(folder) / path, agents=None if agents is None else Path(folder) / agents, drop_isolated=drops
+    )
+
+
+def _check_unchanged(path: str, folder: str, hashes: dict[str, str]) -> None:
+    if sha256(Path(folder) / path) != hashes[path]:
+        raise ValueError(f"{short(path)} has changed since the study was read; put the old one back.")
+
+
+def _trace(study, ground: Ground, market: Market) -> Trace:
+    path = trace_path(ground.process)
+    _check_unchanged(path, study.folder, study.hashes)
+    return Trace(graphs.read_trace(Path(study.folder) / path, market))
+
+
+def draw(study, ground: Ground, first: int, count: int) -> Market:
+    """Markets first … first + count - 1 of a ground, packed side by side; a single one keeps its labels."""
+    try:
+        market = random_market(study, ground).draw(ground_key(study, ground), count, first)
+    except ValueError as error:
+        raise ValueError(_in_words_of_a_study(str(error))) from None
+    if count > 1 or is_family(ground.network):
+        return market
+    return dataclasses.replace(market, origin=Origin(fixed_market(study, ground).labels))
+
+
+def process(study, ground: Ground, count: int = 1, endowment=()):
+    """The endowments of rounds of `count` markets.
+
+    `endowment`, the means of all agents, is longer by those of fillers, who then have them every round.
+    """
+    spec = parse(ground.process)
+    if spec.name != "trace":
+        return endowment_process(spec)
+    values = _trace(study, ground, fixed_market(study, ground)).values
+    values = np.tile(values, (1, count))
+    fillers = np.asarray(endowment, np.float64)[values.shape[1] :]
+    return Trace(np.hstack([values, np.tile(fillers, (len(values), 1))]))
+
+
+def strategy_and_schedule(words: CellWords) -> tuple[Any, Any]:
+    """What a cell plays, as objects."""
+    return make(plan(words.strategy, words.schedule, words.damping))
+
+
+def check_all(study) -> None:
+    """Every distinct word built once.
+
+    Raises:
+        ValueError: which cell, which words, and what is wrong with them.
+    """
+    seen: set[tuple] = set()
+    drawn = 0
+    for cell in study.cells():
+        ground, words = study.grounds()[cell.ground], cell.words
+        builders = {
+            ("market", *words[:4]): lambda ground=ground: random_market(study, ground),
+            ("drawn", words.network, words.isolated): lambda ground=ground: _check_drawable(study, ground),
+            ("process", words.process, words.network): lambda ground=ground: _check_process(study, ground),
+            ("play", *words[5:]): lambda words=words: strategy_and_schedule(words),
+        }
+        for key, build in builders.items():
+            if key in seen or (key[0] == "drawn" and drawn >= DRAWN_GROUNDS):
+                continue
+            drawn += key[0] == "drawn"
+            seen.add(key)
+            try:
+                build()
+            except (ValueError, OSError) as error:
+                axes = ", ".join(f"{name} = {value!r}" for name, value in cell.axes.items())
+                where = f" ({axes})" if axes else ""
+                raise ValueError(f"cell {cell.number}{where}: {_named(error, key)}") from None
+
+
+def _named(error: Exception, key: tuple) -> str:
+    words = ", ".join(f"{text!r}" for text in key[1:])
+    return f"{_in_words_of_a_study(str(error))} The words are {words}."
+
+
+def _check_drawable(study, ground: Ground) -> None:
+    """Draw a few markets, where that takes no time: a family may leave agents alone, and `reject` them."""
+    agents = random_market(study, ground).family.num_agents
+    if agents <= DRAWN_AGENTS:
+        draw(study, ground, 0, min(ground.markets, max(1, DRAWN_AGENTS // agents), DRAWN_MARKETS))
+
+
+def _in_words_of_a_study(complaint: str) -> str:
+    """The library names its arguments in what it says; in a study they are keys."""
+    for argument, key in KEY_OF.items():
+        complaint = complaint.replace(argument, key)
+    return complaint
+
+
+def _check_process(study, ground: Ground) -> None:
+    if parse(ground.process).name != "trace":
+        endowment_process(parse(ground.process))
+        return
+    market = fixed_market(study, ground)
+    process(study, ground).check(market, study.rounds)

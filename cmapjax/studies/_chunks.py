@@ -1,0 +1,131 @@
+"""Chunks: the pieces of work that a study is cut into."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from cmapjax.studies._cells import Ground
+
+# Agents of a chunk: enough for a machine's cores to be busy with, and small enough that a chunk lost to a
+# crash costs seconds, and that several fit beside each other in memory.
+AGENTS = 75_000
+# Values of a chunk's tables, at most: a ground of very many cells is cut finer.
+VALUES = 10_000_000
+COLUMNS = 40
+Z95 = 1.959963984540054  # standard deviations on either side of a 95 % interval
+
+
+class Chunk(NamedTuple):
+    """Markets first … first + count - 1 of a ground, played under every cell of that ground."""
+
+    ground: int
+    first: int
+    count: int
+
+    @property
+    def name(self) -> str:
+        """A name for its files; names sort as chunks do."""
+        return f"g{self.ground:05d}-m{self.first:07d}-n{self.count:06d}"
+
+    def halves(self) -> tuple["Chunk", "Chunk"]:
+        """The same markets as two chunks. Raises ValueError for a single market."""
+        if self.count < 2:
+            raise ValueError(f"chunk {self.name} is a single market, which cannot be halved.")
+        half = -(-self.count // 2)
+        return self._replace(count=half), Chunk(self.ground, self.first + half, self.count - half)
+
+
+def chunks(study, size: int | None = None) -> list[Chunk]:
+    """All chunks of a study, in order; nothing about them changes any value.
+
+    Args:
+        study: whose.
+        size: most markets in one; by default so many that they have about 75,000 agents.
+
+    Raises:
+        ValueError: a size below 1; whatever `Study.check` refuses.
+    """
+    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+        raise ValueError(f"size is {size!r}; give a whole number of markets, 1 or more.")
+    study.check()
+    found = []
+    for ground in study.grounds():
+        most = size or default_size(study, ground)
+        for first, count in blocks(study, ground):
+            parts = -(-count // most)
+            even = -(-count // parts)  # as equal as can be, so that they share one compiled program
+            found += [
+                Chunk(ground.number, first + start, min(even, count - start))
+                for start in range(0, count, even)
+            ]
+    return found
+
+
+def default_size(study, ground: Ground) -> int:
+    """Markets of a chunk by default."""
+    from cmapjax.studies._build import random_market
+
+    values = (1 + -(-study.rounds // study.record.every)) * len(study.metrics)  # of one run of a market
+    kept = COLUMNS + (values if study.record.curves == "full" else 0)
+    most = VALUES // max(values, kept * len(ground.cells))
+    return max(1, min(most, AGENTS // random_market(study, ground).family.num_agents))
+
+
+def blocks(study, ground: Ground) -> list[tuple[int, int]]:
+    """(first, count) of the markets between two decisions to draw more: all, unless `[stop] interval`."""
+    interval = study.stop.interval
+    step = ground.markets if interval is None else min(interval.least, ground.markets)
+    return [(first, min(step, ground.markets - first)) for first in range(0, ground.markets, step)]
+
+
+# -- stopping early --------------------------------------------------------------------------------
+
+
+def due(
+    study,
+    missing: Iterable[Chunk],
+    values_of: Callable[[int, int], Sequence[Sequence[float]]] | None = None,
+) -> list[Chunk]:
+    """The missing chunks that may be played now.
+
+    All of them, unless the study stops drawing markets by `[stop] interval`. Then of every ground the
+    missing chunks of its first unfinished block of markets, if any further are needed; ask again when
+    they are done. Decisions are made on whole blocks, in order, so that they are the same whoever plays.
+
+    Args:
+        study: whose chunks.
+        missing: those neither finished nor given up (halves too).
+        values_of: given a ground and how many of its first markets: the metric's value at the end, one
+            sequence per cell in the order of markets. None or NaN where it is not finite.
+    """
+    missing = list(missing)
+    if study.stop.interval is None:
+        return missing
+    by_ground: dict[int, list[Chunk]] = {}
+    for chunk in missing:
+        by_ground.setdefault(chunk.ground, []).append(chunk)
+    found = []
+    for number, own in by_ground.items():
+        ground = study.grounds()[number]
+        least = min(chunk.first for chunk in own)
+        for first, count in blocks(study, ground):
+            if first + count > least:
+                found += [chunk for chunk in own if first <= chunk.first < first + count]
+                break
+            if is_known_well(study, values_of(number, first + count)):
+                break
+    return found
+
+
+def is_known_well(study, cells: Sequence[Sequence[float]]) -> bool:
+    """Whether the mean over markets is known to the width asked for, in every cell."""
+    import numpy as np
+
+    width = study.stop.interval.width
+    for values in cells:
+        numbers = np.asarray(values, np.float64)
+        if len(numbers) < 2 or not np.all(np.isfinite(numbers)):
+            return False
+        if 2 * Z95 * numbers.std(ddof=1) / math.sqrt(len(numbers)) > width:
+            return False
+    return True

@@ -1,0 +1,254 @@
+"""The description of a study: what is played, on which markets, and what is kept."""
+
+import functools
+import hashlib
+import json
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, PrivateAttr, ValidationError
+
+from cmapjax._checks import short
+from cmapjax.studies._axes import Axes, Factor, factors, product
+from cmapjax.studies._cells import Cell, Ground, Resolver
+from cmapjax.studies._errors import explained
+from cmapjax.studies._files import digests
+from cmapjax.studies._names import METRICS, SCHEMA_VERSION, SHARE
+from cmapjax.studies._sections import (
+    AxisName,
+    CellWords,
+    DifferentPoints,
+    Point,
+    Points,
+    Record,
+    Sample,
+    Stop,
+    Table,
+)
+from cmapjax.studies._where import Constraint
+
+MOST_CELLS = 1_000_000
+# Rows of the summary per allowed cell: with the default, a thousand million.
+MARKETS_PER_CELL = 1000
+MOST_RECORDS = 100_000
+
+
+def _study_name(name: str) -> str:
+    is_plain = all(c.isalnum() or c in " _.-" for c in name) and name.strip() == name
+    if not is_plain or not name[:1].isalnum() or len(name) > 100:
+        raise ValueError(
+            "call a study by letters, digits, blanks, _ . and -, beginning with a letter or digit, at most "
+            "100 characters (a name is no path)."
+        )
+    return name
+
+
+class Study(Table, table="study"):
+    """A study: cells, each a strategy on markets of one kind, and what is recorded of them.
+
+    The same as its TOML file (`read_study`), as an object: `Study(name=…, cells={…}, grid={…})`.
+
+    Raises:
+        ValueError: whatever is wrong, with the key, the value and what is allowed.
+    """
+
+    name: Annotated[str, AfterValidator(_study_name)]
+    seed: int = Field(0, ge=0, lt=2**63)
+    markets: int = Field(100, ge=1, lt=2**31)
+    """Markets per cell."""
+    rounds: int = Field(100, ge=1, lt=2**31)
+    precision: Literal["float64", "float32"] = "float64"
+    equilibrium: bool = True
+    """Whether every market is solved exactly; losses and distances need it."""
+    most_cells: int = Field(MOST_CELLS, ge=1)
+    """A study of more cells is refused: a slip of the pen multiplies quickly."""
+    where: list[str] = Field([])
+    """Conditions between axes that a cell must meet."""
+    folder: str = Field(".", exclude=True)
+    """Where relative paths start; by default the folder of the study's file."""
+    record: Record = Record()
+    words: CellWords = Field(alias="cells")
+    grid: dict[AxisName, DifferentPoints] = Field({})
+    zipped: list[dict[AxisName, Points]] = Field([], alias="zip")
+    sample: Sample | None = None
+    listed: list[dict[AxisName, Point]] = Field([], alias="list")
+    stop: Stop = Stop()
+    files: dict[str, str] = Field({})
+    """SHA-256 of the files that networks and traces are read from; found out unless given."""
+
+    _factors: list[Factor] = PrivateAttr()
+    _axes: Axes = PrivateAttr()
+    _cells: list[Cell] = PrivateAttr()
+    _grounds: list[Ground] = PrivateAttr()
+    _files: dict[str, str] = PrivateAttr()
+
+    def __init__(self, /, **description: Any):
+        try:
+            super().__init__(**description)
+        except ValidationError as error:
+            raise explained(error, keys=self.known_keys()) from None
+        self._factors = factors(self.grid, self.zipped, self.sample, self.seed)
+        self._axes = Axes.of(self._factors, self.listed)
+        self._check()
+        self._cells, self._grounds = self._expand()
+        self._files = digests(self._grounds, self.folder)
+        for path, digest in self.files.items():
+            if self._files.get(path) != digest:
+                raise ValueError(
+                    f"{path} is not the file that this study was described with (SHA-256 {digest[:12]}…, now "
+                    f"{self._files.get(path, 'not used')[:12]}…); put the old one back, or start anew."
+                )
+
+    @classmethod
+    def known_keys(cls) -> list[str]:
+        """The keys that a file may have at its top."""
+        return [field.alias or name for name, field in cls.model_fields.items()]
+
+    # -- what follows from it ------------------------------------------------------------------
+
+    @property
+    def factors(self) -> list[Factor]:
+        """The factors of the product: grid axes, zips, the sample; the last varies fastest."""
+        return self._factors
+
+    @property
+    def axes(self) -> dict[str, list]:
+        """Every axis with its values, in order of appearance (as text where it names a field of a cell)."""
+        return dict(self._axes.values)
+
+    def cells(self) -> list[Cell]:
+        """All cells, numbered in order."""
+        return self._cells
+
+    def grounds(self) -> list[Ground]:
+        """All grounds, numbered in the order in which cells first need them."""
+        return self._grounds
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of every file that is read, by its path as given."""
+        return self._files
+
+    @property
+    def metrics(self) -> list[str]:
+        """The names of what is recorded, in order."""
+        if self.record.metrics != "standard":
+            return list(self.record.metrics)
+        return [
+            n for n, m in METRICS.items() if m.is_standard and (self.equilibrium or not m.needs_equilibrium)
+        ]
+
+    @property
+    def has_milestones(self) -> bool:
+        """Whether it is known when a share of the equilibrium was reached."""
+        return SHARE in self.metrics
+
+    def document(self) -> dict:
+        """The whole description as JSON's data; `Study(**document)` is this study again."""
+        document = self.model_dump(mode="json", by_alias=True)
+        document["sample"] = None if self.sample is None else self.sample.document()
+        return document | {"files": dict(self._files)}
+
+    def digest(self) -> str:
+        """SHA-256 of the description and of the files it reads. (Order counts: it numbers the cells.)"""
+        text = json.dumps([SCHEMA_VERSION, self.document()], ensure_ascii=False, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def notes(self) -> list[str]:
+        """What one may not have meant, in words."""
+        notes = []
+        alone = [ground for ground in self._grounds if ground.markets < self.markets]
+        if alone:
+            notes.append(
+                f"nothing is random in {len(alone)} ground(s) such as {short(alone[0].network)}: one market "
+                f"each instead of {self.markets}."
+            )
+        seen: dict[tuple, int] = {}
+        twins = [c.number for c in self._cells if seen.setdefault((c.ground, c.words), c.number) != c.number]
+        if twins:
+            notes.append(
+                f"{len(twins)} cell(s), such as number {twins[0]}, differ from another in axes that they do "
+                "not use, and will be played again with the same result; leave them out by where."
+            )
+        return notes
+
+    # -- checks --------------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        """What concerns several keys at once."""
+        count = math.prod(len(f.points) for f in self._factors) if self._factors or not self.listed else 0
+        count += len(self.listed)
+        if count > self.most_cells:
+            sizes = " × ".join(f"{len(f.points):,} ({', '.join(f.axes)})" for f in self._factors)
+            raise ValueError(
+                f"the product has {count:,} cells ({sizes}); at most {self.most_cells:,} are allowed. "
+                "Shorten a list, use [sample] or [[zip]], or raise most_cells."
+            )
+        if count * self.markets > MARKETS_PER_CELL * self.most_cells:
+            raise ValueError(
+                f"{count:,} cells × markets = {self.markets:,} makes {count * self.markets:,} markets; at "
+                f"most {MARKETS_PER_CELL * self.most_cells:,} allowed. Lower markets, or raise most_cells."
+            )
+        if (records := self.rounds // self.record.every) > MOST_RECORDS:
+            raise ValueError(
+                f"record.every is {self.record.every}, which makes {records:,} records "
+                f"of {self.rounds:,} rounds; at most {MOST_RECORDS:,} are kept. Raise record.every."
+            )
+        if not self.equilibrium:
+            for name in self.metrics:
+                if METRICS[name].needs_equilibrium:
+                    raise ValueError(
+                        f"record.metrics has {name}, which needs the equilibrium; say equilibrium = true."
+                    )
+        if self.stop.interval is not None and self.stop.interval.metric not in self.metrics:
+            raise ValueError(
+                f"stop.interval.metric is {self.stop.interval.metric}, which is not recorded; recorded are "
+                f"{', '.join(self.metrics)}."
+            )
+
+    def _expand(self) -> tuple[list[Cell], list[Ground]]:
+        axes = self._axes
+        conditions = []
+        for number, text in enumerate(self.where):
+            try:
+                conditions.append(Constraint(text, axes.names))
+            except ValueError as error:
+                raise ValueError(f"where[{number}] is {error}") from None
+        resolver = Resolver(self, axes)
+        rows: dict[tuple, dict] = {}
+        for row in product(self._factors) if self._factors or not self.listed else ():
+            if all(condition.holds(row) for condition in conditions):
+                row = axes.typed(row)
+                rows[tuple(row.values())] = row
+        for number, row in enumerate(self.listed):
+            place = f"list[{number}]"
+            if set(row) != set(axes.names):
+                missing = ", ".join(sorted(set(axes.names) - set(row)))
+                raise ValueError(
+                    f"{place} lacks {missing}; every cell listed gives every axis ({', '.join(axes.names)})."
+                )
+            for k, condition in enumerate(conditions):
+                if not condition.holds(row):
+                    raise ValueError(f"{place} breaks where[{k}], {condition.text}; take one of them out.")
+            row = axes.typed(row)
+            if tuple(row.values()) in rows:
+                raise ValueError(f"{place} is a cell that is there already; list it once.")
+            rows[tuple(row.values())] = row
+        if not rows:
+            raise ValueError("where leaves no cell; relax a condition.")
+        return resolver.resolve(rows.values())
+
+    def check(self) -> None:
+        """Build everything once, to refuse numbers out of range (imports JAX).
+
+        Raises:
+            ValueError: a family, distribution, process, strategy, schedule or damping with bad numbers.
+        """
+        self._checked  # noqa: B018 - worked out once
+
+    @functools.cached_property
+    def _checked(self) -> bool:
+        from cmapjax.studies._build import check_all
+
+        check_all(self)
+        return True

@@ -1,0 +1,221 @@
+"""What a study would cost, from its description and from playing a little of it."""
+
+import dataclasses
+import io
+import statistics
+import time
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cmapjax._words._plans import plan
+from cmapjax.studies._build import random_market
+from cmapjax.studies._cells import Cell, Ground
+from cmapjax.studies._chunks import Chunk, chunks
+from cmapjax.studies._play import play_cells
+from cmapjax.studies._results import recorded_rounds
+from cmapjax.studies._sections import Stop
+
+# A sample: this many agents, rounds and programs (each of which takes seconds to compile) at most, and no
+# further program after these seconds.
+SAMPLE_AGENTS = 20_000
+SAMPLE_RECORDS = 3
+SAMPLE_ROUNDS = 30
+SAMPLE_PROGRAMS = 6
+SAMPLE_SECONDS = 30.0
+# Bytes of a process with JAX loaded; per link end stored, in float64, at the peak of a run; per agent;
+# and per compiled program. Measured on Linux with JAX 0.10.
+BASE_BYTES = 750e6
+SLOT_BYTES, AGENT_BYTES, PROGRAM_BYTES = 260, 600, 50e6
+MOST_PROGRAMS = 60  # in memory at once; then they are forgotten
+# Bytes of a row on disk where nothing was measured.
+SUMMARY_ROW, CURVE_ROW = 150.0, 6.0
+# Buckets of a sketch grow more slowly than the markets counted in them.
+BUCKET_GROWTH = 0.6
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """What a study would cost. Times are of one worker on this machine."""
+
+    cells: int
+    grounds: int
+    markets: int
+    """Different markets drawn."""
+    runs: int
+    """Markets times cells they are played under: rows of the summary."""
+    agents: int
+    """Of all runs."""
+    chunks: int
+    programs: int
+    """About how many programs are compiled, by every worker anew unless there is a compilation cache."""
+    memory_bytes: int
+    """Per worker, at most about."""
+    disk_bytes: int
+    seconds: float | None
+    """In all; None if nothing was measured."""
+    compile_seconds: float | None
+    """Part of `seconds`."""
+    notes: tuple[str, ...]
+
+
+def estimate(study, sample: bool = True) -> Estimate:
+    """What a study would cost; with `sample`, from playing a few markets of some cells for some rounds.
+
+    Raises:
+        ValueError: whatever `Study.check` refuses.
+    """
+    study.check()
+    plan_of_work = _Work(study)
+    rates = _Rates(study, plan_of_work) if sample else None
+    grounds = study.grounds()
+    return Estimate(
+        cells=len(study.cells()),
+        grounds=len(grounds),
+        markets=sum(ground.markets for ground in grounds),
+        runs=sum(ground.markets * len(ground.cells) for ground in grounds),
+        agents=sum(g.markets * len(g.cells) * plan_of_work.agents[g.number] for g in grounds),
+        chunks=len(plan_of_work.chunks),
+        programs=len(plan_of_work.programs),
+        memory_bytes=round(plan_of_work.memory()),
+        disk_bytes=round(_disk(study, plan_of_work, rates)),
+        seconds=None if rates is None else rates.seconds(),
+        compile_seconds=None if rates is None else rates.compiling * len(plan_of_work.programs),
+        notes=tuple(study.notes()),
+    )
+
+
+class _Work:
+    """The size of what is to be done."""
+
+    def __init__(self, study):
+        self.study = study
+        self.chunks = chunks(study)
+        families = [random_market(study, ground).family for ground in study.grounds()]
+        self.agents = [family.num_agents for family in families]
+        self.ends = [2 * family.mean_links for family in families]
+        self.largest = {}
+        for chunk in self.chunks:
+            self.largest[chunk.ground] = max(self.largest.get(chunk.ground, 0), chunk.count)
+        self.programs = {self._program(cell) for cell in study.cells()}
+
+    def size(self, ground: Ground) -> float:
+        """Agents and link ends of a market: about what a round of it costs."""
+        return self.agents[ground.number] + self.ends[ground.number]
+
+    def _program(self, cell: Cell) -> tuple:
+        return self.study.grounds()[cell.ground].network, self.largest[cell.ground], kind_of(cell)
+
+    def memory(self) -> float:
+        """Bytes that the largest chunk takes."""
+        most = 0.0
+        records = len(recorded_rounds(self.study)) * len(self.study.metrics) * 8
+        is_full = self.study.record.curves == "full"
+        for ground in self.study.grounds():
+            count = self.largest[ground.number]
+            per_market = AGENT_BYTES * self.agents[ground.number] + SLOT_BYTES * self.ends[ground.number]
+            kept = len(ground.cells) * (5 * records if is_full else 400)
+            most = max(most, count * (per_market + 3 * records + kept))
+        return BASE_BYTES + PROGRAM_BYTES * min(len(self.programs), MOST_PROGRAMS) + most
+
+
+def kind_of(cell: Cell) -> tuple[str, ...]:
+    """What a program is compiled for, but for the shape: strategy, schedule and rule of damping."""
+    line = plan(cell.words.strategy, cell.words.schedule, cell.words.damping)
+    is_number = line.damping[:1].isdigit() or line.damping.startswith(".")
+    return line.strategy.text.partition(",schedule")[0], line.schedule, "fixed" if is_number else line.damping
+
+
+class _Rates:
+    """What was measured on a small sample: seconds by size of what is done."""
+
+    def __init__(self, study, work: _Work):
+        self.study, self.work = study, work
+        every = study.record.every
+        rounds = min(study.rounds, max(every, SAMPLE_ROUNDS // every * every, SAMPLE_RECORDS))
+        # The copy has the same cells and grounds; only how long it is played differs.
+        self.probe = study.model_copy(update={"rounds": rounds, "stop": Stop()})
+        self.drawing, self.tables, self.compiled = [], [], []
+        self.playing: dict[tuple, list[float]] = {}
+        self.summary_bytes, self.curve_bytes, self.per_group = [], [], []
+        began = time.perf_counter()
+        for ground, cell in self._samples():
+            if self.compiled and time.perf_counter() - began > SAMPLE_SECONDS:
+                break
+            self._measure(ground, cell)
+        self.compiling = statistics.fmean(self.compiled)
+
+    def _samples(self) -> list[tuple[Ground, Cell]]:
+        """Cells to play: every kind on the largest ground that has it, and one on the smallest ground."""
+        by_size = sorted(self.study.grounds(), key=self.work.size)
+        cells, kinds = self.study.cells(), {}
+        for ground in by_size:
+            kinds |= {kind_of(cells[number]): (ground, cells[number]) for number in ground.cells}
+        found = list(kinds.values())[:SAMPLE_PROGRAMS]
+        return [*found, (by_size[0], cells[by_size[0].cells[0]])] if len(by_size) > 1 else found
+
+    def _measure(self, ground: Ground, cell: Cell) -> None:
+        agents = self.work.agents[ground.number]
+        count = min(self.work.largest[ground.number], max(1, SAMPLE_AGENTS // agents))
+        chunk = Chunk(ground.number, 0, count)
+        first = play_cells(self.probe, chunk, [cell.number])
+        again = play_cells(self.probe, chunk, [cell.number])
+        size = self.work.size(ground) * count
+        spent = again.timings
+        self.compiled.append(first.timings["compiling"])
+        self.drawing.append((spent["drawing"] + spent.get("solving", 0.0)) / size)
+        self.playing.setdefault(kind_of(cell), []).append(spent["simulating"] / (size * self.probe.rounds))
+        values = len(recorded_rounds(self.probe)) * len(self.study.metrics) * count
+        self.tables.append(spent["tables"] / values)
+        self.summary_bytes.append(_bytes(again.summary) / count)
+        if again.curves is not None:
+            self.curve_bytes.append(_bytes(again.curves) / max(1, again.curves.num_rows))
+            self.per_group.append((count, again.curves.num_rows / (values / count)))
+
+    def seconds(self) -> float:
+        """Of everything, compiling included."""
+        records = len(recorded_rounds(self.study)) * len(self.study.metrics)
+        known = {kind: statistics.fmean(rates) for kind, rates in self.playing.items()}
+        usual, drawing, tables = (
+            statistics.fmean(rates) for rates in (known.values(), self.drawing, self.tables)
+        )
+        total = self.compiling * len(self.work.programs)
+        for ground in self.study.grounds():
+            total += drawing * self.work.size(ground) * ground.markets
+        for cell in self.study.cells():
+            ground = self.study.grounds()[cell.ground]
+            rate = known.get(kind_of(cell), usual)
+            total += ground.markets * (rate * self.work.size(ground) * self.study.rounds + tables * records)
+        return total
+
+
+def _bytes(table: pa.Table) -> int:
+    """On disk, as the store writes it."""
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.tell()
+
+
+def _disk(study, work: _Work, rates: _Rates | None) -> float:
+    """Bytes of all tables."""
+    is_measured = rates is not None
+    row = statistics.fmean(rates.summary_bytes) if is_measured else SUMMARY_ROW
+    curve = statistics.fmean(rates.curve_bytes) if is_measured and rates.curve_bytes else CURVE_ROW
+    groups = len(recorded_rounds(study)) * len(study.metrics)
+    total = 0.0
+    for chunk in work.chunks:
+        cells = len(study.grounds()[chunk.ground].cells)
+        total += cells * chunk.count * row
+        if study.record.curves == "full":
+            total += cells * chunk.count * groups * curve
+        elif study.record.curves == "quantiles":
+            total += cells * groups * _buckets(chunk.count, rates) * curve
+    return total
+
+
+def _buckets(count: int, rates: _Rates | None) -> float:
+    """How many buckets so many markets fill."""
+    if rates is None:
+        return count**BUCKET_GROWTH
+    seen = [found * (count / few) ** BUCKET_GROWTH for few, found in rates.per_group]
+    return min(count, statistics.fmean(seen))

@@ -1,0 +1,197 @@
+"""The tables of a study's description, each checked by itself."""
+
+import math
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    model_validator,
+)
+
+from cmapjax._checks import short
+from cmapjax.studies._errors import KEYS
+from cmapjax.studies._names import ENDS, FIELDS, METRICS, TAKEN
+
+LONGEST_NAME = 40
+LONGEST_TEXT = 500
+
+
+def _axis_name(name: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or len(name) > LONGEST_NAME:
+        raise ValueError(
+            f"call an axis by a-z, 0-9 and _, beginning with a letter, at most {LONGEST_NAME} characters."
+        )
+    if name in TAKEN and name not in FIELDS:
+        raise ValueError("this is the name of a column of the results; call the axis something else.")
+    return name
+
+
+def _point(value: Any) -> int | float | str:
+    if isinstance(value, (bool,)) or not isinstance(value, (int, float, str)):
+        raise ValueError("give a whole number, a decimal number or a text in quotes.")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("give a finite number.")
+    if isinstance(value, int) and abs(value) >= 2**63:
+        raise ValueError("give a whole number below 2^63.")
+    if isinstance(value, str) and (len(value) > LONGEST_TEXT or not value.strip() or not value.isprintable()):
+        raise ValueError(f"give a text of 1 to {LONGEST_TEXT} printable characters.")
+    return value
+
+
+def _different(values: list) -> list:
+    seen = set()
+    for value in values:
+        text = str(value).strip()
+        if text in seen or (not isinstance(value, str) and value in seen):
+            raise ValueError(f"{short(value)} is listed twice; list it once.")
+        seen |= {text, value}
+    return values
+
+
+def _some(values: list) -> list:
+    if not values:
+        raise ValueError("give at least one value.")
+    return values
+
+
+AxisName = Annotated[str, AfterValidator(_axis_name)]
+Point = Annotated[Any, PlainValidator(_point)]
+Points = Annotated[list[Point], AfterValidator(_some)]
+DifferentPoints = Annotated[Points, AfterValidator(_different)]
+Text = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)]
+Share = Annotated[float, Field(gt=0)]
+
+
+class Table(BaseModel):
+    """A table of a study: strict types, no unknown keys, no NaN, not to be changed."""
+
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, allow_inf_nan=False, validate_default=False
+    )
+
+    def __init_subclass__(cls, table: str = "", **more):
+        super().__init_subclass__(**more)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, table: str = "", **more):
+        if table:
+            KEYS[table] = [field.alias or name for name, field in cls.model_fields.items()]
+
+
+class Words(Table, table="cells"):
+    """What a cell is, in the words of the command line; `{x}` stands for the value of axis x."""
+
+    network: Text | None = None
+    """A family, a named network, or file:PATH (also file:PATH,agents=TABLE)."""
+    endowment: Text | None = None
+    """A distribution of mean endowments, or own: what a file says. By default unit for families, else own."""
+    value: Text | None = None
+    isolated: Text = "reject"
+    process: Text = "constant"
+    strategy: Text = "cmap"
+    schedule: Text = "simultaneous"
+    damping: Text = "none"
+
+
+def _damping_as_text(data: Any) -> Any:
+    """A number is as good as its text where words are wanted."""
+    if isinstance(data, dict) and type(data.get("damping")) in (int, float):
+        return data | {"damping": str(data["damping"])}
+    return data
+
+
+CellWords = Annotated[Words, BeforeValidator(_damping_as_text)]
+
+
+def _known_metrics(names: str | list) -> str | list:
+    if names == "standard":
+        return names
+    if not isinstance(names, list) or not names:
+        raise ValueError('give "standard" or a list of names of metrics.')
+    for number, name in enumerate(names):
+        if name not in METRICS:
+            raise ValueError(
+                f"{short(name)} is not a metric; give names from: standard (alone), {', '.join(METRICS)}."
+            )
+        if name in names[:number]:
+            raise ValueError(f"{name} is listed twice; list it once.")
+    return names
+
+
+class Record(Table, table="record"):
+    """What is kept of a run."""
+
+    metrics: Annotated[Any, PlainValidator(_known_metrics)] = "standard"
+    curves: Literal["none", "quantiles", "full"] = "quantiles"
+    every: int = Field(10, ge=1, lt=2**31)
+    """Rounds between two records."""
+
+
+class Range(Table, table="range"):
+    """An interval that an axis is sampled from."""
+
+    range: list[float] = Field(min_length=2, max_length=2)
+    log: bool = False
+    """Whether the logarithm is what is spread evenly."""
+    whole: bool = False
+    """Whether to round to whole numbers."""
+
+    @model_validator(mode="after")
+    def _is_interval(self):
+        low, high = self.range
+        if not low < high:
+            raise ValueError("give two numbers [low, high] with low below high.")
+        if self.log and low <= 0:
+            raise ValueError("low must be above 0 on a logarithmic scale; raise it, or leave out log.")
+        if self.whole and (low != int(low) or high != int(high)):
+            raise ValueError("give whole ends for whole numbers.")
+        return self
+
+
+def _as_range(given: Any) -> Any:
+    return {"range": given} if isinstance(given, list) else given
+
+
+class Sample(Table, table="sample"):
+    """Points of continuous axes, one factor of the product: method, number, and a range for every axis."""
+
+    method: Literal["sobol", "latin-hypercube"] = "sobol"
+    number: int = Field(ge=1, le=1_000_000)
+    ranges: dict[AxisName, Annotated[Range, BeforeValidator(_as_range)]] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, data: Any) -> Any:
+        """Every key that is not method or number is an axis."""
+        if not isinstance(data, dict) or "ranges" in data:
+            return data
+        own = {key: data[key] for key in ("method", "number") if key in data}
+        return own | {"ranges": {key: value for key, value in data.items() if key not in own}}
+
+    def document(self) -> dict:
+        """As written in a file."""
+        ranges = {name: one.model_dump() for name, one in self.ranges.items()}
+        return {"method": self.method, "number": self.number} | ranges
+
+
+class Interval(Table, table="interval"):
+    """Markets are drawn until the mean of a metric is known this well in every cell of the ground."""
+
+    metric: Literal[tuple(METRICS)]  # type: ignore[valid-type]
+    width: Share
+    """Of the 95 % interval of the mean over markets, from end to end."""
+    least: int = Field(100, ge=2, lt=2**31)
+    """Markets drawn at a time; after every so many it is decided whether more are."""
+
+
+class Stop(Table, table="stop"):
+    """When a market, or the drawing of further ones, may end before its time."""
+
+    when: list[Literal[tuple(ENDS)]] = Field([])  # type: ignore[valid-type]
+    interval: Interval | None = None
