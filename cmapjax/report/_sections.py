@@ -23,8 +23,9 @@ from cmapjax.report._figures import (
 from cmapjax.report._markup import Markup, tag
 
 INTERVALS = (
-    "In brackets 95 % bootstrap intervals (2,000 resamples of the markets, fixed seed). A market that is not "
-    "finite, or never got there, counts as the worst, not as absent."
+    "In brackets 95 % bootstrap intervals (2,000 resamples of the markets, fixed seed; for shares of 0 and "
+    "100, of which resamples say nothing, the rule of three). A market that is not finite, or never got "
+    "there, counts as the worst, not as absent."
 )
 
 
