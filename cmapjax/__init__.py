@@ -100,6 +100,7 @@ _MODULES = (
     "methods",
     "metrics",
     "plots",
+    "report",
     "sensitivity",
     "strategies",
     "studies",

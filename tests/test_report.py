@@ -193,7 +193,7 @@ def start():
 
 @pytest.fixture(scope="module")
 def opened(start, page):
-    """The browser with the page open, what it logged, what it asked for, and the seconds until all is drawn."""
+    """The browser with the page open, what it logged, what it asked for, and how long it took."""
     browser = start()
     seconds = []
     for _ in range(3):  # the machine may be busy with other tests
