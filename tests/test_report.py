@@ -407,3 +407,49 @@ def test_a_phone_shows_everything_without_scrolling_sideways(start, page):
     )
     assert wide == []
     assert browser.get_log("browser") == []
+
+
+BARE = {
+    "name": "bare",
+    "markets": 5,
+    "rounds": 20,
+    "equilibrium": False,
+    "record": {"metrics": ["certified_gap", "min_ratio"], "curves": "none"},
+    "cells": {"network": "er:n=20,degree=4"},
+}
+SAMPLED = {
+    "name": "sampled",
+    "markets": 6,
+    "rounds": 50,
+    "record": {"metrics": list(study_samples.METRICS)},
+    "cells": {"network": "er:n=20,degree=4", "endowment": "lognormal:sigma={spread}"},
+    "grid": {
+        "strategy": ["cmap", "pr", "equal-split", "selfish", "cmap:hops=2", "cmap:hops=3", "cmap:hops=4"]
+    },
+    "sample": {"method": "sobol", "number": 16, "spread": [0.1, 2.0]},
+}
+
+
+@pytest.mark.parametrize("study", [BARE, SAMPLED], ids=["bare", "sampled"])
+def test_studies_of_any_shape_have_a_page_that_works(start, tmp_path, study):
+    data = ReportData.from_results(study_samples.write(tmp_path / "results", study))
+    path = tmp_path / "page.html"
+    path.write_text(render(data, "results"))
+    browser = start()
+    browser.get(path.as_uri())
+    assert browser.get_log("browser") == []
+    note = "return byId(`${arguments[0]}-note`).textContent"
+    if study is BARE:
+        assert browser.execute_script(note, "bands") == "No curves were recorded."
+        assert browser.execute_script(note, "heat") == "The study has fewer than two axes."
+        assert "5 runs" in browser.execute_script(note, "verdicts")
+    else:
+        assert "values of spread are put into 6 ranges" in browser.execute_script(
+            "return byId('charts').textContent"
+        )
+        boxes = browser.execute_script(
+            "return [...document.querySelectorAll('#plays input')].map((b) => b.checked)"
+        )
+        assert boxes == [True] * 6 + [False]
+        lines = browser.execute_script("return byId('bands-chart').data.filter((t) => t.text).length")
+        assert lines == 6

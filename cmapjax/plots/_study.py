@@ -84,8 +84,7 @@ def convergence_bands(
             _draw_bands(panel, table, rate, number, play, edge, is_log)
         if not np.isfinite(values).all():
             mark_edge(panel, edge, is_worse)
-        last = max(rate * table.index.max() for rate, table in drawn.values())
-        time_axis(panel, last, most_ticks=int(3 * width))
+        time_axis(panel, max(rate * table.index.max() for rate, table in drawn.values()), int(3 * width))
         _name_axes(panel, "rounds" if clock == "rounds" else "agent updates per agent", measure(metric)[0])
         if is_log:
             panel.set_yscale("log")
