@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import sys
+import tomllib
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from cmapjax import report, studies
 from cmapjax._store import Store, open_study
 from cmapjax.report import _charts, _figures, _intervals, _networks
 from cmapjax.report._data import ReportData, non_finite
+from cmapjax.report._toml import as_toml
 
 
 @pytest.fixture(scope="module")
@@ -238,6 +240,22 @@ def test_a_market_that_comes_out_otherwise_is_left_out_and_named(played):
 def test_without_networks_nothing_is_drawn(played, tmp_path):
     page = report.write(played, tmp_path / "page.html", networks=0)
     assert '"networks":[]' in page.read_text()
+
+
+# -- study file ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["grid", "sample"])
+def test_a_study_made_in_python_is_written_as_a_file_that_is_the_same_study(name):
+    given = study_samples.document()
+    if name == "sample":
+        del given["grid"]["spread"]
+        given["sample"] = {"method": "sobol", "number": 4, "spread": {"range": [1e-5, 2.0], "log": True}}
+    study = studies.Study(**given)
+    again = studies.Study(**tomllib.loads(as_toml(study.document())))
+    assert again.digest() == study.digest()
+    hostile = {"a b": 'x"\\\n\x7f\u2028', "list": [{"k": True}, 1.5], "none": None, "empty": {}}
+    assert tomllib.loads(as_toml(hostile)) == {key: v for key, v in hostile.items() if v is not None}
 
 
 # -- trouble ---------------------------------------------------------------------------------------
