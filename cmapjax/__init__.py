@@ -101,6 +101,7 @@ _MODULES = (
     "methods",
     "metrics",
     "plots",
+    "report",
     "sensitivity",
     "strategies",
     "studies",

@@ -106,11 +106,12 @@ def _result(study, ground, played, first: int, count: int) -> _Result:
     """The tables of a chunk."""
     some = slice(first, first + count)
     summaries = [_rows(study, ground, cell, values, some) for cell, values in played]
+    summary = _table(studies.summary_schema(study), pd.concat(summaries, ignore_index=True))
+    schema = studies.curves_schema(study)
+    if schema is None:
+        return _Result(summary, None)
     curves = [_sketches(study, cell, values, some) for cell, values in played]
-    return _Result(
-        _table(studies.summary_schema(study), pd.concat(summaries, ignore_index=True)),
-        _table(studies.curves_schema(study), pd.concat(curves, ignore_index=True)),
-    )
+    return _Result(summary, _table(schema, pd.concat(curves, ignore_index=True)))
 
 
 def _table(schema, frame: pd.DataFrame) -> pa.Table:
@@ -130,7 +131,7 @@ def _rows(study, ground, number: int, values: dict, some: slice) -> pd.DataFrame
     cell = study.cells()[number]
     markets = np.arange(some.start, some.stop)
     agents = int(cell.axes.get("agents", 50))
-    last = {name: values[name][-1, some] for name in METRICS}
+    last = {name: values[name][-1, some] for name in study.metrics}
     flags = [
         ",".join(f"{name}={table[k]:g}" for name, table in last.items() if not np.isfinite(table[k])) or None
         for k in range(len(markets))
@@ -171,7 +172,7 @@ def _first(reached, rounds):
 def _sketches(study, number: int, values: dict, some: slice) -> pd.DataFrame:
     """How many markets of one cell are in which bucket."""
     parts = []
-    for name in METRICS:
+    for name in study.metrics:
         table = values[name][:, some]
         sign, bucket = buckets(table)
         rounds = np.broadcast_to(_rounds(study)[:, None], table.shape)
