@@ -4,12 +4,17 @@ Every message names the field, the agent, the value and the remedy.
 """
 
 import math
+import os
+import re
 import warnings
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 
 SHOWN = 5
+MAX_BUDGET = 2 << 30
+_FORMULA = re.compile(r"'*[=+\-@]")
 CONTRIBUTION = "contribution endowment × value"
 
 
@@ -172,3 +177,26 @@ def check_hops(hops: int | float) -> None:
     whole = isinstance(hops, int) and not isinstance(hops, bool)
     if not ((whole and hops >= 0) or hops == math.inf):
         raise ValueError(f"community_hops is {hops!r}; give 0, 1, 2, …, or math.inf for everybody.")
+
+
+def default_memory_budget() -> int:
+    """Bytes that reading a file may take: a quarter of the memory this process may have, at most 2 GiB."""
+    memory = [4 * MAX_BUDGET]
+    if hasattr(os, "sysconf"):
+        memory.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    container = Path("/sys/fs/cgroup/memory.max")  # Linux; holds "max" where there is no limit
+    if container.is_file() and (text := container.read_text().strip()).isdigit():
+        memory.append(int(text))
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        pass
+    else:
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        memory += [limit] if limit != resource.RLIM_INFINITY else []
+    return max(1, min(memory) // 4)
+
+
+def escape_cell(text: str) -> str:
+    """The text, behind an apostrophe where a spreadsheet would run it as a formula (= + - @ first)."""
+    return "'" + text if _FORMULA.match(text) else text

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from cmapjax._checks import default_memory_budget
+
 CHUNK = 1 << 20  # one MiB a time: large enough to be fast, small against any budget
-MAX_BUDGET = 2 << 30
 # Memory that a byte of text takes until it is part of a market. Measured: edge lists of numbers or of long
 # labels 16 to 18, MatrixMarket 17, GraphML 19; the worst, bare GML or labels of four letters, 44 to 66, which
 # a quarter of the memory still leaves room for.
@@ -45,24 +46,6 @@ def detail(error: BaseException) -> str:
     """The words of another library's error, cut to one short line."""
     text = " ".join((getattr(error, "strerror", None) or str(error)).split()) or type(error).__name__
     return text if len(text) <= MAX_DETAIL else text[: MAX_DETAIL - 1] + "…"
-
-
-def default_memory_budget() -> int:
-    """Bytes that reading a file may take: a quarter of the memory this process may have, at most 2 GiB."""
-    memory = [4 * MAX_BUDGET]
-    if hasattr(os, "sysconf"):
-        memory.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    container = Path("/sys/fs/cgroup/memory.max")  # Linux; holds "max" where there is no limit
-    if container.is_file() and (text := container.read_text().strip()).isdigit():
-        memory.append(int(text))
-    try:
-        import resource  # not on Windows
-    except ImportError:
-        pass
-    else:
-        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-        memory += [limit] if limit != resource.RLIM_INFINITY else []
-    return max(1, min(memory) // 4)
 
 
 def as_budget(memory_budget) -> int:

@@ -9,13 +9,7 @@ from pathlib import Path
 from cmapjax._checks import listed, short
 from cmapjax.graphs._files import complaint, detail
 
-_FORMULA = re.compile(r"'*[=+\-@]")
 _ESCAPED = re.compile(r"'+[=+\-@]")
-
-
-def escape_cell(text: str) -> str:
-    """The text, behind an apostrophe where a spreadsheet would run it as a formula (= + - @ first)."""
-    return "'" + text if _FORMULA.match(text) else text
 
 
 def unescape_cell(cell: str) -> str:

@@ -10,11 +10,10 @@ from pathlib import Path
 import networkx as nx
 import numpy as np
 
-from cmapjax._checks import listed, short
+from cmapjax._checks import escape_cell, listed, short
 from cmapjax._market import Market
 from cmapjax.graphs._files import check_writable_path, format_and_gzip, write_bytes
 from cmapjax.graphs._networkx import agent_columns, arc_flow, to_networkx
-from cmapjax.graphs._table import escape_cell
 
 _TABLES = {".csv": ",", ".tsv": "\t", ".parquet": "parquet"}
 

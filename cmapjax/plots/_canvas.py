@@ -1,5 +1,6 @@
 """What all pictures share: a figure without pyplot, colours, text as it stands, files."""
 
+import contextlib
 import io
 
 from cmapjax._checks import short
@@ -8,6 +9,8 @@ from cmapjax.graphs._files import check_writable_path, write_bytes
 # Okabe and Ito's palette, distinguishable with any colour vision; line styles say it once more.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
+EXACT_SIZE = "exact size"  # mark of a figure whose margins are not to be cut
+
 
 def new_figure(width: float, height: float):
     from matplotlib.figure import Figure
@@ -15,8 +18,20 @@ def new_figure(width: float, height: float):
     return Figure(figsize=(width, height), layout="constrained", dpi=150)
 
 
+@contextlib.contextmanager
+def small_text():
+    """Text of the size that papers print figures in, for what is drawn inside."""
+    import matplotlib as mpl
+
+    thin = {"axes.linewidth": 0.6, "xtick.major.width": 0.6, "ytick.major.width": 0.6, "hatch.linewidth": 0.5}
+    with mpl.rc_context({"font.size": 7, "axes.labelsize": 7, "legend.fontsize": 6.5, **thin}):
+        yield
+
+
 def save(figure, path) -> None:
-    """Write a figure as PNG, PDF or SVG, as the ending says, fonts embedded, margins cut.
+    """Write a figure as PNG, PDF or SVG, as the ending says, fonts embedded.
+
+    Margins are cut, except of charts of a study: these keep the width they were made with, a column's.
 
     Equal figures give equal files: no dates, no random names.
 
@@ -32,7 +47,8 @@ def save(figure, path) -> None:
         raise ValueError(f"path is {short(str(path))}; end it in .png, .pdf or .svg.")
     content = io.BytesIO()
     with mpl.rc_context({"pdf.fonttype": 42, "svg.fonttype": "path", "svg.hashsalt": "cmapjax"}):
-        figure.savefig(content, format=ending[1:], bbox_inches="tight", metadata=dates[ending])
+        margins = None if figure.get_gid() == EXACT_SIZE else "tight"
+        figure.savefig(content, format=ending[1:], bbox_inches=margins, metadata=dates[ending])
     write_bytes(path, content.getvalue())
 
 

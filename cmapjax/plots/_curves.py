@@ -97,7 +97,7 @@ def _draw_curves(panel, market, runs, metric, clock) -> None:
     label, is_log = MEASURES.get(metric, (metric.replace("_", " "), False))
     is_worse_above = is_log or metric in WORSE_ABOVE
     curves = [_quantiles(_values(run, name, metric), is_log, is_worse_above) for name, run in runs.items()]
-    edge = _edge(np.concatenate([c.ravel() for c in curves]), is_log, is_worse_above)
+    edge = edge_of(np.concatenate([c.ravel() for c in curves]), is_log, is_worse_above)
     for number, (run, curve) in enumerate(zip(runs.values(), curves, strict=True)):
         time = run.rounds if clock == "rounds" else _updates(market, run)
         low, middle, high = np.where(np.isfinite(curve), curve, edge)
@@ -107,16 +107,11 @@ def _draw_curves(panel, market, runs, metric, clock) -> None:
         if len(run.verdict) > 1:
             panel.fill_between(time, low, high, color=colour, alpha=0.15, linewidth=0)
     if not all(np.isfinite(c).all() for c in curves):
-        words = "infinite: an agent has nothing (or not a number)"
-        panel.axhline(edge, color="#808080", linewidth=0.8, linestyle=":", zorder=0)
-        panel.annotate(
-            words, (1, edge), xycoords=("axes fraction", "data"), xytext=(-2, -3 if is_worse_above else 3),
-            textcoords="offset points", ha="right", va="top" if is_worse_above else "bottom",
-            fontsize=7, color="#505050",
-        )  # fmt: skip
+        mark_edge(panel, edge, is_worse_above)
     if is_log:
         panel.set_yscale("log")
-    _time_axis(panel, market, runs, clock)
+    last = max((run.rounds if clock == "rounds" else _updates(market, run))[-1] for run in runs.values())
+    time_axis(panel, last)
     panel.set_xlabel("rounds" if clock == "rounds" else "agent updates per agent")
     panel.set_ylabel(label)
     panel.grid(alpha=0.25)
@@ -132,7 +127,7 @@ def _quantiles(values, is_log: bool, is_worse_above: bool) -> Float[np.ndarray, 
     return np.quantile(values, [0.1, 0.5, 0.9], axis=1, method="inverted_cdf")
 
 
-def _edge(values, is_log: bool, is_worse_above: bool) -> float:
+def edge_of(values, is_log: bool, is_worse_above: bool) -> float:
     """Where infinite values are drawn: beyond all others."""
     finite = values[np.isfinite(values)]
     if not len(finite):
@@ -143,13 +138,25 @@ def _edge(values, is_log: bool, is_worse_above: bool) -> float:
     return float(finite.max() + room if is_worse_above else finite.min() - room)
 
 
-def _time_axis(panel, market, runs, clock) -> None:
+def mark_edge(panel, edge: float, is_worse_above: bool) -> None:
+    """A dotted line, in words, where what is infinite is drawn."""
+    words = "infinite: an agent has nothing (or not a number)"
+    panel.axhline(edge, color="#808080", linewidth=0.8, linestyle=":", zorder=0)
+    panel.annotate(
+        words, (1, edge), xycoords=("axes fraction", "data"), xytext=(-2, -3 if is_worse_above else 3),
+        textcoords="offset points", ha="right", va="top" if is_worse_above else "bottom",
+        fontsize=7, color="#505050",
+    )  # fmt: skip
+
+
+def time_axis(panel, last: float, most_ticks: int = 30) -> None:
     """Linear up to 1, then logarithmic: most happens in the first rounds, the tails are long."""
     from matplotlib.ticker import NullLocator
 
-    last = max((run.rounds if clock == "rounds" else _updates(market, run))[-1] for run in runs.values())
     steps = (1, 2, 5) if last <= 200 else (1,)  # more would run into each other
     ticks = [0, *(k * 10**e for e in range(10) for k in steps if k * 10**e <= last)]
+    if len(ticks) > most_ticks:
+        ticks = [0, *(10**e for e in range(10) if 10**e <= last)]
     panel.set_xscale("symlog", linthresh=1)
     panel.set_xlim(0, max(last, 1))
     panel.set_xticks(ticks, labels=[f"{t:,}" for t in ticks])

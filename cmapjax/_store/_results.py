@@ -1,0 +1,211 @@
+"""Results of a study as frames and labelled arrays, read from its folder and checked on the way."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from cmapjax._checks import default_memory_budget, short
+from cmapjax._store._catalogue import Entry, catalogue, inspect, load_of, names_in
+from cmapjax._store._errors import Damaged, StoreError, shown
+from cmapjax._store._journal import check_whole, read_journal
+from cmapjax._store._manifest import check_study_file, read_manifest
+from cmapjax._store._names import CURVES, KINDS, SUMMARY, as_folder, as_range, overlaps, refuse_links
+
+# A frame in memory is so many times a table on its way there (the table, its copy, the sorted frame).
+COPIES = 3
+
+
+def open_study(folder) -> "StudyResults":
+    """The results of a study, as far as it has been played.
+
+    Nothing in the folder is executed, and no file is read before its size is checked against the memory
+    budget (a quarter of the memory, at most 2 GiB). Every file is compared with its checksum when it is read.
+
+    Args:
+        folder: a results folder, made by `cmapjax study run`.
+
+    Raises:
+        ValueError: there is no such folder; one of its files is missing, altered, cut short or of another
+            study (the file is named: `cmapjax study verify DIR --repair` puts aside what is damaged); it was
+            written by a later version of cmapjax.
+    """
+    folder = as_folder(folder)
+    if not folder.is_dir():
+        raise StoreError(f"{shown(folder)}: there is no such folder; check the name.")
+    refuse_links(folder, ("manifest.json", "journal.jsonl", "study.toml", *KINDS))
+    manifest = read_manifest(folder)
+    check_study_file(folder, manifest)
+    journal = read_journal(folder)
+    check_whole(folder, journal)
+    found = catalogue(journal)
+    entries = dict(found.finished)
+    # A run that was killed may have written a chunk and no line of it: then the chunk itself is checked.
+    for name in set(names_in(folder, SUMMARY)) - set(entries):
+        entries[name] = inspect(folder, name, manifest["digest"])
+    if twice := overlaps(map(as_range, entries)):
+        first, second = twice[0]
+        raise Damaged(folder / SUMMARY, f"{first.name} and {second.name} hold the same markets")
+    failed = {name: why for name, why in found.failed.items() if name not in entries}
+    return StudyResults(folder, manifest, dict(sorted(entries.items())), failed)
+
+
+class StudyResults:
+    """What a study has come to.
+
+    Attributes:
+        folder: where the results are.
+        manifest: what manifest.json says: versions, commit, device, seeds, when, how long.
+        chunks: the finished chunks by name, with their checksums, rows and timings.
+        failed: chunks that could not be played, with the reason.
+    """
+
+    def __init__(self, folder: Path, manifest: dict, chunks: dict[str, Entry], failed: dict[str, str]):
+        self.folder, self.manifest, self.chunks, self.failed = folder, manifest, chunks, failed
+
+    def __repr__(self) -> str:
+        rows = sum(entry.rows for entry in self.chunks.values())
+        what = f"{rows:,} rows in {len(self.chunks):,} chunks"
+        return f"StudyResults({self.study['name']!r}: {what}, {self.folder})"
+
+    @property
+    def study(self) -> dict:
+        """The study's description, as data; `cmapjax.studies.Study(**results.study)` is the study itself."""
+        return self.manifest["study"]
+
+    @property
+    def axes(self) -> list[str]:
+        """The names of the study's axes, in order."""
+        return axes_of(self.study)
+
+    def tables(self, kind: str = SUMMARY, columns: Sequence[str] | None = None):
+        """The chunks' tables (pyarrow) one after another, each checked: for what does not fit in memory.
+
+        Args:
+            kind: "summary" or "curves".
+            columns: the names of those to read; all by default.
+        """
+        for name, entry in self.chunks.items():
+            if file := entry.files().get(kind):
+                yield load_of(
+                    self.folder, kind, name, self.manifest["digest"], file=file, columns=columns
+                ).table
+
+    def frame(self, columns: Sequence[str] | None = None):
+        """One row per market and cell, as a pandas DataFrame sorted by cell and market.
+
+        docs/results.md says what the columns are; `frame.attrs["units"]` has their units.
+
+        Args:
+            columns: the names of those wanted; all by default.
+
+        Raises:
+            ValueError: a damaged file; an unknown column; more than the memory holds.
+        """
+        import pyarrow as pa
+
+        wanted = None if columns is None else list(dict.fromkeys([*columns, "cell", "market"]))
+        self._check_memory(SUMMARY, wanted)
+        tables = list(self.tables(SUMMARY, wanted))
+        if not tables:
+            raise StoreError(
+                f"{shown(self.folder)}: no chunk is finished yet; run or resume the study first."
+            )
+        table = pa.concat_tables(tables).unify_dictionaries()
+        frame = table.to_pandas().sort_values(["cell", "market"], kind="stable", ignore_index=True)
+        frame = frame if columns is None else frame[list(columns)]
+        frame.attrs["units"] = _units(table.schema)
+        return frame
+
+    def _check_memory(self, kind: str, columns) -> None:
+        """Raise if all chunks together do not fit."""
+        width = 8 * (30 if columns is None else len(columns))
+        needed = COPIES * sum(
+            max(file.rows * width, file.bytes if columns is None else 0)
+            for entry in self.chunks.values()
+            if (file := entry.files().get(kind))
+        )
+        if needed > (budget := 2 * default_memory_budget()):
+            raise StoreError(
+                f"{shown(self.folder)}: all {kind} takes about {needed:,} bytes, above {budget:,}; ask for "
+                "fewer columns, go through `tables()`, or query the Parquet files (Polars, DuckDB)."
+            )
+
+    def curves(self):
+        """Quantiles over markets, round by round, as a pandas DataFrame; None if no curves were recorded.
+
+        Columns: cell, round, metric, q05, q25, q50, q75, q95 and count (markets). From sketches quantiles are
+        right to 1 %; the value of rank ⌊q (n - 1)⌋ of n. What is no finite number takes part: infinities
+        at their end, NaN last. Curves of single markets, where recorded in full, are in `tables("curves")`.
+
+        Raises:
+            ValueError: a damaged file; more than the memory holds.
+        """
+        import pyarrow as pa
+
+        from cmapjax._store._curves import merge, quantile_frame
+
+        if not any(entry.curves for entry in self.chunks.values()):
+            return None
+        if self.study.get("record", {}).get("curves") != "full":
+            return quantile_frame(merge(self.tables(CURVES)))
+        self._check_memory(CURVES, None)
+        return quantile_frame(pa.concat_tables(self.tables(CURVES)).unify_dictionaries())
+
+    def dataset(self):
+        """The results as an xarray Dataset, its dimensions named after the study's axes, and `market`.
+
+        Every number of the summary is a variable over the axes and `market`; `num_played` counts the markets
+        of every cell (0 where the study has none), `curve_<metric>` has quantiles over the axes, `round` and
+        `quantile`. Axes that were drawn together (a sample, explicit cells) and would leave most of their
+        product empty share one dimension, named after all of them.
+
+        Raises:
+            ValueError: a damaged file; more than the memory holds.
+            ImportError: xarray is missing (`pip install 'cmapjax[study]'`).
+        """
+        from cmapjax._store._dataset import dataset
+
+        return dataset(self)
+
+    def to_csv(self, path) -> None:
+        """Write the summary as CSV (`.csv`, `.csv.gz`); a file there is replaced, whole or not at all.
+
+        Text that a spreadsheet would run as a formula (= + - @ first) gets an apostrophe in front.
+
+        Raises:
+            ValueError: an ending that is not known, a damaged file, a path that cannot be written.
+        """
+        from cmapjax._store._export import to_csv
+
+        to_csv(self, path)
+
+    def to_netcdf(self, path) -> None:
+        """Write `dataset()` as netCDF 4, whole or not at all; a file that is there is replaced.
+
+        Raises:
+            ValueError: an ending other than `.nc`, a damaged file, a path that cannot be written.
+            ImportError: xarray or h5netcdf is missing (`pip install 'cmapjax[study]'`).
+        """
+        from cmapjax._store._export import to_netcdf
+
+        to_netcdf(self, path)
+
+
+def axes_of(document: dict) -> list[str]:
+    """The names of a description's axes, in the order in which they appear."""
+    names = list(document.get("grid") or {})
+    for table in document.get("zip") or ():
+        names += table
+    names += [name for name in document.get("sample") or {} if name not in ("method", "number")]
+    for table in document.get("list") or ():
+        names += table
+    return list(dict.fromkeys(names))
+
+
+def _units(schema) -> dict[str, str]:
+    return {field.name: (field.metadata or {}).get(b"unit", b"").decode(errors="replace") for field in schema}
+
+
+def check_columns(frame, names) -> None:
+    """Raise if the summary lacks one of these columns."""
+    if missing := [name for name in names if name not in frame.columns]:
+        raise StoreError(f"the summary has no column {short(missing[0])}; it has {', '.join(frame.columns)}.")

@@ -1,0 +1,149 @@
+"""What charts of a study work out from its tables: names, levels, orders, quantiles.
+
+All take the frames that `open_study` gives: `summary` has one row per market and cell, `curves` one per cell,
+round and metric with quantiles over markets. A *play* is what agents do: strategy, schedule and damping.
+"""
+
+import itertools
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from cmapjax._checks import listed, short
+from cmapjax.plots._curves import MEASURES, WORSE_ABOVE
+
+PLAY = ("strategy", "schedule", "damping")
+QUANTILES = ("q05", "q25", "q50", "q75", "q95")
+MOST_TILES = 12  # values of a numeric axis drawn one by one; more are put into so many ranges
+NUM_RANGES = 6
+# Axis label of a metric, and whether a logarithmic axis shows it; beyond those that curves of runs show.
+STUDY_MEASURES = MEASURES | {
+    "log_nash_welfare": ("log Nash welfare", False),
+    "average_log_nash_welfare": ("log Nash welfare, average over rounds", False),
+    "average_misallocated_share": ("misallocated value, average over rounds", True),
+    "num_starved": ("agents with nothing", False),
+    "rounds_to_98": ("rounds until 98 % of the equilibrium", False),
+    "rounds_to_999": ("rounds until 99.9 % of the equilibrium", False),
+}
+SCALES = {"share_of_equilibrium": 100.0, "certified_share": 100.0}  # shown as per cent
+
+
+def measure(metric: str) -> tuple[str, bool]:
+    """The words for a metric, and whether it is drawn on a logarithmic axis."""
+    return STUDY_MEASURES.get(metric, (metric.replace("_", " "), False))
+
+
+def is_worse_above(metric: str) -> bool:
+    """Whether a market is the worse off the larger this metric is (a loss, or rounds needed)."""
+    return measure(metric)[1] or metric in WORSE_ABOVE or metric.startswith("rounds_to")
+
+
+def ranked(values, metric: str) -> np.ndarray:
+    """Values as float64 in which those that are no number count as the worst there can be, not as absent."""
+    numbers = np.array(pd.to_numeric(pd.Series(values)), np.float64)
+    return np.where(np.isnan(numbers), np.inf if is_worse_above(metric) else -np.inf, numbers)
+
+
+def quantiles(ordered: np.ndarray, wanted) -> np.ndarray:
+    """Quantiles, linearly interpolated, of ascending values that may be infinite; one row per quantile."""
+    place = np.multiply(wanted, len(ordered) - 1)
+    below, above = ordered[np.floor(place).astype(int)], ordered[np.ceil(place).astype(int)]
+    part = (place - np.floor(place)).reshape(-1, *(1,) * (ordered.ndim - 1))
+    is_simple = (below == above) | np.isinf(below) | (part == 0)
+    with np.errstate(invalid="ignore"):
+        return np.where(is_simple, below, below + part * np.where(is_simple, 0, above - below))
+
+
+def play_names(summary: pd.DataFrame) -> pd.Series:
+    """What every row plays, in words: the strategy, and schedule and damping where they differ somewhere."""
+    distinct = summary[[*PLAY]].drop_duplicates()
+    names = distinct["strategy"].astype(str)
+    if distinct["schedule"].nunique() > 1:
+        names = names + ", " + distinct["schedule"].astype(str)
+    if distinct["damping"].nunique() > 1:
+        damping = distinct["damping"].astype(str)
+        names = names + damping.map(lambda d: ", undamped" if d == "none" else f", damping {d}")
+    table = dict(zip(distinct.astype(str).itertuples(index=False, name=None), names, strict=True))
+    # Of every distinct play once: a study may have millions of rows.
+    keys, codes = _codes(summary)
+    return pd.Series(np.array([table[key] for key in keys], object)[codes], index=summary.index)
+
+
+def _codes(summary: pd.DataFrame) -> tuple[list, np.ndarray]:
+    """The distinct plays in order of appearance, and the place of every row's among them."""
+    grouped = summary[[*PLAY]].astype(str).groupby([*PLAY], sort=False, observed=True)
+    codes = grouped.ngroup().to_numpy()
+    first = np.unique(codes, return_index=True)[1]
+    keys = summary[[*PLAY]].astype(str).iloc[first]
+    return list(keys.itertuples(index=False, name=None)), codes
+
+
+def levels(values: pd.Series) -> tuple[list[str], np.ndarray]:
+    """The values of an axis as labels in order, and the place of every row among them.
+
+    Numbers ascend, words keep their order. An axis of more than 12 distinct numbers (a sample) is put into
+    six ranges of about equally many values.
+    """
+    if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
+        codes, names = pd.factorize(values.astype(str))
+        return [str(name) for name in names], codes
+    distinct = np.unique(values.to_numpy())
+    if len(distinct) <= MOST_TILES:
+        return [_number(v) for v in distinct], np.searchsorted(distinct, values)
+    cuts = np.unique(np.quantile(distinct, np.linspace(0, 1, NUM_RANGES + 1)))
+    place = np.clip(np.searchsorted(cuts, values, side="right") - 1, 0, len(cuts) - 2)
+    return [f"{a:.3g} to {b:.3g}" for a, b in itertools.pairwise(cuts)], place
+
+
+def _number(value) -> str:
+    """A number as short as tells it from others."""
+    return f"{value:g}" if float(f"{value:g}") == value else repr(value.item())
+
+
+def updates_per_round(summary: pd.DataFrame) -> pd.Series:
+    """Of every cell, how often an agent acts in a round, on average over agents and markets."""
+    rates = summary["agent_updates"] / summary["num_agents"] / summary["rounds"]
+    return rates.groupby(summary["cell"]).mean()
+
+
+def cell_medians(summary: pd.DataFrame, metric: str) -> pd.Series:
+    """Of every cell the median market's metric, by ascending number of the cell."""
+    values = pd.Series(ranked(summary[metric], metric), index=summary["cell"].to_numpy())
+    groups = values.groupby(level=0)
+    return pd.Series(
+        {cell: quantiles(np.sort(some.to_numpy()), [0.5])[0] for cell, some in groups}, dtype=float
+    )
+
+
+def bands(curves: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Quantiles over markets by round; of several cells the median over them of each quantile.
+
+    A cell's quantile that is not a number counts as the worst.
+    """
+    some = curves[curves["metric"].astype(str) == metric]
+    worst = np.inf if is_worse_above(metric) else -np.inf
+    columns = some[["round", *QUANTILES]].astype(dict.fromkeys(QUANTILES, float)).fillna(worst)
+    rows = {}
+    for number, group in columns.groupby("round"):
+        rows[number] = quantiles(np.sort(group[[*QUANTILES]].to_numpy(), axis=0), [0.5])[0]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=[*QUANTILES])
+
+
+def chosen(summary: pd.DataFrame, where: Mapping | None, also=()) -> pd.DataFrame:
+    """The rows whose axes have the values wanted."""
+    for axis in (*(where or {}), *also):
+        if axis not in summary.columns:
+            raise ValueError(f"axis {short(axis)} is not in the summary; give one of its columns.")
+    keep = np.ones(len(summary), bool)
+    for axis, value in (where or {}).items():
+        keep &= (summary[axis] == value).to_numpy()
+    if not keep.any():
+        raise ValueError(f"where is {short(dict(where or {}))}: no market fits; take values of the study.")
+    return summary[keep]
+
+
+def check_metric(summary: pd.DataFrame, metric: str) -> None:
+    if metric not in summary.columns or not pd.api.types.is_numeric_dtype(summary[metric]):
+        numbers = [n for n in summary.columns if n in STUDY_MEASURES]
+        raise ValueError(f"metric {metric!r} is no column of numbers of the summary; take {listed(numbers)}.")

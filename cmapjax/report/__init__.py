@@ -1,0 +1,5 @@
+"""The page of a study: one self-contained HTML file with figures, charts and tables."""
+
+from cmapjax.report._write import write
+
+__all__ = ["write"]

@@ -1,0 +1,218 @@
+"""Made-up results of studies, in folders like real ones, but at once: nothing is simulated.
+
+Numbers follow simple laws (an approach to the equilibrium at a pace that the cell decides), so that charts
+have a shape; the second play starves some markets.
+"""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from cmapjax import studies
+from cmapjax._store import Store, open_study
+from cmapjax.studies import buckets
+
+METRICS = (
+    "share_of_equilibrium",
+    "misallocated_share",
+    "log_welfare_loss",
+    "certified_gap",
+    "min_ratio",
+    "oscillation",
+    "log_nash_welfare",
+)
+PLAYS = {
+    "strategy": ["cmap", "cmap", "cmap", "proportional-response"],
+    "schedule": ["coloured", "simultaneous", "simultaneous", "simultaneous"],
+    "damping": ["none", "none", "local", "none"],
+}
+GROUND_AXES = {"agents": [20, 100], "degree": [4, 6], "spread": [0.5, 1.0]}
+# Rounds in which the distance to the equilibrium shrinks e-fold, of each play.
+PACE = (1.5, 4.0, 5.0, 25.0)
+
+
+def document(name="damping-and-degree", markets=40, rounds=200, axes=GROUND_AXES, plays=PLAYS) -> dict:
+    """A study whose grid decides the markets, and whose one zip the plays."""
+    return {
+        "name": name,
+        "seed": 7,
+        "markets": markets,
+        "rounds": rounds,
+        "record": {"metrics": list(METRICS), "curves": "quantiles", "every": 10},
+        "cells": {"network": "er:n={agents},degree={degree}", "endowment": "lognormal:sigma={spread}"},
+        "grid": {axis: list(values) for axis, values in axes.items()},
+        "zip": [{axis: list(values) for axis, values in plays.items()}],
+    }
+
+
+def write(folder, description=None, *, failed=(), text="# made up\n", parts=2, more=None):
+    """A results folder of a made-up study, each ground in so many chunks, and what `open_study` gives.
+
+    Args:
+        failed: pairs of ground and part that failed.
+    """
+    study = studies.Study(**(document() if description is None else description))
+    about = {"device": "cpu", "precision": study.precision, **(more or {})}
+    store = Store.create(folder, study.document(), study.digest(), about, study_text=text)
+    with store.lock():
+        for ground in study.grounds():
+            cuts = np.linspace(0, ground.markets, parts + 1).astype(int)
+            played = [(cell, _values(study, study.cells()[cell], k)) for k, cell in enumerate(ground.cells)]
+            for part in range(parts):
+                first, count = int(cuts[part]), int(cuts[part + 1] - cuts[part])
+                name = f"g{ground.number:05d}-m{first:07d}-n{count:06d}"
+                if (ground.number, part) in failed:
+                    store.note_failure(name, "worker killed: <b>out of memory</b>")
+                    continue
+                store.write(name, _result(study, ground, played, first, count))
+    return open_study(folder)
+
+
+def _values(study, cell, place: int) -> dict:
+    """Every metric by record and market, and which markets starve."""
+    rng = np.random.default_rng([study.seed, cell.ground])  # the same markets for every play
+    markets, rounds = study.markets, _rounds(study)[:, None]
+    pace = PACE[place % 4] * rng.lognormal(0, 0.4, markets) * (1 + 0.3 * float(cell.axes.get("spread", 0)))
+    start, low = rng.uniform(0.05, 0.4, markets), rng.uniform(0, 0.1, markets)
+    floor = low if place % 4 == 1 else np.full(markets, 1e-9)
+    loss = start * np.exp(-rounds / pace) + floor
+    starved = (place % 4 == 1) & (rng.uniform(size=markets) < 0.04 * float(cell.axes.get("degree", 4)))
+    hungry = starved & (rounds > 0)
+    verdict = np.select(
+        [starved, floor > 1e-3, loss[-1] < 1e-4], ["starved", "oscillating", "converged"], "still moving"
+    )
+    metrics = {
+        "share_of_equilibrium": np.where(hungry, 0.0, np.exp(-loss)),
+        "misallocated_share": loss / (1 + loss),
+        "log_welfare_loss": np.where(hungry, np.inf, loss),
+        "certified_gap": np.where(hungry, np.inf, 1.3 * loss),
+        "min_ratio": np.where(hungry, 0.0, np.exp(-3 * loss)),
+        "oscillation": np.broadcast_to(0.5 * floor, loss.shape),
+        "log_nash_welfare": np.where(hungry, -np.inf, -0.2 - loss),
+    }
+    return metrics | {"verdict": verdict, "starved": starved}
+
+
+def _rounds(study) -> np.ndarray:
+    return np.arange(0, study.rounds + 1, study.record.every)
+
+
+class _Result:
+    def __init__(self, summary, curves):
+        self.summary, self.curves, self.timings = summary, curves, {"seconds": 0.1}
+
+
+def _result(study, ground, played, first: int, count: int) -> _Result:
+    """The tables of a chunk."""
+    some = slice(first, first + count)
+    summaries = [_rows(study, ground, cell, values, some) for cell, values in played]
+    summary = _table(studies.summary_schema(study), pd.concat(summaries, ignore_index=True))
+    schema = studies.curves_schema(study)
+    if schema is None:
+        return _Result(summary, None)
+    curves = [_sketches(study, cell, values, some) for cell, values in played]
+    return _Result(summary, _table(schema, pd.concat(curves, ignore_index=True)))
+
+
+def _table(schema, frame: pd.DataFrame) -> pa.Table:
+    columns = []
+    for field in schema:
+        if field.name not in frame:
+            columns.append(pa.nulls(len(frame), field.type))
+        elif pa.types.is_dictionary(field.type):
+            columns.append(pa.array(frame[field.name].astype(str)).dictionary_encode().cast(field.type))
+        else:
+            columns.append(pa.Array.from_pandas(frame[field.name], type=field.type))
+    return pa.table(columns, schema=schema)
+
+
+def _rows(study, ground, number: int, values: dict, some: slice) -> pd.DataFrame:
+    """The summary of one cell."""
+    cell = study.cells()[number]
+    markets = np.arange(some.start, some.stop)
+    agents = int(cell.axes.get("agents", 50))
+    last = {name: values[name][-1, some] for name in study.metrics}
+    flags = [
+        ",".join(f"{name}={table[k]:g}" for name, table in last.items() if not np.isfinite(table[k])) or None
+        for k in range(len(markets))
+    ]
+    share = values["share_of_equilibrium"][:, some]
+    words = cell.words._asdict() | cell.axes
+    return pd.DataFrame(
+        {
+            "cell": number,
+            "ground": ground.number,
+            "market": markets,
+            "seed": [f"{ground.number:08x}{p:08x}" for p in markets],
+            "fingerprint": [f"{ground.number:04x}{p:012x}" for p in markets],
+            **{name: [value] * len(markets) for name, value in words.items()},
+            "num_agents": agents,
+            "num_links": 2 * agents,
+            "rounds": study.rounds,
+            "agent_updates": study.rounds * agents // (2 if "proportional" in cell.words.strategy else 1),
+            "stopped_round": pd.array(np.where(values["starved"][some], 40, -1), "Int32"),
+            "verdict": values["verdict"][some],
+            "equilibrium_log_welfare": -0.2,
+            **{name: np.where(np.isfinite(table), table, np.nan) for name, table in last.items()},
+            **{name: _first(share >= s, _rounds(study)) for name, s in SHARES.items()},
+            "flags": flags,
+        }
+    ).replace({"stopped_round": -1}, pd.NA)
+
+
+SHARES = {"rounds_to_98": 0.98, "rounds_to_999": 0.999}
+
+
+def _first(reached, rounds):
+    first = pd.array(rounds[np.argmax(reached, axis=0)], "Int32")
+    first[~reached.any(axis=0)] = pd.NA
+    return first
+
+
+def _sketches(study, number: int, values: dict, some: slice) -> pd.DataFrame:
+    """How many markets of one cell are in which bucket."""
+    parts = []
+    for name in study.metrics:
+        table = values[name][:, some]
+        sign, bucket = buckets(table)
+        rounds = np.broadcast_to(_rounds(study)[:, None], table.shape)
+        flat = {"round": rounds.ravel(), "sign": sign.ravel(), "bucket": bucket.ravel()}
+        parts.append(pd.DataFrame(flat).value_counts(sort=False).reset_index().assign(metric=name))
+    frame = pd.concat(parts, ignore_index=True).assign(cell=number)
+    frame["bucket"] = frame["bucket"].astype("Int32").mask((frame["sign"] == 0) & (frame["bucket"] == 0))
+    return frame
+
+
+def network(agents=30, plays=4, seed=3) -> dict:
+    """A market as the network view wants it: a ring with chords, unequal agents, hostile names."""
+    rng = np.random.default_rng(seed)
+    links = [[i, (i + 1) % agents] for i in range(agents)] + [
+        [i, (i + 7) % agents] for i in range(0, agents, 3)
+    ]
+    angle = 2 * np.pi * np.arange(agents) / agents
+    labels = [f"agent {i}" for i in range(agents)]
+    labels[:3] = ["<script>alert(1)</script>", "<b>bold</b>", '"&amp; \u2028</script>']
+    runs = []
+    for play in range(plays):
+        ratio = rng.lognormal(0, 0.4, agents)
+        if play == 1:
+            ratio[5] = 0.0
+        there, back = rng.lognormal(0, 1, (2, len(links)))
+        runs.append(
+            {
+                "play": play,
+                "verdict": ("converged", "starved", "still moving", "oscillating")[play % 4],
+                "ratio": ratio.tolist(),
+                "there": there.tolist(),
+                "back": back.tolist(),
+            }
+        )
+    return {
+        "title": f"ground 0, market {seed}",
+        "labels": labels,
+        "x": np.cos(angle).tolist(),
+        "y": np.sin(angle).tolist(),
+        "contribution": rng.lognormal(0, 1, agents).tolist(),
+        "links": links,
+        "runs": runs,
+    }
