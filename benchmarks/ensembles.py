@@ -26,10 +26,6 @@ CHUNK = 25  # markets that a core plays together: with their flow they fit its c
 DENSE_MARKETS = 50  # of the NumPy loop over markets
 PROTOTYPE_MARKETS = 4  # of the NumPy loop over agents
 
-shared_network: Callable | None = None
-"""How cmapjax plays one network under many contributions [vectors, agents], as a function of the market and
-those that returns what plays; None as long as it knows no better way than markets side by side."""
-
 
 def results(quick: bool) -> dict:
     claim = "An ensemble of small markets is played as fast as by C kernels written for it."
@@ -108,27 +104,26 @@ def damped_cmap(market: cj.Market, rows: Rows) -> Job:
 
 
 def same_network(num_agents: int, num_vectors: int) -> Job:
-    """One network, many contributions; side by side unless cmapjax knows better."""
+    """One network, many contributions."""
     market = erdos_renyi(num_agents, mean_degree=6)
     vectors = np.random.default_rng(2).lognormal(size=(num_vectors, market.num_agents))
     packed = cj.pack([market.with_contributions(endowment=e) for e in vectors])
     rows = rows_of(packed)
 
-    def side_by_side():
-        return simulated(packed, cj.ProportionalResponse())
+    copies = cj.copies(market, endowment=vectors)
 
-    ours = Rival("cmapjax, side by side", side_by_side)
+    def ours(ensemble):
+        return lambda: simulated(ensemble, cj.ProportionalResponse())
+
     rivals = (
+        Rival("cmapjax, packed as if of different networks", ours(packed), 1 / 3, 1 / 5),
         Rival("C and OpenMP, packed", _with(pr.c_pattern, rows)),
         Rival("SciPy, csr @ matrix (one core)", _with(_scipy_matrix, rows_of(market), vectors)),
     )
-    if shared_network is not None:
-        rivals = (Rival("cmapjax, side by side", side_by_side, 1 / 3, 1 / 5), *rivals)
-        ours = Rival("cmapjax", _with(shared_network, market, vectors))
     return Job(
         "one network under many contributions",
         f"{num_vectors:,} × {market.num_agents:,} agents, {rows.num_arcs:,} arcs",
-        ours,
+        Rival("cmapjax", ours(copies)),
         rivals,
         (5, 25),
         largest_difference,

@@ -35,11 +35,12 @@ __version__ = "0.1.0"
 # readers refuse bad files, without the seconds that JAX takes to load.
 _HOMES = {
     "cmapjax._market": ("Market",),
-    "cmapjax._packing": ("pack",),
+    "cmapjax._packing": ("copies", "pack"),
     "cmapjax._devices": ("on_devices",),
     "cmapjax._run": ("Run", "State"),
     "cmapjax._simulate": ("simulate",),
     "cmapjax._equilibrium": ("Equilibrium", "Method"),
+    "cmapjax._explain": ("explain",),
     "cmapjax._solve": ("solve",),
     "cmapjax.methods": (
         "ColouredSweeps",

@@ -104,17 +104,28 @@ def largest(row: Shaped[Array, "slots ..."]) -> Shaped[Array, "..."]:
     return fold(jnp.maximum, row)
 
 
-def _end_to_end(pieces: Sequence[Shaped[Array, "_"]]) -> Shaped[Array, "_"]:
+def _look(x, at):
+    # In range by construction; without this promise JAX compares every number twice.
+    return jnp.asarray(x).at[at].get(mode="promise_in_bounds", wrap_negative_indices=False)
+
+
+def _weighed(values: Shaped[Array, "width rows"], lengths, weights) -> Shaped[Array, "width rows"]:
+    if weights is not None:
+        return weights * values
+    return jnp.where(jnp.arange(len(values), dtype=jnp.int32)[:, None] < lengths, values, 0)
+
+
+def _end_to_end(pieces: Sequence[Shaped[Array, "_ ..."]]) -> Shaped[Array, "_ ..."]:
     """The pieces one after another, like `jnp.concatenate`, but written into place.
 
     XLA's CPU backend (jaxlib 0.10.2) gets indices wrong when it fuses a gather, such as `Market.mirror`, with
     a concatenation of broadcasts: silently wrong numbers, now and then a crash. It fuses nothing through
     an update in place. tests/test_columns.py has the patterns.
     """
-    out = jnp.zeros(sum(piece.shape[0] for piece in pieces), pieces[0].dtype)
+    out = jnp.zeros((sum(piece.shape[0] for piece in pieces), *pieces[0].shape[1:]), pieces[0].dtype)
     start = 0
     for piece in pieces:
-        out = jax.lax.dynamic_update_slice(out, piece, (start,))
+        out = jax.lax.dynamic_update_slice_in_dim(out, piece, start, 0)
         start += piece.shape[0]
     return out
 
@@ -148,6 +159,8 @@ class Columns(eqx.Module):
     """(width, number of rows) of each block."""
     mesh: jax.sharding.Mesh | None = eqx.field(static=True, default=None)
     """The devices over which compiled code spreads every block's rows; None leaves all on one."""
+    one: "Columns | None" = None
+    """For rows that are copies of others, stored side by side: those others, as they are stored."""
 
     @property
     def num_rows(self) -> int:
@@ -221,6 +234,32 @@ class Columns(eqx.Module):
             return x
         axes = PartitionSpec(*[None] * (x.ndim - 1), self.mesh.axis_names)
         return jax.lax.with_sharding_constraint(x, NamedSharding(self.mesh, axes))
+
+    def total_over(
+        self, x: Shaped[Array, "values"], weights: Sequence[Shaped[Array, "_ _"]] | None = None
+    ) -> Shaped[Array, "rows"]:
+        """Σ along every stored row of the values its slots point at, times weights that are 0 on padding.
+
+        Copies of a row point at copies, side by side like themselves. Looked up together, column after
+        column, they are runs of memory to be added, ten times as fast on a CPU as one by one.
+        """
+        if weights is None:  # told from padding by lengths, one number per row to read and not one per slot
+            weights = [None] * len(self.shapes)
+        if self.one is None or max(width for width, _ in self.shapes) > NARROW:
+            of_rows = zip(self.blocks(self.entries), self.row_blocks(self.lengths), weights, strict=True)
+            return self.fold_blocks(jnp.add, [_weighed(_look(x, at), n, weight) for at, n, weight in of_rows])
+        one, runs = self.one, jnp.asarray(x).reshape(self.one.num_rows, -1)
+        totals = []
+        for at, length, weight in zip(
+            one.blocks(one.entries), one.row_blocks(one.lengths), weights, strict=True
+        ):
+            parts = [_look(runs, column) for column in at]
+            if weight is None:
+                parts = [jnp.where(k < length[:, None], part, 0) for k, part in enumerate(parts)]
+            else:
+                parts = [w.reshape(part.shape) * part for w, part in zip(weight, parts, strict=True)]
+            totals.append(_fold_list(jnp.add, parts))
+        return self.everywhere(_end_to_end(totals).reshape(-1))
 
     def total(self, x: Shaped[Array, "slots"]) -> Shaped[Array, "rows"]:
         """Σ along every stored row; `x` must be zero on padding."""

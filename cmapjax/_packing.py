@@ -1,9 +1,11 @@
-"""Several markets side by side as one."""
+"""Several markets side by side as one: different ones, or copies of one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from cmapjax._checks import CONTRIBUTION, as_real, check_fits, check_kind, check_positive
+from cmapjax._columns import Columns, entry_slots, lay_out
 from cmapjax._market import Market, assemble_rows
 from cmapjax._origin import Origin
 
@@ -51,4 +53,92 @@ def pack(markets: Sequence[Market]) -> Market:
         np.concatenate(market_of),
         numbers,
         origin,
+    )
+
+
+def copies(market: Market, *, endowment=None, value=None) -> Market:
+    """One market whose components are copies of the given one, each with its own endowments or values.
+
+    Nothing passes between them. Copies share one network, so that everything an agent looks up lies side
+    by side for all its copies: they are played several times faster than other ensembles of this size.
+
+    Args:
+        market: one market, or an ensemble, which is copied as a whole.
+        endowment: ε, one row [agents] per copy (units of the agent's resource); by default the market's.
+        value: v, one row [agents] per copy (value per unit); by default the market's.
+
+    Raises:
+        ValueError: neither is given; rows that fit neither the market nor each other; numbers that are
+            not finite and positive.
+    """
+    check_kind("market", market, Market, "Market.from_links(…), or a reader of cmapjax.graphs")
+    given = {"endowment": endowment, "value": value}
+    shapes = {name: np.shape(x) for name, x in given.items() if x is not None}
+    number = next((shape[0] for shape in shapes.values() if shape), 0)
+    if not number or any(shape != (number, market.num_agents) for shape in shapes.values()):
+        raise ValueError(
+            f"copies: given {shapes or 'nothing'}; give endowment, value or both as [copies, agents], "
+            f"one row of the {market.num_agents} agents' numbers per copy."
+        )
+    agents = {}
+    for field, x in given.items():
+        one = np.asarray(getattr(market, field))
+        agents[field] = np.tile(one, number) if x is None else _checked(field, x, market)
+    with np.errstate(over="ignore", under="ignore"):
+        contribution = agents["endowment"] * agents["value"]
+    check_fits(CONTRIBUTION, contribution, np.float64, _names(market), "rescale them")
+    markets = np.arange(number, dtype=np.int32)[:, None] * np.int32(market.num_markets)
+    market_of = (markets + np.asarray(market.market_of)).ravel()
+    members = lay_out(np.append(0, np.cumsum(np.bincount(market_of))))
+    members.entries[entry_slots(members)] = np.argsort(market_of, kind="stable")
+    numbers = np.arange(number * market.num_markets, dtype=np.uint32)
+    reverse = _side_by_side(market.reverse, number)
+    return Market(
+        **agents,
+        links=_copied(market.links, number),
+        reverse=reverse,
+        members=members,
+        market_of=market_of,
+        numbers=numbers,
+        origin=Origin(),
+    )
+
+
+def _checked(field: str, rows, market: Market) -> np.ndarray:
+    """One number for every agent of every copy."""
+    numbers = as_real(field, rows, np.shape(rows)).ravel()
+    check_positive(field, numbers, _names(market))
+    return numbers
+
+
+def _names(market: Market) -> Callable[[int], tuple]:
+    """Copies' agents by (copy, label)."""
+    return lambda i: (int(i) // market.num_agents, market.labels[int(i) % market.num_agents])
+
+
+def _side_by_side(places: np.ndarray, number: int) -> np.ndarray:
+    """Where copies are stored, given where each thing is."""
+    copy = np.arange(number, dtype=np.int32)
+    return (np.asarray(places)[:, None] * np.int32(number) + copy).ravel()
+
+
+def _copied(columns: Columns, number: int) -> Columns:
+    """Columns of so many copies, those of each row next to each other."""
+    rows = columns.num_rows
+    if columns.num_slots * number >= 2**31 - 1:
+        raise ValueError(
+            f"copies: {number} of {columns.num_slots} slots do not fit 32-bit indices; make fewer at a time."
+        )
+    order = np.asarray(columns.order)[:, None] + np.arange(number, dtype=np.int32) * np.int32(rows)
+    place = np.empty(order.size, np.int32)
+    place[order.ravel()] = np.arange(order.size, dtype=np.int32)
+    return Columns(
+        entries=_side_by_side(columns.entries, number),
+        lengths=np.repeat(np.asarray(columns.lengths), number),
+        order=order.ravel(),
+        place=place,
+        starts=_side_by_side(columns.starts, number),
+        strides=np.repeat(np.asarray(columns.strides) * np.int32(number), number),
+        shapes=tuple((width, number * rows) for width, rows in columns.shapes),
+        one=columns,
     )

@@ -135,19 +135,15 @@ class Scaling:
 
     def _sums(self, left, flows: Flows, is_mirrored, is_even):
         """Σ_j K_ji left_j, reading K only where it is not one."""
-        theirs = look(self.rules.market, left)
-
-        def weighted(blocks):
-            return self.links.fold_blocks(jnp.add, [k * x for k, x in zip(blocks, theirs, strict=True)])
 
         def plain():
-            masks = [w > 0 for w in self.rules.known.neighbour_contribution]
-            return self.links.fold_blocks(
-                jnp.add, [jnp.where(m, x, 0) for m, x in zip(masks, theirs, strict=True)]
-            )
+            return self.links.total_over(left)
 
         def held():
-            return jax.lax.cond(is_mirrored, lambda: weighted(flows.sent), lambda: weighted(flows.received))
+            def over(blocks):
+                return lambda: self.links.total_over(left, blocks)
+
+            return jax.lax.cond(is_mirrored, over(flows.sent), over(flows.received))
 
         return jax.lax.cond(is_even, plain, held) if self.starts_even else held()
 

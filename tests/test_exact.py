@@ -363,3 +363,20 @@ def test_the_flow_solver_and_cvxpy_s_live_in_one_process(first):
         [sys.executable, "-c", "\n".join(code)], capture_output=True, text=True, check=False, timeout=200
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_ensembles_taken_in_batches_have_the_same_groups(monkeypatch):
+    random = cj.graphs.RandomMarket(
+        cj.graphs.ErdosRenyi(12, mean_degree=4),
+        endowment=cj.graphs.LogNormal(sigma=1.0),
+        isolated=cj.graphs.Drop(),
+    )
+    market = random.draw(jax.random.key(2), 30)
+    whole = cj.solve(market)
+    for agents in (1, 25, 100):
+        monkeypatch.setattr(decomposition, "BATCH", agents)
+        found = cj.solve(market)
+        np.testing.assert_array_equal(found.utility, whole.utility)
+        np.testing.assert_array_equal(found.groups.gives_in, whole.groups.gives_in)
+        np.testing.assert_array_equal(found.groups.ratio, whole.groups.ratio)
+        np.testing.assert_allclose(found.gap, whole.gap, atol=1e-14)

@@ -13,7 +13,7 @@ _HOMES = {
     "_cells": ("Cell", "CellWords", "Ground"),
     "_chunks": ("Chunk", "blocks", "chunks", "due", "is_known_well"),
     "_description": ("Study",),
-    "_play": ("ChunkResult", "play_chunk"),
+    "_play": ("ChunkResult", "play_chunk", "replay"),
     "_reading": ("parse_study", "read_study"),
     "_names": ("METRICS", "SCHEMA_VERSION"),
     "_estimate": ("Estimate", "estimate"),

@@ -17,11 +17,15 @@ from cmapjax._words._plans import make, plan
 from cmapjax._words._specs import distribution, endowment_process, family, parse
 from cmapjax.endowments import Trace
 from cmapjax.graphs import Distribution, Family, RandomMarket
+from cmapjax.strategies import Damped, ProportionalResponse
 from cmapjax.studies._cells import CellWords, Ground
 from cmapjax.studies._files import is_file, network_file, sha256, trace_path
 
 # Keys of runs lie beside those of grounds: no ground has this number.
 PLAY = 2**32 - 1
+# What a check draws, at most: agents and markets of a ground, and so many grounds.
+DRAWN_AGENTS, DRAWN_MARKETS, DRAWN_GROUNDS = 2_000, 8, 200
+KEY_OF = {"isolated=Drop()": 'isolated = "drop"', "isolated=Redraw()": 'isolated = "redraw"'}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -132,24 +136,40 @@ def _trace(study, ground: Ground, market: Market) -> Trace:
 
 def draw(study, ground: Ground, first: int, count: int) -> Market:
     """Markets first … first + count - 1 of a ground, packed side by side; a single one keeps its labels."""
-    market = random_market(study, ground).draw(ground_key(study, ground), count, first)
+    try:
+        market = random_market(study, ground).draw(ground_key(study, ground), count, first)
+    except ValueError as error:
+        raise ValueError(_in_words_of_a_study(str(error))) from None
     if count > 1 or is_family(ground.network):
         return market
     return dataclasses.replace(market, origin=Origin(fixed_market(study, ground).labels))
 
 
-def process(study, ground: Ground, num_markets: int):
-    """The endowments of rounds of so many markets."""
+def process(study, ground: Ground, count: int = 1, endowment=()):
+    """The endowments of rounds of `count` markets.
+
+    `endowment`, the means of all agents, is longer by those of fillers, who then have them every round.
+    """
     spec = parse(ground.process)
     if spec.name != "trace":
         return endowment_process(spec)
     values = _trace(study, ground, fixed_market(study, ground)).values
-    return Trace(np.tile(values, (1, num_markets)))
+    values = np.tile(values, (1, count))
+    fillers = np.asarray(endowment, np.float64)[values.shape[1] :]
+    return Trace(np.hstack([values, np.tile(fillers, (len(values), 1))]))
 
 
 def strategy_and_schedule(words: CellWords) -> tuple[Any, Any]:
-    """What a cell plays, as objects."""
-    return make(plan(words.strategy, words.schedule, words.damping))
+    """What a cell plays, as objects.
+
+    Undamped proportional response is damped by 1, which changes none of its rounds: it is then played round
+    by round as it is written. Its scaling form would round differently in other company: when the scalings
+    of one market leave the range, those of all are absorbed.
+    """
+    strategy, schedule = make(plan(words.strategy, words.schedule, words.damping))
+    if isinstance(strategy, ProportionalResponse):
+        strategy = Damped(strategy, 1.0)
+    return strategy, schedule
 
 
 def check_all(study) -> None:
@@ -159,16 +179,19 @@ def check_all(study) -> None:
         ValueError: which cell, which words, and what is wrong with them.
     """
     seen: set[tuple] = set()
+    drawn = 0
     for cell in study.cells():
         ground, words = study.grounds()[cell.ground], cell.words
         builders = {
             ("market", *words[:4]): lambda ground=ground: random_market(study, ground),
+            ("drawn", words.network, words.isolated): lambda ground=ground: _check_drawable(study, ground),
             ("process", words.process, words.network): lambda ground=ground: _check_process(study, ground),
             ("play", *words[5:]): lambda words=words: strategy_and_schedule(words),
         }
         for key, build in builders.items():
-            if key in seen:
+            if key in seen or (key[0] == "drawn" and drawn >= DRAWN_GROUNDS):
                 continue
+            drawn += key[0] == "drawn"
             seen.add(key)
             try:
                 build()
@@ -180,10 +203,26 @@ def check_all(study) -> None:
 
 def _named(error: Exception, key: tuple) -> str:
     words = ", ".join(f"{text!r}" for text in key[1:])
-    return f"{error} The words are {words}."
+    return f"{_in_words_of_a_study(str(error))} The words are {words}."
+
+
+def _check_drawable(study, ground: Ground) -> None:
+    """Draw a few markets, where that takes no time: a family may leave agents alone, and `reject` them."""
+    agents = random_market(study, ground).family.num_agents
+    if agents <= DRAWN_AGENTS:
+        draw(study, ground, 0, min(ground.markets, max(1, DRAWN_AGENTS // agents), DRAWN_MARKETS))
+
+
+def _in_words_of_a_study(complaint: str) -> str:
+    """The library names its arguments in what it says; in a study they are keys."""
+    for argument, key in KEY_OF.items():
+        complaint = complaint.replace(argument, key)
+    return complaint
 
 
 def _check_process(study, ground: Ground) -> None:
-    made = process(study, ground, 1)
-    if isinstance(made, Trace):
-        made.check(fixed_market(study, ground), study.rounds)
+    if parse(ground.process).name != "trace":
+        endowment_process(parse(ground.process))
+        return
+    market = fixed_market(study, ground)
+    process(study, ground).check(market, study.rounds)

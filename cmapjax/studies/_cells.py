@@ -104,7 +104,7 @@ class Resolver:
             if ground == len(members):
                 members.append([])
             members[ground].append(number)
-            cells.append(Cell(number, self.axes.typed(row), ground, words))
+            cells.append(Cell(number, row, ground, words))
         grounds = []
         for key, ground in places.items():
             played = {cells[number].words[len(MARKET_FIELDS) :] for number in members[ground]}

@@ -86,7 +86,7 @@ class Study(Table, table="study"):
         try:
             super().__init__(**description)
         except ValidationError as error:
-            raise explained(error, keys=self.keys()) from None
+            raise explained(error, keys=self.known_keys()) from None
         self._factors = factors(self.grid, self.zipped, self.sample, self.seed)
         self._axes = Axes.of(self._factors, self.listed)
         self._check()
@@ -100,7 +100,7 @@ class Study(Table, table="study"):
                 )
 
     @classmethod
-    def keys(cls) -> list[str]:
+    def known_keys(cls) -> list[str]:
         """The keys that a file may have at its top."""
         return [field.alias or name for name, field in cls.model_fields.items()]
 
@@ -163,6 +163,11 @@ class Study(Table, table="study"):
                 f"nothing is random in {len(alone)} ground(s) such as {short(alone[0].network)}: one market "
                 f"each instead of {self.markets}."
             )
+        if (interval := self.stop.interval) is not None:
+            notes.append(
+                f"markets are drawn {interval.least} at a time until {interval.metric} is known; the figures "
+                "are of all that may be drawn."
+            )
         seen: dict[tuple, int] = {}
         twins = [c.number for c in self._cells if seen.setdefault((c.ground, c.words), c.number) != c.number]
         if twins:
@@ -215,11 +220,11 @@ class Study(Table, table="study"):
             except ValueError as error:
                 raise ValueError(f"where[{number}] is {error}") from None
         resolver = Resolver(self, axes)
-        rows: dict[tuple, None] = {}
+        rows: dict[tuple, dict] = {}
         for row in product(self._factors) if self._factors or not self.listed else ():
             if all(condition.holds(row) for condition in conditions):
-                rows[tuple(row.values())] = None
-        names = tuple(name for factor in self._factors for name in factor.axes) or axes.names
+                row = axes.typed(row)
+                rows[tuple(row.values())] = row
         for number, row in enumerate(self.listed):
             place = f"list[{number}]"
             if set(row) != set(axes.names):
@@ -230,13 +235,13 @@ class Study(Table, table="study"):
             for k, condition in enumerate(conditions):
                 if not condition.holds(row):
                     raise ValueError(f"{place} breaks where[{k}], {condition.text}; take one of them out.")
-            point = tuple(row[name] for name in names)
-            if point in rows:
+            row = axes.typed(row)
+            if tuple(row.values()) in rows:
                 raise ValueError(f"{place} is a cell that is there already; list it once.")
-            rows[point] = None
+            rows[tuple(row.values())] = row
         if not rows:
             raise ValueError("where leaves no cell; relax a condition.")
-        return resolver.resolve(dict(zip(names, point, strict=True)) for point in rows)
+        return resolver.resolve(rows.values())
 
     def check(self) -> None:
         """Build everything once, to refuse numbers out of range (imports JAX).

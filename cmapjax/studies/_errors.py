@@ -25,8 +25,9 @@ def located(error: ValueError, source: str, text: str) -> ValueError:
     """The same error with the file, and the line of the key that each complaint begins with."""
     lines = []
     for complaint in str(error).splitlines():
-        path = re.match(r"axis (\w+)|[\w-]+(\.[\w-]+|\[\d+\])*", complaint)
-        line = line_of(text, _place_of(path[1] or path[0])) if path else None
+        path = re.match(r"[\w-]+(\.[\w-]+|\[\d+\])*", complaint)
+        axis = re.match(r"axis (\w+)", complaint)
+        line = line_of(text, [axis[1]] if axis else _place_of(path[0]) if path else [])
         lines.append(f"{source}{f', line {line}' if line else ''}: {complaint}")
     return ValueError("\n".join(lines))
 
@@ -54,6 +55,15 @@ def _complaint(one: dict, place: Sequence[str | int], keys: Sequence[str]) -> st
             return _unknown_key(place, keys)
         case "value_error":
             return f"is {short(given)}; {message.removeprefix('Value error, ')}"
+        case "list_type" if place in (["zip"], ["list"]):
+            return f"is {short(given)}; write [[{place[0]}]], in double brackets: there may be several."
+        case "list_type":
+            return f"is {short(given)}; give a list, as in [1, 2]."
+        case "dict_type" | "model_type":
+            wanted = "a range, as in [0.1, 2.0]" if place[0] == "sample" else "a table"
+            return f"is {short(given)}; give {wanted}."
+        case "too_short" if place == ["sample"]:
+            return "has no axis; give a range, as in spread = [0.1, 2.0]."
     message = message.replace("Input should be", "give").rstrip(".")
     return f"is {short(given)}; {message[0].lower() + message[1:]}."
 
@@ -92,6 +102,6 @@ def line_of(text: str, place: Sequence[str | int]) -> int | None:
             continue
         here = [*filter(None, table.split(".")), key[1]]
         is_this_one = table not in seen or not numbers or seen[table] == numbers[0]
-        if is_this_one and names[: len(here)] == here:
+        if is_this_one and (names[: len(here)] == here or (place == here[-1:] and len(here) > 1)):
             best = number
     return best

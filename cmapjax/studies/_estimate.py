@@ -25,7 +25,7 @@ SAMPLE_PROGRAMS = 6
 SAMPLE_SECONDS = 30.0
 # Bytes of a process with JAX loaded; per link end stored, in float64, at the peak of a run; per agent;
 # and per compiled program. Measured on Linux with JAX 0.10.
-BASE_BYTES = 600e6
+BASE_BYTES = 750e6
 SLOT_BYTES, AGENT_BYTES, PROGRAM_BYTES = 260, 600, 50e6
 MOST_PROGRAMS = 60  # in memory at once; then they are forgotten
 # Bytes of a row on disk where nothing was measured.

@@ -10,9 +10,9 @@ import pyarrow as pa
 from cmapjax import metrics
 from cmapjax._equilibrium import Equilibrium
 from cmapjax._market import Market
+from cmapjax._run import Run
 from cmapjax._simulate import simulate
 from cmapjax._solve import solve
-from cmapjax._words._networks import is_family
 from cmapjax._words._plans import plan
 from cmapjax._words._timings import Timings
 from cmapjax.studies._build import draw, ground_key, play_key, process, strategy_and_schedule
@@ -67,6 +67,31 @@ def play_cells(study, chunk: Chunk, cells: Sequence[int]) -> ChunkResult:
     return ChunkResult(summary, curves, timings.document())
 
 
+def replay(study, cell: int, market: int) -> tuple[Market, Run]:
+    """One market of one cell, drawn and played again by itself: the market and its run, flows and all.
+
+    Records are those of the study's tables up to rounding: a market alone is compiled to other code.
+    """
+    played = study.cells()[cell]
+    ground = study.grounds()[played.ground]
+    alone = draw(study, ground, market, 1)
+    utility = solve(alone).utility if study.equilibrium else None
+    strategy, schedule = strategy_and_schedule(played.words)
+    endowments = process(study, ground)
+    run = simulate(
+        alone,
+        strategy,
+        rounds=study.rounds,
+        schedule=schedule,
+        endowments=endowments,
+        record=recorders(study.metrics, utility),
+        every=study.record.every,
+        precision=study.precision,
+        key=play_key(study, ground) if schedule.is_random or endowments.is_random else None,
+    )
+    return alone, run
+
+
 def _ground_of(study, chunk: Chunk) -> Ground:
     grounds = study.grounds()
     if not 0 <= chunk.ground < len(grounds):
@@ -95,10 +120,10 @@ class _Stage:
         self.study, self.timings = study, timings
         self.count, self.shape = market.num_markets, None
         with timings("drawing"):
-            if is_family(ground.network):  # the chunks of one network have one shape as they are
+            if ground.markets > 1:  # else there is but one way to cut them, and it may be a large one
                 market, self.shape = WARDROBE.fitted(market)
             self.market = market
-            self.process = process(study, ground, self.count)
+            self.process = process(study, ground, self.count, market.endowment)
         utility = None if equilibrium is None else padded(equilibrium.utility, market)
         self.record = recorders(study.metrics, utility)
         if study.stop.when:

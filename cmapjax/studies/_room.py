@@ -10,9 +10,9 @@ from cmapjax._market import Market
 from cmapjax._schedule import Plan
 from cmapjax._shapes import Shape, fit, fit_plan, fits, shape_of
 
-# Every compiled program is mapped into memory in hundreds of pieces, of which Linux allows a process some
-# 65,000: after about 145 programs the next one ends it. Programs are forgotten at this share of the limit.
-MOST_MAPS_SHARE = 0.4
+# Every compiled program is mapped into memory in 400 to 1,000 pieces, of which Linux allows a process some
+# 65,000: after about 100 programs the next one ends it. Programs are forgotten at this share of the limit.
+MOST_MAPS_SHARE = 0.6
 MAPS, MOST_MAPS = Path("/proc/self/maps"), Path("/proc/sys/vm/max_map_count")
 # A shape that another ensemble left behind is used again unless it is this much larger than needed.
 MOST_WASTE = 1.15

@@ -1,0 +1,556 @@
+"""A study's chunks: what they come to, and that it depends on nothing but the study."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+import cmapjax as cj
+from cmapjax import studies
+from cmapjax.studies import Chunk, Study
+from cmapjax.studies import _build as build
+from cmapjax.studies import _room as room
+
+# Two metrics compile in half the time of all.
+FEW = {"metrics": ["share_of_equilibrium", "min_ratio"], "every": 4, "curves": "full"}
+RANDOM = {
+    "name": "random",
+    "seed": 5,
+    "markets": 7,
+    "rounds": 10,
+    "record": FEW,
+    "cells": {
+        "network": "er:n=8,degree=3",
+        "endowment": "lognormal:sigma=0.5",
+        "isolated": "redraw",
+        "process": "exponential",
+    },
+    "zip": [{"strategy": ["pr", "equal-split"], "schedule": ["participation:0.5", "random-order"]}],
+}
+
+
+def frames(study, chunks):
+    """Summary and curves of these chunks, in the order of cells and markets."""
+    results = [studies.play_chunk(study, chunk) for chunk in chunks]
+    tables = [pa.concat_tables([r.summary for r in results], promote_options="permissive")]
+    order = [["cell", "market"], ["cell", "metric", "round", "market"]]
+    if results[0].curves is not None:
+        tables.append(pa.concat_tables([r.curves for r in results]))
+    found = []
+    for table, keys in zip(tables, order, strict=False):
+        frame = table.to_pandas().sort_values(
+            [key for key in keys if key in table.schema.names], kind="stable"
+        )
+        words = {c: str for c in frame if frame[c].dtype == "category"}
+        found.append(frame.reset_index(drop=True).astype(words))
+    return found
+
+
+def assert_same(one, other):
+    for frame, twin in zip(one, other, strict=True):
+        pd.testing.assert_frame_equal(frame, twin, check_exact=True)
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """The random study played in one chunk."""
+    study = Study(**RANDOM)
+    return study, frames(study, studies.chunks(study))
+
+
+# -- the same bits ---------------------------------------------------------------------------------
+
+
+def test_values_do_not_depend_on_how_chunks_are_cut_nor_on_their_shape(whole):
+    study, expected = whole
+    assert studies.chunks(study) == [Chunk(0, 0, 7)]
+    assert_same(expected, frames(study, [Chunk(0, 4, 3), Chunk(0, 0, 4)]))
+
+
+def test_values_do_not_depend_on_the_size_of_chunks(whole, monkeypatch):
+    study, expected = whole
+    monkeypatch.setattr(room, "MOST_WASTE", 100)  # all sizes in the shapes made before: few compilations
+    shapes = list(room.WARDROBE.shapes)
+    for size in (1, 2, 3):
+        cut = studies.chunks(study, size)
+        assert sum(chunk.count for chunk in cut) == 7
+        assert_same(expected, frames(study, cut))
+    assert shapes == room.WARDROBE.shapes
+    halves = Chunk(0, 0, 7).halves()
+    assert halves == (Chunk(0, 0, 4), Chunk(0, 4, 3))
+    assert_same(expected, frames(study, halves))
+
+
+def test_long_runs_of_proportional_response_do_not_depend_on_the_company():
+    # Long enough for its scalings to leave the range of float32 in some markets and not in others.
+    study = Study(
+        name="long",
+        seed=1,
+        markets=12,
+        rounds=300,
+        precision="float32",
+        record={"metrics": ["certified_gap", "log_nash_welfare"], "every": 100, "curves": "full"},
+        cells={
+            "network": "er:n=30,degree=5",
+            "endowment": "lognormal:sigma=1.5",
+            "isolated": "redraw",
+            "strategy": "pr",
+        },
+    )
+    assert_same(frames(study, [Chunk(0, 0, 12)]), frames(study, [Chunk(0, 0, 6), Chunk(0, 6, 6)]))
+
+
+def test_forgetting_compiled_programs_changes_nothing_but_the_time(whole, monkeypatch):
+    study, expected = whole
+    cleared = []
+    monkeypatch.setattr(room, "maps_used", lambda: 0.9)
+    monkeypatch.setattr(jax, "clear_caches", lambda: cleared.append(True))
+    assert_same(expected, frames(study, studies.chunks(study)))
+    assert len(cleared) == 2  # before each cell
+    monkeypatch.setattr(room, "maps_used", lambda: 0.1)
+    room.make_room()
+    assert len(cleared) == 2
+
+
+def test_the_other_seed_draws_other_markets(whole):
+    _, (summary, _) = whole
+    other = Study(**(RANDOM | {"seed": 6}))
+    assert not set(seeds_of(other, 0)) & set(summary["seed"])
+
+
+def seeds_of(study, ground):
+    key = build.ground_key(study, study.grounds()[ground])
+    keys = [jax.random.key_data(jax.random.fold_in(key, p)) for p in range(study.markets)]
+    return [np.asarray(k).astype(">u4").tobytes().hex() for k in keys]
+
+
+# -- markets ---------------------------------------------------------------------------------------
+
+
+def test_strategies_meet_on_the_same_markets(whole):
+    _, (summary, _) = whole
+    one, other = (summary[summary.cell == cell].reset_index(drop=True) for cell in (0, 1))
+    for column in ("seed", "fingerprint", "num_links", "equilibrium_log_welfare", "equilibrium_gap"):
+        pd.testing.assert_series_equal(one[column], other[column])
+    assert list(one.strategy.unique()) == ["pr"]
+    assert list(other.schedule.unique()) == ["random-order"]
+
+
+def test_replications_are_distinct_and_can_be_drawn_again(whole):
+    study, (summary, _) = whole
+    first = summary[summary.cell == 0]
+    assert list(first.seed) == seeds_of(study, 0)
+    assert first.seed.nunique() == first.fingerprint.nunique() == 7
+    ground = study.grounds()[0]
+    assert [studies.draw(study, ground, p, 1).fingerprint() for p in range(7)] == list(first.fingerprint)
+    market = studies.draw(study, ground, 3, 1)
+    assert market.num_links == first.num_links.iloc[3]
+    assert cj.solve(market).log_nash_welfare == first.equilibrium_log_welfare.iloc[3]
+
+
+def test_all_seeds_of_a_study_are_distinct():
+    study = Study(
+        name="s",
+        markets=300,
+        cells={"network": "er:n={n},degree=3"},
+        grid={"n": list(range(6, 26))},
+    )
+    seeds = [seed for ground in range(20) for seed in seeds_of(study, ground)[:40]]
+    assert len(set(seeds)) == 800
+
+
+def test_seeds_beyond_32_bits_count_in_full():
+    keys = [np.asarray(jax.random.key_data(build.base_key(seed))).tolist() for seed in (3, 3 + 2**32, 2**62)]
+    assert keys == [[0, 3], [1, 3], [2**30, 0]]
+    assert jax.random.key_data(jax.random.key(3)).tolist() == keys[0]
+
+
+# Of NumPy's streams and of this package's families: they change with a version of either, and then the
+# markets of a seed are others.
+GOLDEN = {
+    "er:n=12,degree=4": "efdf88a079d08a4f",
+    "ba:n=12,m=2": "a58a14618b2ad1d4",
+    "ws:n=12,k=4,rewiring=0.3": "66296d9faedc4cc3",
+    "regular:n=12,degree=3": "d5f058ba89799bed",
+    "geometric:n=12,degree=5": "2dfee921794efbd0",
+}
+
+
+# min_ratio of the random study's cells, markets in order, with jax 0.10.2 and NumPy 2.4.6.
+GOLDEN_RATIOS = {
+    0: [
+        0.265531980335,
+        0.0393690200137,
+        0.0947246240051,
+        0.00589883799349,
+        0.076590570764,
+        0.137940313283,
+        0.17648064519,
+    ],
+    1: [
+        0.227263995319,
+        0.0584012561372,
+        0.044625321173,
+        0.21792747604,
+        0.573789150028,
+        0.429400782498,
+        0.377652402425,
+    ],
+}
+
+
+@pytest.mark.parametrize("cell", GOLDEN_RATIOS)
+def test_seeds_play_as_they_always_played(whole, cell):
+    _, (summary, _) = whole
+    np.testing.assert_allclose(summary.min_ratio[summary.cell == cell], GOLDEN_RATIOS[cell], rtol=1e-9)
+
+
+@pytest.mark.parametrize("network", GOLDEN)
+def test_seeds_draw_the_markets_they_always_drew(network):
+    study = Study(
+        name="golden",
+        seed=2026,
+        cells={
+            "network": network,
+            "endowment": "pareto:alpha=2",
+            "value": "gamma:shape=2",
+            "isolated": "redraw",
+        },
+    )
+    market = studies.draw(study, study.grounds()[0], 0, 3)
+    assert market.fingerprint() == GOLDEN[network]
+
+
+# -- what is recorded ------------------------------------------------------------------------------
+
+
+def test_the_summary_is_what_a_run_of_the_market_alone_shows():
+    study = Study(
+        name="alone",
+        seed=3,
+        markets=4,
+        rounds=12,
+        record={"every": 5, "curves": "quantiles"},
+        cells={
+            "network": "ws:n=10,k=4,rewiring=0.3",
+            "endowment": "uniform:low=0.5,high=1.5",
+            "damping": "local",
+        },
+    )
+    result = studies.play_chunk(study, Chunk(0, 0, 4))
+    row = result.summary.to_pylist()[2]
+    market, run = studies.replay(study, 0, 2)
+    utility = cj.solve(market).utility
+    strategy = cj.Damped(cj.CMAP(), cj.LocalDamping())
+    twin = cj.simulate(market, strategy, rounds=12, every=5, record=cj.metrics.standard(utility))
+    np.testing.assert_array_equal(run.final.flow, twin.final.flow)
+    for name in study.metrics:  # to rounding: so small a market alone is compiled to other code
+        assert row[name] == pytest.approx(run.records[name][-1, 0], rel=1e-9, abs=1e-14), name
+    assert row["verdict"] == run.verdicts[0]
+    assert row["agent_updates"] == run.agent_updates[-1, 0]
+    share = run.records["share_of_equilibrium"][:, 0]
+    for column, wanted in (("rounds_to_98", 0.98), ("rounds_to_999", 0.999)):
+        reached = run.rounds[share >= wanted]
+        assert row[column] == (reached[0] if len(reached) else None)
+    assert row["rounds"] == 12
+    assert row["stopped_round"] is None
+    assert row["flags"] is None
+
+    # Sketches count every market once, and their quantiles are within 1 % of a market's value.
+    curves = result.curves.to_pandas()
+    per_round = curves.groupby(["round", "metric"], observed=True)["count"].sum()
+    assert set(per_round) == {4}
+    assert list(per_round.index.levels[0]) == [0, 5, 10, 12]
+    last = curves[(curves["round"] == 12) & (curves.metric == "min_ratio")]
+    found = studies.quantiles(last.sign, last.bucket.fillna(0), last["count"], [0.0, 1.0])
+    values = result.summary["min_ratio"].to_numpy()
+    np.testing.assert_allclose(found, [values.min(), values.max()], rtol=0.01)
+
+
+def test_columns_have_the_types_units_and_meanings_of_the_schema(whole):
+    study, _ = whole
+    result = studies.play_chunk(study, Chunk(0, 0, 7))
+    assert result.summary.schema.equals(studies.summary_schema(study), check_metadata=True)
+    assert result.curves.schema.equals(studies.curves_schema(study), check_metadata=True)
+    for table in (result.summary, result.curves):
+        for field in table.schema:
+            assert field.metadata[b"unit"], field.name
+            assert field.metadata[b"description"], field.name
+        assert table.schema.metadata[b"cmapjax.schema"] == b"1"
+    assert set(result.timings) >= {"drawing", "solving", "simulating", "compiling", "tables", "total"}
+
+
+def test_every_metric_that_may_be_recorded_is_known_and_has_a_recorder():
+    from cmapjax.studies._play import recorders
+
+    standard = set(cj.metrics.standard(np.ones(3)))
+    assert standard == {name for name, metric in studies.METRICS.items() if metric.is_standard}
+    assert set(cj.metrics.standard()) == {
+        n for n, m in studies.METRICS.items() if m.is_standard and not m.needs_equilibrium
+    }
+    assert set(recorders(list(studies.METRICS), np.ones(3))) == set(studies.METRICS)
+
+
+def test_what_is_not_finite_is_null_and_flagged():
+    study = Study(
+        name="starving",
+        markets=8,
+        rounds=20,
+        record={"metrics": ["log_nash_welfare", "num_starved"], "every": 5, "curves": "full"},
+        equilibrium=False,
+        cells={"network": "er:n=12,degree=4", "endowment": "lognormal:sigma=1", "isolated": "redraw"},
+    )
+    result = studies.play_chunk(study, studies.chunks(study)[0])
+    rows = result.summary.to_pylist()
+    assert "starved" in [row["verdict"] for row in rows]
+    for row in rows:
+        has_nothing = row["num_starved"] > 0
+        assert (row["log_nash_welfare"] is None) == has_nothing
+        assert row["flags"] == ("log_nash_welfare=-inf" if has_nothing else None)
+        assert row["equilibrium_log_welfare"] is None
+        assert "rounds_to_98" not in row
+    curves = result.curves.to_pandas()
+    is_null = curves.value.isna()
+    assert set(curves["flags"][is_null]) == {"-inf"}
+    assert curves["flags"][~is_null].isna().all()
+
+
+def test_precision_is_what_the_study_says():
+    given = RANDOM | {"zip": [], "record": FEW, "markets": 3}
+    given["cells"] = RANDOM["cells"] | {"strategy": "equal-split", "process": "gamma:cv=0.5"}
+    double, single = (
+        frames(study, studies.chunks(study))[0]
+        for study in (Study(**given), Study(**given, precision="float32"))
+    )
+    np.testing.assert_allclose(single.min_ratio, double.min_ratio, rtol=1e-5)
+    assert np.any(single.min_ratio != double.min_ratio)
+    assert list(single.fingerprint) == list(double.fingerprint)
+
+
+# -- files -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def network(tmp_path):
+    (tmp_path / "links.csv").write_text("source,target\nann,bob\nbob,cy\ncy,ann\ncy,dan\n")
+    (tmp_path / "agents.csv").write_text("agent,endowment,value\nann,1,2\nbob,2,1\ncy,3,1\ndan,0.5,1\n")
+    (tmp_path / "days.csv").write_text("dan,cy,bob,ann\n1,2,3,4\n2,0,1,4\n0,1,2,1\n")
+    return tmp_path
+
+
+def test_networks_are_read_from_files_with_their_agents(network):
+    study = Study(
+        name="file",
+        folder=str(network),
+        cells={"network": "file:links.csv,agents=agents.csv"},
+        grid={"endowment": ["own", "lognormal:sigma=1"]},
+        markets=3,
+    )
+    own, drawn = study.grounds()
+    assert (own.markets, drawn.markets) == (1, 3)
+    market = studies.draw(study, own, 0, 1)
+    assert list(market.labels) == ["ann", "bob", "cy", "dan"]
+    assert list(market.contribution) == [2, 2, 3, 0.5]
+    several = studies.draw(study, drawn, 0, 3)
+    assert several.num_agents == 12
+    assert list(several.value) == [2, 1, 1, 1] * 3
+    assert len(set(several.endowment)) == 12
+    (network / "agents.csv").write_text("agent,endowment,value\nann,1,2\nbob,2,1\ncy,3,1\ndan,9,1\n")
+    build._read_network.cache_clear()
+    with pytest.raises(ValueError, match=r"agents\.csv' has changed"):
+        studies.draw(study, own, 0, 1)
+
+
+def test_a_trace_brings_its_own_endowments(network):
+    study = Study(
+        name="trace",
+        folder=str(network),
+        rounds=3,
+        record={"metrics": ["min_ratio"], "every": 1, "curves": "none"},
+        cells={"network": "file:links.csv", "process": "trace:days.csv", "strategy": "equal-split"},
+    )
+    ground = study.grounds()[0]
+    np.testing.assert_allclose(studies.draw(study, ground, 0, 1).endowment, [3, 2, 1, 1])
+    assert build.process(study, ground, 2, np.ones(10)).values.shape == (3, 10)
+    result = studies.play_chunk(study, studies.chunks(study)[0])
+    assert result.curves is None
+    assert result.summary.num_rows == 1
+    longer = Study(**{**study.document(), "rounds": 4}, folder=str(network))
+    with pytest.raises(ValueError, match="trace has 3 rounds"):
+        longer.check()
+
+
+# -- stopping --------------------------------------------------------------------------------------
+
+STOPPING = {
+    "name": "stopping",
+    "seed": 1,
+    "markets": 6,
+    "rounds": 64,
+    "record": {"metrics": ["certified_gap", "share_of_equilibrium"], "every": 4, "curves": "full"},
+    "cells": {"network": "er:n=6,degree=3", "endowment": "lognormal:sigma=1", "isolated": "redraw"},
+}
+
+
+def test_a_market_ends_with_its_verdict_wherever_it_is_played():
+    study = Study(**STOPPING, stop={"when": ["converged", "cycles", "starved"]})
+    summary, curves = frames(study, [Chunk(0, 0, 6)])
+    whole, all_curves = frames(Study(**STOPPING), [Chunk(0, 0, 6)])
+    assert summary.stopped_round.notna().any()
+    assert set(summary.verdict[summary.stopped_round.notna()]) <= {"converged", "oscillating", "starved"}
+    assert set(whole["rounds"]) == {64}
+    for row in summary.itertuples():
+        assert row.rounds == (64 if pd.isna(row.stopped_round) else row.stopped_round)
+        own = curves[curves.market == row.market]
+        assert own["round"].max() == row.rounds
+        gap = own[(own.metric == "certified_gap") & (own["round"] == row.rounds)].value.iloc[0]
+        assert row.certified_gap == gap or pd.isna(gap)
+    early = all_curves.merge(curves, on=["cell", "market", "round", "metric"])
+    assert len(early) == len(curves) < len(all_curves)
+    np.testing.assert_array_equal(early.value_x, early.value_y)
+    assert_same([summary, curves], frames(study, [Chunk(0, 0, 2), Chunk(0, 2, 4)]))
+
+
+def test_sketches_count_ended_markets_on_whoever_they_are_played_with():
+    given = {**STOPPING, "record": STOPPING["record"] | {"curves": "quantiles"}}
+    study = Study(**given, stop={"when": ["converged", "starved"]})
+    keys = ["cell", "round", "metric", "sign", "bucket"]
+
+    def counted(chunks):
+        tables = [studies.play_chunk(study, chunk).curves for chunk in chunks]
+        frame = pa.concat_tables(tables).to_pandas().astype({"metric": str})
+        return frame.groupby(keys, dropna=False)["count"].sum()
+
+    pd.testing.assert_series_equal(counted([Chunk(0, 0, 6)]), counted([Chunk(0, 0, 2), Chunk(0, 2, 4)]))
+    assert set(counted([Chunk(0, 0, 6)]).groupby(["round", "metric"]).sum()) == {6}
+
+
+def test_markets_are_drawn_in_blocks_until_means_are_known():
+    study = Study(
+        name="interval",
+        markets=50,
+        cells={"network": "er:n=6,degree=3"},
+        grid={"endowment": ["exponential", "lognormal:sigma=1"]},
+        stop={"interval": {"metric": "min_ratio", "width": 0.5, "least": 20}},
+    )
+    assert studies.blocks(study, study.grounds()[0]) == [(0, 20), (20, 20), (40, 10)]
+    missing = studies.chunks(study, size=10)
+    asked = []
+
+    def values_of(ground, count):
+        asked.append((ground, count))
+        narrow = [1.0, 1.1] * (count // 2)
+        return [narrow] if ground == 0 else [[0.0, 9.0] * (count // 2)]
+
+    first = studies.due(study, missing, values_of)
+    assert first == [Chunk(g, m, 10) for g in (0, 1) for m in (0, 10)]
+    missing = [chunk for chunk in missing if chunk not in first[1:]]
+    assert studies.due(study, missing, values_of) == [first[0], Chunk(1, 20, 10), Chunk(1, 30, 10)]
+    assert asked == [(1, 20)]
+    missing = [chunk for chunk in missing if chunk.first >= 40]
+    assert studies.due(study, missing, values_of) == [Chunk(1, 40, 10)]
+    assert studies.due(study, [], values_of) == []
+
+
+def test_a_mean_is_not_known_while_a_value_is_not_finite_or_alone():
+    study = Study(**STOPPING, stop={"interval": {"metric": "certified_gap", "width": 0.1}})
+    assert studies.is_known_well(study, [[1.0] * 5, [2.0] * 5])
+    assert not studies.is_known_well(study, [[1.0] * 5, [2.0, np.nan] * 5])
+    assert not studies.is_known_well(study, [[1.0]])
+    # Standard deviation 1 of 1537 values: ±0.05.
+    values = np.array([1.0, -1.0] * 769)
+    assert studies.is_known_well(study, [values])
+    assert not studies.is_known_well(study, [values[:1400]])
+
+
+# -- chunks and estimates --------------------------------------------------------------------------
+
+
+def test_chunks_cover_every_market_once_and_are_alike_in_size():
+    study = Study(
+        name="cover",
+        markets=1000,
+        cells={"network": "er:n={n},degree=4", "isolated": "drop"},
+        grid={"n": [10, 100, 1000], "damping": ["none", "local"]},
+    )
+    for size in (None, 1, 7, 333, 5000):
+        cut = studies.chunks(study, size)
+        for ground in range(3):
+            covered = [p for c in cut if c.ground == ground for p in range(c.first, c.first + c.count)]
+            assert covered == list(range(1000))
+        assert len({chunk.name for chunk in cut}) == len(cut)
+    counts = {ground: [c.count for c in studies.chunks(study) if c.ground == ground] for ground in range(3)}
+    assert counts[0] == [1000]
+    assert max(counts[2]) * 1000 <= 75_000
+    assert max(counts[2]) - min(counts[2]) < len(counts[2])
+
+
+@pytest.mark.parametrize("size", [0, -1, True, 2.0, "3"])
+def test_a_size_that_is_none_is_refused(size):
+    with pytest.raises(ValueError, match="size is"):
+        studies.chunks(Study(**RANDOM), size)
+
+
+@pytest.mark.parametrize("chunk", [Chunk(1, 0, 1), Chunk(0, 5, 3), Chunk(0, -1, 2), Chunk(0, 0, 0)])
+def test_a_chunk_of_another_study_is_refused(chunk):
+    with pytest.raises(ValueError, match="chunk g0"):
+        studies.play_chunk(Study(**RANDOM), chunk)
+
+
+def test_one_market_cannot_be_halved():
+    with pytest.raises(ValueError, match="cannot be halved"):
+        Chunk(0, 3, 1).halves()
+
+
+def test_an_estimate_counts_and_measures():
+    study = Study(
+        name="estimate",
+        markets=40,
+        rounds=50,
+        record={"metrics": ["min_ratio"], "every": 10},
+        equilibrium=False,
+        cells={"network": "regular:n={n},degree=3", "strategy": "equal-split"},
+        grid={"n": [6, 8], "damping": [0.5, 0.25]},
+    )
+    rough = studies.estimate(study, sample=False)
+    assert (rough.cells, rough.grounds, rough.markets, rough.runs) == (4, 2, 80, 160)
+    assert rough.agents == 2 * 40 * (6 + 8)
+    assert (rough.chunks, rough.programs) == (2, 2)
+    assert rough.seconds is None
+    assert 6e8 < rough.memory_bytes < 2e9
+    measured = studies.estimate(study)
+    assert dataclasses.replace(measured, seconds=None, compile_seconds=None, disk_bytes=0) == (
+        dataclasses.replace(rough, disk_bytes=0)
+    )
+    assert 0 < measured.compile_seconds < measured.seconds < 100
+    assert 1e3 < measured.disk_bytes < 1e6
+
+
+# -- sketches --------------------------------------------------------------------------------------
+
+
+def test_sketches_are_within_one_percent_and_add_up():
+    rng = np.random.default_rng(0)
+    values = np.concatenate([rng.lognormal(0, 5, 4000), -rng.lognormal(-20, 3, 3000), np.zeros(500)])
+    values = rng.permutation(np.append(values, [np.inf, -np.inf]))
+    sign, bucket = studies.buckets(values)
+    finite = np.isfinite(values) & (values != 0)
+    np.testing.assert_allclose(studies.values_of(sign, bucket)[finite], values[finite], rtol=0.01)
+    shares = np.linspace(0, 1, 21)
+    ranked = np.sort(values)[np.floor(shares * (len(values) - 1)).astype(int)]
+    ones = np.ones(len(values), int)
+    found = studies.quantiles(sign, bucket, ones, shares)
+    np.testing.assert_allclose(found[1:-1], ranked[1:-1], rtol=0.01)
+    assert (found[0], found[-1]) == (-np.inf, np.inf)
+    # Counted in two halves and added up.
+    codes, counts = np.unique(np.stack([sign, bucket]), axis=1, return_counts=True)
+    np.testing.assert_array_equal(found, studies.quantiles(*codes, counts, shares))
+
+
+def test_sketches_keep_what_is_no_number():
+    sign, bucket = studies.buckets(np.array([np.nan, 0.0, 1e-40, np.inf]))
+    np.testing.assert_array_equal(studies.values_of(sign, bucket), [np.nan, 0, 0, np.inf])
+    assert np.isnan(studies.quantiles(sign, bucket, np.ones(4, int), [1.0]))[0]
