@@ -1,5 +1,6 @@
-"""Synthetic results of a study, in the columns that docs/results.md describes: what the store tests keep."""
+"""Synthetic results of a study, in the columns of docs/results.md, and folders filled with them."""
 
+import functools
 import hashlib
 import math
 from types import SimpleNamespace
@@ -7,10 +8,18 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow as pa
 
+from cmapjax._store import Range, Store
+
 STRATEGIES = ("cmap", "proportional-response")
 DEGREES = (4, 6)
 ROUNDS = (0, 10, 20)
 GAMMA = 1.01 / 0.99
+FILE = 'name = "degree-and-strategy"\n'
+WHOLE = ((0, 20),)
+HALVES = ((0, 10), (10, 10))
+# A smaller study yet, for what is done a hundred times.
+CHUNKS = (Range(0, 0, 2), Range(0, 2, 2))
+ALL = (*CHUNKS, Range(1, 0, 2), Range(1, 2, 2))
 
 
 def document(**changes) -> dict:
@@ -125,3 +134,37 @@ def _sketch(curves: list[tuple]) -> pa.Table:
     labels = ["cell", "round", "metric", "sign", "bucket", "count"]
     arrays = [pa.array(c).cast(k) for c, k in zip(columns, kinds, strict=True)]
     return pa.Table.from_arrays(arrays, names=labels)
+
+
+# -- folders ------------------------------------------------------------------------------------------
+
+once = functools.cache(result)
+
+
+def made(folder, cuts=HALVES, curves="quantiles", shift=0.0, grounds=(0, 1), **changes) -> Store:
+    """A results folder of the study in `tables`, its grounds cut into these chunks."""
+    description = document(**changes)
+    store = Store.create(folder, description, digest(description), {"device": "cpu"}, study_text=FILE)
+    with store.lock():
+        for ground in grounds:
+            for first, count in cuts:
+                store.write(name(ground, first, count), result(ground, first, count, curves, shift))
+    return store
+
+
+def begin(folder) -> Store:
+    """Begin the study, or go on with it."""
+    description = document()
+    more = {"device": "cpu"}
+    return Store.create(folder, description, digest(description), more, study_text=FILE, resume=True)
+
+
+def play(folder, chunks=CHUNKS) -> Store:
+    """Begin or resume, and play what is missing of these chunks."""
+    store = begin(folder)
+    with store.lock():
+        for chunk in store.missing(chunks):
+            store.write(Range(*chunk).name, once(*chunk))
+        if not store.manifest["runs"]:
+            store.note_run({"seconds": 1.0})
+    return store

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from cmapjax._cli import _study
+
 app = typer.Typer(
     name="cmapjax",
     help="Simulate resource-sharing markets on networks, and find their equilibrium.",
@@ -13,6 +15,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+
+app.add_typer(_study.app)
+app.command()(_study.report)
 
 
 @app.callback()

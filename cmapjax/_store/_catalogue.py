@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from cmapjax._store._disk import read
 from cmapjax._store._errors import Damaged, StoreError
 from cmapjax._store._journal import Journal
 from cmapjax._store._names import CURVES, KINDS, SUMMARY, as_range
@@ -154,6 +155,23 @@ def inspect(folder: Path, name: str, digest: str) -> Entry:
             for kind, each in files.items()
         }
     )
+
+
+def altered(folder: Path, entries: dict[str, Entry]) -> dict[str, str]:
+    """Chunks whose files are not, byte for byte, what the journal says, and what is wrong with them."""
+    found = {}
+    for name, entry in entries.items():
+        for kind, file in entry.files().items():
+            path = path_of(folder, kind, name)
+            try:
+                if sha256_of(read(path, file.bytes)) == file.sha256:
+                    continue
+                what = "is altered or cut short since it was written"
+            except Damaged as error:
+                what = error.what
+            found[name] = f"{kind}/{path.name} {what}"
+            break
+    return found
 
 
 def sha256_of(data: bytes) -> str:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from cmapjax._checks import short
 from cmapjax._store._catalogue import ENDING, names_in
-from cmapjax._store._disk import make_folder, put, sync_folder
+from cmapjax._store._disk import make_folder, put, sync_folder, trouble
 from cmapjax._store._errors import Damaged, StoreError, shown
 from cmapjax._store._journal import JOURNAL, beginning, line_of
 from cmapjax._store._lease import LOCK
 from cmapjax._store._manifest import MANIFEST, STUDY_FILE, stamp, write_manifest
 from cmapjax._store._names import KINDS, SUMMARY, Range
-from cmapjax._store._parquet import load
+from cmapjax._store._parquet import load, strange_columns
 
 DAMAGED = "damaged"
 PLACES = (MANIFEST, JOURNAL, STUDY_FILE, *KINDS, LOCK, DAMAGED, "log.txt")
@@ -28,7 +28,8 @@ def begin(folder: Path, manifest: dict, study_text: str | None) -> None:
         manifest["created"] = stamp((folder / STUDY_FILE).stat().st_mtime)
     put(folder / JOURNAL, line_of(beginning(manifest, study_text)))
     write_manifest(folder, manifest)
-    sync_folder(folder.absolute().parent)
+    with trouble(folder):
+        sync_folder(folder.absolute().parent)
 
 
 def check_empty(folder: Path, own: str | None) -> None:
@@ -55,6 +56,8 @@ def check_rows(chunk: Range, summary) -> None:
     """Raise unless the rows are of the chunk's markets, each once per cell."""
     import pyarrow.compute as pc
 
+    if strange := strange_columns(summary.schema):
+        raise StoreError(f"summary of {chunk.name}: column {strange[0]}; give numbers or text.")
     for name in ("cell", "ground", "market"):
         if name not in summary.column_names:
             raise StoreError(f"summary of {chunk.name} lacks the column {name!r}.")

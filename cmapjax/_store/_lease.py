@@ -24,6 +24,8 @@ LOCK = "lock"
 HEARTBEAT = 5.0  # seconds
 LEASE = 30.0  # seconds without a heartbeat after which a holder elsewhere is suspected dead
 WATCH = 12.0  # seconds for which a suspect is watched: more than two heartbeats
+# Tokens of the locks that this process holds: one that it could not take away at the end is not among them.
+_HELD: set[str] = set()
 
 
 class Holder(NamedTuple):
@@ -61,6 +63,15 @@ class Lease:
             Busy: another process holds it, or is just taking it over.
             OSError: the folder cannot be written to.
         """
+        _HELD.add(self.holder.token)
+        try:
+            self._acquire()
+        except BaseException:
+            _HELD.discard(self.holder.token)
+            raise
+        self._beat.start()
+
+    def _acquire(self) -> None:
         while not _make(self.path, self.holder):
             other, touched = _look(self.path)
             if other is None:
@@ -74,7 +85,6 @@ class Lease:
             if self._take_over(other):
                 self.said = f"took over from {other}, which has ended without releasing {shown(self.path)}"
                 break
-        self._beat.start()
 
     def _take_over(self, dead: Holder) -> bool:
         """Replace a dead holder's lock; False if it was no longer there to be replaced."""
@@ -118,6 +128,7 @@ class Lease:
     def release(self) -> None:
         """Give the lock back, if it is still ours."""
         self._stop.set()
+        _HELD.discard(self.holder.token)
         if self.is_held():
             with contextlib.suppress(OSError):
                 os.unlink(self.path)
@@ -182,6 +193,8 @@ def _look(path: Path) -> tuple[Holder | None, int]:
 
 def _is_dead(path: Path, holder: Holder, touched: int) -> bool:
     if holder.pid and (holder.host, holder.machine) == (socket.gethostname(), _machine()):
+        if holder.pid == os.getpid():
+            return holder.token not in _HELD
         started = _started(holder.pid)
         return not started or started != holder.started
     if _now(path.parent) - touched < LEASE * 1e9:
@@ -241,3 +254,15 @@ def _stopped(holder: Holder) -> str:
         if Path(f"/proc/{holder.pid}/stat").read_text().rpartition(")")[2].split()[0] in "Tt":
             return "it is stopped: `fg` or kill it"
     return ""
+
+
+def holder_of(folder: Path) -> Holder | None:
+    """Who is running a study in the folder; None if nobody is, or only a process that is gone.
+
+    A holder elsewhere that has not been heard of for long is named all the same: nobody watches here.
+    """
+    holder, touched = _look(folder / LOCK)
+    if holder is None:
+        return None
+    is_here = holder.pid and (holder.host, holder.machine) == (socket.gethostname(), _machine())
+    return None if is_here and _is_dead(folder / LOCK, holder, touched) else holder

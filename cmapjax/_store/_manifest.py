@@ -44,6 +44,7 @@ def new_manifest(document: dict, digest: str, more: dict, study_text: str | None
         "created": stamp(time.time()),
         "versions": versions(),
         "commit": commit(),
+        **{key: document[key] for key in ("seed", "precision") if key in document},
         **more,
         "runs": [],
     }
@@ -191,6 +192,16 @@ def check_study_file(folder: Path, manifest: dict) -> None:
     if manifest["study_file"] is not None and kept_study_text(folder, manifest) is None:
         remedy = f"`cmapjax study verify {shown(folder)} --repair` puts it back; run another in a new folder"
         raise Damaged(folder / STUDY_FILE, "missing or changed since the study began", remedy)
+
+
+def deciding(manifest: dict, other: dict) -> dict:
+    """What values may depend on, as far as both say it: not the versions of Python and pyarrow."""
+    kept = {
+        key: manifest[key] for key in ("versions", "device", "precision") if key in manifest and key in other
+    }
+    if "versions" in kept:
+        kept["versions"] = {k: v for k, v in kept["versions"].items() if k not in ("python", "pyarrow")}
+    return kept
 
 
 def changes(before, after, where: str = "", limit: int = 20) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cmapjax._checks import short
+from cmapjax._store._disk import trouble
 from cmapjax._store._errors import StoreError, shown
 
 _CHUNK = re.compile(r"g(\d{5,9})-m(\d{7,10})-n(\d{6,10})", re.ASCII)
@@ -69,11 +70,13 @@ def as_folder(folder) -> Path:
     path = Path(folder)
     if "\0" in str(path):
         raise StoreError(f"{shown(path)}: a path cannot hold a null character; correct the name.")
-    if path.is_symlink():
+    with trouble(path):
+        is_link, is_other = path.is_symlink(), path.exists() and not path.is_dir()
+    if is_link:
         raise StoreError(
             f"{shown(path)} is a symbolic link; name the folder itself ({shown(os.path.realpath(path))})."
         )
-    if path.exists() and not path.is_dir():
+    if is_other:
         raise StoreError(f"{shown(path)} is not a folder; name the folder that holds the results.")
     return path
 

@@ -144,18 +144,26 @@ def check_format(path: Path, version) -> None:
 
 def _check_types(path: Path, schema) -> list[str]:
     """The names of text columns; raises unless all columns are plain numbers, flags or text."""
-    import pyarrow as pa
-
     if len(schema) > MAX_COLUMNS:
         raise Damaged(path, f"declares {len(schema):,} columns; at most {MAX_COLUMNS:,} are read")
-    texts = []
-    for field in schema:
-        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-            texts.append(field.name)
-        elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
-            raise Damaged(path, f"column {field.name[:60]!r} is {kind}; only numbers and text are read")
-    return texts
+    if strange := strange_columns(schema):
+        raise Damaged(path, f"column {strange[0]}; only numbers and text are read")
+    return [field.name for field in schema if _is_text(field.type)]
+
+
+def _is_text(kind) -> bool:
+    import pyarrow as pa
+
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def strange_columns(schema) -> list[str]:
+    """Columns that are neither numbers nor flags nor text, with what they are."""
+    import pyarrow as pa
+
+    plain = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, _is_text)
+    return [f"{f.name[:60]!r} is {str(f.type)[:60]}" for f in schema if not any(is_(f.type) for is_ in plain)]
 
 
 def _check_size(path: Path, metadata, texts: set[str], budget: int) -> None:

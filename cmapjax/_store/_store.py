@@ -14,6 +14,7 @@ from cmapjax._store._catalogue import (
     ENDING,
     Entry,
     File,
+    altered,
     catalogue,
     inspect,
     load_of,
@@ -30,19 +31,18 @@ from cmapjax._store._manifest import (
     MANIFEST,
     changes,
     check_study_file,
+    deciding,
     kept_study_text,
     new_manifest,
     read_manifest,
     repeated,
+    stamp,
     versions,
     write_manifest,
 )
 from cmapjax._store._names import CURVES, KINDS, SUMMARY, Range, as_folder, as_range, cut, refuse_links
 from cmapjax._store._parquet import MAX_REPEATED_MANIFEST, Tags, encode
 from cmapjax._store._values import NO_VALUES, values_of
-
-# Values may depend on these; on the versions of Python and pyarrow they do not.
-_DECIDING = ("versions", "device", "precision")
 
 
 class Store:
@@ -59,6 +59,7 @@ class Store:
         self.manifest = manifest
         self.remarks: list[str] = []
         self._made, self._mixed = "", False
+        self._spent: dict[str, float] = {}
         self._lease: Lease | None = None
         self._read()
 
@@ -112,16 +113,19 @@ class Store:
             )
         if not resume:
             raise StoreError(f"{shown(folder)} holds this study already; resume it, or name a new folder.")
-        store = cls.open(folder)
-        store.check_same(more, mixed)
-        return store
+        return cls.open(folder, more, mixed=mixed)
 
     @classmethod
-    def open(cls, folder) -> "Store":
+    def open(cls, folder, more: dict | None = None, *, mixed: bool = False) -> "Store":
         """Open a results folder.
 
+        Args:
+            folder: where it is.
+            more: what will play the rest (`check_same`); not needed to look.
+            mixed: let it go on although the study was begun otherwise.
+
         Raises:
-            ValueError: there is no such folder.
+            ValueError: there is no such folder; `more` is otherwise than the study was begun with.
             Damaged: no results folder, or its manifest or study file is missing or altered.
             Newer: written by a later version.
         """
@@ -131,6 +135,8 @@ class Store:
         refuse_links(folder, PLACES)
         store = cls(folder, read_manifest(folder))
         check_study_file(folder, store.manifest)
+        if more is not None:
+            store.check_same(more, mixed)
         return store
 
     def check_same(self, more: dict, mixed: bool = False) -> None:
@@ -141,11 +147,7 @@ class Store:
             mixed: go on all the same; the chunks written from now on say what they were made with.
         """
         now = json.loads(json.dumps({"versions": versions(), **more}))
-        before = {key: value for key, value in self.manifest.items() if key in now and key in _DECIDING}
-        if "versions" in before:
-            before["versions"] = _deciding_versions(before["versions"])
-            now["versions"] = _deciding_versions(now["versions"])
-        now = {key: now[key] for key in before}
+        before, now = deciding(self.manifest, now), deciding(now, self.manifest)
         differing = changes(before, now)
         self._mixed |= mixed
         if differing and not self._mixed:
@@ -221,6 +223,10 @@ class Store:
             with trouble(path):
                 os.truncate(path, path.stat().st_size - self._journal.torn)
             self.remarks.append(f"the last line of {JOURNAL} was torn; taken off")
+        for name, what in altered(self.folder, self._entries).items():
+            self.remarks.append(f"{what}; its chunk is played again")
+            journals.add(self.folder, {"event": "dropped", "chunk": name, "reason": what})
+            del self._entries[name]
         known = catalogue(journals.read_journal(self.folder)).finished
         for name in sorted(set(self._entries) - set(known)):
             journals.add(self.folder, self._entries[name].event(name))
@@ -265,9 +271,11 @@ class Store:
                 files[kind] = File(sha256_of(data), len(data), table.num_rows, values.text())
                 self._place(path_of(self.folder, kind, name), data)
         timings = plain_timings(getattr(result, "timings", None) or {})
-        seconds = timings.get("seconds", round(math.fsum(timings.values()), 6))
+        seconds = timings.get("seconds", timings.get("total", round(math.fsum(timings.values()), 6)))
         entry = Entry(files[SUMMARY], files.get(CURVES), timings, seconds, socket.gethostname(), os.getpid())
         journals.add(self.folder, entry.event(name))
+        for stage, spent in timings.items():
+            self._spent[stage] = self._spent.get(stage, 0.0) + spent
         self._entries[name] = entry
         self._failed.pop(name, None)
         return entry
@@ -315,9 +323,14 @@ class Store:
         self._failed[name] = reason
 
     def note_run(self, run: dict) -> None:
-        """Keep what a run took: seconds, workers, timings by stage. Goes into the manifest's `runs`."""
+        """Keep what a run took: seconds, workers, … Goes into the manifest's `runs`.
+
+        `ended` (now) and `timings` (seconds by stage, of all chunks written since the last note) are added.
+        """
         self._held()
-        run = json.loads(json.dumps({"ended": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **run}))
+        timings = {stage: round(spent, 6) for stage, spent in self._spent.items()}
+        run = json.loads(json.dumps({"ended": stamp(time.time()), **run, "timings": timings}))
+        self._spent = {}
         journals.add(self.folder, {"event": "run", **run})
         self.manifest["runs"].append(run)
         write_manifest(self.folder, self.manifest)
@@ -369,7 +382,3 @@ class Store:
             self.manifest = read_manifest(self.folder)
             self._read()
         return findings
-
-
-def _deciding_versions(found: dict) -> dict:
-    return {package: version for package, version in found.items() if package not in ("python", "pyarrow")}

@@ -199,7 +199,7 @@ class Inspection:
             else:
                 try:
                     loaded = load_of(self.folder, kind, name, self.manifest["digest"], file=file)
-                    self._made(path, loaded.tags.made)
+                    self._made(path, loaded.tags.made if kind == SUMMARY else "")
                     continue
                 except Damaged as error:
                     self.note(path, error.what, Remedy.AGAIN)

@@ -1,0 +1,250 @@
+"""`cmapjax study …` as a user types it."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+import tiny_study
+from test_runner import wait_for
+from torture import environment
+
+from cmapjax._cli._study_bar import words
+from cmapjax._cli._study_run import parse_size, parse_time
+from cmapjax._runner import State
+
+COMMAND = [sys.executable, "-m", "cmapjax"]
+STUDY = """\
+name = "few"
+seed = 3
+markets = 6
+rounds = 8
+[record]
+curves = "quantiles"
+every = 4
+[cells]
+network = "er:n=8,degree=3"
+isolated = "redraw"
+[grid]
+strategy = ["cmap", "pr"]
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a study file, its results, and compiled programs for all tests here."""
+    folder = tmp_path_factory.mktemp("studies")
+    (folder / "few.toml").write_text(STUDY)
+    done = cmapjax(folder, "run", "few.toml", "--out", "out", "--chunk-size", "3")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(r"out: complete \(2 chunks in .*\)\n", done.stdout)
+    return folder
+
+
+def cmapjax(folder, *what, group="study", **more) -> subprocess.CompletedProcess:
+    variables = environment(CMAPJAX_COMPILATION_CACHE=str(folder / "compiled"), **more)
+    return subprocess.run(
+        [*COMMAND, *([group] if group else []), *map(str, what)],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=variables,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_status_tells_what_is_there(place):
+    done = cmapjax(place, "status", "out")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"state\s+│ complete", done.stdout)
+    assert re.search(r"markets done\s+│ 12 of 12 \(100.0%\), in 2 chunks", done.stdout)
+    document = json.loads(cmapjax(place, "status", "out", "--json").stdout)
+    assert (document["cells"], document["failed"], document["running"]) == (2, {}, None)
+
+
+def test_resume_of_a_complete_study_plays_nothing(place):
+    done = cmapjax(place, "resume", "out")
+    assert (done.returncode, done.stdout) == (0, "out: complete (0 chunks in 0.0 s)\n")
+
+
+def test_workers_give_the_same_values(place):
+    done = cmapjax(place, "run", "few.toml", "--out", "two", "--workers", "2", "--chunk-size", "3")
+    assert (done.returncode, done.stderr) == (0, "")
+    done = cmapjax(place, "diff", "out", "two")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_another_study_differs_and_diff_says_why(place):
+    (place / "other.toml").write_text(STUDY.replace("seed = 3", "seed = 4"))
+    done = cmapjax(place, "run", "other.toml", "--out", "out")
+    assert done.returncode == 2
+    assert re.fullmatch(r"error: out holds another study.*seed.*\n", done.stderr)
+    tiny = [sys.executable, tiny_study.__file__, str(place / "other"), "play"]
+    assert subprocess.run(tiny, env=environment(), stdout=subprocess.DEVNULL, check=False).returncode == 0
+    done = cmapjax(place, "diff", "out", "other")
+    assert done.returncode == 1
+    assert "seed" in done.stdout
+
+
+def test_verify_names_a_flipped_bit_and_repair_and_resume_replace_it(place):
+    file = sorted((place / "out" / "summary").iterdir())[0]
+    before = cmapjax(place, "verify", "out")
+    assert before.returncode == 0
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 4
+    file.write_bytes(data)
+    done = cmapjax(place, "verify", "out")
+    assert done.returncode == 1
+    assert f"summary/{file.name}" in done.stdout
+    assert cmapjax(place, "verify", "out", "--repair").returncode == 0
+    done = cmapjax(place, "resume", "out")
+    assert (done.returncode, done.stdout.startswith("out: complete (1 chunks")) == (0, True)
+    assert cmapjax(place, "verify", "out").returncode == 0
+
+
+def test_export_writes_the_table(place):
+    done = cmapjax(place, "export", "out", "--csv", "few.csv", "--netcdf", "few.nc")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(pd.read_csv(place / "few.csv")) == 12  # two cells of six markets
+    assert (place / "few.nc").stat().st_size > 0
+    done = cmapjax(place, "export", "out")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+
+
+def test_a_changed_study_file_is_named_and_refused(place):
+    file = place / "out" / "study.toml"
+    text = file.read_text()
+    file.write_text(text.replace("rounds = 8", "rounds = 9"))
+    done = cmapjax(place, "resume", "out")
+    file.write_text(text)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: out/study.toml: missing or changed since the study began")
+    assert done.stderr.count("\n") == 1
+
+
+def test_init_writes_a_study_that_can_be_planned_and_overwrites_nothing(place):
+    done = cmapjax(place, "init", "mine.toml")
+    assert (done.returncode, done.stderr) == (0, "")
+    done = cmapjax(place, "plan", "mine.toml", "--no-sample", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["cells"] > 1
+    done = cmapjax(place, "init", "mine.toml")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "exists already" in done.stderr
+
+
+def test_ctrl_c_ends_a_real_run_in_good_order(place):
+    (place / "long.toml").write_text(STUDY.replace("markets = 6", "markets = 4000"))
+    command = [*COMMAND, "study", "run", "long.toml", "--out", "long", "--chunk-size", "3"]
+    variables = environment(CMAPJAX_COMPILATION_CACHE=str(place / "compiled"))
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=place, env=variables
+    ) as running:
+        wait_for(lambda: any((place / "long" / "summary").glob("*.parquet")), 120)
+        busy = cmapjax(place, "status", "long")
+        assert f"being run by process {running.pid}" in busy.stdout
+        running.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        out, err = running.communicate(timeout=30)
+    assert time.monotonic() - began < 10
+    assert running.returncode == 130
+    assert re.fullmatch(r"long: .* chunks in .*, [0-9,]+ missing; ended by interrupted.*resume long\n", out)
+    assert err == "interrupted: ended before it was done.\n"
+
+
+def test_cancel_says_when_there_is_nothing_to_cancel(place):
+    done = cmapjax(place, "cancel", "out")
+    assert (done.returncode, done.stdout) == (1, "out: nobody is running this study.\n")
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        (["run", "nothing.toml", "--out", "x"], "nothing.toml"),
+        (["run", "few.toml", "--out", "x", "--time-limit", "soon"], "--time-limit is 'soon'"),
+        (["run", "few.toml", "--out", "x", "--workers", "0"], "--workers is 0"),
+        (["run", "few.toml", "--out", "x", "--workers", "2", "--worker-memory", "1"], "--worker-memory 1"),
+        (["status", "nowhere"], "nowhere"),
+        (["resume", "nowhere"], "nowhere"),
+        (["verify", "nowhere"], "nowhere"),
+        (["export", "nowhere", "--csv", "a.csv"], "nowhere"),
+    ],
+)
+def test_bad_words_are_refused_in_one_line(place, what, said):
+    done = cmapjax(place, *what)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (place / "x").exists()
+
+
+def test_the_commands_of_studies_answer_for_help_without_jax():
+    code = "import sys; sys.argv = ['cmapjax', 'study', '--help']\nfrom cmapjax._cli import main\n"
+    code += (
+        "try:\n    main()\nexcept SystemExit:\n    sys.exit('jax' in sys.modules or 'dask' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    for name in ("init", "plan", "run", "resume", "status", "cancel", "verify", "diff", "export"):
+        assert name in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("90s", 90), ("1.5m", 90), ("2h", 7200), ("1d", 86400), ("1:30", 90), ("1:00:30", 3630)],
+)
+def test_times_are_read(text, seconds):
+    assert parse_time(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0", "-5", "soon", "1:2:3:4", "nan", "inf", "1e999", "5w"])
+def test_what_is_no_time_is_refused(text):
+    with pytest.raises(ValueError, match="--time-limit"):
+        parse_time(text)
+
+
+def test_sizes_are_read():
+    assert [parse_size(text) for text in ("500MB", "2GiB", "1.5g", "800000000")] == [
+        500_000_000,
+        2 << 30,
+        1_500_000_000,
+        800_000_000,
+    ]
+    for text in ("", "much", "-1GB", "5", "1e9"):
+        with pytest.raises(ValueError, match="--worker-memory"):
+            parse_size(text)
+
+
+def test_the_bar_tells_cells_markets_rate_remaining_time_and_failures():
+    state = State(8, 2, 1600, 400, 1, 12.4, 96.8, "stopping")
+    assert words(state) == "2/8 cells, 400/1,600 markets, 12/s, 97 s left, 1 failed, stopping"
+    assert words(State(8, 0, 1600, 0, 0, None, None)) == "0/8 cells, 0/1,600 markets"
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal of POSIX")
+def test_a_bar_is_drawn_on_a_terminal(place):
+    ours, theirs = os.openpty()
+    running = subprocess.Popen(
+        [*COMMAND, "study", "run", "few.toml", "--out", "seen", "--chunk-size", "3"],
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+        cwd=place,
+        env=environment(CMAPJAX_COMPILATION_CACHE=str(place / "compiled"), TERM="xterm", COLUMNS="120"),
+    )
+    os.close(theirs)
+    seen = ""
+    with contextlib.suppress(OSError):  # what Linux raises once the other end is closed
+        while part := os.read(ours, 1 << 16):
+            seen += part.decode(errors="replace")
+    os.close(ours)
+    assert running.wait(timeout=120) == 0
+    assert "0/2 cells" in seen
+    assert "12/12 markets" in seen
