@@ -283,6 +283,52 @@ def sensitivity(
 
 
 @app.command()
+def explain(
+    networks: Networks,
+    agent: Annotated[str, typer.Option("--agent", help="Whose turn to explain, by its name.")],
+    round: Annotated[int, typer.Option("--round", help="In which round; 1 is the first.")] = 1,
+    strategy: Annotated[
+        str, typer.Option("--strategy", "-s", help="What everybody follows, as for simulate.")
+    ] = "cmap",
+    schedule: Annotated[str, typer.Option("--schedule", help="As for simulate.")] = "simultaneous",
+    damping: Annotated[str, typer.Option("--damping", help="As for simulate.")] = "none",
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Picture of its neighbours as vessels (.png, .pdf, .svg).")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    agents: Agents = None,
+    seed: Seed = 0,
+    mean_endowment: MeanEndowment = "unit",
+    value: Value = "unit",
+    isolated: Isolated = "reject",
+    drop_self_loops: DropSelfLoops = False,
+    symmetrize: Symmetrize = False,
+    ignore_extra_columns: IgnoreColumns = False,
+    endowment_attribute: EndowmentAttribute = None,
+    value_attribute: ValueAttribute = None,
+) -> None:
+    """What one agent saw in a round, what it gave to whom, and why."""
+    from cmapjax._cli import _explain
+    from cmapjax._cli._source import Source
+
+    source = Source(
+        tuple(networks),
+        agents,
+        1,
+        seed,
+        mean_endowment,
+        value,
+        isolated,
+        drop_self_loops,
+        symmetrize,
+        ignore_extra_columns,
+        endowment_attribute,
+        value_attribute,
+    )
+    _explain.run(source, _explain.Request(agent, round, strategy, schedule, damping, plot, json))
+
+
+@app.command()
 def info() -> None:
     """Versions and devices."""
     from cmapjax._cli import _info
