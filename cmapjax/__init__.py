@@ -40,6 +40,7 @@ _HOMES = {
     "cmapjax._run": ("Run", "State"),
     "cmapjax._simulate": ("simulate",),
     "cmapjax._equilibrium": ("Equilibrium", "Method"),
+    "cmapjax._explain": ("explain",),
     "cmapjax._solve": ("solve",),
     "cmapjax.methods": (
         "ColouredSweeps",
@@ -100,6 +101,7 @@ _MODULES = (
     "methods",
     "metrics",
     "plots",
+    "report",
     "sensitivity",
     "strategies",
     "studies",

@@ -38,7 +38,7 @@ class Rules(eqx.Module):
 
     def budget(self, round: Int[Array, ""]) -> Float[Array, "agents"]:
         """Value that each agent has to give in a round, float64."""
-        key = None if self.key is None else _round_key(self.key, 0, round)
+        key = None if self.key is None else round_key(self.key, 0, round)
         return self.market.stored(self.endowments.draw(self.market, round, key) * self.market.value)
 
 
@@ -61,7 +61,7 @@ def play_round(rules: Rules, now: Moment) -> Moment:
     if not rules.is_steady:
         budget = rules.budget(now.round).astype(utility.dtype)
         repeated = as_before(market, known, flows, budget)
-    key = None if rules.key is None else _round_key(rules.key, 1, now.round)
+    key = None if rules.key is None else round_key(rules.key, 1, now.round)
     acts = plan.acts(market, key)
     acts = None if acts is None else market.stored(acts)
     if plan.is_everyone:
@@ -122,7 +122,7 @@ def count(market: Market, acted) -> Int[Array, "markets"]:
     return market.total(market.unstored(acted).astype(jnp.int64))
 
 
-def _round_key(key, purpose: int, round):
+def round_key(key, purpose: int, round):
     return jax.random.fold_in(jax.random.fold_in(key, purpose), round)
 
 

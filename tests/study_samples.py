@@ -4,6 +4,8 @@ Numbers follow simple laws (an approach to the equilibrium at a pace that the ce
 have a shape; the second play starves some markets.
 """
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -106,11 +108,12 @@ def _result(study, ground, played, first: int, count: int) -> _Result:
     """The tables of a chunk."""
     some = slice(first, first + count)
     summaries = [_rows(study, ground, cell, values, some) for cell, values in played]
+    summary = _table(studies.summary_schema(study), pd.concat(summaries, ignore_index=True))
+    schema = studies.curves_schema(study)
+    if schema is None:
+        return _Result(summary, None)
     curves = [_sketches(study, cell, values, some) for cell, values in played]
-    return _Result(
-        _table(studies.summary_schema(study), pd.concat(summaries, ignore_index=True)),
-        _table(studies.curves_schema(study), pd.concat(curves, ignore_index=True)),
-    )
+    return _Result(summary, _table(schema, pd.concat(curves, ignore_index=True)))
 
 
 def _table(schema, frame: pd.DataFrame) -> pa.Table:
@@ -130,7 +133,7 @@ def _rows(study, ground, number: int, values: dict, some: slice) -> pd.DataFrame
     cell = study.cells()[number]
     markets = np.arange(some.start, some.stop)
     agents = int(cell.axes.get("agents", 50))
-    last = {name: values[name][-1, some] for name in METRICS}
+    last = {name: values[name][-1, some] for name in study.metrics}
     flags = [
         ",".join(f"{name}={table[k]:g}" for name, table in last.items() if not np.isfinite(table[k])) or None
         for k in range(len(markets))
@@ -171,7 +174,7 @@ def _first(reached, rounds):
 def _sketches(study, number: int, values: dict, some: slice) -> pd.DataFrame:
     """How many markets of one cell are in which bucket."""
     parts = []
-    for name in METRICS:
+    for name in study.metrics:
         table = values[name][:, some]
         sign, bucket = buckets(table)
         rounds = np.broadcast_to(_rounds(study)[:, None], table.shape)
@@ -215,3 +218,27 @@ def network(agents=30, plays=4, seed=3) -> dict:
         "links": links,
         "runs": runs,
     }
+
+
+# -- a page with everything that can go wrong -------------------------------------------------------
+
+# 200 cells; how many markets each has changes nothing on the page.
+MANY_AXES = {"agents": [20, 100], "degree": [4, 6, 8, 10, 12], "spread": [0.25, 0.5, 0.75, 1.0, 1.5]}
+HOSTILE = "<script>alert(1)</script>"
+
+
+def hostile_page(folder):
+    """The results and the page of 200 cells with a failed chunk, stopped markets and names that are HTML."""
+    from cmapjax.report._data import ReportData
+    from cmapjax.report._page import render
+
+    text = f'name = "x"  # {HOSTILE} </code></pre><img src=x onerror=alert(1)>\n'
+    results = write(folder, document(markets=20, axes=MANY_AXES), failed=[(3, 1)], text=text)
+    data = ReportData.from_results(results, text=text)
+    data = dataclasses.replace(
+        data,
+        study=data.study | {"name": f'{HOSTILE} & "co"'},
+        networks=[network(), network(60, seed=4)],
+        notes=["Market 3 of ground 1 is not drawn: <i>why</i>"],
+    )
+    return results, render(data, "-two hundred; rm -rf ~")

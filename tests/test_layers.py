@@ -24,7 +24,7 @@ LAYERS = [
     ["_run"],
     ["_simulate", "_equilibrium"],
     ["methods", "fairness"],
-    ["_solve"],
+    ["_solve", "_explain"],
     ["testing", "sensitivity"],
     ["_words"],
     ["studies"],

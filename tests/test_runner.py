@@ -231,6 +231,8 @@ def test_the_status_of_a_folder_needs_no_jax(tmp_path):
 class Script:
     """A player that answers as told: `answer(chunk, others)` gives trouble or None."""
 
+    note = ""
+
     def __init__(self, answer, capacity=3):
         self.answer, self.size = answer, capacity
         self.desk, self.attempts = [], []

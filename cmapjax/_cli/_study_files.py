@@ -32,6 +32,8 @@ def plan(file: Path, sample: bool, json: bool) -> None:
         say(json_format.dumps(plain(dataclasses.asdict(estimate)), allow_nan=False))
         return
     show(_table(study, estimate))
+    for note in estimate.notes:
+        say(f"note: {printable(note)}")
 
 
 def _table(study, estimate):
@@ -41,14 +43,20 @@ def _table(study, estimate):
     table = Table(show_edge=False, show_header=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
+    time = "not measured (leave out --no-sample)"
+    if estimate.seconds is not None:
+        compiling = (
+            f", of which compiling {duration(estimate.compile_seconds)}" if estimate.compile_seconds else ""
+        )
+        time = f"{duration(estimate.seconds)} in one process on this machine{compiling}"
     rows = {
         "study": printable(study.name),
-        "cells": f"{estimate.cells:,}",
-        "markets": f"{estimate.markets:,}",
-        "chunks": f"{estimate.chunks:,}",
-        "memory": size(estimate.memory_bytes),
+        "cells": f"{estimate.cells:,} on {estimate.grounds:,} grounds",
+        "markets": f"{estimate.markets:,} drawn, {estimate.runs:,} runs of {study.rounds:,} rounds",
+        "chunks": f"{estimate.chunks:,}, some {estimate.programs:,} compiled programs",
+        "memory": f"{size(estimate.memory_bytes)} per worker, at most about",
         "disk": size(estimate.disk_bytes),
-        "time": duration(estimate.seconds),
+        "time": time,
     }
     for name, text in rows.items():
         table.add_row(name, escape(text))

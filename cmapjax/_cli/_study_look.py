@@ -135,6 +135,8 @@ def export(folder: Path, csv: Path | None, netcdf: Path | None) -> None:
 
 def report(folder: Path, out: Path | None) -> None:
     """Write the page."""
+    if not Path(folder).is_dir():
+        raise ValueError(f"{printable(folder)}: there is no such folder; name a folder of results.")
     if out is not None:
         check_file("--out", out)
     from cmapjax import report as pages

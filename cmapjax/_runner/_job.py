@@ -53,13 +53,13 @@ class Job:
                 note = player.note
                 self._log(note or "workers are there again")
         if self._under_way:
-            self._log(f"{stop.reason()}: waiting a few seconds for {len(self._under_way)} chunks under way")
             self._report(self._tally.state("stopping"))
-            self._finish_under_way()
+            self._finish_under_way(stop.reason())
 
-    def _finish_under_way(self) -> None:
+    def _finish_under_way(self, why: str | None) -> None:
         for chunk in self._player.end_soon():
             self._queue.append(self._under_way.pop(chunk.name))
+        self._log(f"{why}: waiting a few seconds for {len(self._under_way)} chunks under way")
         deadline = time.monotonic() + GRACE
         while self._under_way and time.monotonic() < deadline:
             for outcome in self._player.wait(TICK):

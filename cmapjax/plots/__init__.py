@@ -5,6 +5,7 @@ Figures are made without pyplot, so nothing here needs a display or leaves figur
 
 from cmapjax.plots._canvas import save
 from cmapjax.plots._curves import comparison, convergence
+from cmapjax.plots._explain import explanation
 from cmapjax.plots._network import MOST_AGENTS, derivatives, network
 from cmapjax.plots._ratios import ratio_histogram
 from cmapjax.plots._study import COLUMN_WIDTH, convergence_bands, distributions, heat_map, verdict_shares
@@ -17,6 +18,7 @@ __all__ = [
     "convergence_bands",
     "derivatives",
     "distributions",
+    "explanation",
     "heat_map",
     "network",
     "ratio_histogram",

@@ -16,6 +16,7 @@ from cmapjax.plots._curves import CLOCKS, SMALLEST_SHOWN, STYLES, edge_of, mark_
 from cmapjax.plots._tables import (
     SCALES,
     bands,
+    cell_medians,
     check_metric,
     chosen,
     is_worse_above,
@@ -83,8 +84,7 @@ def convergence_bands(
             _draw_bands(panel, table, rate, number, play, edge, is_log)
         if not np.isfinite(values).all():
             mark_edge(panel, edge, is_worse)
-        last = max(rate * table.index.max() for rate, table in drawn.values())
-        time_axis(panel, last, most_ticks=int(3 * width))
+        time_axis(panel, max(rate * table.index.max() for rate, table in drawn.values()), int(3 * width))
         _name_axes(panel, "rounds" if clock == "rounds" else "agent updates per agent", measure(metric)[0])
         if is_log:
             panel.set_yscale("log")
@@ -170,8 +170,8 @@ def heat_map(
 ):
     """The median market's metric over two axes, as tiles with the number in each.
 
-    A tile that holds several cells shows the median of all their markets. Markets that are not finite count
-    as the worst; a tile whose median is one of them says so.
+    Of several cells a tile shows the median over them of their median markets. Markets that are not finite
+    count as the worst; a tile whose median is one of them says so.
 
     Args:
         summary: `open_study(folder).frame()`.
@@ -190,14 +190,17 @@ def heat_map(
     columns, column_of = levels(some[across])
     rows, row_of = levels(some[down])
     tiles = np.full((len(rows), len(columns)), np.nan)
-    values = ranked(some[metric], metric) * SCALES.get(metric, 1.0)
-    for (i, j), group in pd.Series(values).groupby([row_of, column_of]):
+    medians = cell_medians(some, metric) * SCALES.get(metric, 1.0)
+    first = np.unique(some["cell"], return_index=True)[1]  # in the order of the medians
+    for (i, j), group in medians.groupby([row_of[first], column_of[first]]):
         tiles[i, j] = quantiles(np.sort(group.to_numpy()), [0.5])[0]
     with small_text():
-        figure = _new(width, 0.9 + 0.32 * len(rows))
+        slant = _slant(columns, width)
+        below = 0.04 * max(map(len, columns)) if slant else 0  # inches that a letter of a leaning label takes
+        figure = _new(width, 0.9 + below + 0.32 * len(rows))
         panel = figure.subplots()
         picture = _draw_tiles(panel, tiles, metric)
-        panel.set_xticks(range(len(columns)), [plain(c) for c in columns], **_slant(columns, width))
+        panel.set_xticks(range(len(columns)), [plain(c) for c in columns], **slant)
         panel.set_yticks(range(len(rows)), [plain(r) for r in rows])
         panel.set_xlabel(plain(across))
         panel.set_ylabel(plain(down))
@@ -228,18 +231,18 @@ def _draw_tiles(panel, tiles, metric: str):
 
 
 def _add_bar(figure, panel, picture) -> None:
-    from matplotlib.ticker import ScalarFormatter
+    from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
     bar = figure.colorbar(picture, ax=panel, fraction=0.05, pad=0.02)
     if picture.norm.__class__.__name__ == "Normalize":
         bar.formatter = ScalarFormatter(useOffset=False)
-        bar.locator = bar.ax.yaxis.get_major_locator().__class__(nbins=3)
+        bar.locator = MaxNLocator(4)
         bar.update_ticks()
 
 
 def _slant(labels: list[str], width: float) -> dict:
     """Labels too long to stand side by side lean."""
-    room = width * 12 / max(len(labels), 1)  # letters of 7 points that fit above each column
+    room = width * 14 / max(len(labels), 1)  # letters of 7 points that fit above each column
     return {"rotation": 35, "ha": "right"} if max(map(len, labels)) > room else {}
 
 
@@ -263,10 +266,9 @@ def verdict_shares(
         names, place = (lambda p: (list(p.unique()), pd.factorize(p)[0]))(play_names(some))
     else:
         names, place = levels(some[by])
-    verdict = pd.Categorical(some["verdict"].astype(str), categories=list(VERDICT_COLOURS))
-    _check_verdicts(some["verdict"], verdict)
+    verdict = _verdict_codes(some["verdict"].astype(str))
     counts = np.zeros((len(names), len(VERDICT_COLOURS)))
-    np.add.at(counts, (place, verdict.codes), 1)
+    np.add.at(counts, (place, verdict), 1)
     shares = 100 * counts / counts.sum(axis=1, keepdims=True)
     with small_text():
         figure = _new(width, 0.9 + 0.36 * len(names))
@@ -296,10 +298,12 @@ def _draw_bars(panel, left, shares, k: int, name: str) -> None:
         panel.text(middle, i, f"{shares[i]:.0f}", ha="center", va="center", fontsize=6.5, bbox=box)
 
 
-def _check_verdicts(given, known) -> None:
-    if (known.codes < 0).any():
-        odd = sorted(set(given[known.codes < 0].astype(str)))
+def _verdict_codes(verdicts: pd.Series) -> np.ndarray:
+    odd = sorted(set(verdicts.unique()) - set(VERDICT_COLOURS))
+    if odd:
         raise ValueError(f"verdict is {listed(odd)}; known are {', '.join(metrics.VERDICTS)}.")
+    places = {name: place for place, name in enumerate(VERDICT_COLOURS)}
+    return verdicts.map(places).to_numpy(int)
 
 
 def _new(width: float, height: float):

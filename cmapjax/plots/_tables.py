@@ -107,6 +107,15 @@ def updates_per_round(summary: pd.DataFrame) -> pd.Series:
     return rates.groupby(summary["cell"]).mean()
 
 
+def cell_medians(summary: pd.DataFrame, metric: str) -> pd.Series:
+    """Of every cell the median market's metric, by ascending number of the cell."""
+    values = pd.Series(ranked(summary[metric], metric), index=summary["cell"].to_numpy())
+    groups = values.groupby(level=0)
+    return pd.Series(
+        {cell: quantiles(np.sort(some.to_numpy()), [0.5])[0] for cell, some in groups}, dtype=float
+    )
+
+
 def bands(curves: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Quantiles over markets by round; of several cells the median over them of each quantile.
 

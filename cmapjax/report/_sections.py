@@ -21,10 +21,12 @@ from cmapjax.report._figures import (
     shown,
 )
 from cmapjax.report._markup import Markup, tag
+from cmapjax.report._toml import as_toml
 
 INTERVALS = (
-    "In brackets 95 % bootstrap intervals (2,000 resamples of the markets, fixed seed). A market that is not "
-    "finite, or never got there, counts as the worst, not as absent."
+    "In brackets 95 % bootstrap intervals (2,000 resamples of the markets, fixed seed; for shares of 0 and "
+    "100, of which resamples say nothing, the rule of three). A market that is not finite, or never got "
+    "there, counts as the worst, not as absent."
 )
 
 
@@ -55,7 +57,8 @@ def what_was_run(data: ReportData) -> Markup:
     markets = len(data.summary[["ground", "market"]].drop_duplicates())
     facts = {
         "Cells": f"{len(data.cells):,} on {data.cells['ground'].nunique():,} kinds of market",
-        "Markets": f"{markets:,}, each under several strategies: {data.played:,} runs",
+        "Markets": f"{markets:,}",
+        "Runs": f"{data.played:,}, a run being a market under a strategy",
         "Rounds": study.get("rounds"),
         "Seed": study.get("seed"),
         "Precision": study.get("precision", "float64"),
@@ -266,22 +269,19 @@ def trouble(data: ReportData) -> Markup:
 def reproduce(data: ReportData, folder_name: str) -> Markup:
     """The commands that give these results again, and the study file."""
     version = (data.manifest.get("versions") or {}).get("cmapjax")
-    file = "study.toml" if data.text is not None else "study.json"
     # A name is a word to the shell, and never an option.
     folder = shlex.quote(re.sub(r"^-", "./-", folder_name))
     commands = [f"pip install 'cmapjax[study]=={version}'"] if version else []
-    commands += [f"cmapjax study run {file} --out {folder}", f"cmapjax report {folder}"]
+    commands += [f"cmapjax study run study.toml --out {folder}", f"cmapjax report {folder}"]
     commit = data.manifest.get("commit")
-    text = [
+    words = (
+        "The same study on the same versions and kind of device gives the same values, bit for bit, however "
+        "many workers play it. study.toml:"
+    )
+    return tag(
+        "div",
         tag("pre", tag("code", "\n".join(commands), id="command")),
-        tag("p", f"With commit {commit} of cmapjax." if commit else None, class_="note") if commit else None,
-        tag("p", "The same study on the same versions and kind of device gives the same values, bit for bit, "
-        f"however many workers. {file}:", class_="note"),
-    ]  # fmt: skip
-    return tag("div", text, tag("pre", tag("code", data.text or _document(data), id="study-file")))
-
-
-def _document(data: ReportData) -> str:
-    import json
-
-    return json.dumps(data.study, indent=2, ensure_ascii=False)
+        tag("p", f"With commit {commit} of cmapjax.", class_="note") if commit else None,
+        tag("p", words, class_="note"),
+        tag("pre", tag("code", data.text or as_toml(data.study), id="study-file")),
+    )

@@ -27,9 +27,10 @@ def write(folder, path=None, *, networks: int = 3) -> Path:
     from cmapjax._store import open_study
 
     folder = Path(folder)
+    results = open_study(folder)
     path = check_writable_path(folder / "report.html" if path is None else path)
     plotly_script()  # before any work
-    data = ReportData.from_results(open_study(folder), text=read_text(folder))
+    data = ReportData.from_results(results, text=read_text(folder))
     drawn, notes = redrawn(data, networks)
     data = dataclasses.replace(data, networks=drawn, notes=notes)
     write_bytes(path, render(data, folder.resolve().name).encode("utf-8", "replace"))

@@ -163,6 +163,11 @@ class Study(Table, table="study"):
                 f"nothing is random in {len(alone)} ground(s) such as {short(alone[0].network)}: one market "
                 f"each instead of {self.markets}."
             )
+        if (interval := self.stop.interval) is not None:
+            notes.append(
+                f"markets are drawn {interval.least} at a time until {interval.metric} is known; the figures "
+                "are of all that may be drawn."
+            )
         seen: dict[tuple, int] = {}
         twins = [c.number for c in self._cells if seen.setdefault((c.ground, c.words), c.number) != c.number]
         if twins:

@@ -207,10 +207,11 @@ function drawVerdicts() {
       hoverinfo: "text",
     };
   });
-  const height = 110 + (isNarrow() ? 62 : 46) * Math.max(bars.length, 2);
+  const height = 146 + (isNarrow() ? 62 : 46) * Math.max(bars.length, 2);
   byId("verdicts-chart").style.height = `${height}px`;
   draw("verdicts", traces, {
     barmode: "stack", showlegend: true, bargap: 0.3, height, annotations: barLabels(counts),
+    margin: { l: 56, r: 12, t: CONFIG.displayModeBar ? 64 : 24, b: 44 },
     legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, xanchor: "left", traceorder: "normal" },
     xaxis: axis("% of markets", { range: [0, 100], fixedrange: true }),
     yaxis: axis("", { tickvals: bars.map((_, b) => b), ticktext: names, autorange: "reversed", fixedrange: true }),

@@ -1,0 +1,62 @@
+"""What one agent did in one round, as vessels that it fills up."""
+
+from cmapjax.plots._canvas import COLOURS, new_figure, plain
+
+MOST_VESSELS = 40
+
+
+def explanation(about):
+    """The neighbours as vessels, each as wide as it contributes, filled by others and by the agent.
+
+    Height is value received per unit contributed, so areas are value. The line is CMAP's water level; a
+    damped agent ends between its last row and that line.
+
+    Args:
+        about: what `cmapjax.explain` returned.
+    """
+    ordered = sorted(about.neighbours, key=lambda n: n.level_before)
+    shown = ordered[:MOST_VESSELS]
+    figure = new_figure(7, 4)
+    axes = figure.subplots()
+    left, ticks = 0.0, []
+    mean = sum(n.contribution for n in shown) / len(shown)
+    for n in shown:
+        place = {"x": left, "width": n.contribution, "align": "edge", "edgecolor": "white", "linewidth": 1}
+        axes.bar(height=n.level_before, color="#BBBBBB", label="from others", **place)
+        given = n.level_after - n.level_before
+        axes.bar(
+            height=given,
+            bottom=n.level_before,
+            color=COLOURS[0],
+            hatch="//",
+            label=f"from {about.agent}",
+            **place,
+        )
+        ticks.append(left + n.contribution / 2)
+        left += n.contribution + 0.15 * mean
+    if about.level is not None:
+        axes.axhline(about.level, color=COLOURS[1], linestyle="--", label=f"water level {about.level:.4g}")
+    crowded = len(shown) > 12
+    axes.set_xticks(ticks, [plain(n.label) for n in shown], rotation=90 if crowded else 0, fontsize=8)
+    more = len(ordered) - len(shown)
+    axes.set_xlabel(
+        "neighbours, as wide as they contribute" + (f" ({more} richer ones left out)" if more else "")
+    )
+    axes.set_ylabel("received per unit contributed")
+    when = f"round {about.round}" + (
+        f", turn {about.turn} of {about.num_turns}" if about.num_turns > 1 else ""
+    )
+    axes.set_title(
+        plain(
+            f"Agent {about.agent} in {when}: {type(about.rule).__name__}, {about.contribution:.4g} to give"
+        ),
+        loc="left",
+        fontsize=10,
+    )
+    axes.spines[["top", "right"]].set_visible(False)
+    handles, labels = axes.get_legend_handles_labels()
+    unique = dict(zip(labels, handles, strict=True))
+    figure.legend(
+        unique.values(), map(plain, unique), loc="outside lower center", ncols=3, frameon=False, fontsize=8
+    )
+    return figure

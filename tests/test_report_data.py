@@ -1,0 +1,284 @@
+"""What the page is made from: intervals, key figures, charts' data, networks drawn again."""
+
+import dataclasses
+import json
+import sys
+import tomllib
+
+import numpy as np
+import pandas as pd
+import pytest
+import study_samples
+
+from cmapjax import report, studies
+from cmapjax._store import Store, open_study
+from cmapjax.report import _charts, _figures, _intervals, _networks
+from cmapjax.report._data import ReportData, non_finite
+from cmapjax.report._toml import as_toml
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    return study_samples.write(tmp_path_factory.mktemp("studies") / "made up", failed=[(3, 1)])
+
+
+@pytest.fixture(scope="module")
+def data(results):
+    return ReportData.from_results(results)
+
+
+# -- intervals -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 40, 41])
+def test_the_interval_of_a_median_is_that_of_resampled_markets(n):
+    rng = np.random.default_rng(n)
+    values = np.sort(rng.normal(size=n))
+    medians = np.median(rng.choice(values, (20_000, n)), axis=1)
+    wanted = np.quantile(medians, [0.025, 0.975])
+    found = _intervals.median_interval(values)
+    # Both are random: 2,000 resamples place a 2.5 % quantile within ±0.7 % of rank.
+    near = np.quantile(medians, [[0.012, 0.962], [0.038, 0.988]])
+    assert (found >= np.minimum(near[0], wanted) - 1e-12).all()
+    assert (found <= np.maximum(near[1], wanted) + 1e-12).all()
+    assert found == _intervals.median_interval(values)
+
+
+def test_intervals_stay_numbers_when_markets_are_infinite():
+    assert _intervals.median_interval(np.array([1.0, np.inf, np.inf])) == (1.0, np.inf)
+    assert _intervals.median_interval(np.array([-np.inf, -np.inf])) == (-np.inf, -np.inf)
+
+
+def test_the_interval_of_a_share_is_that_of_resampled_markets_and_never_empty():
+    low, high = _intervals.share_interval(30, 100)
+    resampled = np.random.default_rng(1).binomial(100, 0.3, 100_000) / 100
+    np.testing.assert_allclose([low, high], np.quantile(resampled, [0.025, 0.975]), atol=0.011)  # one market
+    assert _intervals.share_interval(0, 100) == (0.0, 0.03)
+    assert _intervals.share_interval(100, 100) == (0.97, 1.0)
+    assert _intervals.share_interval(0, 2) == (0.0, 1.0)
+
+
+# -- figures ---------------------------------------------------------------------------------------
+
+
+def test_key_figures_are_medians_and_shares_of_the_summary(data, results):
+    frame = results.frame()
+    lines = _figures.by_play(data)
+    assert [line.markets for line in lines] == [len(frame) // 4] * 4
+    one = frame[
+        (frame["strategy"] == "cmap") & (frame["schedule"] == "simultaneous") & (frame["damping"] == "none")
+    ]
+    share = lines[1].medians["share_of_equilibrium"]
+    assert share.value == pytest.approx(one["share_of_equilibrium"].median(), rel=1e-12)
+    assert share.low <= share.value <= share.high
+    assert lines[1].shares["starved"].value == (one["verdict"] == "starved").mean() > 0
+    assert lines[1].stopped == one["stopped_round"].notna().sum()
+
+
+def test_differences_are_paired_by_market(data, results):
+    frame = results.frame()
+    keys = ["ground", "market"]
+    first = frame[frame["schedule"] == "coloured"].set_index(keys)["share_of_equilibrium"]
+    other = frame[frame["strategy"] == "proportional-response"].set_index(keys)["share_of_equilibrium"]
+    difference = _figures.by_play(data)[3].difference
+    assert difference.value == pytest.approx((other - first).median(), rel=1e-9)
+    assert difference.low <= difference.value <= difference.high
+
+
+def test_markets_that_never_got_there_count_as_the_worst():
+    never = pd.Series([10, 20, None, None, None], dtype="Int32")
+    assert _figures.median_of(_figures.ranked(never, "rounds_to_98")).value == np.inf
+    assert _figures.shown("rounds_to_98", np.inf) == "never"
+    assert _figures.shown("certified_gap", np.inf) == "not finite"
+    assert _figures.median_of(_figures.ranked([0.9, np.nan, np.nan], "share_of_equilibrium")).value == -np.inf
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(96.25, "96.3"), (0, "0"), (1234.5, "1235"), (4.6e-5, "4.6e-5"), (-0.0125, "-0.0125"), (1e7, "1e7")],
+)
+def test_amounts_have_three_digits(value, text):
+    assert _figures.amount(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(99.98, "99.980"), (100, "100"), (50, "50"), (99.99999999, "100")]
+)
+def test_per_cent_tells_nearly_all_from_all(value, text):
+    assert _figures.percent(value) == text
+
+
+# -- what is missing -------------------------------------------------------------------------------
+
+
+def test_failed_chunks_and_their_markets_are_counted(data):
+    assert data.failures["chunk"].tolist() == ["g00003-m0000020-n000020"]
+    cells = data.cells.set_index("ground")
+    assert cells.loc[3, "failed"].tolist() == [20] * 4
+    assert cells.loc[3, "played"].tolist() == [20] * 4
+    assert cells.loc[2, "failed"].tolist() == [0] * 4
+    assert data.planned - data.played == 80
+
+
+def test_cells_without_any_market_are_there(tmp_path):
+    results = study_samples.write(tmp_path / "x", failed=[(3, 0), (3, 1)])
+    data = ReportData.from_results(results)
+    assert len(data.cells) == 32
+    assert data.cells.loc[data.cells["ground"] == 3, "played"].tolist() == [0] * 4
+    assert data.cells.loc[data.cells["ground"] == 3, "play"].tolist() == [0, 1, 2, 3]
+    found = _charts.document(data)
+    assert found["statistics"]["share_of_equilibrium"]["median"][12] is None
+    json.dumps(found, allow_nan=False)
+
+
+def test_numbers_that_are_not_finite_are_counted_by_metric(data, results):
+    frame = results.frame()
+    starved = int((frame["verdict"] == "starved").sum())
+    assert starved > 0
+    assert non_finite(data.summary)["certified_gap"] == starved
+    assert set(non_finite(data.summary).index) == {"certified_gap", "log_welfare_loss", "log_nash_welfare"}
+
+
+# -- charts' data ----------------------------------------------------------------------------------
+
+
+def test_charts_hold_the_numbers_of_the_files(data, results):
+    frame, curves, found = results.frame(), results.curves(), _charts.document(data)
+    medians = frame.groupby("cell")["misallocated_share"].median()
+    np.testing.assert_allclose(found["statistics"]["misallocated_share"]["median"], medians, rtol=1e-7)
+    deciles = frame.groupby("cell")["min_ratio"].quantile(0.1)
+    np.testing.assert_allclose(found["statistics"]["min_ratio"]["decile1"], deciles, rtol=1e-7, atol=1e-12)
+    counts = pd.crosstab(frame["cell"], frame["verdict"].astype(str))
+    for name, row in zip(found["verdicts"], found["cells"]["verdicts"], strict=True):
+        assert row == (counts[name].tolist() if name in counts else [0] * len(counts))
+    some = curves[curves["metric"] == "oscillation"]
+    wanted = some[some["cell"] == 5][["q05", "q25", "q50", "q75", "q95"]].to_numpy().T
+    np.testing.assert_allclose(found["curves"]["metrics"]["oscillation"][5], wanted, rtol=1e-7)
+
+
+def test_every_market_is_in_a_bin_or_counted_as_absent(data, results):
+    frame, found = results.frame(), _charts.document(data)
+    sizes = frame.groupby("cell").size().tolist()
+    for metric, table in found["histograms"].items():
+        assert [sum(c) + a for c, a in zip(table["counts"], table["absent"], strict=True)] == sizes, metric
+    missing = frame["certified_gap"].isna().groupby(frame["cell"]).sum().tolist()
+    assert found["histograms"]["certified_gap"]["absent"] == missing
+
+
+def test_what_is_left_out_of_charts_is_said(data, monkeypatch):
+    monkeypatch.setattr(_charts, "MOST_CELLS", 10)
+    monkeypatch.setattr(_charts, "MOST_NUMBERS", 500)
+    found = _charts.document(data)
+    assert len(found["cells"]["cell"]) <= 10
+    assert len(set(found["cells"]["ground"])) == 2  # whole grounds, so that plays can be compared
+    words = " ".join(found["notes"])
+    assert "8 of 32 cells" in words
+    assert "Curves" in words
+    numbers = [
+        x for table in found["curves"]["metrics"].values() for cell in table for row in cell for x in row
+    ]
+    assert len(numbers) <= 1000
+
+
+def test_long_curves_keep_their_ends():
+    rounds = np.arange(0, 100_001, 10)
+    kept = _charts._some_rounds(rounds)
+    assert len(kept) <= 60
+    assert kept[0] == 0
+    assert kept[-1] == 100_000
+    assert np.isin(kept, rounds).all()
+
+
+# -- networks --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory):
+    """A tiny study that has really been played."""
+    study = studies.Study(
+        name="tiny",
+        markets=3,
+        rounds=4,
+        record={"every": 2},
+        cells={"network": "er:n=6,degree=3", "isolated": "redraw", "endowment": "lognormal:sigma=1"},
+        zip=[{"strategy": ["cmap", "pr"], "schedule": ["simultaneous", "random-order"]}],
+    )
+    folder = tmp_path_factory.mktemp("played") / "tiny"
+    store = Store.create(folder, study.document(), study.digest(), {"precision": "float64"})
+    with store.lock():
+        for chunk in studies.chunks(study):
+            store.write(chunk.name, studies.play_chunk(study, chunk))
+    return folder
+
+
+def test_a_market_drawn_again_ends_as_recorded(played):
+    data = ReportData.from_results(open_study(played))
+    drawn, notes = _networks.networks(data, 2)
+    assert notes == []
+    for market in drawn:
+        rows = data.summary[data.summary["market"] == market["market"]].set_index("play")
+        assert len(market["labels"]) == len(market["x"]) == rows["num_agents"].iloc[0]
+        assert len(market["links"]) == rows["num_links"].iloc[0]
+        for run in market["runs"]:
+            assert min(run["ratio"]) == rows.loc[run["play"], "min_ratio"]
+            given = np.zeros(6)
+            for (i, j), there, back in zip(market["links"], run["there"], run["back"], strict=True):
+                given[i] += there
+                given[j] += back
+            np.testing.assert_allclose(given, market["contribution"], rtol=1e-12)
+
+
+def test_a_market_that_comes_out_otherwise_is_left_out_and_named(played):
+    data = ReportData.from_results(open_study(played))
+    altered = dataclasses.replace(data, summary=data.summary.assign(fingerprint="0" * 16))
+    drawn, notes = _networks.networks(altered, 1)
+    assert drawn == []
+    assert "is not drawn" in notes[0]
+    assert "another market" in notes[0]
+
+
+def test_without_networks_nothing_is_drawn(played, tmp_path):
+    page = report.write(played, tmp_path / "page.html", networks=0)
+    assert '"networks":[]' in page.read_text()
+
+
+# -- study file ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["grid", "sample"])
+def test_a_study_made_in_python_is_written_as_a_file_that_is_the_same_study(name):
+    given = study_samples.document()
+    if name == "sample":
+        del given["grid"]["spread"]
+        given["sample"] = {"method": "sobol", "number": 4, "spread": {"range": [1e-5, 2.0], "log": True}}
+    study = studies.Study(**given)
+    again = studies.Study(**tomllib.loads(as_toml(study.document())))
+    assert again.digest() == study.digest()
+    hostile = {"a b": 'x"\\\n\x7f\u2028', "list": [{"k": True}, 1.5], "none": None, "empty": {}}
+    assert tomllib.loads(as_toml(hostile)) == {key: v for key, v in hostile.items() if v is not None}
+
+
+# -- trouble ---------------------------------------------------------------------------------------
+
+
+def test_a_study_of_which_nothing_is_finished_has_a_page(tmp_path):
+    study = studies.Study(**study_samples.document())
+    store = Store.create(tmp_path / "x", study.document(), study.digest(), {})
+    with store.lock():
+        store.note_failure("g00000-m0000000-n000040", "no memory")
+    text = report.write(tmp_path / "x").read_text()
+    assert "0 of 1,280 runs" in text
+    assert "no memory" in text
+
+
+def test_without_plotly_the_extra_is_named(results, monkeypatch):
+    monkeypatch.setitem(sys.modules, "plotly.offline", None)
+    with pytest.raises(ImportError, match=r"needs Plotly; install it: pip install 'cmapjax\[study\]'"):
+        report.write(results.folder)
+
+
+def test_a_page_has_a_place_or_is_refused(results, tmp_path):
+    with pytest.raises(ValueError, match="its folder does not exist"):
+        report.write(results.folder, tmp_path / "no" / "page.html")
+    with pytest.raises(ValueError, match="there is no such folder"):
+        report.write(tmp_path / "nothing")
