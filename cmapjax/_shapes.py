@@ -2,9 +2,9 @@
 
 Compiled code is made for the shapes of its arrays, and no two ensembles of random networks have the same
 number of agents of every degree. So an ensemble is *fitted* to a shape a little larger than itself: rows
-left over are taken by *fillers*, agents in pairs that give to nobody else, in markets of their own behind
-the others. Nothing passes between markets, and sums do not depend on the padding behind a row: the
-results of the markets asked for are those they would have alone, bit for bit.
+left over are taken by *fillers*, agents in pairs or threes that give to nobody else, in markets of their
+own behind the others. Nothing passes between markets, and sums do not depend on the padding behind a row:
+the results of the markets asked for are those they would have in other company, bit for bit.
 """
 
 import dataclasses
@@ -24,6 +24,7 @@ DEVIATIONS = 2.0
 # Counts are rounded up to n·2^k with STEPS ≤ n < 2 STEPS: few different ones, at most 1/STEPS too many.
 ROW_STEPS = 16
 WIDTH_STEPS = 4
+MOST_WIDENINGS = 16
 LEAST_SHARE = 0.95  # of the agents of this ensemble, where isolated ones are dropped and numbers vary
 
 
@@ -47,7 +48,7 @@ def shape_of(market: Market) -> Shape:
     widths = np.unique([_rounded_up(width, WIDTH_STEPS) for width, _ in market.links.shapes])
     if widths[-1] == lengths.max():  # the largest degree varies most
         widths = np.append(widths[:-1], _rounded_up(int(widths[-1]) + 1, WIDTH_STEPS))
-    if widths[-1] < 2:  # somewhere a triangle must have room
+    if widths[-1] < 2:  # somewhere the middle of a path must have room
         widths = np.array([2])
     counts = np.bincount(narrowest_block(lengths, widths), minlength=len(widths))
     rows = [_with_spare(int(n)) for n in counts]
@@ -61,7 +62,13 @@ def shape_of(market: Market) -> Shape:
         more, filled = 1, filled + size
     rows[min(1, len(rows) - 1)] += filled - sum(rows)
     blocks = tuple((int(w), int(n)) for w, n in zip(widths, rows, strict=True))
-    return Shape(blocks, market.num_markets + more, size)
+    shape = Shape(blocks, market.num_markets + more, size)
+    for _ in range(MOST_WIDENINGS):
+        if fits(market, shape):
+            return shape
+        (*others, (width, rows)) = shape.blocks  # fillers of small odd markets need wide rows
+        shape = Shape((*others, (width, rows + size)), shape.num_markets + 1, size)
+    raise ValueError(f"no shape has room for {market!r}, of networks with {size} agents at most.")
 
 
 def fits(market: Market, shape: Shape) -> bool:
@@ -72,8 +79,8 @@ def fits(market: Market, shape: Shape) -> bool:
 def fit(market: Market, shape: Shape) -> Market:
     """The same markets, and behind them, up to the shape, markets of fillers.
 
-    Agents and markets keep their numbers. A filler's contribution is that of agent 0; at the equilibrium,
-    and from an equal split on, it receives what it gives.
+    Agents and markets keep their numbers. A filler contributes what agent 0 does, or twice that if it has two
+    neighbours; at the equilibrium, and from an equal split on, it receives what it gives.
 
     Raises:
         ValueError: the shape has no room for this ensemble.
@@ -84,7 +91,7 @@ def fit(market: Market, shape: Shape) -> Market:
     degrees, neighbours, fillers = _fillers(market, shape, block_of)
     starts, receivers = market.neighbour_rows()
     sizes = _filler_markets(market, shape)
-    missing = shape.num_agents - market.num_agents
+    endowment, value = np.asarray(market.endowment), np.asarray(market.value)
     market_of = np.repeat(np.arange(market.num_markets, shape.num_markets, dtype=np.int32), sizes)
     numbers = np.arange(len(sizes), dtype=np.uint32)
     all_starts = np.append(starts, starts[-1] + np.cumsum(degrees))
@@ -92,7 +99,8 @@ def fit(market: Market, shape: Shape) -> Market:
     return assemble_rows(
         all_starts,
         np.concatenate([receivers, neighbours]).astype(np.int32),
-        *(np.append(x, np.repeat(x[:1], missing)) for x in map(np.asarray, (market.endowment, market.value))),
+        np.append(endowment, endowment[0] * degrees),
+        np.append(value, np.repeat(value[:1], len(degrees))),
         np.append(np.asarray(market.market_of), market_of),
         np.append(np.asarray(market.numbers), numbers),
         Origin(),
@@ -146,8 +154,7 @@ def _blocks_of(market: Market, shape: Shape) -> Int[np.ndarray, "agents"] | None
             return None
         block_of[beyond] += 1
     wide = room[widths >= 2].sum() - np.count_nonzero(widths[block_of] >= 2)
-    triangles = np.count_nonzero(_filler_markets(market, shape) % 2)
-    return block_of if wide >= 3 * triangles else None
+    return block_of if wide >= np.count_nonzero(_filler_markets(market, shape) % 2) else None
 
 
 def _filler_markets(market: Market, shape: Shape) -> Int[np.ndarray, "fillers"] | None:
@@ -162,20 +169,19 @@ def _filler_markets(market: Market, shape: Shape) -> Int[np.ndarray, "fillers"] 
 def _fillers(market: Market, shape: Shape, block_of):
     """Degrees and neighbours of the fillers, and the blocks they are stored in.
 
-    Market after market pairs, with a triangle first where the number of agents is odd.
+    Market after market pairs, with a path of three first where the number of agents is odd.
     """
     room = np.array([rows for _, rows in shape.blocks]) - np.bincount(block_of, minlength=len(shape.blocks))
-    blocks = np.repeat(np.arange(len(room)), room)[::-1]  # the widest first, for triangles
+    blocks = np.repeat(np.arange(len(room)), room)[::-1]  # the widest first, for the middles of paths
     degrees, neighbours, first = [], [], market.num_agents
     for size in _filler_markets(market, shape):
         number = np.arange(size)
         odd = 3 if size % 2 else 0
         pairs = number[odd:] + np.where(number[odd:] % 2 == odd % 2, 1, -1)
-        degrees.append(np.where(number < odd, 2, 1))
-        neighbours.append(first + np.concatenate([[1, 2, 0, 2, 0, 1] if odd else [], pairs]).astype(np.int64))
+        degrees.append(np.where(number == 1, 2 if odd else 1, 1))
+        neighbours.append(first + np.concatenate([[1, 0, 2, 1] if odd else [], pairs]).astype(np.int64))
         first += size
     degrees = np.concatenate(degrees)
-    # Agents of triangles get the widest rows left.
     stored = np.empty(len(degrees), np.int64)
     stored[np.argsort(-degrees, kind="stable")] = blocks
     return degrees, np.concatenate(neighbours), stored

@@ -4,6 +4,8 @@ Numbers follow simple laws (an approach to the equilibrium at a pace that the ce
 have a shape; the second play starves some markets.
 """
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -216,3 +218,27 @@ def network(agents=30, plays=4, seed=3) -> dict:
         "links": links,
         "runs": runs,
     }
+
+
+# -- a page with everything that can go wrong -------------------------------------------------------
+
+# 200 cells; how many markets each has changes nothing on the page.
+MANY_AXES = {"agents": [20, 100], "degree": [4, 6, 8, 10, 12], "spread": [0.25, 0.5, 0.75, 1.0, 1.5]}
+HOSTILE = "<script>alert(1)</script>"
+
+
+def hostile_page(folder):
+    """The results and the page of 200 cells with a failed chunk, stopped markets and names that are HTML."""
+    from cmapjax.report._data import ReportData
+    from cmapjax.report._page import render
+
+    text = f'name = "x"  # {HOSTILE} </code></pre><img src=x onerror=alert(1)>\n'
+    results = write(folder, document(markets=20, axes=MANY_AXES), failed=[(3, 1)], text=text)
+    data = ReportData.from_results(results, text=text)
+    data = dataclasses.replace(
+        data,
+        study=data.study | {"name": f'{HOSTILE} & "co"'},
+        networks=[network(), network(60, seed=4)],
+        notes=["Market 3 of ground 1 is not drawn: <i>why</i>"],
+    )
+    return results, render(data, "-two hundred; rm -rf ~")

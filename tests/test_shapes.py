@@ -19,6 +19,7 @@ RANDOM = {
     ),
     "dropped": cj.graphs.RandomMarket(cj.graphs.ErdosRenyi(20, mean_degree=2), isolated=cj.graphs.Drop()),
     "regular": cj.graphs.RandomMarket(cj.graphs.RandomRegular(10, 3)),
+    "stars": cj.graphs.RandomMarket(cj.graphs.Star(5)),
 }
 LINES = [
     (cj.CMAP(), cj.Simultaneous()),

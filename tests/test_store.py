@@ -109,6 +109,14 @@ def test_quantiles_of_zeros_negatives_and_what_is_no_number():
     assert frame.loc[1, "count"] == 1
 
 
+def test_sketches_of_very_many_chunks_are_counted_together(full, monkeypatch):
+    from cmapjax._store import _curves
+
+    expected = open_study(full.folder).curves()
+    monkeypatch.setattr(_curves, "AT_ONCE", 1)
+    pd.testing.assert_frame_equal(open_study(full.folder).curves(), expected)
+
+
 def test_a_study_without_curves_has_none(tmp_path):
     store = tables.made(tmp_path / "r", curves="none", record={"curves": "none"})
     assert open_study(store.folder).curves() is None

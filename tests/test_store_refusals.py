@@ -1,5 +1,6 @@
 """What a results folder is called, which format it has, and what it may do to its reader."""
 
+import errno
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ import tables
 
 import cmapjax
 from cmapjax import _store
-from cmapjax._store import Damaged, Newer, Range, Store, StoreError, _parquet, open_study
+from cmapjax._store import Damaged, Newer, Range, Store, StoreError, _disk, _parquet, open_study
 
 GOLDEN = Path(__file__).parent / "data" / "results-v1"
 
@@ -187,6 +188,24 @@ def test_a_read_only_folder_is_readable_and_named_when_written_to(full, tmp_path
             pass
     finally:
         folder.chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.EROFS, "name a folder where you may write"),
+        (errno.EACCES, "name a folder where you may write"),
+        (errno.ENOSPC, r"1,234 bytes are needed, [\d,]+ are free: make room"),
+        (errno.EDQUOT, "1,234 bytes are needed"),
+        (errno.ENAMETOOLONG, "at most: choose a shorter one"),
+        (errno.EIO, "look after that disk, then resume"),
+    ],
+)
+def test_what_the_disk_says_is_told_in_one_line_with_a_remedy(tmp_path, number, words):
+    with pytest.raises(OSError, match=words) as caught, _disk.trouble(tmp_path / "f", 1234):
+        raise OSError(number, os.strerror(number))
+    assert (caught.value.errno, caught.value.filename) == (number, str(tmp_path / "f"))
+    assert "\n" not in str(caught.value)
 
 
 def _declared(folder: Path, table: pa.Table) -> Path:

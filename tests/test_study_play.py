@@ -84,6 +84,25 @@ def test_values_do_not_depend_on_the_size_of_chunks(whole, monkeypatch):
     assert_same(expected, frames(study, halves))
 
 
+def test_long_runs_of_proportional_response_do_not_depend_on_the_company():
+    # Long enough for its scalings to leave the range of float32 in some markets and not in others.
+    study = Study(
+        name="long",
+        seed=1,
+        markets=12,
+        rounds=300,
+        precision="float32",
+        record={"metrics": ["certified_gap", "log_nash_welfare"], "every": 100, "curves": "full"},
+        cells={
+            "network": "er:n=30,degree=5",
+            "endowment": "lognormal:sigma=1.5",
+            "isolated": "redraw",
+            "strategy": "pr",
+        },
+    )
+    assert_same(frames(study, [Chunk(0, 0, 12)]), frames(study, [Chunk(0, 0, 6), Chunk(0, 6, 6)]))
+
+
 def test_forgetting_compiled_programs_changes_nothing_but_the_time(whole, monkeypatch):
     study, expected = whole
     cleared = []

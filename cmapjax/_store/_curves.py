@@ -15,7 +15,7 @@ _FLAGS = {"inf": np.inf, "-inf": -np.inf, "nan": np.nan}
 
 
 def merge(tables):
-    """Sketches of several chunks as one table: equal buckets are counted together."""
+    """Sketches of several chunks as one table, in which equal buckets may stand in several rows."""
     waiting, rows, merged = [], 0, 0
     for table in tables:
         waiting.append(table.cast(_plain(table.schema)))
@@ -23,26 +23,34 @@ def merge(tables):
         if rows >= max(AT_ONCE, 2 * merged):  # rarely: what is counted already is counted again each time
             waiting = [_counted(waiting)]
             rows = merged = waiting[0].num_rows
-    return _counted(waiting) if waiting else None
+    return _joined(waiting) if waiting else None
+
+
+def _joined(tables):
+    import pyarrow as pa
+
+    return pa.concat_tables(tables).unify_dictionaries()
 
 
 def _counted(tables):
+    """Equal buckets counted together."""
     import pyarrow as pa
 
-    table = pa.concat_tables(tables)
+    kept = tables[0].schema
+    kinds = [pa.string() if pa.types.is_dictionary(kind) else kind for kind in kept.types]
+    table = _joined(tables).cast(pa.schema(zip(kept.names, kinds, strict=True)))  # grouping needs plain text
     names = [name for name in table.column_names if name != "count"]
-    return table.group_by(names).aggregate([("count", "sum")]).rename_columns([*names, "count"])
+    counted = table.group_by(names).aggregate([("count", "sum")]).rename_columns([*names, "count"])
+    return counted.select(kept.names).cast(kept)
 
 
 def _plain(schema):
-    """Text instead of dictionaries, which tables do not share; counts that many chunks cannot overflow."""
+    """Columns without metadata, which tables need not share, and counts that many chunks cannot overflow."""
     import pyarrow as pa
 
-    kinds = {"count": pa.int64()}
-    return pa.schema(
-        (field.name, pa.string() if pa.types.is_dictionary(field.type) else kinds.get(field.name, field.type))
-        for field in schema
-    )
+    words = pa.dictionary(pa.int32(), pa.string())
+    kinds = {"count": pa.int64(), "metric": words}
+    return pa.schema((field.name, kinds.get(field.name, field.type)) for field in schema)
 
 
 def quantile_frame(table):
@@ -53,27 +61,35 @@ def quantile_frame(table):
     """
     import pandas as pd
 
-    frame = table.to_pandas()
+    metric = table["metric"].combine_chunks()
+    metric = metric if hasattr(metric, "dictionary") else metric.dictionary_encode()
+    frame = table.drop_columns(["metric"]).to_pandas()
     is_sketch = "bucket" in frame.columns
-    frame["_value"] = _values_of_buckets(frame) if is_sketch else _values_in_full(frame)
-    frame["_count"] = frame["count"] if is_sketch else 1
-    frame["metric"] = frame["metric"].astype("category")
-    places = {name: place for place, name in enumerate(sorted(frame["metric"].cat.categories))}
-    frame["_metric"] = frame["metric"].map(places).astype(np.int64)
-    frame = frame.sort_values(["cell", "round", "_metric", "_value"], kind="stable", na_position="last")
-    keys = frame[["cell", "round", "_metric"]].to_numpy()
-    starts = np.flatnonzero(np.r_[len(keys) > 0, (keys[1:] != keys[:-1]).any(axis=1)]) if len(keys) else []
-    starts = np.asarray(starts, np.int64)
-    reached = np.cumsum(frame["_count"].to_numpy(np.int64))
-    before = np.r_[0, reached][starts] if len(starts) else np.zeros(0, np.int64)
-    total = np.diff(np.r_[before, reached[-1:]]) if len(starts) else np.zeros(0, np.int64)
-    values = frame["_value"].to_numpy(np.float64)
-    result = frame.iloc[starts][list(KEYS)].reset_index(drop=True)
+    values = _values_of_buckets(frame) if is_sketch else _values_in_full(frame)
+    count = frame["count"].to_numpy(np.int64) if is_sketch else np.ones(len(frame), np.int64)
+    names = metric.dictionary.to_pylist()
+    rank_of_name = np.argsort(np.argsort(np.array(names, object)))
+    # One number per cell, round and metric, in that order: sorting by one key takes half the time of three.
+    cell, at = frame["cell"].to_numpy(np.int64), frame["round"].to_numpy(np.int64)
+    rounds = int(at.max(initial=0)) + 1
+    group = (cell * rounds + at) * len(names) + rank_of_name[metric.indices.to_numpy()]
+    order = np.lexsort([values, group])  # NaN last
+    values, count, group = values[order], count[order], group[order]
+    is_first = np.ones(len(order), bool)
+    is_first[1:] = group[1:] != group[:-1]
+    starts = np.flatnonzero(is_first)
+    reached = np.cumsum(count)
+    before = np.concatenate([[0], reached])[starts]
+    total = np.diff(np.concatenate([before, reached[-1:]]))
+    cell_and_round, place = np.divmod(group[starts], len(names))
+    cell, at = np.divmod(cell_and_round, rounds)
+    result = pd.DataFrame({"cell": cell, "round": at}).astype(frame.dtypes[["cell", "round"]])
+    result["metric"] = pd.Categorical.from_codes(place, sorted(names))
     for name, share in SHARES.items():
         rank = before + np.floor(share * (total - 1)).astype(np.int64)
         result[name] = values[np.searchsorted(reached, rank, side="right")]
     result["count"] = total
-    return result.astype({"metric": pd.CategoricalDtype(sorted(places))})
+    return result
 
 
 def _values_of_buckets(frame) -> np.ndarray:

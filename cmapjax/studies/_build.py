@@ -17,6 +17,7 @@ from cmapjax._words._plans import make, plan
 from cmapjax._words._specs import distribution, endowment_process, family, parse
 from cmapjax.endowments import Trace
 from cmapjax.graphs import Distribution, Family, RandomMarket
+from cmapjax.strategies import Damped, ProportionalResponse
 from cmapjax.studies._cells import CellWords, Ground
 from cmapjax.studies._files import is_file, network_file, sha256, trace_path
 
@@ -159,8 +160,16 @@ def process(study, ground: Ground, count: int = 1, endowment=()):
 
 
 def strategy_and_schedule(words: CellWords) -> tuple[Any, Any]:
-    """What a cell plays, as objects."""
-    return make(plan(words.strategy, words.schedule, words.damping))
+    """What a cell plays, as objects.
+
+    Undamped proportional response is damped by 1, which changes none of its rounds: it is then played round
+    by round as it is written. Its scaling form would round differently in other company: when the scalings
+    of one market leave the range, those of all are absorbed.
+    """
+    strategy, schedule = make(plan(words.strategy, words.schedule, words.damping))
+    if isinstance(strategy, ProportionalResponse):
+        strategy = Damped(strategy, 1.0)
+    return strategy, schedule
 
 
 def check_all(study) -> None:

@@ -17,7 +17,6 @@ MAPS, MOST_MAPS = Path("/proc/self/maps"), Path("/proc/sys/vm/max_map_count")
 # A shape that another ensemble left behind is used again unless it is this much larger than needed.
 MOST_WASTE = 1.15
 MOST_SHAPES = 64
-MOST_WIDENINGS = 16
 
 
 class Wardrobe:
@@ -33,7 +32,7 @@ class Wardrobe:
 
     def fitted(self, market: Market) -> tuple[Market, Shape]:
         """The market in a shape used before if there is one not too large, or else in a new one."""
-        new = roomy(market)
+        new = shape_of(market)
         for shape in self.shapes:
             if _slots(shape) <= MOST_WASTE * _slots(new) and fits(market, shape):
                 return fit(market, shape), shape
@@ -48,17 +47,6 @@ class Wardrobe:
         found = fit_plan(schedule.plan(market, hops), market, self.plans.get(key))
         self.plans[key] = found
         return found
-
-
-def roomy(market: Market) -> Shape:
-    """A shape that this ensemble fits, with more rows than usual if its kind of network needs them."""
-    shape = shape_of(market)
-    for _ in range(MOST_WIDENINGS):
-        if fits(market, shape):
-            return shape
-        (*others, (width, rows)) = shape.blocks
-        shape = Shape((*others, (width, rows + shape.size)), shape.num_markets + 1, shape.size)
-    raise ValueError(f"no shape has room for {market!r}, of networks with {shape.size} agents at most.")
 
 
 WARDROBE = Wardrobe()
