@@ -180,6 +180,15 @@ def test_what_is_left_out_of_charts_is_said(data, monkeypatch):
     assert len(numbers) <= 1000
 
 
+def test_curves_stand_still_where_all_markets_have_ended_and_what_is_not_finite_stays_so():
+    rows = [(0, 0, 1.0), (0, 10, np.inf), (0, 20, 2.0), (1, 0, 3.0), (1, 10, np.inf)]
+    curves = pd.DataFrame(rows, columns=["cell", "round", "q50"])
+    curves = curves.assign(**{name: curves["q50"] for name in ("q05", "q25", "q75", "q95")})
+    first, second = _charts._tables(curves, np.array([0, 1]), np.array([0, 10, 20, 30]))
+    assert first[2] == [1.0, None, 2.0, 2.0]
+    assert second[2] == [3.0, None, None, None]
+
+
 def test_long_curves_keep_their_ends():
     rounds = np.arange(0, 100_001, 10)
     kept = _charts._some_rounds(rounds)

@@ -17,7 +17,7 @@ from cmapjax.plots._tables import (
     ranked,
     updates_per_round,
 )
-from cmapjax.report._data import ReportData
+from cmapjax.report._data import ReportData, stopped
 from cmapjax.report._figures import VERDICTS
 
 MOST_CELLS = 1000  # in charts and in the table of cells
@@ -106,7 +106,7 @@ def _axes(data: ReportData, cells: pd.DataFrame, notes: list[str]) -> list[dict]
 def _cells(summary: pd.DataFrame, cells: pd.DataFrame) -> dict:
     order = cells["cell"]
     verdicts = pd.crosstab(summary["cell"], summary["verdict"].astype(str)).reindex(order, fill_value=0)
-    stopped = summary["stopped_round"].notna() if "stopped_round" in summary else summary["cell"] < 0
+    ended = pd.Series(stopped(summary), index=summary.index)
     rates = updates_per_round(summary).reindex(order).fillna(1.0)
     agents = summary.groupby("cell")["num_agents"].mean().reindex(order).fillna(0)
     columns = ("cell", "ground", "play", "planned", "played", "failed")
@@ -114,7 +114,7 @@ def _cells(summary: pd.DataFrame, cells: pd.DataFrame) -> dict:
         **{name: cells[name].astype(int).tolist() for name in columns},
         "rate": _numbers(rates),
         "agents": _numbers(agents),
-        "stopped": stopped.groupby(summary["cell"]).sum().reindex(order, fill_value=0).astype(int).tolist(),
+        "stopped": ended.groupby(summary["cell"]).sum().reindex(order, fill_value=0).astype(int).tolist(),
         "verdicts": [verdicts[name].tolist() if name in verdicts else [0] * len(order) for name in VERDICTS],
     }
 
@@ -182,6 +182,8 @@ def _curves(data: ReportData, cells: pd.DataFrame, notes: list[str]) -> dict:
     if len(kept) < len(rounds):
         notes.append(f"Curves show {len(kept)} of {len(rounds):,} recorded rounds.")
     room = max(MOST_NUMBERS // (len(kept) * len(QUANTILES)), 1)
+    if (data.study.get("record") or {}).get("curves") == "full" and stopped(data.summary).any():
+        notes.append("Curves of markets that were stopped end there; later points are of those that went on.")
     order = cells["cell"].to_numpy()
     metrics = recorded[: max(room // len(order), min(2, len(recorded)))]
     if len(metrics) < len(recorded):
@@ -204,11 +206,16 @@ def _curves(data: ReportData, cells: pd.DataFrame, notes: list[str]) -> dict:
 
 
 def _tables(curves: pd.DataFrame, order: np.ndarray, rounds: np.ndarray) -> list:
+    """Of every cell its quantiles; where all its markets have ended the last ones stand."""
     table = np.full((len(order), len(QUANTILES), len(rounds)), np.nan)
+    last = np.zeros((len(order), len(rounds)), int)
     row = pd.Categorical(curves["cell"], categories=order).codes
     column = np.searchsorted(rounds, curves["round"])
     for k, name in enumerate(QUANTILES):
         table[row, k, column] = curves[name].to_numpy(np.float64)
+    last[row, column] = column
+    last = np.maximum.accumulate(last, axis=1)
+    table = np.take_along_axis(table, last[:, None], axis=2)
     return [[_numbers(line) for line in cell] for cell in table]
 
 

@@ -37,6 +37,12 @@ def status(data: ReportData) -> Markup:
     if not len(data.failures) and missing <= 0:
         words = f"✓ Complete: all {data.planned:,} runs (a market under a strategy) have been played."
         return tag("p", words, class_="status", role="status")
+    if not len(data.failures) and (data.study.get("stop") or {}).get("interval"):
+        words = (
+            f"{data.played:,} of at most {data.planned:,} runs (a market under a strategy) have been played. "
+        )
+        words += "Of cells whose interval is narrow enough no more markets are drawn."
+        return tag("p", words, class_="status", role="status")
     parts = [f"⚠ {data.played:,} of {data.planned:,} runs (a market under a strategy) have been played."]
     if len(data.failures):
         parts.append(
@@ -44,8 +50,6 @@ def status(data: ReportData) -> Markup:
             "are under "
         )
         parts += [tag("a", "Trouble", href="#trouble"), "."]
-    elif (data.study.get("stop") or {}).get("interval"):
-        parts.append(" Of cells whose interval was narrow enough no more were drawn.")
     else:
         parts.append(" The rest has not been played yet; cmapjax study resume goes on.")
     return tag("p", parts, class_="status warning", role="alert")
