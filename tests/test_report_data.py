@@ -183,7 +183,7 @@ def test_what_is_left_out_of_charts_is_said(data, monkeypatch):
 def test_curves_stand_still_where_all_markets_have_ended_and_what_is_not_finite_stays_so():
     rows = [(0, 0, 1.0), (0, 10, np.inf), (0, 20, 2.0), (1, 0, 3.0), (1, 10, np.inf)]
     curves = pd.DataFrame(rows, columns=["cell", "round", "q50"])
-    curves = curves.assign(**{name: curves["q50"] for name in ("q05", "q25", "q75", "q95")})
+    curves = curves.assign(**dict.fromkeys(("q05", "q25", "q75", "q95"), curves["q50"]))
     first, second = _charts._tables(curves, np.array([0, 1]), np.array([0, 10, 20, 30]))
     assert first[2] == [1.0, None, 2.0, 2.0]
     assert second[2] == [3.0, None, None, None]
