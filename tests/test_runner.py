@@ -225,6 +225,22 @@ def test_the_status_of_a_folder_needs_no_jax(tmp_path):
     assert 0 < int(played) < 160
 
 
+@pytest.mark.parametrize(("width", "markets"), [(10.0, 4), (0.4, None), (1e-6, 20)])
+def test_drawing_ends_at_the_same_market_however_chunks_are_cut(tmp_path, width, markets):
+    of = tiny_study.study(stop={"interval": {"metric": "gini", "width": width, "least": 4}})
+    digests = set()
+    for size in (1, 2, 4):
+        _, store = tiny_study.begin(tmp_path / f"out-{size}", of)
+        summary = _runner.run(of, store, chunk_size=size, play=tiny_study.play)
+        assert (summary.failed, summary.missing) == ({}, 0)
+        digests.add(store.values_digest())
+        found = _runner.status(tmp_path / f"out-{size}")
+        assert found.is_complete
+        if markets:
+            assert found.markets_done == 8 * markets
+    assert len(digests) == 1
+
+
 # -- what is tried again, and what is given up --------------------------------------------------
 
 

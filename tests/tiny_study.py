@@ -30,7 +30,7 @@ class Result(NamedTuple):
     timings: dict
 
 
-def study(name: str = "tiny") -> studies.Study:
+def study(name: str = "tiny", **more) -> studies.Study:
     """Four grounds of two cells and twenty markets."""
     return studies.Study(
         name=name,
@@ -38,6 +38,7 @@ def study(name: str = "tiny") -> studies.Study:
         rounds=5,
         cells={"network": "er:n={agents},degree=4", "isolated": "redraw"},
         grid={"agents": [10, 12, 14, 16], "strategy": ["cmap", "pr"]},
+        **more,
     )
 
 
@@ -54,7 +55,7 @@ def play(study, chunk) -> Result:
         for cell in study.grounds()[chunk.ground].cells
         for market in range(chunk.first, chunk.first + chunk.count)
     ]
-    names = ("cell", "ground", "market", "nash_welfare")
+    names = ("cell", "ground", "market", "gini")
     types = (pa.int32(), pa.int32(), pa.int32(), pa.float64())
     columns = [pa.array(column, kind) for column, kind in zip(zip(*rows, strict=True), types, strict=True)]
     _mark(chunk.name)

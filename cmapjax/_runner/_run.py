@@ -73,35 +73,47 @@ def run(
         is_quiet = True
         if due := rest.due(job.failed):
             device = None if mixed else store.manifest.get("device")
-            player = _player(study, workers, cluster, worker_memory, play or studies.play_chunk, device, log)
-            log(f"chunks are played by {player.where}")
-            try:
-                while due and not stop.reason():
-                    job.go(due, player, stop)
-                    due = rest.due(job.failed)
-            except (OSError, RuntimeError, ValueError) as error:
-                log(f"run ends: {error}")
-                player.close(patiently=True)
-                raise
-            is_quiet = player.close(patiently=False)
+            play = play or studies.play_chunk
+            is_quiet = _play(
+                due, rest, job, stop, _player(study, workers, cluster, worker_memory, play, device, log), log
+            )
         missing = len(rest.due(job.failed))
-        stopped = stop.reason() if missing else None  # a reason that came when all was done stopped nothing
         summary = Summary(
-            job.done, dict(job.failed), missing, time.monotonic() - began, stopped, not is_quiet
+            job.done,
+            dict(job.failed),
+            missing,
+            time.monotonic() - began,
+            stop.reason() if missing else None,  # a reason that came when all was done stopped nothing
+            not is_quiet,
         )
         log(f"run ends: {_in_words(summary)}")
-        store.note_run(
-            {
-                "seconds": round(summary.seconds, 3),
-                "workers": workers,
-                "cluster": cluster,
-                "done": summary.done,
-                "failed": len(summary.failed),
-                "missing": missing,
-                "stopped": stopped,
-            }
-        )
+        store.note_run({"workers": workers, "cluster": cluster, **_noted(summary)})
         return summary
+
+
+def _play(due: list, rest, job: Job, stop: Stop, player, log: Log) -> bool:
+    """Play what is due until nothing is, or there is a reason to stop; False if a thread plays on."""
+    log(f"chunks are played by {player.where}")
+    try:
+        while due and not stop.reason():
+            job.go(due, player, stop)
+            due = rest.due(job.failed)
+    except (OSError, RuntimeError, ValueError) as error:
+        log(f"run ends: {error}")
+        player.close(patiently=True)
+        raise
+    return player.close(patiently=False)
+
+
+def _noted(summary: Summary) -> dict:
+    """What the manifest keeps of a run."""
+    return {
+        "seconds": round(summary.seconds, 3),
+        "done": summary.done,
+        "failed": len(summary.failed),
+        "missing": summary.missing,
+        "stopped": summary.stopped,
+    }
 
 
 def _in_words(summary: Summary) -> str:
