@@ -277,11 +277,14 @@ class Columns(eqx.Module):
         return jnp.where(column < length, start + column * stride, self.num_slots)
 
 
-def block_widths(lengths: Int[np.ndarray, "rows"]) -> np.ndarray:
+def block_widths(
+    lengths: Int[np.ndarray, "rows"], cost_of_block: float = BLOCK_COST, max_padding: float = MAX_PADDING
+) -> np.ndarray:
     """Ascending widths of the blocks for rows of these lengths, by dynamic programming.
 
-    Minimises padding + (cost of a block) · (number of blocks); the cost is lowered until padding is at
-    most 20 % of the entries, which always ends because one block per distinct length pads nothing.
+    Minimises padding + (cost of a block) · (number of blocks), in parts of all entries; the cost is lowered
+    until padding is at most `max_padding`, which always ends because one block per distinct length pads
+    nothing.
     """
     counts = np.bincount(np.maximum(lengths, 1))  # an empty row keeps one slot
     distinct = np.flatnonzero(counts)
@@ -293,7 +296,7 @@ def block_widths(lengths: Int[np.ndarray, "rows"]) -> np.ndarray:
         counts = np.add.reduceat(counts, step)
         distinct = distinct[last]
     rows = np.concatenate([[0], np.cumsum(counts)])
-    block_cost = max(BLOCK_COST * entries, LEAST_BLOCK_COST)
+    block_cost = max(cost_of_block * entries, LEAST_BLOCK_COST)
     while True:
         best, previous = np.zeros(len(distinct) + 1), np.zeros(len(distinct) + 1, int)
         for end in range(1, len(distinct) + 1):
@@ -306,7 +309,7 @@ def block_widths(lengths: Int[np.ndarray, "rows"]) -> np.ndarray:
             end = previous[end]
         widths = distinct[np.array(cuts[::-1]) - 1]
         slots = widths[np.searchsorted(widths, distinct)] @ counts
-        if slots <= (1 + MAX_PADDING) * entries or len(widths) == len(distinct):
+        if slots <= (1 + max_padding) * entries or len(widths) == len(distinct):
             return widths
         block_cost /= 2
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from cmapjax._columns import lay_out, narrowest_block
+from cmapjax._columns import block_widths, lay_out, narrowest_block
 from cmapjax._market import Market, assemble_rows
 from cmapjax._origin import Origin
 from cmapjax._schedule import ParticipationPlan, Plan, TablePlan
@@ -25,6 +25,10 @@ DEVIATIONS = 2.0
 ROW_STEPS = 16
 WIDTH_STEPS = 4
 MOST_WIDENINGS = 16
+# Fewer and wider blocks than a market by itself has: a sweep of many shapes spends its time on compiling,
+# which takes as long as there are blocks, and half as much padding again costs a round little.
+COST_OF_BLOCK = 0.1
+MOST_PADDING = 0.35
 LEAST_SHARE = 0.95  # of the agents of this ensemble, where isolated ones are dropped and numbers vary
 
 
@@ -45,7 +49,8 @@ class Shape(NamedTuple):
 def shape_of(market: Market) -> Shape:
     """A shape that this ensemble fits, and that others drawn alike most likely fit too."""
     lengths = np.asarray(market.links.lengths)
-    widths = np.unique([_rounded_up(width, WIDTH_STEPS) for width, _ in market.links.shapes])
+    widths = block_widths(lengths, COST_OF_BLOCK, MOST_PADDING)
+    widths = np.unique([_rounded_up(int(width), WIDTH_STEPS) for width in widths])
     if widths[-1] == lengths.max():  # the largest degree varies most
         widths = np.append(widths[:-1], _rounded_up(int(widths[-1]) + 1, WIDTH_STEPS))
     if widths[-1] < 2:  # somewhere the middle of a path must have room
