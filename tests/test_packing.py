@@ -1,6 +1,5 @@
 """Copies of one market under contributions of their own, and packs of different ones."""
 
-import jax
 import numpy as np
 import pytest
 
@@ -17,27 +16,31 @@ def _packed(market, endowment, value):
     )
 
 
-@pytest.mark.parametrize("links", [RING_AND_CHORDS, HUB], ids=["narrow", "with a hub"])
 @pytest.mark.parametrize(
-    "strategy",
-    [cj.ProportionalResponse(), cj.CMAP(), cj.Damped(cj.ProportionalResponse(), 0.5)],
-    ids=lambda s: type(s).__name__,
+    ("links", "strategy"),
+    [
+        (RING_AND_CHORDS, cj.ProportionalResponse()),
+        (HUB, cj.ProportionalResponse()),
+        (RING_AND_CHORDS, cj.CMAP()),
+    ],
+    ids=["proportional response", "proportional response, with a hub", "cmap"],
 )
 def test_copies_play_as_the_same_markets_packed(links, strategy):
     market = cj.Market.from_links(links)
     endowment, value = RNG.lognormal(size=(2, 7, market.num_agents))
     copies, packed = cj.copies(market, endowment=endowment, value=value), _packed(market, endowment, value)
     # Enough rounds for proportional response in scaling form to set its flow anew (see docs/performance.md).
-    for precision, rounds, rtol in (("float64", 12, 1e-12), ("float32", 400, 1e-4)):
+    precisions = [("float64", 12, 1e-12), ("float32", 400, 1e-4)]
+    for precision, rounds, rtol in (
+        precisions if isinstance(strategy, cj.ProportionalResponse) else precisions[:1]
+    ):
         runs = [
-            cj.simulate(m, strategy, rounds=rounds, every=rounds, precision=precision)
-            for m in (copies, packed)
+            cj.simulate(m, strategy, rounds=rounds, record={}, precision=precision) for m in (copies, packed)
         ]
         assert np.all(np.isfinite(runs[0].final.utility))
-        if precision == "float64" or isinstance(strategy, cj.ProportionalResponse):  # CMAP alone is chaotic
-            np.testing.assert_allclose(runs[0].final.utility, runs[1].final.utility, rtol=rtol)
-            flows = [m.arc_values(run.final.flow) for m, run in zip((copies, packed), runs, strict=True)]
-            np.testing.assert_allclose(*flows, rtol=rtol, atol=1e-6 if precision == "float32" else 1e-13)
+        np.testing.assert_allclose(runs[0].final.utility, runs[1].final.utility, rtol=rtol)
+        flows = [m.arc_values(run.final.flow) for m, run in zip((copies, packed), runs, strict=True)]
+        np.testing.assert_allclose(*flows, rtol=rtol, atol=1e-6 if precision == "float32" else 1e-13)
 
 
 def test_copies_are_markets_like_others():
@@ -57,8 +60,9 @@ def test_copies_of_an_ensemble_copy_all_its_markets():
     ensemble = cj.pack([cj.Market.from_links(RING_AND_CHORDS), cj.Market.from_links([[0, 1], [1, 2]])])
     value = RNG.lognormal(size=(3, ensemble.num_agents))
     copies = cj.copies(ensemble, value=value)
-    run = cj.simulate(copies, cj.CMAP(), rounds=3, key=jax.random.key(0), schedule=cj.RandomOrder())
-    assert run.records["certified_gap"].shape == (4, 6)
+    record = {"poorest": lambda market, state: market.smallest(state.utility)}
+    run = cj.simulate(copies, cj.CMAP(), rounds=3, record=record)
+    assert run.records["poorest"].shape == (4, 6)
     np.testing.assert_allclose(
         copies.total(copies.value).reshape(3, 2), [[row[:5].sum(), row[5:].sum()] for row in value]
     )

@@ -21,6 +21,7 @@ RANDOM = {
     "regular": cj.graphs.RandomMarket(cj.graphs.RandomRegular(10, 3)),
     "stars": cj.graphs.RandomMarket(cj.graphs.Star(5)),
 }
+FEW = {name: cj.metrics.standard()[name] for name in ("certified_gap", "log_nash_welfare")}
 LINES = [
     (cj.CMAP(), cj.Simultaneous()),
     (cj.ProportionalResponse(), cj.Simultaneous()),
@@ -68,7 +69,7 @@ def test_a_fitted_ensemble_runs_as_it_does_alone_bit_for_bit(strategy, schedule,
     market = RANDOM["even"].draw(KEY, 30, first=5)
     fitted = fit(market, shape_of(market))
     key = jax.random.key(1)
-    options = {"rounds": 6, "every": 2, "precision": precision, "key": key}
+    options = {"rounds": 6, "every": 2, "precision": precision, "key": key, "record": FEW}
     alone = cj.simulate(market, strategy, schedule=schedule, **options)
     plan = fit_plan(schedule.plan(fitted, 1), fitted)
     run = cj.simulate(fitted, strategy, schedule=plan, **options)
@@ -107,8 +108,8 @@ def test_how_an_ensemble_is_cut_changes_nothing_for_random_schedules():
         "key": key,
         "endowments": cj.endowments.Exponential(),
     }
-    whole = cj.simulate(random.draw(KEY, 6), cj.CMAP(), **options)
-    parts = [cj.simulate(random.draw(KEY, 2, first), cj.CMAP(), **options) for first in (0, 2, 4)]
+    whole = cj.simulate(random.draw(KEY, 4), cj.CMAP(), **options)
+    parts = [cj.simulate(random.draw(KEY, 2, first), cj.CMAP(), **options) for first in (0, 2)]
     for name, table in whole.records.items():
         joined = np.concatenate([part.records[name] for part in parts], axis=1)
         np.testing.assert_array_equal(joined, table, err_msg=name)
