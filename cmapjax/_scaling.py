@@ -136,14 +136,27 @@ class Scaling:
     def _sums(self, left, flows: Flows, is_mirrored, is_even):
         """Σ_j K_ji left_j, reading K only where it is not one."""
 
-        def plain():
-            return self.links.total_over(left)
+        if self.links.one is not None:  # copies are looked up by runs, if look-up and sum are one
+
+            def plain():
+                return self.links.total_over(left)
+
+            def weighted(kept):
+                return self.links.total_over(left, kept)
+        else:
+            theirs = look(self.rules.market, left)  # before the choice: branches run on one core
+
+            def plain():
+                masks = [w > 0 for w in self.rules.known.neighbour_contribution]
+                return self.links.fold_blocks(
+                    jnp.add, [jnp.where(m, x, 0) for m, x in zip(masks, theirs, strict=True)]
+                )
+
+            def weighted(kept):
+                return self.links.fold_blocks(jnp.add, [k * x for k, x in zip(kept, theirs, strict=True)])
 
         def held():
-            def over(blocks):
-                return lambda: self.links.total_over(left, blocks)
-
-            return jax.lax.cond(is_mirrored, over(flows.sent), over(flows.received))
+            return jax.lax.cond(is_mirrored, lambda: weighted(flows.sent), lambda: weighted(flows.received))
 
         return jax.lax.cond(is_even, plain, held) if self.starts_even else held()
 
