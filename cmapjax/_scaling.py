@@ -135,8 +135,8 @@ class Scaling:
 
     def _sums(self, left, flows: Flows, is_mirrored, is_even):
         """Σ_j K_ji left_j, reading K only where it is not one."""
-        # Looked up and summed in one go; or, where K is mostly one, looked up before it is known how to weigh it,
-        # since branches run on one core. (Each is a third quicker in its case.)
+        # Looked up and summed in one go; or, where K is mostly one, looked up before weights are chosen, for
+        # branches run on one core. (Each is a third quicker in its case.)
         if self.links.one is not None or not self.starts_even:
 
             def plain():
