@@ -241,7 +241,7 @@ class Columns(eqx.Module):
         """Σ along every stored row of the values its slots point at, times weights that are 0 on padding.
 
         Copies of a row point at copies, side by side like themselves. Looked up together, column after
-        column, they are runs of memory to be added, ten times as fast on a CPU as one by one.
+        column, they are runs of memory to be added, by itself many times as fast on a CPU as one by one.
         """
         if weights is None:  # told from padding by lengths, one number per row to read and not one per slot
             weights = [None] * len(self.shapes)

@@ -363,7 +363,13 @@ def assemble_rows(
     reverse = np.arange(rows.num_slots, dtype=np.int32)
     reverse[slot] = slot[reverse_arc]
 
-    if members is None:
-        members = lay_out(np.concatenate([[0], np.cumsum(np.bincount(market_of))]))
-    members.entries[entry_slots(members)] = np.argsort(market_of, kind="stable")
+    members = listed_by_market(market_of, members)
     return Market(endowment, value, rows, reverse, members, market_of.astype(np.int32), numbers, origin)
+
+
+def listed_by_market(market_of: Int[np.ndarray, "agents"], members: Columns | None = None) -> Columns:
+    """The agents of each market, in `members`, laid out but empty, or as takes least room."""
+    if members is None:
+        members = lay_out(np.append(0, np.cumsum(np.bincount(market_of))))
+    members.entries[entry_slots(members)] = np.argsort(market_of, kind="stable")
+    return members

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from cmapjax._checks import CONTRIBUTION, as_real, check_fits, check_kind, check_positive
-from cmapjax._columns import Columns, entry_slots, lay_out
-from cmapjax._market import Market, assemble_rows
+from cmapjax._columns import Columns
+from cmapjax._market import Market, assemble_rows, listed_by_market
 from cmapjax._origin import Origin
 
 
@@ -59,8 +59,9 @@ def pack(markets: Sequence[Market]) -> Market:
 def copies(market: Market, *, endowment=None, value=None) -> Market:
     """One market whose components are copies of the given one, each with its own endowments or values.
 
-    Nothing passes between them. Copies share one network, so that everything an agent looks up lies side
-    by side for all its copies: they are played several times faster than other ensembles of this size.
+    Nothing passes between them. Copies share one network, so that what an agent looks up lies side by side
+    for all its copies: undamped proportional response is played about twice as fast as on other ensembles of
+    this size (docs/benchmarks.md), other strategies as fast.
 
     Args:
         market: one market, or an ensemble, which is copied as a whole.
@@ -89,15 +90,13 @@ def copies(market: Market, *, endowment=None, value=None) -> Market:
     check_fits(CONTRIBUTION, contribution, np.float64, _names(market), "rescale them")
     markets = np.arange(number, dtype=np.int32)[:, None] * np.int32(market.num_markets)
     market_of = (markets + np.asarray(market.market_of)).ravel()
-    members = lay_out(np.append(0, np.cumsum(np.bincount(market_of))))
-    members.entries[entry_slots(members)] = np.argsort(market_of, kind="stable")
     numbers = np.arange(number * market.num_markets, dtype=np.uint32)
     reverse = _side_by_side(market.reverse, number)
     return Market(
         **agents,
         links=_copied(market.links, number),
         reverse=reverse,
-        members=members,
+        members=listed_by_market(market_of),
         market_of=market_of,
         numbers=numbers,
         origin=Origin(),
