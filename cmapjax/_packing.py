@@ -61,7 +61,7 @@ def copies(market: Market, *, endowment=None, value=None) -> Market:
 
     Nothing passes between them. Copies share one network, so that what an agent looks up lies side by side
     for all its copies: undamped proportional response is played about twice as fast as on other ensembles of
-    this size (docs/benchmarks.md), other strategies as fast.
+    this size (docs/benchmarks.md), other strategies no faster.
 
     Args:
         market: one market, or an ensemble, which is copied as a whole.
