@@ -102,6 +102,7 @@ _MODULES = (
     "metrics",
     "plots",
     "report",
+    "reproduce",
     "sensitivity",
     "strategies",
     "studies",

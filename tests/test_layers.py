@@ -30,6 +30,7 @@ LAYERS = [
     ["studies"],
     ["_store", "plots"],
     ["_runner", "report"],
+    ["reproduce"],
     ["_cli"],
     ["__main__"],
 ]

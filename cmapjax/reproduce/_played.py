@@ -1,0 +1,25 @@
+"""Studies played on behalf of parts, kept in a folder and gone on with."""
+
+from pathlib import Path
+
+
+def played(setting, study):
+    """The results of a study in `setting.folder`, played as far as they are not there yet.
+
+    Raises:
+        ValueError: the folder holds another study of that name.
+        RuntimeError: a chunk failed.
+    """
+    from cmapjax import _runner, open_study
+
+    folder = Path(setting.folder) / study.name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    setting.tell(f"study {study.name}: {len(study.cells())} cells")
+    store = _runner.begin(study, folder, device=_runner.device_for(None, None))
+    summary = _runner.run(study, store)
+    if summary.stopped is not None:
+        raise KeyboardInterrupt(f"study {study.name}: {summary.stopped}")
+    if summary.failed:
+        chunk, reason = next(iter(summary.failed.items()))
+        raise RuntimeError(f"study {study.name}: chunk {chunk} failed ({reason}).")
+    return open_study(folder)
