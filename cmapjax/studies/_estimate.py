@@ -107,7 +107,11 @@ class _Work:
         return self.study.grounds()[cell.ground].network, self.largest[cell.ground], kind_of(cell)
 
     def memory(self) -> float:
-        """Bytes that the largest chunk takes."""
+        """Bytes of a process that plays one chunk at a time."""
+        return BASE_BYTES + PROGRAM_BYTES * min(len(self.programs), MOST_PROGRAMS) + self.of_chunk()
+
+    def of_chunk(self) -> float:
+        """Bytes that the largest chunk takes, without the programs."""
         most = 0.0
         records = len(recorded_rounds(self.study)) * len(self.study.metrics) * 8
         is_full = self.study.record.curves == "full"
@@ -116,7 +120,12 @@ class _Work:
             per_market = AGENT_BYTES * self.agents[ground.number] + SLOT_BYTES * self.ends[ground.number]
             kept = len(ground.cells) * (5 * records if is_full else 400)
             most = max(most, count * (per_market + 3 * records + kept))
-        return BASE_BYTES + PROGRAM_BYTES * min(len(self.programs), MOST_PROGRAMS) + most
+        return most
+
+
+def chunk_bytes(study) -> float:
+    """Bytes that a chunk of the study takes while it is played, at most about."""
+    return _Work(study).of_chunk()
 
 
 def kind_of(cell: Cell) -> tuple[str, ...]:
