@@ -30,9 +30,9 @@ from benchmarks._race import duration, machine, quantity
 REPEATS = 2
 COUNTS = ("colours", "turns", "table cells")
 NOTE = (
-    "Every job ran in a process of its own; best of two. Bytes are above what the input takes. The rivals make less "
-    "than a market: SciPy a matrix (no padding, no reverse arcs, no checks), NumPy's text reader an "
-    "array, and those in networkx run on a smaller network."
+    "Every job ran in a process of its own; best of two. Bytes are above what the input takes. The rivals "
+    "make less than a market: SciPy a matrix (no padding, no reverse arcs, no checks), NumPy's text reader "
+    "an array, and those in networkx run on a smaller network."
 )
 SMALLER = 20  # rivals that take minutes run on so many times fewer agents
 
