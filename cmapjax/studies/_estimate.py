@@ -36,7 +36,7 @@ BUCKET_GROWTH = 0.6
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """What a study would cost. Times are of one worker on this machine."""
+    """What a study would cost. Times are of one core of this machine."""
 
     cells: int
     grounds: int
@@ -51,6 +51,8 @@ class Estimate:
     """About how many programs are compiled, by every worker anew unless there is a compilation cache."""
     memory_bytes: int
     """Per worker, at most about."""
+    chunk_bytes: int
+    """Part of that which every further chunk takes that is played at the same time."""
     disk_bytes: int
     seconds: float | None
     """In all; None if nothing was measured."""
@@ -78,6 +80,7 @@ def estimate(study, sample: bool = True) -> Estimate:
         chunks=len(plan_of_work.chunks),
         programs=len(plan_of_work.programs),
         memory_bytes=round(plan_of_work.memory()),
+        chunk_bytes=round(plan_of_work.of_chunk()),
         disk_bytes=round(_disk(study, plan_of_work, rates)),
         seconds=None if rates is None else rates.seconds(),
         compile_seconds=None if rates is None else rates.compiling * len(plan_of_work.programs),
