@@ -79,18 +79,19 @@ def received_totals(market: Market, flows: Flows) -> Float[Array, "agents"]:
 
 
 def as_before(market: Market, known: Known, flows: Flows, budget: Float[Array, "agents"]) -> Flows:
-    """Every row scaled to this round's budget; who gave nothing, and has something now, splits equally."""
+    """Every row scaled to this round's budget; who gave nothing, and has something now, splits equally.
+
+    Receivers' copies are taken anew from the givers'. Each scaled by itself, the rounding by which they
+    differ would be scaled along: by 10^16 for an agent that had next to nothing and has much now.
+    """
     spent = market.links.fold_blocks(jnp.add, flows.sent)
     gave = spent > 0
     scale = jnp.where(gave, budget / jnp.where(gave, spent, 1), 0)
     even = jnp.where(gave, 0, budget / known.degree)
     rows = zip(market.links.row_blocks(scale), market.links.row_blocks(even), strict=True)
-    looked_up = zip(look(market, scale), look(market, even), strict=True)
-    return _on_links(
-        known,
-        [s * y + e for (s, e), y in zip(rows, flows.sent, strict=True)],
-        [s * z + e for (s, e), z in zip(looked_up, flows.received, strict=True)],
-    )
+    masks = [w > 0 for w in known.neighbour_contribution]
+    sent = [jnp.where(m, s * y + e, 0) for m, (s, e), y in zip(masks, rows, flows.sent, strict=True)]
+    return both_ends(market, market.links.join(sent))
 
 
 def act_together(
