@@ -15,9 +15,7 @@ REACHED = 0.9999
 STANDS = 0.9
 DENSE = ("Erdős-Rényi", "geometric", "bipartite")
 QUICK = Size(20, 6, 1, 40, (0.01, 0.03, 0.1, 0.3, 1.0), (1, 5, 20), ("in turn", "all at once"))
-FULL = Size(
-    40, 8, 4, 300, (0.003, 0.01, 0.03, 0.1, 0.3, 1.0), (1, 3, 10, 20, 50), tuple(SCHEDULES), (1, 3, 10)
-)
+FULL = Size(30, 8, 2, 120, (0.003, 0.01, 0.03, 0.1, 0.3, 1.0), (1, 5, 20), tuple(SCHEDULES), (1, 5))
 
 
 def measure(setting: Setting) -> Finding:

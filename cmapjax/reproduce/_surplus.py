@@ -165,6 +165,8 @@ def _remarks(errors: Errors) -> list[str]:
         "givers.",
         "With on-off endowments proportional response dies out: who had nothing to give in a round is given "
         "nothing in the next, gives nothing back in the one after, and so on for good, link by link.",
+        "Damped agents remember by their last row alone. Under on-off endowments who had nothing has no row "
+        "to go on from and begins with an equal split, so damping does not help there.",
         "What arrives in a round perishes unless it is given then; every strategy here gives all of it. One "
         "after another: by colours, which is exactly a sequential sweep.",
     ]
