@@ -139,6 +139,26 @@ def test_a_run_continued_from_random_endowments_spends_its_contributions_again()
         np.testing.assert_allclose(market.gave(run.final.flow), market.contribution, rtol=1e-13)
 
 
+def test_agents_that_have_next_to_nothing_for_a_round_create_no_value():
+    """Gamma draws of variation 2 are below 1e-12 of their mean now and then, and above it the round after."""
+    tree = np.array([[(k - 1) // 2, k] for k in range(1, 20)])
+    market = cj.Market.from_links(tree, endowment=np.random.default_rng(0).uniform(0.1, 1, 20))
+    run = cj.simulate(
+        market,
+        cj.Damped(cj.CMAP(), cj.LocalDamping()),
+        rounds=300,
+        endowments=cj.endowments.Gamma(2.0),
+        record={
+            "gave": lambda m, state: m.total(m.unstored(m.links.total(state.flow))),
+            "got": lambda m, state: m.total(state.utility),
+        },
+        key=jax.random.key(1),
+    )
+    assert run.records["gave"].min() > 0
+    np.testing.assert_allclose(run.records["got"], run.records["gave"], rtol=1e-10)
+    assert run.spending_error.max() < 1e-12
+
+
 def test_records_do_not_depend_on_how_often_they_are_taken():
     market = cj.Market.from_links(np.array([[0, 1], [1, 2], [2, 0], [2, 3]]))
     record = {"worst": lambda market, state: cj.metrics.min_ratio(market, state.utility)}
