@@ -54,7 +54,8 @@ def _table(study, estimate):
         "cells": f"{estimate.cells:,} on {estimate.grounds:,} grounds",
         "markets": f"{estimate.markets:,} drawn, {estimate.runs:,} runs of {study.rounds:,} rounds",
         "chunks": f"{estimate.chunks:,}, some {estimate.programs:,} compiled programs",
-        "memory": f"{size(estimate.memory_bytes)} per worker, at most about; without --workers {size(estimate.chunk_bytes)} per further core",
+        "memory": f"{size(estimate.memory_bytes)} per worker, at most about; "
+        f"without --workers {size(estimate.chunk_bytes)} more per further core",
         "disk": size(estimate.disk_bytes),
         "time": time,
     }
