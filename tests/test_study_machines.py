@@ -34,9 +34,7 @@ def values(flags: str = "", core: str = "") -> str:
     return done.stdout
 
 
-@pytest.mark.skipif(
-    not hasattr(os, "sched_setaffinity"), reason="the system does not bind processes to cores"
-)
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processes are not bound to cores here")
 def test_values_are_the_same_bits_on_one_core_and_with_other_instructions():
     # All of these have fused multiplication and addition (FMA); a processor without rounds differently.
     expected = values()
