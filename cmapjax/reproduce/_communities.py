@@ -111,7 +111,7 @@ def _same(runs) -> Check:
     return Check(
         "Trajectories are the same for k = 1, 2, 3 and ∞.",
         "bit for bit",
-        f"equal to the last bit to that with k = 1, flows at the end and welfare of every round: "
+        "equal to the last bit to that with k = 1, flows at the end and welfare of every round: "
         f"{count(equal, 'runs')} of {rounds} rounds with k = 2, 3, ∞; largest difference of a flow "
         f"{worst:.0e}",
         HOLDS if all(equal) else IN_PART if worst <= ROUNDING else FAILS,
@@ -229,9 +229,8 @@ def _best_rows(rows: pd.DataFrame) -> list[Check]:
             "The row that CMAP answers with is best for the community of every reach k ≥ 1.",
             "better than any other row, by the same amount whatever k",
             f"best of 101 rows for k = 1, 2, 3, ∞: {count(gain >= -ROUNDING, 'agents')}; gains differ "
-            "between "
-            f"these k by at most {apart.max():.0e}; the row that a general-purpose optimiser finds for k = ∞ "
-            f"differs by {median(off, '.0e', 'agents')} of the budget, at most {off.max():.0e}",
+            f"between these k by at most {apart.max():.0e}; the row that a general-purpose optimiser finds "
+            f"for k = ∞ differs by {median(off, '.0e', 'agents')} of the budget, at most {off.max():.0e}",
             HOLDS if best.all() else IN_PART if best.mean() > 0.9 else FAILS,
         ),
         Check(
@@ -296,7 +295,6 @@ def _caption(everything) -> str:
     agents = int(everything.kinds["agents"].max())
     return (
         f"The median of {n} markets of {agents} agents (seven families, three distributions of "
-        "contributions). "
-        "Lines for k = 1, 2, 3 and ∞ lie exactly on top of each other, drawn from wide to narrow so that all "
-        "can be seen; with k = 0 nothing moves."
+        "contributions). Lines for k = 1, 2, 3 and ∞ lie exactly on top of each other, drawn from wide to "
+        "narrow so that all can be seen; with k = 0 nothing moves."
     )

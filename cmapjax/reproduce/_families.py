@@ -45,7 +45,7 @@ PLAYS = {
     BY_COLOURS: Play("cmap", "coloured", "none"),
     LOCAL: Play("cmap", "simultaneous", "local"),
     HALF: Play("cmap", "simultaneous", "0.5"),
-    AT_ONCE: Play("cmap", "simultaneous", "none"),
+    AT_ONCE: Play("cmap", "simultaneous", "1"),  # all the way, and the program of damping 1/2
     RESPONSE: Play("proportional-response", "simultaneous", "none"),
     SELFISH: Play("selfish", "simultaneous", "none"),
     EVEN: Play("equal-split", "simultaneous", "none"),
@@ -229,6 +229,13 @@ def _announced(market, state, degree):
 def common(setting: Setting):
     """The study that several parts look at: 20 and 100 agents, all plays."""
     return study_of(setting, "families", [20, 100], setting.pick(3, 20), setting.pick(100, 300))
+
+
+def missing(loss: float) -> str:
+    """What is missing of the equilibrium's log welfare, in words where it is nothing or all."""
+    if np.isinf(loss):
+        return "all (an agent has nothing)"
+    return f"{loss:.1e}" if loss > 1e-15 else "below 1e-15"
 
 
 def first_within(loss: np.ndarray, most: float, rounds: np.ndarray) -> np.ndarray:

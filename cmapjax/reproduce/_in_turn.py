@@ -73,8 +73,7 @@ def _converges(runs, rounds: int) -> Check:
         "limit points of exact maximisation over one row after another are optimal",
         f"within 1e-6 of the equilibrium's log welfare after {rounds} rounds: {share(close, 'runs')}; the "
         f"others halve what is missing from round {rounds // 2} on: {_those(falling[~close])}; missing at "
-        "the "
-        f"end: {median(last, '.1e', 'runs')}, at most {last.max():.1e}",
+        f"the end: {median(last, fam.missing, 'runs')}, at most {last.max():.1e}",
         HOLDS if falling.all() else IN_PART if falling.mean() > 0.9 else FAILS,
     )
 
@@ -188,7 +187,7 @@ def _caption(everything, rounds: int) -> str:
     n = int((everything.kinds["agents"] == 100).sum())
     return (
         f"CMAP one agent after another on {n} markets of 100 agents, played for {rounds} rounds' worth of "
-        "turns. Left: what is missing of the equilibrium's welfare, turn by turn, agents in their own order; "
-        "straight lines mark 98, 99.9 and 99.999 %. Right: the share of markets (both orders) that have "
-        "reached 98 %."
+        "turns. Left: what is missing of the equilibrium's welfare, turn by turn, agents in their own "
+        "order; straight lines mark 98, 99.9 and 99.999 %. Right: the share of markets (both orders) that "
+        "have reached 98 %."
     )

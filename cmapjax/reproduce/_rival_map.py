@@ -64,9 +64,10 @@ def draw_map(tiles: pd.DataFrame, accuracies):
 
     from cmapjax.plots._canvas import new_figure
 
-    shown = {"rounds": "Rounds, or agent updates", "moments": "Moments", "messages": "Messages per direction"}
-    figure = new_figure(8.2, 4.6)
-    panels = figure.subplots(1, len(shown), sharey=True)
+    shown = {"rounds": "Rounds", "updates": "Agent updates, per agent", "moments": "Moments"}
+    shown |= {"messages": "Messages, per direction of a link"}
+    figure = new_figure(7.6, 7.4)
+    panels = figure.subplots(2, 2, sharex=True, sharey=True).ravel()
     families = list(fam.FAMILIES)
     for panel, (clock, title) in zip(panels, shown.items(), strict=True):
         for tile in tiles[tiles["clock"] == clock].itertuples():
@@ -87,7 +88,7 @@ def draw_map(tiles: pd.DataFrame, accuracies):
         panel.set_ylim(len(families) - 0.5, -0.5)
         panel.set_xticks(range(len(accuracies)), accuracies, fontsize=9)
         panel.set_yticks(range(len(families)), families, fontsize=9)
-        panel.tick_params(length=0)
+        panel.tick_params(length=0, labelbottom=True)
         panel.spines[:].set_visible(False)
         panel.set_title(title, fontsize=10)
     names = {play: play for play in TINTS} | {TIE: "tie of the two", NOBODY: "nobody gets there"}

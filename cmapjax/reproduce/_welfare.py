@@ -24,6 +24,7 @@ ROUNDING = 1e-12  # of a mean of a hundred logarithms near 1
 LEVEL = 1e-9  # plays closer than this, by some measure, count as level
 LOOKS = (2, 10, 100)  # rounds after which plays are ranked
 K4_SHARE = 0.96524
+LEAST_SHOWN = 70  # per cent of the equilibrium's welfare
 
 
 def measure(setting: Setting) -> Finding:
@@ -42,8 +43,7 @@ def measure(setting: Setting) -> Finding:
         },
         [
             "Weighted Nash welfare is the geometric mean of ratios, weighted by contribution: what the "
-            "central "
-            "program maximises. Unweighted, it is the geometric mean of what agents receive.",
+            "central program maximises. Unweighted, it is the geometric mean of what agents receive.",
             "Losses: log welfare missing; the share of all value in the wrong hands, Σ|u − u*|/2W; the "
             "relative error of the agent that is off most, max|u/u* − 1|.",
             "The definitions of the poster are not known; these are the package's.",
@@ -94,7 +94,7 @@ def _over_time(curves: fam.Curves) -> list[Check]:
                 expected[plays],
                 f"welfare never falls in {share(always, 'runs')}; all three losses lower after "
                 f"{curves.rounds[-1]} rounds than at the start in {share(all_less, 'runs')}; log welfare "
-                f"missing at the end {median(losses[-1], '.1e', 'runs')}",
+                f"missing at the end {median(losses[-1], fam.missing, 'runs')}",
                 _graded((always & all_less).mean()),
             )
         )
@@ -157,8 +157,7 @@ def _four() -> Check:
     part = welfare[0] / welfare[1]
     return Check(
         "Weighted and unweighted welfare disagree: on four agents who are all neighbours, contributions 5, "
-        "1, 1, "
-        "1, the equilibrium is not best by unweighted welfare.",
+        "1, 1, 1, the equilibrium is not best by unweighted welfare.",
         f"equilibrium (3, 5/3, 5/3, 5/3); {K4_SHARE} of the best feasible unweighted welfare, (2, 2, 2, 2)",
         f"equilibrium ({', '.join(f'{u:.5g}' for u in found)}), best "
         f"({', '.join(f'{u:.5g}' for u in best)}): "
@@ -295,7 +294,7 @@ def _draw(curves: fam.Curves, known):
             chosen = [cell for cell in curves.cells.index if curves.cells["play"][cell] == play]
             values = np.concatenate([_relative(curves, known, name, c) for c in chosen], axis=1)
             middle = np.quantile(values, 0.5, axis=1, method="inverted_cdf")
-            shown = 100 * middle if more else np.clip(middle, 1e-9, 30)
+            shown = np.maximum(100 * middle, LEAST_SHOWN) if more else np.clip(middle, 1e-9, 30)
             panel.plot(curves.rounds, shown, styles[number], color=colours[number], linewidth=1.5, label=play)
         panel.set_title(words, fontsize=10)
         panel.set_xscale("symlog", linthresh=1)
@@ -306,7 +305,7 @@ def _draw(curves: fam.Curves, known):
         panel.grid(alpha=0.25)
         panel.spines[["top", "right"]].set_visible(False)
         if more:
-            panel.set_ylim(-4, 112)
+            panel.set_ylim(LEAST_SHOWN, 106)
             panel.set_ylabel("% of the equilibrium's", fontsize=9)
         else:
             panel.set_yscale("log")
@@ -323,16 +322,15 @@ def _caption(curves: fam.Curves) -> str:
     )
     return (
         f"The median of {number} markets of 20 and 100 agents (seven families, three distributions of "
-        "contributions) under "
-        "every play, by five measures; the time axis is logarithmic from round 1 on. Losses below 1e-9, and "
-        "above 30 (an agent has nothing), are drawn at the edge."
+        "contributions) under every play, by five measures; the time axis is logarithmic from round 1 on. "
+        f"Welfare below {LEAST_SHOWN} %, losses below 1e-9 and above 30 (an agent has nothing) are drawn at "
+        "the edge."
     )
 
 
 RANKS_CAPTION = (
-    "Of all pairs of plays on a market, the percentage that two measures put in opposite orders, after 2, 10 "
-    "and 100 "
-    "rounds. Weighted welfare and log welfare loss are the same order by definition."
+    "Of all pairs of plays on a market, the percentage that two measures put in opposite orders, after 2, "
+    "10 and 100 rounds. Weighted welfare and log welfare loss are the same order by definition."
 )
 
 
