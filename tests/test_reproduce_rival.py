@@ -85,8 +85,8 @@ def test_the_map_of_a_rival_that_always_wins_holds_and_of_one_that_never_does_fa
     plays = (fam.IN_TURN, fam.RESPONSE)
     assert _rival._map_check(_rival_map.winners(ahead, plays)).verdict == HOLDS
     assert _rival._map_check(_rival_map.winners(behind, plays)).verdict == FAILS
-    assert _rival._ahead(ahead, ["98 %"], "rounds", [fam.IN_TURN])[0].all()
-    assert not _rival._ahead(behind, ["98 %"], "rounds", [fam.IN_TURN])[0].any()
+    assert _rival._ahead(ahead, ["98 %"], ["rounds"], [fam.IN_TURN])[0].all()
+    assert not _rival._ahead(behind, ["98 %"], ["rounds"], [fam.IN_TURN])[0].any()
 
 
 @pytest.fixture(scope="module")

@@ -113,7 +113,7 @@ def _same(runs) -> Check:
         "bit for bit",
         "equal to the last bit to that with k = 1, flows at the end and welfare of every round: "
         f"{count(equal, 'runs')} of {rounds} rounds with k = 2, 3, ∞; largest difference of a flow "
-        f"{worst:.0e}",
+        f"{fam.tiny(worst)}",
         HOLDS if all(equal) else IN_PART if worst <= ROUNDING else FAILS,
     )
 
@@ -128,8 +128,8 @@ def _nothing(everything, runs) -> Check:
     return Check(
         "With k = 0 nothing happens: every agent goes on giving as it did.",
         "the allocation of the start, for ever",
-        f"after {still[0].rounds[-1]} rounds no gift has changed by more than {moved:.0e} of the largest "
-        f"contribution, log welfare by {change:.0e} ({losses.shape[1]} runs); it stays at "
+        f"after {still[0].rounds[-1]} rounds no gift has changed by more than {fam.tiny(moved)} of the largest "
+        f"contribution, log welfare by {fam.tiny(change)} ({losses.shape[1]} runs); it stays at "
         f"{median(reached, '.3f')} of the equilibrium's",
         HOLDS if max(moved, change) <= ROUNDING else FAILS,
     )
@@ -229,14 +229,14 @@ def _best_rows(rows: pd.DataFrame) -> list[Check]:
             "The row that CMAP answers with is best for the community of every reach k ≥ 1.",
             "better than any other row, by the same amount whatever k",
             f"best of 101 rows for k = 1, 2, 3, ∞: {count(gain >= -ROUNDING, 'agents')}; gains differ "
-            f"between these k by at most {apart.max():.0e}; the row that a general-purpose optimiser finds "
-            f"for k = ∞ differs by {median(off, '.0e', 'agents')} of the budget, at most {off.max():.0e}",
+            f"between these k by at most {fam.tiny(apart.max())}; the row that a general-purpose optimiser finds "
+            f"for k = ∞ differs by {median(off, fam.tiny, 'agents')} of the budget, at most {fam.tiny(off.max())}",
             HOLDS if best.all() else IN_PART if best.mean() > 0.9 else FAILS,
         ),
         Check(
             "With k = 0 every row is as good as any other.",
             "an agent's own row does not reach itself: no difference at all",
-            f"differences between 101 rows: at most {none.max():.0e} ({len(rows)} agents)",
+            f"differences between 101 rows: at most {fam.tiny(none.max())} ({len(rows)} agents)",
             HOLDS if (none == 0).all() else FAILS,
         ),
     ]

@@ -228,7 +228,12 @@ def _announced(market, state, degree):
 
 def common(setting: Setting):
     """The study that several parts look at: 20 and 100 agents, all plays."""
-    return study_of(setting, "families", [20, 100], setting.pick(3, 20), setting.pick(100, 300))
+    return study_of(setting, "families", [20, 100], setting.pick(3, 12), setting.pick(100, 300))
+
+
+def tiny(x: float) -> str:
+    """A difference, of which only the size matters."""
+    return "0" if x == 0 else f"{x:.0e}"
 
 
 def missing(loss: float) -> str:

@@ -54,7 +54,14 @@ def render(kept: Sequence[Kept]) -> str:
             tag("p", "cmapjax reproduction", class_="kind"),
             tag("h1", "What has been claimed about CMAP, measured anew"),
         ),
-        tag("main", _status(kept), _facts(kept), _verdicts(kept), [_section(some) for some in kept]),
+        tag(
+            "main",
+            _status(kept),
+            _facts(kept),
+            _verdicts(kept),
+            [_section(some) for some in kept if some.document is not None],
+            _missing([some for some in kept if some.document is None]),
+        ),
         tag("footer", "Made by cmapjax reproduce. The page holds all that it shows and loads nothing."),
     )
     return f"<!DOCTYPE html>\n{tag('html', head, body, lang='en')}\n"
@@ -155,9 +162,7 @@ def _section(some: Kept) -> Markup:
         tag("p", tag("b", "Claim: "), part.claim, class_="claim"),
         tag("p", _badge(some.verdict)),
     ]
-    if some.document is None:
-        inside.append(tag("p", "Not measured yet. To do so:"))
-    elif some.failure:
+    if some.failure:
         where = tag("code", f"{part.name}/trouble.txt")
         words = ["⚠ It could not be measured: ", some.failure, ". The place is in ", where, "."]
         inside.append(tag("p", words, class_="status warning"))
@@ -165,6 +170,17 @@ def _section(some: Kept) -> Markup:
         inside += _finding(some)
     inside.append(tag("pre", some.command))
     return tag("section", inside, id=part.name, class_="part")
+
+
+def _missing(kept: Sequence[Kept]) -> Markup | None:
+    """The parts that nobody has measured yet, and how to."""
+    if not kept:
+        return None
+    rows = [
+        tag("li", [tag("b", some.part.title), ": ", tag("code", some.command)], id=some.part.name)
+        for some in kept
+    ]
+    return tag("section", tag("h2", "Not measured yet"), tag("ul", rows), class_="part")
 
 
 def _finding(some: Kept) -> list[Markup]:

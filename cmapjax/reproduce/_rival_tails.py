@@ -140,7 +140,7 @@ def _path(everything: Tails) -> Check:
     return Check(
         "On the path of four with equal contributions the middle link carries 1/(t + 2): a tail of 1/t.",
         "exactly 1/(t + 2)",
-        f"in {len(t)} records the largest relative difference is {error:.1e}; after {t[-1]} rounds "
+        f"in {len(t)} records the largest relative difference is {fam.tiny(error)}; after {t[-1]} rounds "
         f"{flow[-1]:.6g}",
         HOLDS if error <= ROUNDING else FAILS,
     )
@@ -188,7 +188,7 @@ def _karate(everything: Tails, club) -> list[Check]:
             "On the karate club shares of the equilibrium are, round by round, those found before.",
             "proportional response 0.620135 at the start, then 0.814719, 0.894064, …; CMAP in turn "
             "0.975284, 0.998611, 0.999793, …",
-            f"the largest difference is {off:.1e} in {len(RESPONSE_ON_KARATE)} rounds of proportional "
+            f"the largest difference is {fam.tiny(off)} in {len(RESPONSE_ON_KARATE)} rounds of proportional "
             f"response, {off_turn:.1e} in {len(CMAP_ON_KARATE)} rounds of CMAP",
             HOLDS if max(off, off_turn) <= 1e-6 else FAILS,
         ),
@@ -237,7 +237,7 @@ def _triangle(everything: Tails) -> Check:
         f"On a triangle with equal contributions, started from p = {P}, allocations change between p and 1 "
         "− p for ever while utilities stand still.",
         "p, 1 − p, p, …; everybody receives 1",
-        f"over {ROUNDS} rounds the flow is off by at most {off:.1e}, log welfare by at most {loss:.1e}",
+        f"over {ROUNDS} rounds the flow is off by at most {fam.tiny(off)}, log welfare by at most {fam.tiny(loss)}",
         HOLDS if max(off, loss) <= ROUNDING else FAILS,
     )
 
