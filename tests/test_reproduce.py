@@ -5,6 +5,7 @@ import html
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import types
@@ -95,6 +96,15 @@ def test_only_what_is_missing_is_measured_again(fakes, tmp_path):
     fakes.measured.clear()
     _run.reproduce(folder, fakes.parts, quick=True)
     assert fakes.measured == ["second", "third"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"stamp": 3}', '{"checks": [], "stamp": {}}'])
+def test_a_damaged_finding_counts_as_none(fakes, tmp_path, text):
+    _run.reproduce(tmp_path, fakes.parts[:1])
+    (tmp_path / "first" / "finding.json").write_text(text)
+    assert [some.document for some in _run.write_page(tmp_path)] == [None] * 3
+    _run.reproduce(tmp_path, fakes.parts[:1])
+    assert fakes.measured == ["first", "first"]
 
 
 @pytest.mark.parametrize("change", [{"quick": False}, {"seed": 1}, {"again": True}])
@@ -292,3 +302,17 @@ def test_bad_input_is_refused_before_jax_is_loaded(tmp_path):
         assert re.fullmatch(f"error: {wanted}", line), line
     assert (tmp_path / "full" / "mine.txt").read_text() == "mine"
     assert not (tmp_path / "new").exists()
+
+
+def test_ctrl_c_ends_the_command_and_says_so(tmp_path):
+    command = [sys.executable, "-m", "cmapjax", "reproduce", "--quick", "--out", "o", "--only", "communities"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    ) as running:
+        assert running.stderr.readline().startswith("[1/1] communities")
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert said.splitlines()[-1] == "interrupted: ended before it was done."
+    assert not (tmp_path / "o" / "communities").exists()
+    assert (tmp_path / "o" / "reproduction.json").is_file()

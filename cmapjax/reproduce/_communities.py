@@ -128,8 +128,8 @@ def _nothing(everything, runs) -> Check:
     return Check(
         "With k = 0 nothing happens: every agent goes on giving as it did.",
         "the allocation of the start, for ever",
-        f"after {still[0].rounds[-1]} rounds no gift has changed by more than {fam.tiny(moved)} of the largest "
-        f"contribution, log welfare by {fam.tiny(change)} ({losses.shape[1]} runs); it stays at "
+        f"after {still[0].rounds[-1]} rounds no gift has changed by more than {fam.tiny(moved)} of the "
+        f"largest contribution, log welfare by {fam.tiny(change)} ({losses.shape[1]} runs); it stays at "
         f"{median(reached, '.3f')} of the equilibrium's",
         HOLDS if max(moved, change) <= ROUNDING else FAILS,
     )
@@ -229,8 +229,9 @@ def _best_rows(rows: pd.DataFrame) -> list[Check]:
             "The row that CMAP answers with is best for the community of every reach k ≥ 1.",
             "better than any other row, by the same amount whatever k",
             f"best of 101 rows for k = 1, 2, 3, ∞: {count(gain >= -ROUNDING, 'agents')}; gains differ "
-            f"between these k by at most {fam.tiny(apart.max())}; the row that a general-purpose optimiser finds "
-            f"for k = ∞ differs by {median(off, fam.tiny, 'agents')} of the budget, at most {fam.tiny(off.max())}",
+            f"between these k by at most {fam.tiny(apart.max())}; the row that a general-purpose optimiser "
+            f"finds for k = ∞ differs by {median(off, fam.tiny, 'agents')} of the budget, at most "
+            f"{fam.tiny(off.max())}",
             HOLDS if best.all() else IN_PART if best.mean() > 0.9 else FAILS,
         ),
         Check(

@@ -35,6 +35,11 @@ class Kept(NamedTuple):
     """What finding.json says; None if there is none."""
 
     @property
+    def stamp(self) -> dict[str, Any]:
+        """What all values depend on besides the package's text: mode, seed, device, versions."""
+        return {} if self.document is None else self.document["stamp"]
+
+    @property
     def failure(self) -> str | None:
         """Why it could not be measured, if it could not."""
         return None if self.document is None else self.document.get("failure")
@@ -55,10 +60,9 @@ class Kept(NamedTuple):
     @property
     def command(self) -> str:
         """What measures this part alone."""
-        stamp = (self.document or {}).get("stamp") or {}
         words = ["cmapjax reproduce --out DIR"]
-        words += ["--quick"] if stamp.get("mode") == "quick" else []
-        words += [f"--seed {stamp['seed']}"] if stamp.get("seed") else []
+        words += ["--quick"] if self.stamp.get("mode") == "quick" else []
+        words += [f"--seed {self.stamp['seed']}"] if self.stamp.get("seed") else []
         return " ".join([*words, "--only", self.part.name])
 
 
@@ -144,7 +148,9 @@ def read_kept(folder: Path, part: Part) -> Kept:
     try:
         document = json.loads((place / FINDING).read_text(encoding="utf-8"))
         kept = Kept(part, place, document)
-        is_whole = kept.failure is not None or (kept.checks and _files_exist(place, document))
+        is_whole = {"mode", "seed", "device", "versions"} <= set(kept.stamp)
+        is_whole &= {"date", "seconds", "machine", "commit"} <= set(document)
+        is_whole &= kept.failure is not None or (bool(kept.checks) and _files_exist(place, document))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         is_whole = False
     return Kept(part, place, document if is_whole else None)
@@ -162,18 +168,15 @@ def write_verdicts(folder: Path, kept: Iterable[Kept]) -> None:
     table = csv.writer(text, lineterminator="\n")
     table.writerow([*COLUMNS, "command"])
     for some in kept:
-        stamp = (some.document or {}).get("stamp") or {}
-        part, last = some.part, (stamp.get("mode"), stamp.get("seed"), _version(stamp), some.command)
+        stamp, part = some.stamp, some.part
+        version = stamp.get("versions", {}).get("cmapjax")
+        last = (stamp.get("mode"), stamp.get("seed"), version, some.command)
         first = (part.name, " ".join(part.labels), part.claim)
         for check in some.checks:
             table.writerow([*first, check.statement, check.expected, check.found, check.verdict, *last])
         if not some.is_finished:
             table.writerow([*first, "", "", some.failure or "", NOT_MEASURED, *last])
     _write(folder / "verdicts.csv", text.getvalue().encode("utf-8", "replace"))
-
-
-def _version(stamp: dict) -> str | None:
-    return (stamp.get("versions") or {}).get("cmapjax")
 
 
 def stamp_of_now() -> str:

@@ -26,7 +26,7 @@ RIVALS = (fam.IN_TURN, fam.BY_COLOURS, fam.LOCAL, fam.HALF, fam.AT_ONCE, fam.RES
 
 
 def measure(setting: Setting) -> Finding:
-    table = needed(setting, studies_of(setting), RIVALS, ACCURACIES)
+    table = needed(setting, studies_of(setting, RIVALS), RIVALS, ACCURACIES)
     largest = int(table["agents"].max())
     tiles = winners(table[table["accuracy"].isin(MAPPED)], RIVALS)
     rest = tails(setting)
@@ -66,7 +66,7 @@ def _of(table: pd.DataFrame, play: str, accuracy: str, clock: str) -> pd.Series:
 
 
 def _ahead(table, accuracies, clocks, others, families=None) -> tuple[np.ndarray, np.ndarray]:
-    """Of every market, accuracy and clock: does proportional response need less than all these; or as much."""
+    """Of every market, accuracy and clock: does proportional response need less than these; or as much."""
     table = table if families is None else table[table["family"].isin(families)]
     ahead, level = [], []
     for accuracy, clock in itertools.product(accuracies, clocks):

@@ -19,9 +19,8 @@ CLOCKS = {
 ORDERS = {fam.IN_TURN: fam.OWN_ORDER, fam.BY_COLOURS: fam.COLOUR_ORDER}
 
 
-def studies_of(setting: Setting) -> list:
+def studies_of(setting: Setting, plays) -> list:
     """The one that others share, of 20 and 100 agents, and in full one of larger markets."""
-    plays = [play for play in fam.PLAYS if play not in (fam.SELFISH, fam.EVEN)]
     options = {"plays": plays, "metrics": ["log_welfare_loss"]}
     more = [
         fam.study_of(setting, f"proportional-response-{n}", [n], 3, 300, **options)

@@ -237,7 +237,8 @@ def _triangle(everything: Tails) -> Check:
         f"On a triangle with equal contributions, started from p = {P}, allocations change between p and 1 "
         "− p for ever while utilities stand still.",
         "p, 1 − p, p, …; everybody receives 1",
-        f"over {ROUNDS} rounds the flow is off by at most {fam.tiny(off)}, log welfare by at most {fam.tiny(loss)}",
+        f"over {ROUNDS} rounds the flow is off by at most {fam.tiny(off)}, log welfare by at most "
+        f"{fam.tiny(loss)}",
         HOLDS if max(off, loss) <= ROUNDING else FAILS,
     )
 

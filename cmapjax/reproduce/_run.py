@@ -1,5 +1,6 @@
 """Parts measured one after another in a folder that keeps what is done."""
 
+import gc
 import hashlib
 import importlib
 import json
@@ -23,6 +24,9 @@ from cmapjax.reproduce._kept import (
 from cmapjax.reproduce._part import Part, Setting
 from cmapjax.reproduce._parts import PARTS
 
+# A part may compile programs that take half of the memory maps that Linux allows a process: before one
+# begins, those of earlier parts are forgotten if they take more than this share.
+MOST_MAPS_SHARE = 0.3
 MARK = "reproduction.json"
 PAGE = "report.html"
 
@@ -83,7 +87,7 @@ def reproduce(
     for number, part in enumerate(parts, 1):
         head = f"[{number}/{len(parts)}] {part.name}: {part.title}"
         kept = read_kept(folder, part)
-        if kept.is_finished and kept.document["stamp"] == stamp and not again:
+        if kept.is_finished and kept.stamp == stamp and not again:
             tell(f"{head}: measured already ({in_words(kept.checks)})")
             continue
         tell(head)
@@ -114,12 +118,23 @@ def _measured(folder: Path, part: Part, setting: Setting, stamp: dict) -> Kept:
         return {**about, "date": stamp_of_now(), "seconds": round(time.monotonic() - began, 1)}
 
     place = folder / part.name
+    _make_room()
     try:
         measure = importlib.import_module(f"cmapjax.reproduce.{part.module}").measure
         write_finding(place, measure(setting), told())
     except Exception as error:  # whatever it is, it costs this part and is reported with it
         write_failure(place, error, told())
     return read_kept(folder, part)
+
+
+def _make_room() -> None:
+    from cmapjax.studies._room import maps_used
+
+    if maps_used() > MOST_MAPS_SHARE:
+        import jax
+
+        jax.clear_caches()
+        gc.collect()
 
 
 def _stamp(quick: bool, seed: int) -> dict[str, Any]:

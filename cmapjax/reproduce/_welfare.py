@@ -287,8 +287,8 @@ def _draw(curves: fam.Curves, known):
 
     figure = new_figure(8, 5.6)
     panels = figure.subplots(2, 3).ravel()
-    styles = ("-", "--", "-.", ":", "-", "--", "-.", ":")
-    colours = [*COLOURS, "#888888"]
+    styles = ("-", "--", "-.", ":", "-", "--", "-", "-.", ":")
+    colours = [*COLOURS[:6], "#8c564b", COLOURS[6], "#888888"]
     for panel, (name, (words, more)) in zip(panels, MEASURES.items(), strict=False):
         for number, play in enumerate(fam.PLAYS):
             chosen = [cell for cell in curves.cells.index if curves.cells["play"][cell] == play]
