@@ -16,7 +16,7 @@ FAMILIES = {
     "geometric": "geometric:n={n},degree=8",
     "torus": "torus:rows={rows},columns={columns}",
     "tree": "tree:n={n}",
-    "bipartite": "bipartite:left={left},right={right},degree=4",
+    "bipartite": "bipartite:left={left},right={right},degree={sparse}",
 }
 CONTRIBUTIONS = {"unit": "unit", "uniform": "uniform:low=0.1,high=1", "lognormal": "lognormal:sigma=1"}
 CONTRIBUTION_OF = {words: name for name, words in CONTRIBUTIONS.items()}
@@ -66,7 +66,10 @@ def words_of(family: str, n: int) -> str:
     """A family of n agents in the words of the command line."""
     rows = next(r for r in range(int(n**0.5), 0, -1) if n % r == 0)
     left = 2 * n // 5
-    return FAMILIES[family].format(n=n, rows=rows, columns=n // rows, left=left, right=n - left)
+    sparse = 4 if n <= 100 else 8  # of a thousand agents with four neighbours on average some have none
+    return FAMILIES[family].format(
+        n=n, rows=rows, columns=n // rows, left=left, right=n - left, sparse=sparse
+    )
 
 
 def study_of(setting: Setting, name: str, agents: list[int], markets: int, rounds: int, **more):
