@@ -90,6 +90,7 @@ def played(
         seed: of the losses.
     """
     rounds, n = acts.shape
+    habits = Habits(*map(np.asarray, habits))  # plain numbers would be compiled in, each anew
     present = np.ones((rounds, n), bool) if is_present is None else np.asarray(is_present)
     short = -rounds % STEPS
     acts, present = (np.concatenate([x, np.repeat(x[-1:], short, axis=0)]) for x in (acts, present))
