@@ -17,14 +17,19 @@ def _of(plays: list[Play], group: str, who: str = "") -> list[Play]:
     return [play for play in plays if play.group == group and play.who.startswith(who)]
 
 
+def percent(share: float, form: str = ".0%") -> str:
+    """98 %, with the blank that units have."""
+    return format(share, form).replace("%", " %")
+
+
 def _arrived(plays: list[Play], name) -> str:
     """Per run, how many markets arrive, and the share of the equilibrium reached."""
     return "; ".join(
         f"{name(play)}: {count(play.arrives)}, Nash welfare at the end "
-        f"{np.exp(-np.median(play.loss[-1])):.4%} of the equilibrium's (least "
-        f"{np.exp(-play.loss[-1].max()):.2%})"
+        f"{percent(np.exp(-np.median(play.loss[-1])), '.4%')} of the equilibrium's "
+        f"(least {percent(np.exp(-play.loss[-1].max()), '.2%')})"
         for play in plays
-    ).replace("%", " %")
+    )
 
 
 def asynchrony(plays: list[Play]) -> list[Check]:
@@ -76,9 +81,7 @@ def delay(plays: list[Play]) -> list[Check]:
             "not arriving: "
             + ", ".join(f"d = {d}: {count(flags)}" for d, flags in fails.items())
             + "; Nash welfare at the end "
-            + ", ".join(
-                f"{np.exp(-np.median(p.loss[-1])):.1%} (d = {p.level})".replace("%", " %") for p in local
-            ),
+            + ", ".join(f"{percent(np.exp(-np.median(p.loss[-1])), '.1%')} (d = {p.level})" for p in local),
             judged([not fails[0].any(), all(flags.any() for d, flags in fails.items() if d >= 2)]),
         ),
         Check(
@@ -96,14 +99,15 @@ def loss(plays: list[Play]) -> list[Check]:
     out = []
     for who, word in ((PROPORTIONAL, "Proportional response"), (CMAP, "CMAP, locally damped,")):
         runs, fresh = _of(plays, "loss", who), _of(plays, "undisturbed", who)[0]
-        times = "; ".join(f"{play.level:.0%} lost: {median(play.rounds_to(0.98), '.0f')}" for play in runs)
+        times = "; ".join(
+            f"{percent(play.level)} lost: {median(play.rounds_to(0.98), '.0f')}" for play in runs
+        )
         out.append(
             Check(
                 f"{word} converges though news is lost.",
                 f"every market arrives or closes in; how long it takes: {OPEN}",
-                f"{_arrived(runs, lambda play: f'{play.level:.0%} lost')}. Rounds to 98 %: {times}; none "
-                "lost: "
-                f"{median(fresh.rounds_to(0.98), '.0f')}".replace("%", " %").replace("  ", " "),
+                f"{_arrived(runs, lambda play: f'{percent(play.level)} lost')}. Rounds to 98 %: {times}; "
+                f"none lost: {median(fresh.rounds_to(0.98), '.0f')}",
                 judged(np.concatenate([play.arrives for play in runs])),
             )
         )
@@ -131,18 +135,19 @@ def mixed(plays: list[Play]) -> list[Check]:
             "A minority that splits equally costs the market less Nash welfare than its share of the agents.",
             f"missing at the end: a smaller share than theirs, in every market; {OPEN}",
             "; ".join(
-                f"{level:.0%} of the agents: {median(x, '.3f')} missing" for level, x in missing.items()
-            ).replace("%", " %"),
+                f"{percent(level)} of the agents: {median(x, '.3f')} missing" for level, x in missing.items()
+            ),
             judged(np.concatenate([x < level for level, x in missing.items()])),
         ),
         Check(
             "A selfish minority among followers of CMAP gains nothing.",
-            f"receives at most what the equilibrium gives it, in every market; {OPEN}",
+            "receives at most what the equilibrium gives it (mean over the second half of the run), in "
+            f"every market; {OPEN}",
             "; ".join(
-                f"{level:.0%} of the agents: {median(x, '.3f')} of it, at most so in {count(x <= 1)}; Nash "
+                f"{percent(level)} of the agents: {median(x, '.3f')} of it, no more in {count(x <= 1)}; Nash "
                 f"welfare missing {median(welfare[level], '.3f')}"
                 for level, x in gains.items()
-            ).replace("%", " %"),
+            ),
             judged(np.concatenate([x <= 1 for x in gains.values()])),
         ),
     ]

@@ -30,7 +30,7 @@ class Play(NamedTuple):
     loss: np.ndarray
     """[rounds + 1, markets] log Nash welfare missing."""
     gains: np.ndarray
-    """[markets] what the minority received at the end, in parts of its equilibrium's; NaN without one."""
+    """[markets] what the minority received over the second half, of its equilibrium's; NaN without one."""
 
     @property
     def arrives(self) -> np.ndarray:
@@ -93,14 +93,11 @@ class World:
     ) -> Play:
         """A run; `every` turns count as a round."""
         received = played(self.network, habits, acts, seed=self.seed)
-        is_other = habits.kind != habits.kind[0] if group == "minority" else np.zeros(len(self.place), bool)
-        gains = np.full(len(self.first), np.nan)
-        if is_other.any():
-            is_other = self.lot < level
-            mine, due = (
-                np.add.reduceat(np.where(is_other, x, 0), self.first) for x in (received[-1], self.best)
-            )
-            gains = np.where(due > 0, mine / np.where(due > 0, due, 1), np.nan)
+        belongs = self.lot < (level if group == "minority" else 0)
+        # Where somebody is selfish a market need not come to rest.
+        lately = received[len(received) // 2 :].mean(axis=0)
+        mine, due = (np.add.reduceat(np.where(belongs, x, 0), self.first) for x in (lately, self.best))
+        gains = np.where(due > 0, mine / np.where(due > 0, due, 1), np.nan)
         return Play(group, who, level, acts.mean() * every, self.loss(received[::every], self.best), gains)
 
     def loss(self, received: np.ndarray, best: np.ndarray) -> np.ndarray:
@@ -114,7 +111,7 @@ class World:
     # -- churn -------------------------------------------------------------------------------------
 
     def presence(self, rounds: int, period: int) -> np.ndarray:
-        """[rounds, agents] who is there: every `period` rounds one agent of each market leaves, one returns."""
+        """[rounds, agents] who is there: every `period` rounds one of each market leaves, one returns."""
         rng = np.random.default_rng((self.seed, 4))
         here = np.ones(len(self.place), bool)
         for first, size in zip(self.first, self.size, strict=True):
@@ -170,7 +167,7 @@ class Churn(NamedTuple):
         return 1 - np.exp(-self.loss[after:]).mean(axis=0)
 
     def recovery(self, share: float) -> np.ndarray:
-        """Rounds after each change until this share is reached again, of all changes and markets."""
+        """Rounds until this share is reached again, after each change in each market."""
         epochs = len(self.loss) // self.period
         reached = self.loss[: epochs * self.period].reshape(epochs, self.period, -1)[1:] <= -np.log(share)
         rounds = np.where(reached.any(axis=1), 1 + reached.argmax(axis=1), np.inf)
