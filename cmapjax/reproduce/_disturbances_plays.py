@@ -163,7 +163,7 @@ class Churn(NamedTuple):
     """[markets] rounds to 98 % from the equal split of all at the start; infinite if never."""
 
     def tracking(self, after: int) -> np.ndarray:
-        """Of each market, the mean share of the equilibrium's Nash welfare that is missing, from a round on."""
+        """Of each market, the mean share of the equilibrium's Nash welfare missing from a round on."""
         return 1 - np.exp(-self.loss[after:]).mean(axis=0)
 
     def recovery(self, share: float) -> np.ndarray:

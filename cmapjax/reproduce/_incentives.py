@@ -142,7 +142,7 @@ def _harmless(what: str, table: pd.DataFrame) -> Check:
         f"{what} gains nothing.",
         "no agent ends with more than by the truth: ratio at most 1",
         f"{int((gain > 1 + ROUNDING).sum())} of {len(gain):,} agents in {table['network'].nunique()} "
-        f"markets gain; largest ratio 1 {gain.max() - 1:+.1e}, the best that they can do "
+        f"markets gain; largest ratio − 1: {gain.max() - 1:.1e}; an agent's best lie leaves it a ratio of "
         f"{median(gain, of='agents')}",
         refuted(gain > 1 + ROUNDING),
     )
@@ -179,9 +179,9 @@ def _random(split: pd.DataFrame) -> Check:
     return Check(
         "Splitting into several identities gains less than double.",
         "a ratio below 2 for every agent of every network",
-        f"largest {gain.max():.4f} ({top['family']}, {top['contributions']} contributions, {top['copies']} "
-        f"copies); more than 1 % gained by {share(gain > 1.01, of='agents')}, more than 10 % by "
-        f"{share(gain > 1.1, of='agents')}",
+        f"largest 2 − {2 - gain.max():.3g} ({top['family']}, {top['contributions']} contributions, "
+        f"{top['copies']} copies); more than 1 % gained by {share(gain > 1.01, of='agents')}, more than 10 "
+        f"% by {share(gain > 1.1, of='agents')}",
         refuted(gain >= 2),
     )
 
@@ -191,7 +191,7 @@ def _searched(rings: dict) -> Check:
     return Check(
         "Nor does it on rings whose contributions were searched for the largest gain.",
         "below 2; earlier searches found " + ", ".join(f"{EARLIER[n]:g} ({n} agents)" for n in gains),
-        ", ".join(f"{gain:.4f} ({n} agents)" for n, gain in gains.items()),
+        ", ".join(f"{gain:.6f} ({n} agents)" for n, gain in gains.items()),
         refuted([gain >= 2 for gain in gains.values()]),
     )
 
