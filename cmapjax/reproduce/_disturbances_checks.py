@@ -23,12 +23,12 @@ def percent(share: float, form: str = ".0%") -> str:
 
 
 def _arrived(plays: list[Play], name) -> str:
-    """Per run, how many markets arrive, and the share of the equilibrium reached."""
+    """Per run, how many markets arrive or close in, and what is still missing."""
+    missing = {name(play): 1 - np.exp(-play.loss[-1]) for play in plays}
     return "; ".join(
-        f"{name(play)}: {count(play.arrives)}, Nash welfare at the end "
-        f"{percent(np.exp(-np.median(play.loss[-1])), '.4%')} of the equilibrium's "
-        f"(least {percent(np.exp(-play.loss[-1].max()), '.2%')})"
-        for play in plays
+        f"{what}: {count(play.arrives)}, Nash welfare missing at the end {np.median(x):.1e} (at most "
+        f"{x.max():.1e})"
+        for play, (what, x) in zip(plays, missing.items(), strict=True)
     )
 
 
@@ -135,7 +135,8 @@ def mixed(plays: list[Play]) -> list[Check]:
             "A minority that splits equally costs the market less Nash welfare than its share of the agents.",
             f"missing at the end: a smaller share than theirs, in every market; {OPEN}",
             "; ".join(
-                f"{percent(level)} of the agents: {median(x, '.3f')} missing" for level, x in missing.items()
+                f"{percent(level)} of the agents: {median(x, '.3f')} missing, less in {count(x < level)}"
+                for level, x in missing.items()
             ),
             judged(np.concatenate([x < level for level, x in missing.items()])),
         ),
