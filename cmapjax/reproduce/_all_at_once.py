@@ -96,7 +96,7 @@ def measure(setting: Setting) -> Finding:
         ],
         tables={
             "verdicts": summed_up(table),
-            "rounds_to_98": rounds_table(table),
+            "rounds-to-98": rounds_table(table),
             "multipliers": swings.table,
         },
         pictures={
