@@ -65,7 +65,7 @@ def measure(setting: Setting) -> Finding:
             _searched(rings),
         ],
         tables={
-            "hiding links": hidden,
+            "hiding-links": hidden,
             "under-reporting": reported,
             "several identities": split,
             "rings": _ring_table(rings),
