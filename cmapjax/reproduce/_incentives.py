@@ -67,7 +67,7 @@ def measure(setting: Setting) -> Finding:
         tables={
             "hiding-links": hidden,
             "under-reporting": reported,
-            "several identities": split,
+            "several-identities": split,
             "rings": _ring_table(rings),
         },
         pictures={"gains": _picture(split)},
