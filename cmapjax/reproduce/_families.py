@@ -159,8 +159,6 @@ def _ensemble(study) -> Ensemble:
 
 
 def _curves(setting: Setting, study) -> Curves:
-    import cmapjax as cj
-    from cmapjax._words._plans import make, plan
     from cmapjax.studies._play import recorders
 
     everything = ensemble(study)
@@ -172,16 +170,23 @@ def _curves(setting: Setting, study) -> Curves:
     for cell in study.cells():
         play = Play(cell.words.strategy, cell.words.schedule, str(cell.words.damping))
         if play not in runs:
-            setting.tell(f"{NAME_OF[play]} on {everything.market.num_markets} markets")
-            strategy, schedule = make(plan(play.strategy, play.schedule, play.damping))
-            options = {"rounds": study.rounds, "record": record, "every": study.record.every}
-            runs[play] = cj.simulate(everything.market, strategy, schedule=schedule, **options)
+            runs[play] = _run(setting, study, everything, play, record)
         for name, table in runs[play].records.items():
             values[name][cell.number] = _finite(name, table[:, places[cell.ground]])
         rows.append((cell.number, cell.ground, *kind_of(cell.words), agents[cell.ground], NAME_OF[play]))
     columns = ["cell", "ground", "family", "contributions", "agents", "play"]
     rounds = runs[play].rounds
     return Curves(pd.DataFrame(rows, columns=columns).set_index("cell"), values, rounds)
+
+
+def _run(setting: Setting, study, everything: Ensemble, play: Play, record):
+    import cmapjax as cj
+    from cmapjax._words._plans import make, plan
+
+    setting.tell(f"{NAME_OF[play]} on {everything.market.num_markets} markets")
+    strategy, schedule = make(plan(play.strategy, play.schedule, play.damping))
+    options = {"rounds": study.rounds, "record": record, "every": study.record.every}
+    return cj.simulate(everything.market, strategy, schedule=schedule, **options)
 
 
 def _finite(metric: str, values: np.ndarray) -> np.ndarray:
@@ -233,7 +238,10 @@ def _announced(market, state, degree):
 
 def common(setting: Setting):
     """The study that several parts look at: 20 and 100 agents, all plays."""
-    return study_of(setting, "families", [20, 100], setting.pick(3, 12), setting.pick(100, 300))
+    # Every play is a program to compile, which takes longer than a quick run of it.
+    plays = [play for play in PLAYS if play != GRADIENT or not setting.quick]
+    rounds = setting.pick(100, 300)
+    return study_of(setting, "families", [20, 100], setting.pick(3, 12), rounds, plays=plays)
 
 
 def tiny(x: float) -> str:
