@@ -97,7 +97,8 @@ def simulate(
             "-s",
             help="May be repeated, to compare: cmap (hops=…), cmap-gradient (hops=…,iterations=20,"
             "rule=fixed|diminishing|line-search,step=0.1,library=jaxopt|optax), proportional-response (pr), "
-            "equal-split, selfish. A strategy may bring its own turns: cmap:schedule=sequential,damping=0.5. "
+            "dynamic-sharing, equal-split, selfish. A strategy may bring its own turns: "
+            "cmap:schedule=sequential,damping=0.5. "
             "By default: CMAP sequential, simultaneous and damped, and proportional response.",
         ),
     ] = None,
