@@ -209,6 +209,7 @@ def test_every_part_is_on_the_page_with_its_verdict_and_command(fakes, tmp_path)
         assert part.claim in page
         assert f"--only {part.name}" in page
         assert page.count(f'id="{part.name}"') == 1
+    assert "12 of 12 markets" in page
     assert page.count(fakes.parts[0].claim) == 2  # among the verdicts, and in its own section
     assert "1 of 3 parts have been measured" in page
     assert "Not measured yet" in page

@@ -60,7 +60,7 @@ def measure(setting: Setting) -> Finding:
 
 def _runs(setting: Setting, everything: fam.Ensemble) -> dict:
     """By way of playing and k."""
-    asked = {IN_TURN: (0, *HOPS), GRADIENT: setting.pick((1, 2, math.inf), (0, *HOPS))}
+    asked = {IN_TURN: (0, *HOPS), GRADIENT: setting.pick((1, math.inf), (0, *HOPS))}
     asked |= dict.fromkeys(setting.pick((), OTHERS), (0, *HOPS))
     runs = {}
     for way, hops in asked.items():

@@ -159,8 +159,6 @@ def _ensemble(study) -> Ensemble:
 
 
 def _curves(setting: Setting, study) -> Curves:
-    import cmapjax as cj
-    from cmapjax._words._plans import make, plan
     from cmapjax.studies._play import recorders
 
     everything = ensemble(study)
@@ -172,16 +170,26 @@ def _curves(setting: Setting, study) -> Curves:
     for cell in study.cells():
         play = Play(cell.words.strategy, cell.words.schedule, str(cell.words.damping))
         if play not in runs:
-            setting.tell(f"{NAME_OF[play]} on {everything.market.num_markets} markets")
-            strategy, schedule = make(plan(play.strategy, play.schedule, play.damping))
-            options = {"rounds": study.rounds, "record": record, "every": study.record.every}
-            runs[play] = cj.simulate(everything.market, strategy, schedule=schedule, **options)
-        for name, table in runs[play].records.items():
+            runs[play] = _records(setting, study, everything, play, record, runs)
+        for name, table in runs[play].items():
             values[name][cell.number] = _finite(name, table[:, places[cell.ground]])
         rows.append((cell.number, cell.ground, *kind_of(cell.words), agents[cell.ground], NAME_OF[play]))
     columns = ["cell", "ground", "family", "contributions", "agents", "play"]
-    rounds = runs[play].rounds
+    rounds = np.append(np.arange(0, study.rounds, study.record.every), study.rounds)
     return Curves(pd.DataFrame(rows, columns=columns).set_index("cell"), values, rounds)
+
+
+def _records(setting: Setting, study, everything: Ensemble, play: Play, record, runs) -> dict:
+    import cmapjax as cj
+    from cmapjax._words._plans import make, plan
+
+    if play == PLAYS[EVEN] and runs:  # every run starts from an equal split: that is all there is to see
+        start = next(iter(runs.values()))
+        return {name: np.broadcast_to(table[:1], table.shape) for name, table in start.items()}
+    setting.tell(f"{NAME_OF[play]} on {everything.market.num_markets} markets")
+    strategy, schedule = make(plan(play.strategy, play.schedule, play.damping))
+    options = {"rounds": study.rounds, "record": record, "every": study.record.every}
+    return cj.simulate(everything.market, strategy, schedule=schedule, **options).records
 
 
 def _finite(metric: str, values: np.ndarray) -> np.ndarray:
@@ -233,7 +241,10 @@ def _announced(market, state, degree):
 
 def common(setting: Setting):
     """The study that several parts look at: 20 and 100 agents, all plays."""
-    return study_of(setting, "families", [20, 100], setting.pick(3, 12), setting.pick(100, 300))
+    # Every play is a program to compile, which takes longer than a quick run of it.
+    plays = [play for play in PLAYS if play != GRADIENT or not setting.quick]
+    rounds = setting.pick(100, 300)
+    return study_of(setting, "families", [20, 100], setting.pick(3, 12), rounds, plays=plays)
 
 
 def tiny(x: float) -> str:

@@ -2,6 +2,7 @@
 
 import base64
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from cmapjax.reproduce._part import FAILS, HOLDS, IN_PART, OPEN
 
 STYLES = (Path(report.__file__).parent / "assets" / "page.css", Path(__file__).parent / "assets" / "page.css")
 MOST_ROWS = 200  # of a table shown on the page; the file has all
+SHORT = 24  # letters of a table's cell that are not worth a second line
 # A sign and a class of style each: verdicts are told by word, sign and colour.
 SIGNS = {HOLDS: "✓", IN_PART: "◐", FAILS: "✗", OPEN: "?", NOT_MEASURED: "–"}
 CLASSES = {HOLDS: "holds", IN_PART: "part", FAILS: "fails", OPEN: "open", NOT_MEASURED: "none"}
@@ -204,15 +206,20 @@ def _checks(some: Kept) -> Markup:
     rows = [
         tag(
             "tr",
-            tag("th", check.statement, scope="row"),
-            tag("td", check.expected, data_head="Expected"),
-            tag("td", check.found, data_head="Found"),
+            tag("th", _together(check.statement), scope="row"),
+            tag("td", _together(check.expected), data_head="Expected"),
+            tag("td", _together(check.found), data_head="Found"),
             tag("td", _badge(check.verdict), data_head="Verdict"),
         )
         for check in some.checks
     ]
     header = tag("thead", tag("tr", [tag("th", head, scope="col") for head in heads]))
     return tag("table", header, tag("tbody", rows), class_="cards checks")
+
+
+def _together(text: str) -> str:
+    """The text, its numbers not parted from their %."""
+    return re.sub(r"(?<=\d) %", "\u00a0%", text)
 
 
 def _picture(some: Kept, name: str, caption: str) -> Markup:
@@ -238,7 +245,7 @@ def _table(some: Kept, name: str, rows: int) -> Markup:
         for column, kind in zip(frame.columns, kinds, strict=True)
     ]
     body = [
-        tag("tr", [tag("td", shown(value), class_=kind) for value, kind in zip(row, kinds, strict=True)])
+        tag("tr", [_cell(shown(value), kind) for value, kind in zip(row, kinds, strict=True)])
         for row in frame.itertuples(index=False, name=None)
     ]
     file = f"{some.part.name}/tables/{name}.csv"
@@ -256,6 +263,11 @@ def _table(some: Kept, name: str, rows: int) -> Markup:
             aria_label=f"Table {name}",
         ),
     )
+
+
+def _cell(text: str, kind: str | None) -> Markup:
+    """Short words stay on one line."""
+    return tag("td", text, class_=kind or ("short" if len(text) <= SHORT else None))
 
 
 def shown(value) -> str:

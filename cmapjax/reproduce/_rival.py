@@ -50,8 +50,8 @@ def measure(setting: Setting) -> Finding:
             "In turn and by colours every turn is looked at, and announcements are counted turn by turn; "
             "only who takes longer than the rounds so looked at is timed in whole rounds, each costing "
             "what the last of these did. All at once everybody announces after every round.",
-            "Markets that start as close as asked for are left out of comparisons. Bipartite networks of 1,000 "
-            "agents have a mean degree of 8, smaller ones of 4.",
+            "Markets that start as close as asked for are left out of comparisons. Bipartite networks of "
+            "1,000 agents have a mean degree of 8, smaller ones of 4.",
             "How the poster counted its rounds is not known.",
             *rest.remarks,
         ],

@@ -23,7 +23,7 @@ def studies_of(setting: Setting, plays) -> list:
     """The one that others share, of 20 and 100 agents, and in full one of larger markets."""
     options = {"plays": plays, "metrics": ["log_welfare_loss"]}
     more = [
-        fam.study_of(setting, f"proportional-response-{n}", [n], 3, 300, **options)
+        fam.study_of(setting, f"proportional-response-{n}", [n], 2, 60, **options)
         for n in setting.pick([], [1000])
     ]
     return [fam.common(setting), *more]

@@ -109,6 +109,10 @@ def _graded(part: float) -> str:
     return HOLDS if part >= 0.99 else FAILS if part <= 0.05 else IN_PART
 
 
+def _plays(curves: fam.Curves) -> list[str]:
+    return [play for play in fam.PLAYS if (curves.cells["play"] == play).any()]
+
+
 def _relative(curves: fam.Curves, known, name: str, cell: int) -> np.ndarray:
     """The measure as it is shown: welfare as a share of the equilibrium's."""
     values = curves.values[name][cell]
@@ -122,7 +126,7 @@ def _relative(curves: fam.Curves, known, name: str, cell: int) -> np.ndarray:
 def _by_round(curves: fam.Curves, known) -> pd.DataFrame:
     """The median market of every play after some rounds, by every measure."""
     rows = []
-    for play in fam.PLAYS:
+    for play in _plays(curves):
         chosen = [cell for cell in curves.cells.index if curves.cells["play"][cell] == play]
         tables = {
             name: np.concatenate([_relative(curves, known, name, c) for c in chosen], axis=1)
@@ -275,7 +279,10 @@ def _best(long: pd.DataFrame) -> pd.DataFrame:
         with np.errstate(invalid="ignore"):
             top = values >= values.max(axis=1, keepdims=True) - LEVEL
         shares = dict(zip(pivot.columns, top.mean(axis=0), strict=True))
-        rows.append({"round": at, "measure": MEASURES[name][0]} | {play: shares[play] for play in fam.PLAYS})
+        rows.append(
+            {"round": at, "measure": MEASURES[name][0]}
+            | {play: shares[play] for play in fam.PLAYS if play in shares}
+        )
     return pd.DataFrame(rows)
 
 
@@ -292,6 +299,8 @@ def _draw(curves: fam.Curves, known):
     for panel, (name, (words, more)) in zip(panels, MEASURES.items(), strict=False):
         for number, play in enumerate(fam.PLAYS):
             chosen = [cell for cell in curves.cells.index if curves.cells["play"][cell] == play]
+            if not chosen:
+                continue
             values = np.concatenate([_relative(curves, known, name, c) for c in chosen], axis=1)
             middle = np.quantile(values, 0.5, axis=1, method="inverted_cdf")
             shown = np.maximum(100 * middle, LEAST_SHOWN) if more else np.clip(middle, 1e-9, 30)
