@@ -88,7 +88,8 @@ def both(table: pd.DataFrame) -> Picture:
     figure.colorbar(picture, ax=panel, fraction=0.05, pad=0.02).set_label("share of equilibrium", fontsize=8)
     caption = (
         "Participation and damping together on Erdős-Rényi networks of mean degree 8: either cures, and a "
-        "little of both does. Where both are large, damping loses less than participation."
+        "little of both does. Where both are large, damping loses less than participation; where both are "
+        "small, markets are still on their way."
     )
     return Picture(figure, caption)
 

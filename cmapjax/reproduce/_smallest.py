@@ -125,7 +125,6 @@ def shrunk_markets(setting: Setting) -> Drawn:
         for k in np.flatnonzero(seen.period > 2):
             period = int(seen.period[k])
             longer[period] = min(longer.get(period, markets[k]), markets[k], key=lambda m: m.size)
-    # Many wander for some hundred rounds and settle then.
     stays = is_chaotic(found, 0.5, rounds) if found else []
     chaotic = [market for market, is_so in zip(found, stays, strict=True) if is_so]
     shrunk = [shrink(market, 0.5, rounds) for market in sorted(chaotic, key=lambda m: m.size)[:starts]]

@@ -12,13 +12,14 @@ from cmapjax import metrics
 from cmapjax._market import Market
 from cmapjax._packing import copies, pack
 from cmapjax._simulate import simulate
-from cmapjax.reproduce._smallest_play import SAME, Tiny, fate
+from cmapjax.reproduce._smallest_play import SAME, Tiny, as_floats, equal_split, exponents, fate, play
 from cmapjax.strategies import CMAP, Damped
 
 SPAN = 250  # rounds between two looks, and the longest period that a look sees
 LOOKS = 4
 PATIENCE = 4000  # rounds for those of which it is not clear by then
 AT_A_TIME = 400
+EARLY = 150
 CHAOTIC = 0.02  # exponents per round from there on count as positive
 
 
@@ -152,9 +153,20 @@ def random_markets(rng: np.random.Generator, agents: int, number: int, most: int
 
 
 def is_chaotic(markets: list[Tiny], theta: float, rounds: int) -> np.ndarray:
-    """Whether they have no period and a positive exponent, as far as so many rounds tell."""
-    seen = fate(markets, theta, rounds)
-    return (seen.period == 0) & (np.nan_to_num(seen.exponent, nan=-1.0) > CHAOTIC)
+    """Whether they have no period and a positive exponent, early and after so many rounds.
+
+    Early, so that an exact run, whose fractions soon grow long, can show it; late, because many markets
+    wander for some hundred rounds and settle then.
+    """
+    weight, links = as_floats(markets)
+    flow = equal_split(weight, links)
+    for _ in range(EARLY):
+        flow = play(flow, weight, links, theta)
+    chaotic = exponents(flow, weight, links, theta, EARLY) > CHAOTIC
+    if chaotic.any():
+        seen = fate([m for m, is_so in zip(markets, chaotic, strict=True) if is_so], theta, rounds)
+        chaotic[chaotic] = (seen.period == 0) & (np.nan_to_num(seen.exponent, nan=-1.0) > CHAOTIC)
+    return chaotic
 
 
 def smaller(market: Tiny) -> list[Tiny]:
