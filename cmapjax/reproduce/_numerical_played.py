@@ -66,8 +66,9 @@ class Candidate(NamedTuple):
     """Iterations; infinite for the exact answer."""
 
     def __str__(self):
-        how = {"exact": "exact answer", "line search": f"line search, {self.budget:g} iterations"}.get(
-            self.rule, f"{self.rule} step {self.step:g}, {self.budget:g} iterations"
+        iterations = "1 iteration" if self.budget == 1 else f"{self.budget:g} iterations"
+        how = {"exact": "exact answer", "line search": f"line search, {iterations}"}.get(
+            self.rule, f"{self.rule} step {self.step:g}, {iterations}"
         )
         return f"{self.schedule}, {how}" + (f", damping {self.damping:g}" if self.damping < 1 else "")
 

@@ -92,13 +92,13 @@ def _random(errors: Errors, table) -> Check:
 
 
 def _noise(errors: Errors) -> Check:
-    """Whether what is left is what nobody can avoid."""
+    """Whether what is left is what arrives by chance."""
     over = {p: errors.over_noise(POLICY, p) for p in errors.random}
     typical = {p: float(np.sqrt(np.mean(x**2))) for p, x in over.items()}
     far = max(abs(np.log(x)) for x in typical.values())
     return Check(
-        "What is left under dynamic sharing is the noise of what arrives, which no strategy can avoid: it "
-        "depends on the coefficient of variation of the endowments, not on their distribution.",
+        "What is left under dynamic sharing is the noise of what arrives in each agent's block: it depends "
+        "on the coefficient of variation of the endowments, not on their distribution.",
         "Root mean square of relative errors over cv · √(Σ w² / t) / Σ w, taken over the givers of each "
         "agent's "
         "block of the equilibrium: 1, and more by what the policy's own step adds.",

@@ -23,7 +23,7 @@ class Errors:
     variation: dict[str, float]
     """Of the processes: standard deviation over mean."""
     noise: Float[np.ndarray, "markets"]
-    """Relative deviation of utilities over one round at best, for endowments of variation 1."""
+    """Relative deviation of what arrives for agents in one round, for endowments of variation 1."""
     worst: Recordings
     """Worst relative error."""
     rms: Recordings

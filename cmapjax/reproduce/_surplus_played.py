@@ -130,7 +130,7 @@ def play(setting: Setting, size: Size, rules: dict) -> Errors:
 
 
 def noise(market: Market, groups: Groups) -> Float[np.ndarray, "markets"]:
-    """By how much utilities at best vary over one round, per variation of endowments: √mean_j σ_j².
+    """By how much what arrives for agents varies over one round, per variation of endowments: √mean_j σ_j².
 
     An agent's block receives what its givers have in that round. With independent endowments of variation
     1 that has the relative deviation σ_j = √(Σ w_p²) / Σ w_p, p over the givers of the block in which j
