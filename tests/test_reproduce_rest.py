@@ -115,7 +115,7 @@ def test_deviations_gain_nothing_but_splitting_does(tmp_path, monkeypatch):
     monkeypatch.setattr(_incentives, "best_ring", lambda n, *_: search.best_ring(n, 0, 4, 20))
     finding = _incentives.measure(Setting(tmp_path, quick=True))
     assert [check.verdict for check in finding.checks] == ["holds"] * 6
-    assert finding.tables["several identities"]["best gain"].max() > 1.01
+    assert finding.tables["several-identities"]["best gain"].max() > 1.01
     assert set(finding.pictures) == {"gains"}
 
 

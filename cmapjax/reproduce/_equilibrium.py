@@ -73,7 +73,10 @@ def _markets(setting: Setting, known) -> tuple[list, pd.DataFrame]:
     rows = [("on paper", oracle.name, "as given") for oracle in known]
     plan = [("small", 8, 3, word, setting.pick(1, 6)) for word in CONTRIBUTIONS]
     plan += [("small", 12, 3, "lognormal", setting.pick(1, 4))]
-    plan += [("large", 64, 8, word, 1) for word in CONTRIBUTIONS]
+    # Few agents in quick: what takes time then is compiling, the longer the more degrees there are.
+    plan += [
+        ("large", setting.pick(32, 64), 6, word, 1) for word in setting.pick(("lognormal",), CONTRIBUTIONS)
+    ]
     stream = 0
     for kind, n, degree, word, number in plan:
         for name, family in families(n, degree).items():

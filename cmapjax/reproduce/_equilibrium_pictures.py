@@ -55,7 +55,7 @@ def gap_curves(runs, kinds: np.ndarray) -> Picture:
     panels[0].legend(frameon=False, fontsize=8)
     return Picture(
         figure,
-        "The certified bound, which needs no equilibrium, above the true gap: medians over "
-        f"{int(kinds.sum())} random markets of 64 agents. Gaps of agents that have nothing are infinite and "
-        "stand at the upper edge.",
+        "The certified bound, which needs no equilibrium, above the true gap: medians over the "
+        f"{int(kinds.sum())} larger random markets. Gaps of agents that have nothing are infinite and stand "
+        "at the upper edge.",
     )

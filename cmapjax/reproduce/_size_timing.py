@@ -17,6 +17,9 @@ EVERY = 10  # rounds between two looks at the certificate
 # Rounds of one timed call: as many as take a fraction of a second on one core, at most so many.
 ARC_ROUNDS, MOST_ROUNDS = 20_000_000, 500
 LEAST_CALLS = 5  # to time, though the gap may be small enough sooner
+# After so many rounds the larger gap is given up. Counted in rounds, so that what else a machine is busy with
+# does not change what is found.
+MOST_SOUGHT = 2500
 
 
 def clock(call: Callable):
@@ -80,13 +83,14 @@ class Rounds:
 def timed(market, strategy, schedule, seconds: float) -> dict:
     """Seconds per round, and rounds to the certified gaps of `GAPS`.
 
-    Goes on until the smaller gap, or for about so many seconds, four times as many before the larger one.
+    Goes on until the larger gap, for `MOST_SOUGHT` rounds at most, and then until the smaller one, for about
+    so many seconds in all at most.
     A round's share of looking at the certificate once in `EVERY` rounds is part of its time.
     """
     rounds, compiling = clock(lambda: Rounds(market, strategy, schedule))
     samples, gaps = [], []
-    while len(samples) < LEAST_CALLS or (
-        gaps[-1][-1] > GAPS[-1] and sum(samples) < seconds * (1 if gaps[-1][-1] <= GAPS[0] else 4)
+    while len(samples) < LEAST_CALLS or _goes_on(
+        gaps[-1][-1], len(samples) * rounds.number, sum(samples) < seconds
     ):
         gap, took = clock(rounds.play)
         samples.append(took)
@@ -106,6 +110,10 @@ def timed(market, strategy, schedule, seconds: float) -> dict:
         needed = EVERY * float(reached[0]) if len(reached) else np.inf
         row |= {f"rounds to {level:g}": needed, f"seconds to {level:g}": needed * row["seconds per round"]}
     return row
+
+
+def _goes_on(gap: float, played: int, has_time: bool) -> bool:
+    return played < MOST_SOUGHT if gap > GAPS[0] else gap > GAPS[-1] and has_time
 
 
 def solved(market, repeats: int) -> dict:
