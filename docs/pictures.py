@@ -69,17 +69,18 @@ def _drawn(curves: pd.DataFrame, hosts: pd.DataFrame):
     for name in curves:
         left.plot(curves.index, curves[name], color=PLAY_COLOURS[name], linewidth=2.2)
     time_axis(left, ROUNDS)
-    left.set(xlabel="rounds", ylabel="welfare, % of the best possible", ylim=(-4, 108))
+    left.set(xlabel="rounds", ylabel="welfare, % of the best possible", ylim=(-4, 111))
     left.set_title("How good is the allocation?", loc="left", fontsize=11)
     left.grid(alpha=0.25)
     # Beside its line, where there is room; the colour says which.
     for name, round_, height, side in (
-        ("CMAP, one after another", 0.28, 97, "bottom"),
-        ("proportional response", 1.25, 79, "top"),
+        ("CMAP, one after another", 1.1, 102, "bottom"),
+        ("proportional\nresponse", 1.25, 79, "top"),
         ("CMAP, all at once, damped", 2.6, 55, "top"),
         ("CMAP, all at once", 1.3, 2, "bottom"),
     ):
-        left.text(round_, height, name, color=PLAY_COLOURS[name], va=side, fontsize=9, weight="bold")
+        colour = PLAY_COLOURS[name.replace("\n", " ")]
+        left.text(round_, height, name, color=colour, va=side, fontsize=9, weight="bold")
     _draw_hosts(figure, right, hosts)
     for panel in (left, right):
         panel.spines[["top", "right"]].set_visible(False)

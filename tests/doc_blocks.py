@@ -2,8 +2,9 @@
 
 - `python` blocks are executed, page by page, in order, in one namespace and a folder of their own.
 - `sh` blocks: `cmapjax` commands are executed in this process, with the replacements that
-  `test_doc_blocks.py` names (smaller numbers, files in place of FILE and DIR); those named there as too dear are parsed by the
-  command line, so that a command or option that does not exist fails. Of other programs `OTHERS` says how.
+  `test_doc_blocks.py` names (smaller numbers, files in place of FILE and DIR); those named there as too dear
+  are parsed by the command line, so that a command or option that does not exist fails. Of other programs
+  `OTHERS` says how.
 - `toml` blocks are read as studies, `sql` blocks run in DuckDB.
 - `cmapjax …` within a sentence is parsed.
 - Pages with `{code-cell}` are executed by the build of the site (`test_docs.py`).

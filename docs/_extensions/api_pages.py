@@ -120,7 +120,7 @@ def _command_line() -> str:
     for path, command in _commands((("cmapjax",), typer.main.get_command(app))):
         title = " ".join(path)
         command.rich_markup_mode = None  # plain text
-        text = command.get_help(command.context_class(command, info_name=title, terminal_width=96))
+        text = command.get_help(command.context_class(command, info_name=title, terminal_width=84))
         parts.append(f"{title}\n{'-' * len(title)}\n\n.. code-block:: text\n\n{textwrap.indent(text, '   ')}")
     return "\n\n".join(parts) + "\n"
 
@@ -154,7 +154,7 @@ def _entry(module, name: str) -> str:
     if isinstance(thing, (dict, tuple)) and all(isinstance(key, str) for key in thing):
         texts.append(", ".join(f"``{key}``" for key in thing) + ".")
     text = "\n\n".join(filter(None, texts)).replace("\n", "\n   ")
-    return f".. data:: {full}\n\n   {text}"
+    return f".. data:: {name}\n   :module: {module.__name__}\n\n   {text}"
 
 
 def _text_of(module, name: str) -> str:
