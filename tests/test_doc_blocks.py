@@ -29,9 +29,15 @@ class Setting(NamedTuple):
 
 
 SETTINGS = {
-    # The tutorial on bandwidth plays the same on the large network.
+    # The tutorial on bandwidth plays the same on the large network, and the page on strategies tries every
+    # market of the check.
     "README.md": Setting(
-        (("num_markets=1000", "num_markets=20"), ('cj.graphs.shipped("gnutella")', '"my-network.csv"'))
+        (
+            ('cj.graphs.shipped("gnutella")', '"my-network.csv"'),
+            ("ErdosRenyi(50, mean_degree=6)", "ErdosRenyi(12, mean_degree=3)"),
+            ("num_markets=1000", "num_markets=20"),
+            ("check_strategy(GiveToThePoorest())", "check_strategy(GiveToThePoorest(), markets=[market])"),
+        )
     ),
     "docs/clusters.md": Setting(
         (("FILE", "study.toml"), ("DIR", "anew")),
@@ -40,13 +46,11 @@ SETTINGS = {
     ),
     "docs/report.md": Setting((("DIR", "results"), ('"agents": 100', '"agents": 20')), has_results=True),
     "docs/reproduction.md": Setting(parsed=("cmapjax reproduce",)),
+    "docs/tutorials/ensemble.md": Setting(parsed=("study run",)),  # the build of the site runs it
     "docs/results.md": Setting(has_results=True),
 }
-# A command that takes long is shortened: (what it begins with, options added or put in place of its own).
-SHORTER = {
-    "cmapjax simulate": {"--rounds": "2", "--strategy": "equal-split", "--markets": "10"},
-    "cmapjax study plan": {},
-}
+# A command that takes long is shortened: what it begins with, and options added or put in place of its own.
+SHORTER = {"cmapjax simulate": {"--rounds": "2", "--strategy": "equal-split", "--markets": "10"}}
 # As `cmapjax study init` writes it, but played in seconds.
 SMALLER_STUDY = (
     (r"markets = 100 ", "markets = 2 "),
@@ -91,13 +95,13 @@ def run(monkeypatch, command: str) -> None:
 
 
 def shortened(words: list[str], options: dict[str, str]) -> list[str]:
-    """The command with these options; of a strategy or markets that it does not mention, only the first."""
+    """The command with these options in place of its own, or added; markets only where it mentions them."""
     words = list(words)
-    for option, number in options.items():
-        if option in words and option != "--strategy":
-            words[words.index(option) + 1] = number
-        elif option not in words and option != "--markets":
-            words += [option, number]
+    for option, value in options.items():
+        if option in words:
+            words[words.index(option) + 1] = value
+        elif option != "--markets":
+            words += [option, value]
     return words
 
 
