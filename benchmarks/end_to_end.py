@@ -87,6 +87,7 @@ def stages_of(document: dict, seconds: float) -> dict[str, float]:
     stages = dict(document.get("timings", {}))
     if not stages:
         stages = {f"play {run['name']}": run["seconds"] for run in document["runs"]}
+    stages.pop("total", None)
     known = sum(stages.values())
     return stages | {
         "the rest (starting Python and JAX, and what is not listed)": seconds - known,

@@ -75,6 +75,7 @@ _HOMES = {
         "Damped",
         "Damping",
         "DiminishingStep",
+        "DynamicSharing",
         "EqualSplit",
         "FixedDamping",
         "FixedStep",

@@ -181,7 +181,12 @@ def check_hops(hops: int | float) -> None:
 
 def default_memory_budget() -> int:
     """Bytes that reading a file may take: a quarter of the memory this process may have, at most 2 GiB."""
-    memory = [4 * MAX_BUDGET]
+    return max(1, min(MAX_BUDGET, memory_of_process() // 4))
+
+
+def memory_of_process() -> int:
+    """Bytes that this process may have, by the machine, its container and its limits."""
+    memory = []
     if hasattr(os, "sysconf"):
         memory.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     container = Path("/sys/fs/cgroup/memory.max")  # Linux; holds "max" where there is no limit
@@ -194,7 +199,7 @@ def default_memory_budget() -> int:
     else:
         limit = resource.getrlimit(resource.RLIMIT_AS)[0]
         memory += [limit] if limit != resource.RLIM_INFINITY else []
-    return max(1, min(memory) // 4)
+    return min(memory, default=4 * MAX_BUDGET)
 
 
 def escape_cell(text: str) -> str:

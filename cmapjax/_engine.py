@@ -33,7 +33,7 @@ class Flows(eqx.Module):
 
 
 class Known(eqx.Module):
-    """What does not change during a run."""
+    """What does not change while agents act; but for the averages, not during a run."""
 
     contribution: Float[Array, "agents"]
     degree: Float[Array, "agents"]
@@ -42,10 +42,17 @@ class Known(eqx.Module):
     """Zero on padding, and only there."""
     beyond: Int[Array, "agents members"] | None
     """Members of each agent's community out of its reach; `num_agents` is nobody."""
+    average_utility: Float[Array, "agents"] | None = None
+    """Mean value received per round up to last round; None if the strategy does not look at it."""
 
 
-def known_facts(market: Market, beyond: Int[Array, "agents members"] | None, dtype) -> Known:
-    """The facts that views are made of, in the precision of the run; `beyond` as in `Known`."""
+def known_facts(
+    market: Market,
+    beyond: Int[Array, "agents members"] | None,
+    dtype,
+    average_utility: Float[Array, "agents"] | None = None,
+) -> Known:
+    """The facts that views are made of, in the precision of the run; the others as in `Known`."""
     links = market.links
     contribution = jnp.asarray(market.stored(market.contribution), dtype)
     degree = jnp.asarray(links.lengths, dtype)
@@ -56,6 +63,7 @@ def known_facts(market: Market, beyond: Int[Array, "agents members"] | None, dty
         market.stored(largest),
         tuple(links.blocks(links.take(contribution))),
         beyond,
+        None if average_utility is None else average_utility.astype(dtype),
     )
 
 
@@ -71,18 +79,19 @@ def received_totals(market: Market, flows: Flows) -> Float[Array, "agents"]:
 
 
 def as_before(market: Market, known: Known, flows: Flows, budget: Float[Array, "agents"]) -> Flows:
-    """Every row scaled to this round's budget; who gave nothing, and has something now, splits equally."""
+    """Every row scaled to this round's budget; who gave nothing, and has something now, splits equally.
+
+    Receivers' copies are taken anew from the givers'. Each scaled by itself, the rounding by which they
+    differ would be scaled along: by 10^16 for an agent that had next to nothing and has much now.
+    """
     spent = market.links.fold_blocks(jnp.add, flows.sent)
     gave = spent > 0
     scale = jnp.where(gave, budget / jnp.where(gave, spent, 1), 0)
     even = jnp.where(gave, 0, budget / known.degree)
     rows = zip(market.links.row_blocks(scale), market.links.row_blocks(even), strict=True)
-    looked_up = zip(look(market, scale), look(market, even), strict=True)
-    return _on_links(
-        known,
-        [s * y + e for (s, e), y in zip(rows, flows.sent, strict=True)],
-        [s * z + e for (s, e), z in zip(looked_up, flows.received, strict=True)],
-    )
+    masks = [w > 0 for w in known.neighbour_contribution]
+    sent = [jnp.where(m, s * y + e, 0) for m, (s, e), y in zip(masks, rows, flows.sent, strict=True)]
+    return both_ends(market, market.links.join(sent))
 
 
 def act_together(
@@ -165,32 +174,33 @@ def _views(market, known: Known, flows: Flows, utility, budget, repeated: Flows)
         links.row_blocks(budget),
         links.row_blocks(known.max_degree),
         _beyond_blocks(known, utility, links),
+        [None] * len(links.shapes) if known.average_utility is None else look(market, known.average_utility),
         strict=True,
     )
     views = []
-    for sent, same, received, contribution, worth, degree, purse, most, beyond in blocks:
-        is_neighbour = contribution > 0
-        worth, degree = jnp.where(is_neighbour, worth, 0), jnp.where(is_neighbour, degree, 0)
-        views.append(
-            View(sent, same, received, contribution, worth, degree, purse, is_neighbour, most, beyond)
-        )
+    for sent, same, received, contribution, worth, degree, purse, most, beyond, mean in blocks:
+        real = contribution > 0
+        worth, degree, mean = (None if x is None else jnp.where(real, x, 0) for x in (worth, degree, mean))
+        known_to_both = sent, same, received, contribution, worth, degree
+        views.append(View(*known_to_both, purse, real, most, beyond, average_utility=mean))
     return views
 
 
 def _other_ends(market, known: Known, flows: Flows, utility, repeated: Flows) -> list[Link]:
     """Every agent's links as those know them that give to it: it is itself the receiver."""
     cut = market.links.row_blocks
-    return list(
-        map(
-            Link,
-            flows.received,
-            repeated.received,
-            flows.sent,
-            cut(known.contribution),
-            cut(utility),
-            cut(known.degree),
-        )
+    nothing = [None] * len(flows.sent)
+    ends = zip(
+        flows.received,
+        repeated.received,
+        flows.sent,
+        cut(known.contribution),
+        cut(utility),
+        cut(known.degree),
+        nothing if known.average_utility is None else cut(known.average_utility),
+        strict=True,
     )
+    return [Link(*end, average_utility=mean) for *end, mean in ends]
 
 
 def _answer(market: Market, strategy: Strategy, who, views: View) -> Float[Array, "width agents"]:
@@ -281,6 +291,7 @@ def _answer_rows(market, known, strategy, width, agents, flow, utility, budget, 
             is_link,
             look(known.max_degree, agents),
             beyond,
+            average_utility=None if known.average_utility is None else look(known.average_utility, receivers),
         )
         new = _answer(market, strategy, agents, view)  # nobody's parameters are somebody's, and unused
         return new if acts is None else jnp.where(look(acts, agents), new, old)

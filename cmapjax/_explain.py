@@ -18,7 +18,16 @@ from cmapjax._random import check_key
 from cmapjax._schedule import Schedule, Simultaneous
 from cmapjax._simulate import simulate
 from cmapjax._types import Array
-from cmapjax.strategies import CMAP, Beyond, Damped, PerAgent, ProportionalResponse, Strategy, View
+from cmapjax.strategies import (
+    CMAP,
+    Beyond,
+    Damped,
+    DynamicSharing,
+    PerAgent,
+    ProportionalResponse,
+    Strategy,
+    View,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +49,8 @@ class Neighbour:
     """What the strategy gives it, before damping."""
     gets: float
     """What it gets from the agent now."""
+    average: float | None = None
+    """ū_j, what it had received per round so far, if the strategy looks at that."""
 
     @property
     def from_others(self) -> float:
@@ -125,8 +136,9 @@ def explain(
     if schedule.is_random:
         check_key(key, "this schedule")
     before = simulate(market, strategy, rounds=round - 1, schedule=schedule, record={}, key=key)
-    turn, num_turns, flow = _until_turn(market, strategy, schedule, number, round, key, before.final.flow)
-    view, receivers = _view_of(market, strategy, number, flow)
+    turn, num_turns, flow = _until_turn(market, strategy, schedule, number, round, key, before.final)
+    average = np.asarray(before.final.average_utility) if strategy.needs_averages else None
+    view, receivers = _view_of(market, strategy, number, flow, average)
     own, theta = _as_followed_by(strategy, number), 1.0
     with jax.enable_x64(True):
         if turn is None:
@@ -135,12 +147,11 @@ def explain(
             row, answer = map(np.asarray, _answers(own, view))
         while isinstance(own, Damped):
             theta, own = theta * float(own.damping.step(jax.tree.map(jnp.asarray, view))), own.strategy
-    numbers = zip(
-        view.contribution, view.degree, view.utility, view.received, view.sent, answer, row, strict=True
-    )
+    columns = [view.contribution, view.degree, view.utility, view.received, view.sent, answer, row]
+    columns += [] if average is None else [view.average_utility]
     neighbours = tuple(
         Neighbour(market.labels[j], w, int(d), *more)
-        for j, (w, d, *more) in zip(receivers, (map(float, x) for x in numbers), strict=True)
+        for j, (w, d, *more) in zip(receivers, np.stack(columns, axis=1).tolist(), strict=True)
     )
     received = float(view.received.sum())
     return Explanation(
@@ -161,8 +172,9 @@ def _as_followed_by(strategy: Strategy, agent: int) -> Strategy:
     return jax.tree.map(lambda x: x[agent], strategy.strategy)
 
 
-def _until_turn(market, strategy, schedule, agent: int, round: int, key, flow):
+def _until_turn(market, strategy, schedule, agent: int, round: int, key, state):
     """The agent's turn (None if it does not act), how many there are, and the flow when it comes."""
+    flow = state.flow
     with jax.enable_x64(True):
         plan, bare = schedule.plan(market, strategy.hops), market.bare()
         now = jnp.asarray(round - 1, jnp.int64)
@@ -185,7 +197,7 @@ def _until_turn(market, strategy, schedule, agent: int, round: int, key, flow):
                 np.where(np.arange(len(t))[:, None] < turn, t, bare.num_agents).astype(t.dtype)
                 for t in tables
             )
-            flow = _play_turns(bare, beyond, strategy, plan, earlier, flow, acting)
+            flow = _play_turns(bare, beyond, strategy, plan, earlier, state, acting)
         return turn + 1, len(tables[0]), np.asarray(flow)
 
 
@@ -197,12 +209,13 @@ def _answers(strategy: Strategy, view: View):
 
 
 @eqx.filter_jit
-def _play_turns(market, beyond, strategy, plan, tables, flow, acts):
-    known = known_facts(market, beyond, np.float64)
-    return act_in_turns(market, known, strategy, plan, tables, jnp.asarray(flow), known.contribution, acts)
+def _play_turns(market, beyond, strategy, plan, tables, state, acts):
+    average = market.stored(state.average_utility) if strategy.needs_averages else None
+    known, flow = known_facts(market, beyond, np.float64, average), jnp.asarray(state.flow)
+    return act_in_turns(market, known, strategy, plan, tables, flow, known.contribution, acts)
 
 
-def _view_of(market: Market, strategy: Strategy, agent: int, flow: Float[np.ndarray, "slots"]):
+def _view_of(market: Market, strategy: Strategy, agent: int, flow: Float[np.ndarray, "slots"], average):
     """What the agent sees, and the numbers of its neighbours."""
     starts, receiver = market.neighbour_rows()
     row = slice(starts[agent], starts[agent + 1])
@@ -227,6 +240,7 @@ def _view_of(market: Market, strategy: Strategy, agent: int, flow: Float[np.ndar
         is_neighbour=np.ones(len(neighbours), bool),
         max_degree=np.asarray(np.diff(starts)[same_market].max(), np.float64),
         beyond=beyond,
+        average_utility=None if average is None else average[neighbours],
     )
     return view, neighbours
 
@@ -275,6 +289,8 @@ def _reasons(about: Explanation) -> list[str]:
         lines = _of_cmap(about)
     elif isinstance(about.rule, ProportionalResponse):
         lines = _of_proportional_response(about)
+    elif isinstance(about.rule, DynamicSharing):
+        lines = _of_dynamic_sharing(about)
     elif isinstance(about.rule, CMAP):
         lines = [
             "With k = 0 its community is itself alone, which its own row does not touch: it gives as before."
@@ -311,6 +327,15 @@ def _of_proportional_response(about: Explanation) -> list[str]:
     return [
         f"It received {received:.6g} and returns {about.contribution / received:.6g} per unit received: to "
         "each neighbour in proportion to what that gave."
+    ]
+
+
+def _of_dynamic_sharing(about: Explanation) -> list[str]:
+    served = sorted(about.neighbours, key=lambda n: n.average / n.contribution)
+    shown = ", ".join(f"{_named([n])} at {n.average / n.contribution:.4f}" for n in served)
+    return [
+        f"Received per round so far, per unit contributed: {shown}.",
+        f"All goes to the smallest of these: {_named([n for n in served if n.answer > 0])}.",
     ]
 
 

@@ -1,5 +1,7 @@
 """From one round to the next: what a run carries along, in the order of storage."""
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -53,8 +55,18 @@ class Moment(eqx.Module):
     agent_updates: Int[Array, "markets"]
 
 
+def average_utility(at) -> Float[Array, "agents"]:
+    """Mean value received per round so far, of a `Moment` or a state; of the start, before the first."""
+    played = jnp.maximum(at.round, 1)
+    return jnp.where(at.round > 0, at.total_utility / played, at.history[0])
+
+
 def play_round(rules: Rules, now: Moment) -> Moment:
     """The market one round later."""
+    if rules.strategy.needs_averages:
+        average = average_utility(now).astype(now.history[0].dtype)
+        known = dataclasses.replace(rules.known, average_utility=average)
+        rules = dataclasses.replace(rules, known=known)
     market, known, plan = rules.market, rules.known, rules.plan
     flows, utility = now.flows, now.history[0]
     budget, repeated = known.contribution, flows

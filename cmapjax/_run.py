@@ -44,8 +44,7 @@ class State(eqx.Module):
     @float64_on_host
     def average_utility(self) -> Float[Array, "agents"]:
         """Mean value received per round so far (of the start, before the first round)."""
-        played = jnp.maximum(self.round, 1)
-        return jnp.where(self.round > 0, self.total_utility / played, self.history[0])
+        return _play.average_utility(self)
 
 
 class Run(eqx.Module):

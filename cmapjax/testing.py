@@ -88,12 +88,18 @@ def check_strategy(strategy: Strategy, *, markets: Sequence[Market] | None = Non
 
 
 class _Case(eqx.Module):
-    """A market, what everybody gave last round, and what everybody has to give now."""
+    """A market, what everybody gave last round and received on average, and what it has to give now."""
 
     market: Market
     name: str = eqx.field(static=True)
     given: Float[np.ndarray, "arcs"]
     budget: Float[np.ndarray, "agents"]
+
+    @property
+    def average(self) -> Float[np.ndarray, "agents"]:
+        """Mean receipts so far: from nothing to the whole contribution in quarters, so that some tie."""
+        w = np.asarray(self.market.contribution)
+        return w * np.random.default_rng(len(w)).integers(0, 5, len(w)) / 4
 
 
 def _small_markets() -> list[Market]:
@@ -167,18 +173,20 @@ class _Trial:
         self.case_of = np.asarray(self.ensemble.market_of)[self.giver]
         self.given = np.concatenate([case.given for case in cases])
         self.budget = np.concatenate([case.budget for case in cases])
+        self.average = np.concatenate([case.average for case in cases])
         self.width = int(np.max(self.ensemble.links.lengths))
 
     def run(self) -> None:
         self.check_shape()
-        rows, answer = _rows(self.strategy, self.ensemble, self.given, self.budget, self.width)
+        now = self.given, self.budget, self.average
+        rows, answer = _rows(self.strategy, self.ensemble, *now, self.width)
         self.check_rows(*rows)
         self.check_budget(answer)
         for end in self.ends():
             self.compare("posting", answer, end)
         self.compare("relabelling", answer, self.relabelled())
         self.compare("unit", answer, self.rescaled())
-        wider = _rows(self.strategy, self.ensemble, self.given, self.budget, self.width + MORE_PADDING)
+        wider = _rows(self.strategy, self.ensemble, *now, self.width + MORE_PADDING)
         self.compare("padding", answer, wider[1])
         self.compare("packing", answer, self.packed())
 
@@ -188,7 +196,9 @@ class _Trial:
         def answer_zeros(strategy):
             row, number = jnp.zeros(self.width), jnp.zeros(())
             beyond = Beyond(row, row) if strategy.hops > 1 else None
-            return strategy.respond(View(row, row, row, row, row, row, number, row > 0, number, beyond))
+            average = row if strategy.needs_averages else None
+            both = row, row, row, row, row, row
+            return strategy.respond(View(*both, number, row > 0, number, beyond, average_utility=average))
 
         answer = eqx.filter_eval_shape(answer_zeros, self.strategy)
         shape, dtype = getattr(answer, "shape", None), getattr(answer, "dtype", type(answer).__name__)
@@ -257,7 +267,8 @@ class _Trial:
             endowment, value = (np.asarray(x)[::-1] for x in (case.market.endowment, case.market.value))
             markets.append(Market.from_links(links, endowment=endowment, value=value))
         order = np.lexsort((new[self.receiver], new[self.giver]))
-        backwards = _rows(self.strategy, pack(markets), self.given[order], self.budget[new], self.width)[1]
+        now = self.given[order], self.budget[new], self.average[new]
+        backwards = _rows(self.strategy, pack(markets), *now, self.width)[1]
         answer = np.empty_like(backwards)
         answer[order] = backwards
         return answer
@@ -265,16 +276,17 @@ class _Trial:
     def rescaled(self):
         unit = 1024.0  # a power of two, so that even the rounding is the same
         market = self.ensemble.with_contributions(value=np.asarray(self.ensemble.value) * unit)
-        return _rows(self.strategy, market, self.given * unit, self.budget * unit, self.width)[1] / unit
+        now = (x * unit for x in (self.given, self.budget, self.average))
+        return _rows(self.strategy, market, *now, self.width)[1] / unit
 
     def ends(self):
         """The answers by the terms posted, as the givers work them out and as the receivers do."""
         if not self.strategy.is_posted:
             return []
         market = self.ensemble
-        budget = jnp.asarray(market.stored(self.budget))
-        flow = jnp.asarray(market.flow_from_arcs(self.given))
-        sent, received = _act(self.strategy, market.bare(), _beyond(market, self.strategy), flow, budget)
+        now = market.flow_from_arcs(self.given), market.stored(self.budget), market.stored(self.average)
+        beyond = _beyond(market, self.strategy)
+        sent, received = _act(self.strategy, market.bare(), beyond, *map(jnp.asarray, now))
         return [market.arc_values(sent), market.arc_values(market.mirror(np.asarray(received)))]
 
     def packed(self):
@@ -283,10 +295,12 @@ class _Trial:
         both = pack([star, self.ensemble])
         even = star.arc_values(star.equal_flow())
         flow = both.flow_from_arcs(np.concatenate([even, self.given]))
-        budget = np.concatenate([np.asarray(star.contribution), self.budget])
+        budget, average = (
+            np.concatenate([np.asarray(star.contribution), own]) for own in (self.budget, self.average)
+        )
         bare = both.bare()
-        beyond = _beyond(bare, self.strategy)
-        answer = _act(self.strategy, bare, beyond, jnp.asarray(flow), jnp.asarray(bare.stored(budget)))[0]
+        now = flow, bare.stored(budget), bare.stored(average)
+        answer = _act(self.strategy, bare, _beyond(bare, self.strategy), *map(jnp.asarray, now))[0]
         return both.arc_values(np.asarray(answer))[len(even) :]
 
     def error(self, law: str, case_number: int, what: str) -> StrategyError:
@@ -312,12 +326,12 @@ def _numbers(x) -> str:
     return f"[{shown}{', …' if len(x) > SHOWN_ARCS else ''}]"
 
 
-def _rows(strategy, market: Market, given, budget, width: int):
+def _rows(strategy, market: Market, given, budget, average, width: int):
     """Every agent's answer: as rows with their padding (agents where stored), and on the arcs."""
     bare = market.bare()
-    flow = jnp.asarray(market.flow_from_arcs(given))
-    budget = jnp.asarray(bare.stored(budget))
-    slots, rows = map(np.asarray, _answers(strategy, bare, _beyond(bare, strategy), flow, budget, width))
+    now = market.flow_from_arcs(given), bare.stored(budget), bare.stored(average)
+    beyond = _beyond(bare, strategy)
+    slots, rows = map(np.asarray, _answers(strategy, bare, beyond, *map(jnp.asarray, now), width))
     is_link = slots < market.links.num_slots
     out = np.zeros(market.links.num_slots)
     out[slots[is_link]] = rows[is_link]
@@ -328,9 +342,13 @@ def _beyond(market: Market, strategy):
     return beyond_table(market, strategy.hops) if strategy.hops > 1 else None
 
 
+def _facts(strategy, market, beyond, average):
+    return known_facts(market, beyond, average.dtype, average if strategy.needs_averages else None)
+
+
 @eqx.filter_jit
-def _answers(strategy, market, beyond, flow, budget, width: int):
-    known, flows = known_facts(market, beyond, flow.dtype), both_ends(market, flow)
+def _answers(strategy, market, beyond, flow, budget, average, width: int):
+    known, flows = _facts(strategy, market, beyond, average), both_ends(market, flow)
     repeated = market.links.join(as_before(market, known, flows, budget).sent)
     agents = jnp.arange(market.num_agents, dtype=jnp.int32)
     utility = received_totals(market, flows)
@@ -341,8 +359,8 @@ def _answers(strategy, market, beyond, flow, budget, width: int):
 
 
 @eqx.filter_jit
-def _act(strategy, market, beyond, flow, budget):
-    known, flows = known_facts(market, beyond, flow.dtype), both_ends(market, flow)
+def _act(strategy, market, beyond, flow, budget, average):
+    known, flows = _facts(strategy, market, beyond, average), both_ends(market, flow)
     utility, repeated = received_totals(market, flows), as_before(market, known, flows, budget)
     answered = act_together(market, known, strategy, flows, utility, budget, repeated)
     return market.links.join(answered.sent), market.links.join(answered.received)

@@ -20,6 +20,8 @@ STRATEGIES = {
     "damped proportional response": cj.Damped(cj.ProportionalResponse(), cj.MaxDegreeDamping()),
     "equal split": cj.EqualSplit(),
     "selfish": cj.SelfishBestReply(),
+    "dynamic sharing": cj.DynamicSharing(),
+    "damped dynamic sharing": cj.Damped(cj.DynamicSharing(), 0.3),
 }
 SCHEDULES = {
     "simultaneous": cj.Simultaneous(),

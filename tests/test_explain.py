@@ -19,6 +19,7 @@ CASES = [
     (cj.ProportionalResponse(), cj.Coloured()),
     (cj.Damped(cj.CMAP(), cj.LocalDamping()), cj.Simultaneous()),
     (cj.PerAgent(cj.Damped(cj.CMAP(), np.linspace(0.1, 1, N))), cj.Simultaneous()),
+    (cj.DynamicSharing(), cj.RandomOrder()),
 ]
 
 

@@ -12,6 +12,7 @@ import tiny_study
 from torture import cluster, environment
 
 from cmapjax import _runner, studies
+from cmapjax._runner import _here
 from cmapjax._runner._job import TRIES, Job
 from cmapjax._runner._outcome import Outcome, Trouble, of_error
 from cmapjax._runner._progress import Log, Tally
@@ -194,6 +195,28 @@ def test_a_time_limit_ends_the_run_in_good_order(tmp_path):
     assert (summary.stopped, summary.failed) == ("time limit", {})
     assert 1 <= summary.done < NUM_CHUNKS
     assert summary.done + summary.missing == NUM_CHUNKS == summary.missing + num_stored(tmp_path / "out")
+
+
+def test_threads_play_side_by_side_and_keep_the_same_values(tmp_path, undisturbed):
+    began = time.monotonic()
+    assert tiny_study.run(tmp_path / "out", tiny_study.slow, threads=10).done == NUM_CHUNKS
+    assert time.monotonic() - began < NUM_CHUNKS * 0.05 / 2  # what one thread sleeps, halved
+    assert digest(tmp_path / "out") == undisturbed
+
+
+def test_threads_are_refused_where_they_make_no_sense(tmp_path):
+    for options in ({"threads": 0}, {"threads": 2, "workers": 1}):
+        with pytest.raises(ValueError, match="threads is"):
+            tiny_study.run(tmp_path / "out", **options)
+
+
+def test_as_many_threads_as_cores_and_memory_allow(monkeypatch):
+    monkeypatch.setattr(_here.os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
+    monkeypatch.setattr(_here, "memory_of_process", lambda: 20e9)
+    assert _here.num_threads(1e9, "cpu:cpu") == _here.num_threads(1e9, None) == 6
+    assert _here.num_threads(3e9, "cpu:cpu") == 2
+    assert _here.num_threads(30e9, "cpu:cpu") == 1
+    assert _here.num_threads(1e9, "gpu:NVIDIA H200") == 1
 
 
 def test_another_process_cancels_a_run_and_the_request_does_not_outlive_it(tmp_path):

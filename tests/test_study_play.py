@@ -1,6 +1,9 @@
 """A study's chunks: what they come to, and that it depends on nothing but the study."""
 
 import dataclasses
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import numpy as np
@@ -34,7 +37,11 @@ RANDOM = {
 
 def frames(study, chunks):
     """Summary and curves of these chunks, in the order of cells and markets."""
-    results = [studies.play_chunk(study, chunk) for chunk in chunks]
+    return joined([studies.play_chunk(study, chunk) for chunk in chunks])
+
+
+def joined(results):
+    """The chunks' tables as one summary and one table of curves."""
     tables = [pa.concat_tables([r.summary for r in results], promote_options="permissive")]
     order = [["cell", "market"], ["cell", "metric", "round", "market"]]
     if results[0].curves is not None:
@@ -84,6 +91,35 @@ def test_values_do_not_depend_on_the_size_of_chunks(whole, monkeypatch):
     assert_same(expected, frames(study, halves))
 
 
+def test_values_do_not_depend_on_the_number_of_threads(whole):
+    study, expected = whole
+    cut = studies.chunks(study, 1)
+    with ThreadPoolExecutor(4) as threads:
+        parts = list(threads.map(lambda chunk: studies.play_chunk(study, chunk), cut))
+    assert_same(expected, joined(parts))
+
+
+def test_no_two_threads_compile_the_same_program_and_none_waits_if_another_is_free():
+    compilations, began, log = room.Compilations(), threading.Barrier(3), []
+
+    def play(own):
+        began.wait()
+        pending = list(own)
+        while pending:
+            with compilations.turn(pending, lambda number: number % 3) as number:
+                log.append(("begins", number % 3))
+                time.sleep(0.05)
+                log.append(("ends", number % 3))
+            pending.remove(number)
+
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(play, [(0, 1, 2), (3, 4, 5), (6, 7, 8)]))
+    assert {program for _, program in log[:3]} == {0, 1, 2}  # all began at once, each with another
+    first_ends = [log.index(("ends", program)) for program in range(3)]
+    for program, end in enumerate(first_ends):
+        assert log[:end].count(("begins", program)) == 1
+
+
 def test_long_runs_of_proportional_response_do_not_depend_on_the_company():
     # Long enough for its scalings to leave the range of float32 in some markets and not in others.
     study = Study(
@@ -111,8 +147,8 @@ def test_forgetting_compiled_programs_changes_nothing_but_the_time(whole, monkey
     assert_same(expected, frames(study, studies.chunks(study)))
     assert len(cleared) == 2  # before each cell
     monkeypatch.setattr(room, "maps_used", lambda: 0.1)
-    room.make_room()
-    assert len(cleared) == 2
+    with room.COMPILATIONS.turn([0], lambda number: "a program"):
+        assert len(cleared) == 2
 
 
 def test_the_other_seed_draws_other_markets(whole):

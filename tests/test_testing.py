@@ -18,6 +18,7 @@ STRATEGIES = {
     "proportional response": cj.ProportionalResponse(),
     "equal split": cj.EqualSplit(),
     "selfish best reply": cj.SelfishBestReply(),
+    "dynamic sharing": cj.Damped(cj.DynamicSharing(), 0.4),
     "damped": cj.Damped(cj.CMAP(), 0.3),
     "damped by the largest degree": cj.Damped(cj.CMAP(), cj.MaxDegreeDamping()),
     "damped locally": cj.Damped(cj.ProportionalResponse(), cj.LocalDamping()),

@@ -20,6 +20,7 @@ STRATEGIES = {
     "proportional response": lambda x: cj.Damped(cj.ProportionalResponse(), x),
     "equal split": lambda x: cj.Damped(cj.EqualSplit(), x),
     "selfish": lambda x: cj.Damped(cj.SelfishBestReply(), x),
+    "dynamic sharing": lambda x: cj.Damped(cj.DynamicSharing(), x),
     "gradient, jaxopt": lambda x: cj.GradientCMAP(method=cj.JaxoptGradient(2, cj.FixedStep(x / 20))),
     "gradient, jaxopt, line search": lambda x: cj.Damped(
         cj.GradientCMAP(method=cj.JaxoptGradient(2, cj.LineSearch())), x

@@ -118,8 +118,10 @@ def begin(folder, of=None):
 
 
 def run(folder, player=play, **options) -> _runner.Summary:
-    """Run the study in a folder."""
+    """Run the study in a folder, by one thread unless told otherwise."""
     studies.chunks = chunks
+    if not {"workers", "cluster", "threads"} & set(options):
+        options["threads"] = 1
     of, store = begin(folder)
     return _runner.run(of, store, play=player, **options)
 

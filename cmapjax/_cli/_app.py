@@ -97,7 +97,8 @@ def simulate(
             "-s",
             help="May be repeated, to compare: cmap (hops=…), cmap-gradient (hops=…,iterations=20,"
             "rule=fixed|diminishing|line-search,step=0.1,library=jaxopt|optax), proportional-response (pr), "
-            "equal-split, selfish. A strategy may bring its own turns: cmap:schedule=sequential,damping=0.5. "
+            "dynamic-sharing, equal-split, selfish. A strategy may bring its own turns: "
+            "cmap:schedule=sequential,damping=0.5. "
             "By default: CMAP sequential, simultaneous and damped, and proportional response.",
         ),
     ] = None,
@@ -334,3 +335,37 @@ def info() -> None:
     from cmapjax._cli import _info
 
     _info.run()
+
+
+@app.command()
+def reproduce(
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="DIR", help="Folder for all that comes out: new, empty, or gone on with."
+        ),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Smaller samples: minutes instead of the better part of an hour.")
+    ] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only", metavar="NAME", help="This part alone; may be repeated, or name several: a,b,c."
+        ),
+    ] = None,
+    list_parts: Annotated[
+        bool, typer.Option("--list", help="Print the names of the parts, and end.")
+    ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Measure anew what the folder holds already.")
+    ] = False,
+    seed: Seed = 0,
+) -> None:
+    """Measure every claim about CMAP and its rivals anew: one page with verdicts, pictures and tables."""
+    from cmapjax._cli import _reproduce
+
+    if list_parts:
+        _reproduce.list_parts()
+        return
+    raise typer.Exit(_reproduce.run(out, only or (), quick, seed, again))

@@ -16,7 +16,10 @@ File = Annotated[Path, typer.Argument(metavar="FILE", help="A study file (TOML).
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a study's results.")]
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", help="Play on so many processes of this machine. By default in this one."),
+    typer.Option(
+        "--workers",
+        help="Play on so many processes of this machine. By default in this one, a chunk per core at a time.",
+    ),
 ]
 Cluster = Annotated[
     str | None,

@@ -48,13 +48,14 @@ def _table(study, estimate):
         compiling = (
             f", of which compiling {duration(estimate.compile_seconds)}" if estimate.compile_seconds else ""
         )
-        time = f"{duration(estimate.seconds)} in one process on this machine{compiling}"
+        time = f"{duration(estimate.seconds)} on one core of this machine{compiling}"
     rows = {
         "study": printable(study.name),
         "cells": f"{estimate.cells:,} on {estimate.grounds:,} grounds",
         "markets": f"{estimate.markets:,} drawn, {estimate.runs:,} runs of {study.rounds:,} rounds",
         "chunks": f"{estimate.chunks:,}, some {estimate.programs:,} compiled programs",
-        "memory": f"{size(estimate.memory_bytes)} per worker, at most about",
+        "memory": f"{size(estimate.memory_bytes)} per worker, at most about; "
+        f"without --workers {size(estimate.chunk_bytes)} more per further core",
         "disk": size(estimate.disk_bytes),
         "time": time,
     }

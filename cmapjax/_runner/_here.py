@@ -1,34 +1,63 @@
-"""Without workers: chunks are played in this process, one after another."""
+"""Without workers: chunks are played in this process, by as many threads as it has cores.
 
+A round of a chunk keeps one core busy, and so does compiling; both leave Python's lock to others. Threads
+share what is compiled, which processes would all compile for themselves.
+"""
+
+import os
 import queue
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 
+from cmapjax._checks import memory_of_process
 from cmapjax._runner._outcome import Outcome, of_error
 
 LEAVE_SECONDS = 0.2
 
 
-class Here:
-    """Plays in a thread of its own, so that signals are answered while compiled code runs.
+# More threads than this wait for Python's lock.
+MOST_THREADS = 8
+# What a thread takes beside its chunk: the programs that it brings.
+BYTES_OF_THREAD = 500e6
 
-    Two chunks may be on its desk: while the coordinator writes one, the next is played.
+
+def num_threads(bytes_of_chunk: float, device: str | None) -> int:
+    """How many chunks to play at the same time: one per core, as far as half the memory reaches.
+
+    One on accelerators, whose memory is theirs, and which are busy with one.
+    """
+    if device is not None and not device.startswith("cpu"):
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    by_memory = int(memory_of_process() / 2 // (bytes_of_chunk + BYTES_OF_THREAD))
+    return max(1, min(cores, MOST_THREADS, by_memory))
+
+
+class Here:
+    """Plays in threads of its own, so that signals are answered while compiled code runs.
+
+    One chunk more than there are threads may be on its desk: while the coordinator writes one, the next
+    is played.
     """
 
-    where = "this process"
     note = ""
 
-    def __init__(self, study, play: Callable):
+    def __init__(self, study, play: Callable, threads: int = 1):
         self._study, self._play = study, play
         self._asked: queue.SimpleQueue = queue.SimpleQueue()
         self._done: queue.SimpleQueue = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._work, daemon=True, name="cmapjax-chunks")
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._work, daemon=True, name=f"cmapjax-chunks-{n}")
+            for n in range(threads)
+        ]
+        self.where = "this process" if threads == 1 else f"this process, {threads} at a time"
+        for thread in self._threads:
+            thread.start()
 
     def capacity(self) -> int:
         """How many chunks may be under way."""
-        return 2
+        return len(self._threads) + 1
 
     def submit(self, chunk) -> None:
         """Put a chunk on the desk."""
@@ -55,9 +84,11 @@ class Here:
         False if a chunk is still being played: compiled code cannot be interrupted, only left.
         """
         self.end_soon()
-        self._asked.put(None)
-        self._thread.join(timeout=None if patiently else LEAVE_SECONDS)
-        return not self._thread.is_alive()
+        for _ in self._threads:
+            self._asked.put(None)
+        for thread in self._threads:
+            thread.join(timeout=None if patiently else LEAVE_SECONDS)
+        return not any(thread.is_alive() for thread in self._threads)
 
     def _work(self) -> None:
         while (chunk := self._asked.get()) is not None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cmapjax._runner._here import Here
+from cmapjax._runner._here import Here, num_threads
 from cmapjax._runner._job import Job
 from cmapjax._runner._progress import Log, State, Tally
 from cmapjax._runner._stop import Stop
@@ -34,6 +34,7 @@ def run(
     *,
     workers: int | None = None,
     cluster: str | None = None,
+    threads: int | None = None,
     time_limit: float | None = None,
     progress: Callable[[State], None] | None = None,
     chunk_size: int | None = None,
@@ -43,11 +44,12 @@ def run(
 ) -> Summary:
     """Play what the store lacks of the study, and store it.
 
-    Without `workers` chunks are played in this process, one after another; with a number, by so many
-    processes on this machine of `worker_memory` bytes each; with `cluster`, by the workers of the Dask
-    scheduler at that address. `time_limit` is in seconds. `progress` is called with every `State`.
-    With `mixed`, workers may have another kind of device than the study was begun on.
-    `play(study, chunk)` is what plays, `studies.play_chunk` by default; workers must be able to import it.
+    Without `workers` chunks are played in this process, by so many `threads` at a time (by default one per
+    core, as far as memory reaches); with a number, by so many processes on this machine of `worker_memory`
+    bytes each; with `cluster`, by the workers of the Dask scheduler at that address. `time_limit` is in
+    seconds. `progress` is called with every `State`. With `mixed`, workers may have another kind of device
+    than the study was begun on. `play(study, chunk)` is what plays, `studies.play_chunk` by default; workers
+    must be able to import it.
 
     A chunk that does not fit in memory is halved. One whose worker dies, or that meets an error, is tried
     three times, the last time by itself, and then noted in the store as failed while the rest goes on.
@@ -57,7 +59,7 @@ def run(
     scheduler is gone or workers have other versions, OSError if the disk is full. Whatever is stored by then
     stays, and another run plays the rest.
     """
-    check_options(workers, cluster, time_limit, worker_memory)
+    check_options(workers, cluster, time_limit, worker_memory, threads)
     from cmapjax import studies
     from cmapjax._runner._stored import Rest
 
@@ -74,9 +76,11 @@ def run(
         if due := rest.due(job.failed):
             device = None if mixed else store.manifest.get("device")
             play = play or studies.play_chunk
-            is_quiet = _play(
-                due, rest, job, stop, _player(study, workers, cluster, worker_memory, play, device, log), log
-            )
+            if workers is None and cluster is None:
+                player = Here(study, play, threads or num_threads(studies.chunk_bytes(study), device))
+            else:
+                player = _workers(study, workers, cluster, worker_memory, play, device, log)
+            is_quiet = _play(due, rest, job, stop, player, log)
         missing = len(rest.due(job.failed))
         summary = Summary(
             job.done,
@@ -123,7 +127,7 @@ def _in_words(summary: Summary) -> str:
     return words + (f" ({summary.stopped})" if summary.stopped else "")
 
 
-def check_options(workers, cluster, time_limit, worker_memory) -> None:
+def check_options(workers, cluster, time_limit, worker_memory, threads=None) -> None:
     """Raise ValueError if these do not go together."""
     if workers is not None and cluster is not None:
         raise ValueError(
@@ -131,16 +135,16 @@ def check_options(workers, cluster, time_limit, worker_memory) -> None:
         )
     if workers is not None and workers < 1:
         raise ValueError(f"--workers is {workers}; give a whole number, 1 or more.")
+    if threads is not None and (threads < 1 or workers is not None or cluster is not None):
+        raise ValueError(f"threads is {threads}; give 1 or more, and neither workers nor cluster.")
     if time_limit is not None and not time_limit > 0:
         raise ValueError(f"--time-limit is {time_limit} seconds; give more than 0.")
     if worker_memory is not None and workers is None:
         raise ValueError("--worker-memory limits the workers of this machine; say how many: --workers N.")
 
 
-def _player(study, workers, cluster, worker_memory, play, device, log):
-    """Whoever plays the chunks."""
-    if workers is None and cluster is None:
-        return Here(study, play)
+def _workers(study, workers, cluster, worker_memory, play, device, log) -> Workers:
+    """Processes that play the chunks, here or on a cluster."""
     player = Workers(study, play, device)
     if cluster is not None:
         player.join(cluster, log.file)

@@ -12,6 +12,7 @@ STRATEGIES = {
     "cmap-gradient": ("GradientCMAP", ("hops", "iterations", "rule", "step", "library")),
     "proportional-response": ("ProportionalResponse", ()),
     "pr": ("ProportionalResponse", ()),
+    "dynamic-sharing": ("DynamicSharing", ()),
     "equal-split": ("EqualSplit", ()),
     "selfish": ("SelfishBestReply", ()),
 }

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import threading
 import time
 from collections.abc import Iterator
 
@@ -9,7 +10,15 @@ COMPILING = "compiling"
 # JAX reports tracing, lowering and compiling (or finding in the cache) under this name.
 COMPILE_EVENTS = "/jax/core/compile/"
 
-_compiled: list[float] = []
+
+class _Compiled(threading.local):
+    """Seconds of each compilation; a thread that compiles is told itself."""
+
+    def __init__(self):
+        self.seconds: list[float] = []
+
+
+_compiled = _Compiled()
 
 
 @functools.cache
@@ -18,7 +27,7 @@ def _listen() -> None:
 
     def note(event: str, seconds: float, **_) -> None:
         if event.startswith(COMPILE_EVENTS):
-            _compiled.append(seconds)
+            _compiled.seconds.append(seconds)
 
     monitoring.register_event_duration_secs_listener(note)
 
@@ -35,11 +44,11 @@ class Timings:
     @contextlib.contextmanager
     def __call__(self, stage: str) -> Iterator[dict[str, float]]:
         """Time a stage; what JAX compiles meanwhile counts as compiling. Yields both, once they are known."""
-        began, compiled_before = time.perf_counter(), len(_compiled)
+        began, compiled_before = time.perf_counter(), len(_compiled.seconds)
         spent: dict[str, float] = {}
         yield spent
         whole = time.perf_counter() - began
-        spent[COMPILING] = min(sum(_compiled[compiled_before:]), whole)
+        spent[COMPILING] = min(sum(_compiled.seconds[compiled_before:]), whole)
         spent[stage] = whole - spent[COMPILING]
         for name in (stage, COMPILING):
             self.seconds[name] = self.seconds.get(name, 0.0) + spent[name]

@@ -12,7 +12,7 @@ class Markup(str):
     __slots__ = ()
 
 
-_VOID = ("meta", "link", "br")
+_VOID = ("meta", "link", "br", "img")
 
 
 def tag(name: str, /, *inside, **attributes) -> Markup:

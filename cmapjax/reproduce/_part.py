@@ -74,6 +74,10 @@ class Setting:
     seed: int = 0
     tell: Callable[[str], None] = lambda text: None
     """Called with a line about what is being done now."""
+    again: bool = False
+    """Whether studies that the folder holds from earlier are played anew."""
+    anew: set[str] = field(default_factory=set)
+    """Names of the studies for which that has been seen to; several parts may read one."""
 
     def pick(self, quick, full):
         """The first in a quick reproduction, else the second."""

@@ -1,5 +1,6 @@
 """Studies played on behalf of parts, kept in a folder and gone on with."""
 
+import shutil
 from pathlib import Path
 
 
@@ -14,6 +15,9 @@ def played(setting, study):
 
     folder = Path(setting.folder) / study.name
     folder.parent.mkdir(parents=True, exist_ok=True)
+    if setting.again and study.name not in setting.anew:
+        shutil.rmtree(folder, ignore_errors=True)
+    setting.anew.add(study.name)
     setting.tell(f"study {study.name}: {len(study.cells())} cells")
     store = _runner.begin(study, folder, device=_runner.device_for(None, None))
     summary = _runner.run(study, store)

@@ -3,6 +3,7 @@
 from cmapjax.strategies._base import Beyond, Link, PostedStrategy, Strategy, View, repeat, split_equally
 from cmapjax.strategies._cmap import CMAP
 from cmapjax.strategies._damping import Damped, Damping, FixedDamping, LocalDamping, MaxDegreeDamping
+from cmapjax.strategies._dynamic import DynamicSharing
 from cmapjax.strategies._gradient import (
     DiminishingStep,
     FixedStep,
@@ -22,6 +23,7 @@ __all__ = [
     "Damped",
     "Damping",
     "DiminishingStep",
+    "DynamicSharing",
     "EqualSplit",
     "FixedDamping",
     "FixedStep",

@@ -39,14 +39,19 @@ class Link(eqx.Module):
     """u_j, what the receiver received in all: announced likewise."""
     degree: Float[Array, "..."]
     """The receiver's number of neighbours: announced, so a giver can tell how many others give to it."""
+    average_utility: Float[Array, "..."] | None = eqx.field(default=None, kw_only=True)
+    """ū_j, the mean value that the receiver has received per round up to last round (of the start, before
+    the first). Each agent adds up its own receipts and announces their mean when a round has ended, as
+    it announces u_j. For strategies that say they look at it (`Strategy.needs_averages`); else None."""
 
 
 class View(Link):
     """What one agent knows when its turn comes. One entry per neighbour; absent ones (padding) are zero.
 
     Of its links with every neighbour it knows what both ends know (`Link`): it remembers its own last row,
-    nothing older, and can tell who gave what. Whatever is not here, no strategy can use. (The engine holds
-    views of many agents, along a last axis; a strategy sees one.)
+    nothing older (what is older reaches it in the averages that others announce), and can tell who gave
+    what. Whatever is not here, no strategy can use. (The engine holds views of many agents, along a last
+    axis; a strategy sees one.)
     """
 
     budget: Float[Array, "*agents"]
@@ -78,6 +83,11 @@ class Strategy(eqx.Module):
     def hops(self) -> int | float:
         """How far the agent's community reaches; beyond 1, `view.beyond` holds its further members."""
         return 1
+
+    @property
+    def needs_averages(self) -> bool:
+        """Whether it looks at `average_utility`, which is worked out for such strategies alone."""
+        return False
 
     @property
     def is_posted(self) -> bool:

@@ -97,13 +97,13 @@ def water_level(
         filled = budget + total_of([jnp.where(w * level > c, n, 0) for w, c, n in slots], width)
         return filled / jnp.maximum(capacity, least)
 
-    def lower(level):
+    def lower(level):  # never higher by rounding: rows end alike, however many further steps they take
         return jnp.minimum(over(level, barely, base), level)
 
     level = (budget + total(base)) / jnp.maximum(total(weight), least)
     if width <= STEPS:
         for _ in range(width - 1):
-            level = over(level, barely, base)
+            level = lower(level)
     else:
         level, _ = jax.lax.while_loop(
             lambda levels: levels[0] < levels[1],

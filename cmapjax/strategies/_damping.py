@@ -93,6 +93,10 @@ class Damped(Strategy):
         return self.strategy.hops
 
     @property
+    def needs_averages(self):
+        return self.strategy.needs_averages
+
+    @property
     def is_posted(self):
         return self.strategy.is_posted
 

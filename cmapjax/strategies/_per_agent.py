@@ -41,6 +41,10 @@ class PerAgent(Strategy):
     def hops(self) -> int | float:
         return self.strategy.hops
 
+    @property
+    def needs_averages(self):
+        return self.strategy.needs_averages
+
     def respond(self, view):
         """Not of one agent: the engine hands every agent its own parameters."""
         raise TypeError("PerAgent.respond: one agent's view does not say which agent it is.")

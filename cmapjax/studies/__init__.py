@@ -16,7 +16,7 @@ _HOMES = {
     "_play": ("ChunkResult", "play_chunk", "replay"),
     "_reading": ("parse_study", "read_study"),
     "_names": ("METRICS", "SCHEMA_VERSION"),
-    "_estimate": ("Estimate", "estimate"),
+    "_estimate": ("Estimate", "chunk_bytes", "estimate"),
     "_starter": ("starter",),
     "_schema": ("curves_schema", "summary_schema"),
     "_sketch": ("buckets", "quantiles", "values_of"),

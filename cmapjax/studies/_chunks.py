@@ -36,7 +36,9 @@ class Chunk(NamedTuple):
 
 
 def chunks(study, size: int | None = None) -> list[Chunk]:
-    """All chunks of a study, in order; nothing about them changes any value.
+    """All chunks of a study, those of the largest markets first; nothing about them changes any value.
+
+    A smaller market fits the shape of one a little larger, for which programs are then compiled already.
 
     Args:
         study: whose.
@@ -48,9 +50,13 @@ def chunks(study, size: int | None = None) -> list[Chunk]:
     if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
         raise ValueError(f"size is {size!r}; give a whole number of markets, 1 or more.")
     study.check()
-    found = []
+    from cmapjax.studies._build import random_market
+
+    found, weights = [], {}
     for ground in study.grounds():
-        most = size or default_size(study, ground)
+        family = random_market(study, ground).family
+        weights[ground.number] = family.num_agents + 2 * family.mean_links
+        most = size or default_size(study, ground, family.num_agents)
         for first, count in blocks(study, ground):
             parts = -(-count // most)
             even = -(-count // parts)  # as equal as can be, so that they share one compiled program
@@ -58,17 +64,15 @@ def chunks(study, size: int | None = None) -> list[Chunk]:
                 Chunk(ground.number, first + start, min(even, count - start))
                 for start in range(0, count, even)
             ]
-    return found
+    return sorted(found, key=lambda chunk: -weights[chunk.ground])  # else in order
 
 
-def default_size(study, ground: Ground) -> int:
-    """Markets of a chunk by default."""
-    from cmapjax.studies._build import random_market
-
+def default_size(study, ground: Ground, num_agents: int) -> int:
+    """Markets of a chunk by default, of so many agents each."""
     values = (1 + -(-study.rounds // study.record.every)) * len(study.metrics)  # of one run of a market
     kept = COLUMNS + (values if study.record.curves == "full" else 0)
     most = VALUES // max(values, kept * len(ground.cells))
-    return max(1, min(most, AGENTS // random_market(study, ground).family.num_agents))
+    return max(1, min(most, AGENTS // num_agents))
 
 
 def blocks(study, ground: Ground) -> list[tuple[int, int]]:

@@ -36,7 +36,7 @@ BUCKET_GROWTH = 0.6
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """What a study would cost. Times are of one worker on this machine."""
+    """What a study would cost. Times are of one core of this machine."""
 
     cells: int
     grounds: int
@@ -51,6 +51,8 @@ class Estimate:
     """About how many programs are compiled, by every worker anew unless there is a compilation cache."""
     memory_bytes: int
     """Per worker, at most about."""
+    chunk_bytes: int
+    """Part of that which every further chunk takes that is played at the same time."""
     disk_bytes: int
     seconds: float | None
     """In all; None if nothing was measured."""
@@ -78,6 +80,7 @@ def estimate(study, sample: bool = True) -> Estimate:
         chunks=len(plan_of_work.chunks),
         programs=len(plan_of_work.programs),
         memory_bytes=round(plan_of_work.memory()),
+        chunk_bytes=round(plan_of_work.of_chunk()),
         disk_bytes=round(_disk(study, plan_of_work, rates)),
         seconds=None if rates is None else rates.seconds(),
         compile_seconds=None if rates is None else rates.compiling * len(plan_of_work.programs),
@@ -107,7 +110,11 @@ class _Work:
         return self.study.grounds()[cell.ground].network, self.largest[cell.ground], kind_of(cell)
 
     def memory(self) -> float:
-        """Bytes that the largest chunk takes."""
+        """Bytes of a process that plays one chunk at a time."""
+        return BASE_BYTES + PROGRAM_BYTES * min(len(self.programs), MOST_PROGRAMS) + self.of_chunk()
+
+    def of_chunk(self) -> float:
+        """Bytes that the largest chunk takes, without the programs."""
         most = 0.0
         records = len(recorded_rounds(self.study)) * len(self.study.metrics) * 8
         is_full = self.study.record.curves == "full"
@@ -116,7 +123,12 @@ class _Work:
             per_market = AGENT_BYTES * self.agents[ground.number] + SLOT_BYTES * self.ends[ground.number]
             kept = len(ground.cells) * (5 * records if is_full else 400)
             most = max(most, count * (per_market + 3 * records + kept))
-        return BASE_BYTES + PROGRAM_BYTES * min(len(self.programs), MOST_PROGRAMS) + most
+        return most
+
+
+def chunk_bytes(study) -> float:
+    """Bytes that a chunk of the study takes while it is played, at most about."""
+    return _Work(study).of_chunk()
 
 
 def kind_of(cell: Cell) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from cmapjax.studies._cells import Cell, Ground
 from cmapjax.studies._chunks import Chunk
 from cmapjax.studies._names import METRICS
 from cmapjax.studies._results import Facts, Played, Tables
-from cmapjax.studies._room import WARDROBE, make_room, padded
+from cmapjax.studies._room import COMPILATIONS, WARDROBE, padded
 
 VERDICT = "verdict"
 # A study that stops markets by their verdict looks up, so many times, whether all have stopped.
@@ -58,10 +58,13 @@ def play_cells(study, chunk: Chunk, cells: Sequence[int]) -> ChunkResult:
         facts = Facts.of(market, chunk.first, _keys(study, ground, chunk), equilibrium)
     stage = _Stage(study, ground, market, equilibrium, timings)
     tables = Tables(study, ground, facts)
-    for number in cells:
-        played = stage.play(study.cells()[number])
+    pending = list(cells)
+    while pending:
+        with COMPILATIONS.turn(pending, stage.program) as number:
+            played = stage.play(study.cells()[number])
         with timings("tables"):
             tables.add(study.cells()[number], played)
+        pending.remove(number)
     with timings("tables"):
         summary, curves = tables.summary(), tables.curves()
     return ChunkResult(summary, curves, timings.document())
@@ -119,6 +122,7 @@ class _Stage:
     def __init__(self, study, ground: Ground, market: Market, equilibrium: Equilibrium | None, timings):
         self.study, self.timings = study, timings
         self.count, self.shape = market.num_markets, None
+        self.digest = study.digest()
         with timings("drawing"):
             if ground.markets > 1:  # else there is but one way to cut them, and it may be a large one
                 market, self.shape = WARDROBE.fitted(market)
@@ -142,9 +146,13 @@ class _Stage:
             self.plans[words, hops] = found
         return self.plans[words, hops]
 
+    def program(self, number: int) -> tuple:
+        """What tells the programs apart that cells are played by."""
+        words = self.study.cells()[number].words
+        return self.digest, self.market.links.shapes, self.market.num_markets, words[-3:]
+
     def play(self, cell: Cell) -> Played:
         """What becomes of the markets under this cell."""
-        make_room()
         strategy, schedule = strategy_and_schedule(cell.words)
         is_random = schedule.is_random or self.process.is_random
         planned = self._plan(plan(*cell.words[-3:]).schedule, schedule, strategy.hops)

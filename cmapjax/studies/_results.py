@@ -102,17 +102,17 @@ class Tables:
 
     def __init__(self, study, ground: Ground, facts: Facts):
         self.study, self.ground, self.facts = study, ground, facts
-        self.summaries: list[dict] = []
-        self.curved: list[dict] = []
+        self.summaries: dict[int, dict] = {}
+        self.curved: dict[int, dict] = {}
 
     def add(self, cell: Cell, played: Played) -> None:
-        """Take in what became of the markets under the next cell."""
-        self.summaries.append(_summary_of(self.study, self.ground, self.facts, cell, played))
+        """Take in what became of the markets under a cell; in any order."""
+        self.summaries[cell.number] = _summary_of(self.study, self.ground, self.facts, cell, played)
         match self.study.record.curves:
             case "full":
-                self.curved.append(_in_full(self.study, self.facts, cell, played))
+                self.curved[cell.number] = _in_full(self.study, self.facts, cell, played)
             case "quantiles":
-                self.curved.append(_counted(self.study, cell, played))
+                self.curved[cell.number] = _counted(self.study, cell, played)
 
     def summary(self) -> pa.Table:
         """A row per cell and market, cells in order."""
@@ -124,7 +124,8 @@ class Tables:
         return None if schema is None else self._joined(schema, self.curved)
 
     @staticmethod
-    def _joined(schema: pa.Schema, parts: list[dict]) -> pa.Table:
+    def _joined(schema: pa.Schema, of_cells: dict[int, dict]) -> pa.Table:
+        parts = [of_cells[number] for number in sorted(of_cells)]
         columns = [_column(schema.field(n).type, [part[n] for part in parts]) for n in schema.names]
         return pa.table(columns, schema=schema)
 

@@ -1,6 +1,12 @@
-"""Shapes and plans that chunks share, so that few programs are compiled; and room in memory for those."""
+"""Shapes and plans that chunks share, so that few programs are compiled; and room in memory for those.
 
+Several threads of a process may play chunks at the same time. They share what is kept here.
+"""
+
+import contextlib
 import gc
+import threading
+from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
 
 import jax
@@ -15,7 +21,8 @@ from cmapjax._shapes import Shape, fit, fit_plan, fits, shape_of
 MOST_MAPS_SHARE = 0.6
 MAPS, MOST_MAPS = Path("/proc/self/maps"), Path("/proc/sys/vm/max_map_count")
 # A shape that another ensemble left behind is used again unless it is this much larger than needed.
-MOST_WASTE = 1.15
+# (Chunks come largest first, and on random networks take a few per cent more than in shapes of their own.)
+MOST_WASTE = 1.25
 MOST_SHAPES = 64
 
 
@@ -29,17 +36,23 @@ class Wardrobe:
     def __init__(self):
         self.shapes: list[Shape] = []
         self.plans: dict[tuple, Plan] = {}
+        self._lock = threading.Lock()
 
     def fitted(self, market: Market) -> tuple[Market, Shape]:
         """The market in a shape used before if there is one not too large, or else in a new one."""
         new = shape_of(market)
+        with self._lock:
+            shape = self._known_or(new, market)
+        return fit(market, shape), shape
+
+    def _known_or(self, new: Shape, market: Market) -> Shape:
         for shape in self.shapes:
             if _slots(shape) <= MOST_WASTE * _slots(new) and fits(market, shape):
-                return fit(market, shape), shape
+                return shape
         self.shapes = [new, *self.shapes[: MOST_SHAPES - 1]]
         kept = set(self.shapes)
         self.plans = {key: plan for key, plan in self.plans.items() if key[0] in kept}
-        return fit(market, new), new
+        return new
 
     def plan(self, schedule, hops: int | float, market: Market, shape: Shape) -> Plan:
         """The schedule's plan, its tables as large as those planned in this shape before."""
@@ -62,11 +75,60 @@ def padded(utility: np.ndarray, market: Market) -> np.ndarray:
     return np.append(utility, np.asarray(market.contribution)[len(utility) :])
 
 
-def make_room() -> None:
-    """Forget compiled programs before there are more than the system lets a process hold."""
-    if maps_used() > MOST_MAPS_SHARE:
+class Compilations:
+    """Who compiles what, so that no two threads compile the same program, and few wait."""
+
+    def __init__(self):
+        self._change = threading.Condition()
+        self._ready: set[Hashable] = set()
+        self._compiling: set[Hashable] = set()
+        self._playing = 0
+        self._is_clearing = False
+
+    @contextlib.contextmanager
+    def turn(self, pending: list[int], program: Callable[[int], Hashable]) -> Iterator[int]:
+        """One of those pending (not empty) to be played now: the first whose program nobody else compiles.
+
+        Before that compiled programs are forgotten if there are nearly as many as the system lets a process
+        hold, once no thread plays any.
+        """
+        with self._change:
+            self._make_room()
+            self._change.wait_for(lambda: self._first_free(pending, program) is not None)
+            number = self._first_free(pending, program)
+            key = program(number)
+            is_new = key not in self._ready
+            if is_new:
+                self._compiling.add(key)
+            self._playing += 1
+        try:
+            yield number
+        finally:
+            with self._change:
+                self._playing -= 1
+                if is_new:
+                    self._compiling.discard(key)
+                    self._ready.add(key)
+                self._change.notify_all()
+
+    def _first_free(self, pending: list[int], program) -> int | None:
+        return next((n for n in pending if program(n) not in self._compiling), None)
+
+    def _make_room(self) -> None:
+        """The caller holds the lock, which it gives up while it waits."""
+        self._change.wait_for(lambda: not self._is_clearing)
+        if maps_used() <= MOST_MAPS_SHARE:
+            return
+        self._is_clearing = True
+        self._change.wait_for(lambda: self._playing == 0)
         jax.clear_caches()
         gc.collect()
+        self._ready.clear()
+        self._is_clearing = False
+        self._change.notify_all()
+
+
+COMPILATIONS = Compilations()
 
 
 def maps_used() -> float:

@@ -25,7 +25,7 @@ endowment = "lognormal:sigma={spread}"       # unit, uniform:low=0.5,high=1.5, p
 value = "unit"
 isolated = "redraw"       # agents without a neighbour: reject, drop, or redraw the network
 process = "constant"      # endowments of the rounds: exponential, gamma:cv=0.5, on-off:p=0.5, trace:FILE, ...
-strategy = "cmap"         # cmap-gradient:iterations=20, proportional-response, equal-split, selfish
+strategy = "cmap"         # cmap-gradient:iterations=20, pr, dynamic-sharing, equal-split, selfish
 schedule = "simultaneous" # sequential, coloured, random-order, one-agent, participation:0.5
 damping = "none"          # a number up to 1, 1/max-degree, local
 

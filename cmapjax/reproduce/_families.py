@@ -1,0 +1,254 @@
+"""What several parts play on: seven families of networks, three distributions of contributions, plays."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from cmapjax.reproduce._part import Setting
+
+# A family's name, and its words at a number of agents that has a root or a half where one is needed.
+FAMILIES = {
+    "Erdős-Rényi": "er:n={n},degree=8",
+    "Barabási-Albert": "ba:n={n},m=2",
+    "Watts-Strogatz": "ws:n={n},k=4,rewiring=0.1",
+    "geometric": "geometric:n={n},degree=8",
+    "torus": "torus:rows={rows},columns={columns}",
+    "tree": "tree:n={n}",
+    "bipartite": "bipartite:left={left},right={right},degree={sparse}",
+}
+CONTRIBUTIONS = {"unit": "unit", "uniform": "uniform:low=0.1,high=1", "lognormal": "lognormal:sigma=1"}
+CONTRIBUTION_OF = {words: name for name, words in CONTRIBUTIONS.items()}
+# With equal contributions a torus starts at its equilibrium: there is nothing to find.
+TRIVIAL = ("torus", "unit")
+
+
+class Play(NamedTuple):
+    """What agents do, in the words of studies."""
+
+    strategy: str
+    schedule: str
+    damping: str
+
+
+IN_TURN = "CMAP in turn"
+BY_COLOURS = "CMAP by colours"
+LOCAL = "CMAP at once, local damping"
+HALF = "CMAP at once, damping 1/2"
+AT_ONCE = "CMAP at once"
+RESPONSE = "proportional response"
+GRADIENT = "CMAP by 5 gradient steps, local damping"
+SELFISH = "selfish"
+EVEN = "equal split"
+PLAYS = {
+    IN_TURN: Play("cmap", "sequential", "none"),
+    BY_COLOURS: Play("cmap", "coloured", "none"),
+    LOCAL: Play("cmap", "simultaneous", "local"),
+    HALF: Play("cmap", "simultaneous", "0.5"),
+    AT_ONCE: Play("cmap", "simultaneous", "1"),  # all the way, and the program of damping 1/2
+    RESPONSE: Play("proportional-response", "simultaneous", "none"),
+    GRADIENT: Play("cmap-gradient:iterations=5,library=optax", "simultaneous", "local"),
+    SELFISH: Play("selfish", "simultaneous", "none"),
+    EVEN: Play("equal-split", "simultaneous", "none"),
+}
+NAME_OF = {play: name for name, play in PLAYS.items()}
+METRICS = (
+    "log_welfare_loss",
+    "misallocated_share",
+    "worst_relative_error",
+    "log_nash_welfare",
+    "unweighted_log_nash_welfare",
+)
+
+
+def words_of(family: str, n: int) -> str:
+    """A family of n agents in the words of the command line."""
+    rows = next(r for r in range(int(n**0.5), 0, -1) if n % r == 0)
+    left = 2 * n // 5
+    sparse = 4 if n <= 100 else 8  # of a thousand agents with four neighbours on average some have none
+    return FAMILIES[family].format(
+        n=n, rows=rows, columns=n // rows, left=left, right=n - left, sparse=sparse
+    )
+
+
+def study_of(setting: Setting, name: str, agents: list[int], markets: int, rounds: int, **more):
+    """Every family with every distribution of contributions under some plays, as a study.
+
+    `more` may name the plays and say what is recorded how often; by default all.
+    """
+    import cmapjax as cj
+
+    networks = [words_of(family, n) for n in agents for family in FAMILIES]
+    chosen = [PLAYS[play] for play in more.get("plays", PLAYS)]
+    trivial = [words for words in networks if words.startswith(f"{TRIVIAL[0]}:")]
+    return cj.Study(
+        name=name,
+        seed=setting.seed,
+        markets=markets,
+        rounds=rounds,
+        where=[f"not (network == '{words}' and endowment == '{TRIVIAL[1]}')" for words in trivial],
+        record={
+            "metrics": list(more.get("metrics", METRICS)),
+            "curves": "full",
+            "every": more.get("every", 1),
+        },
+        cells={"isolated": "redraw"},
+        grid={"network": networks, "endowment": list(CONTRIBUTION_OF)},
+        zip=[{key: [getattr(play, key) for play in chosen] for key in Play._fields}],
+    )
+
+
+def kind_of(ground) -> tuple[str, str]:
+    """The family and the contributions of a ground, or of a cell's words."""
+    prefix = {words.split(":")[0]: family for family, words in FAMILIES.items()}
+    return prefix[ground.network.split(":")[0]], CONTRIBUTION_OF[ground.endowment]
+
+
+class Ensemble(NamedTuple):
+    """All markets of a study side by side as one, and which kind each is."""
+
+    market: Any
+    equilibrium: Any
+    kinds: pd.DataFrame
+    """By market: family, contributions, agents, ground."""
+
+
+class Curves(NamedTuple):
+    """A study's cells, and every market's metrics after every record."""
+
+    cells: pd.DataFrame
+    """By cell: ground, family, contributions, agents, play."""
+    values: dict[str, dict[int, np.ndarray]]
+    """By metric and cell, [records, markets]; what is not finite counts as the worst."""
+    rounds: np.ndarray
+
+
+# What has been worked out in this process, by study and more: several parts look at the same.
+_KEPT: dict[tuple, Any] = {}
+
+
+def _kept(key: tuple, work: Callable[[], Any]) -> Any:
+    if key not in _KEPT:
+        _KEPT[key] = work()
+    return _KEPT[key]
+
+
+def ensemble(study) -> Ensemble:
+    """The markets that the study plays on, drawn and solved."""
+    return _kept(("ensemble", study.digest()), lambda: _ensemble(study))
+
+
+def curves_of(setting: Setting, study) -> Curves:
+    """The study's cells, played side by side: grounds on their own would each need programs of their own."""
+    return _kept(("curves", study.digest()), lambda: _curves(setting, study))
+
+
+def _ensemble(study) -> Ensemble:
+    import cmapjax as cj
+    from cmapjax import studies
+
+    parts = [studies.draw(study, ground, 0, ground.markets) for ground in study.grounds()]
+    rows = []
+    for ground, part in zip(study.grounds(), parts, strict=True):
+        n = part.num_agents // part.num_markets
+        rows += [(*kind_of(ground), n, ground.number)] * part.num_markets
+    market = cj.pack(parts)
+    kinds = pd.DataFrame(rows, columns=["family", "contributions", "agents", "ground"])
+    return Ensemble(market, cj.solve(market), kinds)
+
+
+def _curves(setting: Setting, study) -> Curves:
+    import cmapjax as cj
+    from cmapjax._words._plans import make, plan
+    from cmapjax.studies._play import recorders
+
+    everything = ensemble(study)
+    record = recorders(study.metrics, everything.equilibrium.utility)
+    places = everything.kinds.groupby("ground").indices
+    agents = everything.kinds.groupby("ground")["agents"].first()
+    runs, rows = {}, []
+    values: dict[str, dict[int, np.ndarray]] = {name: {} for name in study.metrics}
+    for cell in study.cells():
+        play = Play(cell.words.strategy, cell.words.schedule, str(cell.words.damping))
+        if play not in runs:
+            setting.tell(f"{NAME_OF[play]} on {everything.market.num_markets} markets")
+            strategy, schedule = make(plan(play.strategy, play.schedule, play.damping))
+            options = {"rounds": study.rounds, "record": record, "every": study.record.every}
+            runs[play] = cj.simulate(everything.market, strategy, schedule=schedule, **options)
+        for name, table in runs[play].records.items():
+            values[name][cell.number] = _finite(name, table[:, places[cell.ground]])
+        rows.append((cell.number, cell.ground, *kind_of(cell.words), agents[cell.ground], NAME_OF[play]))
+    columns = ["cell", "ground", "family", "contributions", "agents", "play"]
+    rounds = runs[play].rounds
+    return Curves(pd.DataFrame(rows, columns=columns).set_index("cell"), values, rounds)
+
+
+def _finite(metric: str, values: np.ndarray) -> np.ndarray:
+    """Values in which what is no number counts as the worst."""
+    return np.where(np.isnan(values), -np.inf if "nash" in metric else np.inf, values)
+
+
+def turn_by_turn(setting: Setting, study, order: str, turns: int):
+    """The run of CMAP in which one agent of every market acts per round.
+
+    Recorded: log Nash welfare, log welfare loss, and `announced`: how many announcements it takes for whoever
+    receives more or less after a turn to tell all its neighbours. `order` is one of `ORDERS`.
+    """
+    return _kept(("turns", study.digest(), order, turns), lambda: _turns(setting, study, order, turns))
+
+
+OWN_ORDER, RANDOM_ORDER, COLOUR_ORDER = ORDERS = ("own order", "random order", "order of colours")
+# Of a total that moved by less than this share of its owner's contribution nobody needs to hear.
+UNHEARD = 1e-12
+
+
+def _turns(setting: Setting, study, order: str, turns: int):
+    from jax.tree_util import Partial
+
+    import cmapjax as cj
+    from cmapjax import metrics
+
+    everything = ensemble(study)
+    market = everything.market
+    numbers = np.arange(market.num_agents)
+    if order == RANDOM_ORDER:
+        numbers = np.random.default_rng(setting.seed).permutation(numbers)
+    elif order == COLOUR_ORDER:
+        numbers = np.lexsort((numbers, cj.Coloured().turns(market)))
+    setting.tell(f"CMAP turn by turn, {order}: {turns:,} turns on {market.num_markets} markets")
+    standard = metrics.standard(everything.equilibrium.utility)
+    record = {name: standard[name] for name in ("log_nash_welfare", "log_welfare_loss")}
+    record["announced"] = Partial(_announced, degree=np.asarray(market.degree, float))
+    schedule = cj.OneAgentPerRound(numbers)
+    return cj.simulate(market, cj.CMAP(), schedule=schedule, rounds=turns, record=record)
+
+
+def _announced(market, state, degree):
+    import jax.numpy as jnp
+
+    moved = jnp.abs(state.history[0] - state.history[1]) > UNHEARD * market.contribution
+    return market.total(jnp.where(moved, degree, 0.0))
+
+
+def common(setting: Setting):
+    """The study that several parts look at: 20 and 100 agents, all plays."""
+    return study_of(setting, "families", [20, 100], setting.pick(3, 12), setting.pick(100, 300))
+
+
+def tiny(x: float) -> str:
+    """A difference, of which only the size matters."""
+    return "0" if x == 0 else f"{x:.0e}"
+
+
+def missing(loss: float) -> str:
+    """What is missing of the equilibrium's log welfare, in words where it is nothing or all."""
+    if np.isinf(loss):
+        return "all (an agent has nothing)"
+    return f"{loss:.1e}" if loss > 1e-15 else "below 1e-15"
+
+
+def first_within(loss: np.ndarray, most: float, rounds: np.ndarray) -> np.ndarray:
+    """Of every market the first round with a loss of at most `most`; infinite if there is none."""
+    within = loss <= most
+    return np.where(within.any(axis=0), rounds[np.argmax(within, axis=0)], np.inf)

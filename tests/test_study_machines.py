@@ -1,0 +1,43 @@
+"""A study's values on other machines: other instruction sets, other numbers of cores."""
+
+import hashlib
+import os
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import hashlib, os, sys
+if sys.argv[1]:
+    os.sched_setaffinity(0, {int(sys.argv[1])})
+from cmapjax import studies
+study = studies.Study(
+    name="machines", seed=3, markets=8, rounds=30, precision="float32",
+    record={"metrics": ["share_of_equilibrium", "certified_gap"], "curves": "none", "every": 30},
+    cells={"network": "er:n=20,degree=5", "endowment": "lognormal:sigma=1", "isolated": "redraw"},
+    grid={"damping": ["none", "local"]},
+)
+summary = studies.play_chunk(study, studies.chunks(study)[0]).summary.to_pandas()
+values = summary[["share_of_equilibrium", "certified_gap"]].to_numpy().tobytes()
+print(hashlib.sha256(values).hexdigest())
+"""
+
+
+def values(flags: str = "", core: str = "") -> str:
+    """The hash of a small study's values, played in a process of its own."""
+    environment = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, core], env=environment, capture_output=True, text=True, check=True
+    )
+    assert len(bytes.fromhex(done.stdout.strip())) == hashlib.sha256().digest_size
+    return done.stdout
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processes are not bound to cores here")
+def test_values_are_the_same_bits_on_one_core_and_with_other_instructions():
+    # All of these have fused multiplication and addition (FMA); a processor without rounds differently.
+    expected = values()
+    assert values(core=str(min(os.sched_getaffinity(0)))) == expected
+    for instructions in ("AVX2", "AVX512"):
+        assert values(f"--xla_cpu_max_isa={instructions}") == expected
