@@ -37,7 +37,8 @@ SETTINGS = {
             ("ErdosRenyi(50, mean_degree=6)", "ErdosRenyi(12, mean_degree=3)"),
             ("num_markets=1000", "num_markets=20"),
             ("check_strategy(GiveToThePoorest())", "check_strategy(GiveToThePoorest(), markets=[market])"),
-        )
+        ),
+        parsed=("cmapjax reproduce",),  # it has tests of its own
     ),
     "docs/clusters.md": Setting(
         (("FILE", "study.toml"), ("DIR", "anew")),
