@@ -8,7 +8,6 @@ import numpy as np
 import scipy.optimize
 
 from cmapjax._market import Market
-from cmapjax._packing import pack
 
 THIRD, HALF, TWO_THIRDS = Fraction(1, 3), Fraction(1, 2), Fraction(2, 3)
 
@@ -60,11 +59,6 @@ def oracles() -> list[Oracle]:
         Oracle("Petersen (regular)", _numbered(nx.petersen_graph()), [1] * 10, [1] * 10),
     ]
     return [*known, _karate(), _davis(), _les_miserables()]
-
-
-def packed(known: list[Oracle]) -> Market:
-    """All of them side by side."""
-    return pack([oracle.market() for oracle in known])
 
 
 def _path(n: int) -> list:

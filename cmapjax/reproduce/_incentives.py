@@ -65,9 +65,9 @@ def measure(setting: Setting) -> Finding:
             _searched(rings),
         ],
         tables={
-            "hiding links": hidden,
+            "hiding-links": hidden,
             "under-reporting": reported,
-            "several identities": split,
+            "several-identities": split,
             "rings": _ring_table(rings),
         },
         pictures={"gains": _picture(split)},

@@ -23,16 +23,28 @@ FEW_SECONDS = 60.0
 
 def measure(setting: Setting) -> Finding:
     """Times and rounds of single markets of all sizes."""
-    before, rows, solutions = load(), [], []
+    before = load()
+    table, solutions = _timed(setting)
+    return Finding(
+        checks=[
+            *[_cost(table, who) for who in (PROPORTIONAL, CMAP)],
+            *[_rounds(table, who) for who in (PROPORTIONAL, CMAP)],
+            _largest(table),
+            _solving(solutions),
+        ],
+        tables={"rounds": table, "equilibrium": solutions},
+        pictures={"cost": _cost_picture(table, solutions), "rounds": _rounds_picture(table)},
+        remarks=_remarks(setting, before),
+    )
+
+
+def _timed(setting: Setting) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rounds of every market under every strategy, and exact equilibria of those not too large."""
+    rows, solutions = [], []
     for stream, (name, size) in enumerate(_plan(setting)):
         setting.tell(f"{name}, {size:,} agents")
-        market = drawn(
-            families(size, min(8, size // 4))[name],
-            CONTRIBUTIONS["uniform"],
-            setting.seed,
-            stream,
-            drops=True,
-        )
+        family = families(size, min(8, size // 4))[name]
+        market = drawn(family, CONTRIBUTIONS["uniform"], setting.seed, stream, drops=True)
         about = {
             "family": name,
             "asked for": size,
@@ -45,32 +57,27 @@ def measure(setting: Setting) -> Finding:
             rows.append(about | {"who": who} | timed(market, strategy, schedule, seconds))
         if size <= 10**4 or (size <= 10**5 and name in SOLVED):
             solutions.append(about | solved(market, 1 if size >= 10**5 else 3))
-    table, solutions = pd.DataFrame(rows), pd.DataFrame(solutions)
+    table = pd.DataFrame(rows)
     table["ns per round and link end"] = 1e9 * table["seconds per round"] / (2 * table["links"])
-    return Finding(
-        checks=[
-            *[_cost(table, who) for who in (PROPORTIONAL, CMAP)],
-            *[_rounds(table, who) for who in table["who"].unique()],
-            _largest(table),
-            _solving(solutions),
-        ],
-        tables={"rounds": table, "equilibrium": solutions},
-        pictures={"cost": _cost_picture(table, solutions), "rounds": _rounds_picture(table)},
-        remarks=[
-            f"Times depend on the machine and on what else it does: {machine()}; load {before:.2f} before "
-            f"and {load():.2f} after (processes that wanted a core, mean of a minute). Compiling is left "
-            "out of the times per round and stands in a column of its own; repeats are medians with the "
-            "fastest and the slowest.",
-            f"A round's time includes its share of a look at the certificate every {EVERY} rounds, so "
-            f"rounds to a gap are multiples of {EVERY}. Contributions are uniform from 0.1 to 1; mean "
-            "degree 8 where it can be chosen, less for 20 agents. Isolated agents are left out. “never” "
-            f"means: not within the time given to it, {4 * setting.pick(0.3, 2.0):g} s per market and "
-            "strategy, twice that at a million agents. Equilibria of a million agents are left out, for "
-            "the time they take.",
-            "Exponents are of seconds against links, by least squares on logarithms with an intercept per "
-            f"family, for markets of {LARGE:,} links or more; intervals are 95 % (t distribution).",
-        ],
-    )
+    return table, pd.DataFrame(solutions)
+
+
+def _remarks(setting: Setting, before: float) -> list[str]:
+    return [
+        f"Times depend on the machine and on what else it does: {machine()}; load {before:.2f} before and "
+        f"{load():.2f} after (processes that wanted a core, mean of a minute). Compiling is left out of the "
+        "times per round and stands in a column of its own; repeats are medians with the fastest and the "
+        "slowest.",
+        f"A round's time includes its share of a look at the certificate every {EVERY} rounds, so rounds to "
+        f"a gap are multiples of {EVERY}. Contributions are uniform from 0.1 to 1; mean degree 8 where it "
+        "can be chosen, less for 20 agents. Isolated agents are left out. “never” means: not within the "
+        f"time given to it, {4 * setting.pick(0.3, 2.0):g} s per market and strategy, twice that at a "
+        "million agents.",
+        "Equilibria of a million agents, and of 100,000 in some families, are left out for the time they "
+        "take.",
+        "Exponents are of seconds against links, by least squares on logarithms with an intercept per "
+        f"family, for markets of {LARGE:,} links or more; intervals are 95 % (t distribution).",
+    ]
 
 
 def _plan(setting: Setting) -> list[tuple[str, int]]:
@@ -224,7 +231,7 @@ def _cost_picture(table: pd.DataFrame, solutions: pd.DataFrame) -> Picture:
 
 def _rounds_picture(table: pd.DataFrame) -> Picture:
     names = list(table["who"].unique())
-    figure = new_figure(3.1 * len(names), 3.6)
+    figure = new_figure(8, 3.6)
     panels = np.atleast_1d(figure.subplots(1, len(names), sharey=True))
     for panel, who in zip(panels, names, strict=True):
         for number, (family, rows) in enumerate(table[table["who"] == who].groupby("family", sort=False)):
