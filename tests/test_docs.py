@@ -1,0 +1,114 @@
+"""The site: it builds without a warning and without a network, and everything in it leads somewhere."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from doc_blocks import PAGES, ROOT, is_notebook
+
+pytest.importorskip("sphinx")
+pytest.importorskip("myst_nb")
+
+# Beside the docs, what they include or link to.
+BESIDE = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff", "LICENSE")
+LEAST_PICTURES = {
+    "start": 2,
+    "strategies": 5,
+    "tutorials/bandwidth": 3,
+    "tutorials/ensemble": 2,
+    "tutorials/design": 1,
+}
+
+
+class Page(HTMLParser):
+    """What a page links to, loads, and can be linked to."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.links, self.loaded, self.anchors, self.images = [], [], set(), 0
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        if given.get("id"):
+            self.anchors.add(given["id"])
+        if tag == "a" and given.get("href"):
+            self.links.append(given["href"])
+        if tag in ("script", "img", "iframe", "source") and given.get("src"):
+            self.loaded.append(given["src"])
+        if tag == "link" and given.get("rel") not in ("canonical",):
+            self.loaded.append(given["href"])
+        self.images += tag == "img"
+
+
+def build(folder: Path) -> Path:
+    """The site, from a copy of the sources: every page with code is executed."""
+    shutil.copytree(ROOT / "docs", folder / "docs", ignore=shutil.ignore_patterns("_build", "api"))
+    for name in BESIDE:
+        shutil.copy(ROOT / name, folder)
+    site = folder / "site"
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-n", str(folder / "docs"), str(site)],
+        cwd=folder,
+        # No proxies, no way out: what is fetched while building fails.
+        env=os.environ | {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-6000:]
+    return site
+
+
+@pytest.mark.timeout(900)  # on a busy machine
+def test_the_site_builds_without_a_warning_and_everything_in_it_leads_somewhere(tmp_path):
+    site = build(tmp_path)
+    pages = {file: Page(file.read_text()) for file in sorted(site.rglob("*.html"))}
+    assert len(pages) > 30
+    for file, page in pages.items():
+        check_links(site, file, pages)
+        for address in page.loaded:
+            assert not re.match(r"(https?:)?//", address), f"{file.name} loads {address} from elsewhere"
+    for sheet in site.rglob("*.css"):
+        assert not re.search(r"(@import|url\()\s*['\"]?https?:", sheet.read_text()), (
+            f"{sheet.name} loads from elsewhere"
+        )
+    check_reference(pages)
+    for name, least in LEAST_PICTURES.items():
+        assert pages[site / f"{name}.html"].images >= least, name
+    for source in PAGES:
+        if is_notebook(source):
+            text = (site / source.relative_to(ROOT / "docs").with_suffix(".html")).read_text()
+            assert "cell_output" in text, f"{source}: nothing came out"
+            assert "Traceback (most recent" not in text
+            assert "UserWarning" not in text, f"{source}: a warning among the outputs"
+
+
+def check_links(site: Path, file: Path, pages: dict[Path, Page]) -> None:
+    for target in pages[file].links:
+        if re.match(r"[a-z]+:", target):
+            continue
+        where, _, anchor = unquote(target).partition("#")
+        there = (file.parent / where).resolve() if where else file
+        assert there.exists(), f"{file.relative_to(site)}: {target}"
+        if anchor and there.suffix == ".html" and anchor != "top":
+            assert anchor in pages[there].anchors, f"{file.relative_to(site)}: {target}"
+
+
+def check_reference(pages: dict[Path, Page]) -> None:
+    """Every public name of every public module has its entry, in one place."""
+    sys.path.insert(0, str(ROOT / "docs" / "_extensions"))
+    try:
+        import api_pages
+    finally:
+        sys.path.pop(0)
+    described = set().union(*(page.anchors for file, page in pages.items() if file.parent.name == "api"))
+    missing = {home for home in api_pages.homes().values() if home not in described}
+    assert not missing
+    assert {"cmapjax.simulate", "cmapjax.CMAP", "cmapjax.graphs.ErdosRenyi"} <= described
