@@ -163,7 +163,7 @@ def _falls(table: pd.DataFrame, column: str, what: str) -> Check:
         groups.apply(lambda x, k=k: median_interval(np.sort(x))[k]).unstack("degree").to_numpy()
         for k in (0, 1)
     )
-    # From one degree to the next nothing rises but within the medians' intervals; from first to last it falls.
+    # Between degrees nothing rises but within the medians' intervals; from first to last it falls.
     falls = (low[:, 1:] <= high[:, :-1]).all(axis=1) & (high[:, -1] < low[:, 0])
     ends = [medians.iloc[:, k].median() for k in (0, -1)]
     rises = ", ".join(" ".join(name) for name in medians.index[~falls]) or "none"
