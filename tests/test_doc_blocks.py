@@ -36,6 +36,7 @@ SETTINGS = {
             ('cj.graphs.shipped("gnutella")', '"my-network.csv"'),
             ("ErdosRenyi(50, mean_degree=6)", "ErdosRenyi(12, mean_degree=3)"),
             ("num_markets=1000", "num_markets=20"),
+            ("er:n=50,degree=6", "er:n=12,degree=3"),
             ("check_strategy(GiveToThePoorest())", "check_strategy(GiveToThePoorest(), markets=[market])"),
         ),
         parsed=("cmapjax reproduce",),  # it has tests of its own
@@ -52,12 +53,15 @@ SETTINGS = {
 }
 # A command that takes long is shortened: what it begins with, and options added or put in place of its own.
 SHORTER = {"cmapjax simulate": {"--rounds": "2", "--strategy": "equal-split", "--markets": "10"}}
+MEASURED = '["share_of_equilibrium", "misallocated_share", "certified_gap", "min_ratio"]'
 # As `cmapjax study init` writes it, but played in seconds.
 SMALLER_STUDY = (
     (r"markets = 100 ", "markets = 2 "),
     (r"rounds = 100", "rounds = 2"),
     (r"every = 10 ", "every = 1 "),
     (r"spread = \[0.5, 1.0\]", "spread = [1.0]"),
+    (r"agents = \[20, 50\]", "agents = [20]"),
+    (r'metrics = "standard" ', f"metrics = {MEASURED} "),
     (r'strategy = \["cmap", .*\]', 'strategy = ["equal-split"]'),
     (r'schedule = \["coloured", .*\]', 'schedule = ["simultaneous"]'),
     (r'damping = \["none", "local", .*\]', 'damping = ["none"]'),
