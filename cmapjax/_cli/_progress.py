@@ -1,5 +1,6 @@
 """Waiting: a bar on a terminal, and ctrl-C while compiled code runs."""
 
+import contextvars
 import sys
 import threading
 from collections.abc import Callable
@@ -13,10 +14,11 @@ def interruptible(function: Callable):
     KeyboardInterrupt must end the process without waiting for it.
     """
     future: Future = Future()
+    context = contextvars.copy_context()  # what it compiles is timed as ours
 
     def work():
         try:
-            future.set_result(function())
+            future.set_result(context.run(function))
         except BaseException as error:  # whatever it is, it is raised where the result is awaited
             future.set_exception(error)
 

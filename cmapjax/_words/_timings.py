@@ -1,8 +1,8 @@
 """Where the time of a command went, stage by stage, compiling apart from the rest."""
 
 import contextlib
+import contextvars
 import functools
-import threading
 import time
 from collections.abc import Iterator
 
@@ -11,14 +11,8 @@ COMPILING = "compiling"
 COMPILE_EVENTS = "/jax/core/compile/"
 
 
-class _Compiled(threading.local):
-    """Seconds of each compilation; a thread that compiles is told itself."""
-
-    def __init__(self):
-        self.seconds: list[float] = []
-
-
-_compiled = _Compiled()
+# Seconds of each compilation in this context: a thread's own, or that of whoever handed it theirs.
+_compiled: contextvars.ContextVar[list[float] | None] = contextvars.ContextVar("compiled", default=None)
 
 
 @functools.cache
@@ -26,8 +20,8 @@ def _listen() -> None:
     from jax import monitoring
 
     def note(event: str, seconds: float, **_) -> None:
-        if event.startswith(COMPILE_EVENTS):
-            _compiled.seconds.append(seconds)
+        if event.startswith(COMPILE_EVENTS) and (compiled := _compiled.get()) is not None:
+            compiled.append(seconds)
 
     monitoring.register_event_duration_secs_listener(note)
 
@@ -38,17 +32,20 @@ class Timings:
     def __init__(self):
         self.began = time.perf_counter()
         self.seconds: dict[str, float] = {}
+        if _compiled.get() is None:
+            _compiled.set([])
         with self("loading"):
             _listen()
 
     @contextlib.contextmanager
     def __call__(self, stage: str) -> Iterator[dict[str, float]]:
         """Time a stage; what JAX compiles meanwhile counts as compiling. Yields both, once they are known."""
-        began, compiled_before = time.perf_counter(), len(_compiled.seconds)
+        compiled = _compiled.get()
+        began, compiled_before = time.perf_counter(), len(compiled)
         spent: dict[str, float] = {}
         yield spent
         whole = time.perf_counter() - began
-        spent[COMPILING] = min(sum(_compiled.seconds[compiled_before:]), whole)
+        spent[COMPILING] = min(sum(compiled[compiled_before:]), whole)
         spent[stage] = whole - spent[COMPILING]
         for name in (stage, COMPILING):
             self.seconds[name] = self.seconds.get(name, 0.0) + spent[name]
