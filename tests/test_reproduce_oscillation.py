@@ -185,6 +185,19 @@ def test_the_census_finds_the_smallest_of_each_sort():
     np.testing.assert_array_equal(dense.had_nothing, census.had_nothing)
 
 
+def test_markets_that_take_long_are_played_on_by_themselves(monkeypatch):
+    """Many of them in the engine, few in NumPy: the same periods."""
+    everything = _smallest_search.packed(_smallest_search.kinds({4: 3}))
+    monkeypatch.setattr(_smallest_search, "LOOKS", 1)
+    monkeypatch.setattr(_smallest_search, "SPAN", 20)
+    few = _smallest_search.census(everything, 1.0)
+    monkeypatch.setattr(_smallest_search, "AT_A_TIME", 2)
+    many = _smallest_search.census(everything, 1.0)
+    assert few.doubtful == many.doubtful > 2
+    np.testing.assert_array_equal(few.period, many.period)
+    np.testing.assert_array_equal(few.had_nothing, many.had_nothing)
+
+
 def test_half_steps_are_chaotic_somewhere_and_shrinking_keeps_it_so():
     links = "0-1 0-2 0-3 0-4 0-5 0-6 1-3 1-6 2-3 2-5 2-6 3-4 3-5 3-6 3-7 4-7 5-7"  # found by shrinking
     pairs = tuple(tuple(map(int, link.split("-"))) for link in links.split())

@@ -32,7 +32,7 @@ from cmapjax.reproduce._smallest_search import (
 
 # Contributions tried, by number of agents.
 QUICK = {2: 6, 3: 6, 4: 5, 5: 3, 6: 2}
-FULL = {2: 12, 3: 12, 4: 8, 5: 5, 6: 3, 7: 2}
+FULL = {2: 12, 3: 12, 4: 8, 5: 4, 6: 2, 7: 2}
 HALF = Fraction(1, 2)
 
 
@@ -71,7 +71,7 @@ def measure(setting: Setting) -> Finding:
             f"A period is a flow that comes back to within 1e-9 of all value in up to {LONGEST} rounds; what "
             "has none and a Lyapunov exponent above "
             f"{CHAOTIC:g} per round is called chaotic. Runs in exact fractions confirm it as far as they go: "
-            "no flow comes back, and denominators only grow.",
+            "no flow comes back.",
             "Proved: undamped, flows two rounds apart tend to each other, so there is neither a longer "
             "period nor chaos; and with any damping below 2/Δ markets converge, so with half steps none of "
             "up to four agents can fail, nor any other without an agent of at least four neighbours.",

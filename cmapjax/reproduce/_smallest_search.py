@@ -17,6 +17,7 @@ from cmapjax.strategies import CMAP, Damped
 
 SPAN = 250  # rounds between two looks, and the longest period that a look sees
 LOOKS = 4
+MORE_LOOKS = 20  # at those that were not clear by then, if they are many
 PATIENCE = 4000  # rounds for those of which it is not clear by then
 AT_A_TIME = 400
 EARLY = 150
@@ -100,25 +101,41 @@ def packed(all_kinds: list[Kind]) -> Packed:
 def census(everything: Packed, theta: float) -> Census:
     """All markets played from the equal split until they repeat, or have been watched for long."""
     market, markets = everything
-    flow = np.asarray(market.equal_flow())
-    start, nothing = flow, []
-    for _ in range(LOOKS):
-        record = {"nothing": Partial(_nothing), "apart": Partial(_apart, reference=flow)}
-        run = simulate(market, Damped(CMAP(), theta), rounds=SPAN, record=record, start=start)
-        nothing.append(run.records["nothing"].any(axis=0))
-        start, flow = run.final, np.asarray(run.final.flow)
-    same = run.records["apart"][1:] < SAME
-    period = np.where(same.any(axis=0), same.argmax(axis=0) + 1, 0)
-    had_nothing, has_nothing = np.any(nothing, axis=0), nothing[-1].copy()
+    period, had_nothing, has_nothing = _watched(market, theta, LOOKS)
     exponent = np.full(len(markets), np.nan)
     doubtful = np.flatnonzero(period == 0)
+    number = len(doubtful)
+    if number > AT_A_TIME:  # worth a program of their own
+        alone = pack([_market(markets[k]) for k in doubtful])
+        seen = _watched(alone, theta, MORE_LOOKS)
+        period[doubtful], has_nothing[doubtful] = seen[0], seen[2]
+        had_nothing[doubtful] |= seen[1]
+        doubtful = np.flatnonzero(period == 0)
     for some in np.array_split(doubtful, max(1, -(-len(doubtful) // AT_A_TIME))):
         if len(some):
             seen = fate([markets[k] for k in some], theta, PATIENCE)
             period[some], exponent[some] = seen.period, seen.exponent
             had_nothing[some] |= seen.had_nothing
     agents = np.array([len(m.weight) for m in markets])
-    return Census(markets, agents, period, had_nothing, has_nothing, exponent, len(doubtful))
+    return Census(markets, agents, period, had_nothing, has_nothing, exponent, number)
+
+
+def _watched(market: Market, theta: float, looks: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Periods in the last of so many looks; whether somebody had nothing in any, and in the last."""
+    flow = np.asarray(market.equal_flow())
+    start, nothing = flow, []
+    for _ in range(looks):
+        record = {"nothing": Partial(_nothing), "apart": Partial(_apart, reference=flow)}
+        run = simulate(market, Damped(CMAP(), theta), rounds=SPAN, record=record, start=start)
+        nothing.append(run.records["nothing"].any(axis=0))
+        start, flow = run.final, np.asarray(run.final.flow)
+    same = run.records["apart"][1:] < SAME
+    period = np.where(same.any(axis=0), same.argmax(axis=0) + 1, 0)
+    return period, np.any(nothing, axis=0), nothing[-1].copy()
+
+
+def _market(tiny: Tiny) -> Market:
+    return Market.from_links(np.array(tiny.links), endowment=np.array(tiny.weight, float))
 
 
 def _nothing(market, state):
