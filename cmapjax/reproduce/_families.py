@@ -16,7 +16,7 @@ FAMILIES = {
     "geometric": "geometric:n={n},degree=8",
     "torus": "torus:rows={rows},columns={columns}",
     "tree": "tree:n={n}",
-    "bipartite": "bipartite:left={left},right={right},degree={sparse}",
+    "bipartite": "bipartite:left={left},right={right},degree={degree}",
 }
 CONTRIBUTIONS = {"unit": "unit", "uniform": "uniform:low=0.1,high=1", "lognormal": "lognormal:sigma=1"}
 CONTRIBUTION_OF = {words: name for name, words in CONTRIBUTIONS.items()}
@@ -65,10 +65,10 @@ METRICS = (
 def words_of(family: str, n: int) -> str:
     """A family of n agents in the words of the command line."""
     rows = next(r for r in range(int(n**0.5), 0, -1) if n % r == 0)
-    left = 2 * n // 5
-    sparse = 4 if n <= 100 else 8  # of a thousand agents with four neighbours on average some have none
+    left = n // 2
+    degree = min(8, left - 1)  # a side of few agents has no eight neighbours to offer
     return FAMILIES[family].format(
-        n=n, rows=rows, columns=n // rows, left=left, right=n - left, sparse=sparse
+        n=n, rows=rows, columns=n // rows, left=left, right=n - left, degree=degree
     )
 
 
