@@ -211,6 +211,14 @@ def test_half_steps_are_chaotic_somewhere_and_shrinking_keeps_it_so():
     assert run.bits > 500
 
 
+def test_a_slow_swing_that_symmetry_keeps_up_is_not_called_chaotic():
+    """A nudge grows on it by a factor of 2.4 a round, but what two rounds move dies away."""
+    links = ((0, 3), (0, 4), (0, 5), (1, 3), (1, 4), (2, 3), (2, 4), (2, 6), (3, 4), (5, 6))
+    market = Tiny(links, (2, 2, 2, 2, 2, 1, 2))
+    assert np.isnan(tiny.fate([market], 1.0, 4000).exponent).all()
+    assert not _smallest_search.is_chaotic([market], 1.0, 4000).any()
+
+
 def test_smaller_markets_are_connected_and_one_step_away():
     market = Tiny(((0, 1), (1, 2), (0, 2), (2, 3)), (1, 2, 1, 1))
     found = _smallest_search.smaller(market)

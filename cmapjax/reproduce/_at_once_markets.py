@@ -86,7 +86,7 @@ def common(setting: Setting) -> tuple[Ensemble, int]:
         for name, family in families(AGENTS).items()
     }
     kinds |= {by_degree(d): (ErdosRenyi(AGENTS, mean_degree=d), unequal) for d in DEGREES}
-    return ensemble(kinds, setting.seed, setting.pick(3, 20), first_stream=400), setting.pick(150, 400)
+    return ensemble(kinds, setting.seed, setting.pick(3, 15), first_stream=400), setting.pick(150, 400)
 
 
 def by_degree(degree: int) -> str:

@@ -18,7 +18,7 @@ import pandas as pd
 from cmapjax.reproduce import _smallest_pictures as pictures
 from cmapjax.reproduce._judging import refuted
 from cmapjax.reproduce._part import FAILS, HOLDS, IN_PART, OPEN, Check, Finding, Setting
-from cmapjax.reproduce._smallest_play import LONGEST, Exact, Tiny, exact, fate
+from cmapjax.reproduce._smallest_play import LONGEST, NEARLY, Exact, Tiny, exact, fate
 from cmapjax.reproduce._smallest_search import (
     CHAOTIC,
     Census,
@@ -68,10 +68,10 @@ def measure(setting: Setting) -> Finding:
             "Contributions tried: 1 to "
             + ", 1 to ".join(f"{most} with {n} agents" for n, most in bounds.items())
             + ", multiples and mirror images left out. Nothing is claimed beyond.",
-            f"A period is a flow that comes back to within 1e-9 of all value in up to {LONGEST} rounds; what "
-            "has none and a Lyapunov exponent above "
-            f"{CHAOTIC:g} per round is called chaotic. Runs in exact fractions confirm it as far as they go: "
-            "no flow comes back.",
+            f"A period is a flow that comes back to within 1e-9 of all value in up to {LONGEST} rounds. What "
+            f"does not come back to within {NEARLY:g} and has a Lyapunov exponent above {CHAOTIC:g} per "
+            "round, early and after thousands of rounds, is called chaotic: numerical evidence, not a proof. "
+            "Runs in exact fractions confirm it as far as they go: no flow comes back.",
             "Proved: undamped, flows two rounds apart tend to each other, so there is neither a longer "
             "period nor chaos; and with any damping below 2/Δ markets converge, so with half steps none of "
             "up to four agents can fail, nor any other without an agent of at least four neighbours.",
@@ -116,7 +116,7 @@ class Drawn(NamedTuple):
 def shrunk_markets(setting: Setting) -> Drawn:
     """Random markets of some more agents; of those without period the least, shrunk."""
     rng = np.random.default_rng([setting.seed, 7])
-    number, starts, rounds = setting.pick((120, 2, 1500), (1000, 12, 3000))
+    number, starts, rounds = setting.pick((120, 2, 1500), (400, 8, 2500))
     found, longer, sizes = [], {}, setting.pick((8, 9), (7, 8, 9, 10))
     for agents in sizes:
         markets = random_markets(rng, agents, number, 3)

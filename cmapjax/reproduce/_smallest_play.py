@@ -80,11 +80,16 @@ class Fate(NamedTuple):
     had_nothing: np.ndarray
     """Whether some agent had exactly nothing in some round."""
     exponent: np.ndarray
-    """Of the markets without period the largest Lyapunov exponent per round, else NaN."""
+    """Of the markets that do not come back even nearly, the largest Lyapunov exponent per round, else NaN.
+
+    A flow that does come nearly back is on its way to a period, whatever its exponent: that may be positive
+    on a swing that only lasts because agents in the same position do the same.
+    """
 
 
 LONGEST = 128
 SAME = 1e-9  # shares of all value nearer than that are the same
+NEARLY = 1e-6
 NUDGE = 1e-8
 
 
@@ -96,13 +101,14 @@ def fate(markets: list[Tiny], theta: float, rounds: int) -> Fate:
     for _ in range(rounds):
         flow = play(flow, weight, links, theta)
         had_nothing |= (flow.sum(axis=-2) == 0).any(axis=-1)
-    period, now = np.zeros(len(markets), int), flow
+    period, now, nearest = np.zeros(len(markets), int), flow, np.full(len(markets), np.inf)
     for t in range(1, LONGEST + 1):
         now = play(now, weight, links, theta)
         apart = abs(now - flow).sum(axis=(-1, -2)) / worth
         period = np.where((period == 0) & (apart < SAME), t, period)
+        nearest = np.minimum(nearest, apart)
     exponent = np.full(len(markets), np.nan)
-    odd = period == 0
+    odd = nearest > NEARLY
     if odd.any():
         exponent[odd] = exponents(now[odd], weight[odd], links[odd], theta, max(rounds // 2, 200))
     return Fate(period, had_nothing, exponent)

@@ -18,7 +18,8 @@ from cmapjax.strategies import CMAP, Damped
 SPAN = 250  # rounds between two looks, and the longest period that a look sees
 LOOKS = 4
 MORE_LOOKS = 20  # at those that were not clear by then, if they are many
-PATIENCE = 4000  # rounds for those of which it is not clear by then
+PATIENCE = 4000  # rounds for those of which it is not clear by then,
+LONG = 20000  # and for those that look chaotic even then
 AT_A_TIME = 400
 EARLY = 150
 CHAOTIC = 0.02  # exponents per round from there on count as positive
@@ -116,6 +117,11 @@ def census(everything: Packed, theta: float) -> Census:
             seen = fate([markets[k] for k in some], theta, PATIENCE)
             period[some], exponent[some] = seen.period, seen.exponent
             had_nothing[some] |= seen.had_nothing
+    looks_so = np.flatnonzero(np.nan_to_num(exponent, nan=-1.0) > CHAOTIC)
+    for some in np.array_split(looks_so, max(1, -(-len(looks_so) // AT_A_TIME))):
+        if len(some):
+            seen = fate([markets[k] for k in some], theta, LONG)
+            period[some], exponent[some] = seen.period, seen.exponent
     agents = np.array([len(m.weight) for m in markets])
     return Census(markets, agents, period, had_nothing, has_nothing, exponent, number)
 
