@@ -72,7 +72,8 @@ def measure(setting: Setting) -> Finding:
             f"does not come back to within {NEARLY:g} and has a Lyapunov exponent above {CHAOTIC:g} per "
             "round, early and after thousands of rounds, is called chaotic: numerical evidence, not a proof. "
             "Runs in exact fractions confirm it as far as they go: no flow comes back. The definition was "
-            "made stricter three times after first looks at seed 0, when slow markets had been taken for chaotic.",
+            "made stricter three times after first looks at seed 0, when slow markets had been taken for "
+            "chaotic.",
             "Proved: undamped, flows two rounds apart tend to each other, so there is neither a longer "
             "period nor chaos; and with any damping below 2/Δ markets converge, so with half steps none of "
             "up to four agents can fail, nor any other without an agent of at least four neighbours.",
