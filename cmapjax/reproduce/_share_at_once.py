@@ -103,8 +103,8 @@ def measure(setting: Setting) -> Finding:
             f"known, so {NEAR:g} beside their range counts as the same.",
             "Settled after first looks at seed 0, and therefore to be tried with another --seed: that the "
             "edge of stability is sought from large p down, since slow markets at small p look unstable; "
-            "that the proved bound counts markets that still improve; and the form θ (1 + p (m − 1)) itself, in "
-            "place of the product θ p, which does not decide.",
+            "that the proved bound counts markets that still improve; and the form θ (1 + p (m − 1)) "
+            "itself, in place of the product θ p, which does not decide.",
         ],
     )
 
