@@ -10,15 +10,16 @@ import subprocess
 import sys
 import types
 
+import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from cmapjax import _runner
+from cmapjax import _runner, studies
 from cmapjax._cli._app import app
 from cmapjax.plots._canvas import new_figure
-from cmapjax.reproduce import PARTS, Check, Finding, Part, _kept, _page, _parts, _run
+from cmapjax.reproduce import PARTS, Check, Finding, Part, Setting, _kept, _page, _parts, _run
 from cmapjax.reproduce._part import FAILS, HOLDS, IN_PART, OPEN, Picture
 
 NASTY = '<script>alert("1")</script> & \u202e'
@@ -317,3 +318,20 @@ def test_ctrl_c_ends_the_command_and_says_so(tmp_path):
     assert said.splitlines()[-1] == "interrupted: ended before it was done."
     assert not (tmp_path / "o" / "communities").exists()
     assert (tmp_path / "o" / "reproduction.json").is_file()
+
+
+def test_a_study_of_a_part_is_played_once_and_kept(tmp_path, monkeypatch):
+    study = studies.Study(
+        name="tiny",
+        rounds=2,
+        record={"metrics": ["min_ratio"], "every": 2},
+        cells={"network": "karate", "strategy": "equal-split"},
+    )
+    setting = Setting(tmp_path)
+    first = setting.study(study).frame()
+    karate = nx.karate_club_graph()
+    received = [sum(1 / karate.degree(i) for i in karate[j]) for j in karate]
+    assert first["min_ratio"].to_list() == pytest.approx([min(received)])
+    monkeypatch.setattr(studies, "play_chunk", None)  # nothing is left to play
+    assert setting.study(study).frame().equals(first)
+    assert (tmp_path / "tiny" / "manifest.json").exists()
