@@ -1,7 +1,7 @@
-"""The page of verdicts, from a reproduction in full: `python docs/verdicts.py DIR`.
+"""The page of verdicts, from a reproduction: `python docs/verdicts.py DIR`.
 
-DIR is what `cmapjax reproduce --out DIR` wrote. Writes docs/verdicts.md, and the figures that the page shows
-beside the checks as a table in docs/figures/reproduction/.
+DIR is what `cmapjax reproduce --out DIR [--quick]` wrote. Writes docs/verdicts.md, and in docs/figures/
+reproduction/ the figures that the page shows and the checks as a table.
 """
 
 import json
@@ -24,22 +24,26 @@ SHOWN = {
 }
 HEAD = """# What came out
 
-The checks of a reproduction in full, part by part ([what the words mean](reproduction.md)). Written by
-`python docs/verdicts.py DIR` from what `cmapjax reproduce --out DIR` had measured
+The checks of a reproduction, part by part ([what the words mean](reproduction.md)). Written by
+`python docs/verdicts.py DIR` from what {command} had measured, {seconds:.0f} seconds in all
 ([all columns](figures/reproduction/verdicts.csv)).
 """
 
 
 def main(folder: Path) -> None:
     FIGURES.mkdir(parents=True, exist_ok=True)
-    sections = [section(folder, part) for part in PARTS if (folder / part.name / "finding.json").exists()]
-    (DOCS / "verdicts.md").write_text("\n".join([HEAD, *sections]))
+    sections = [section(folder, part) for part in PARTS]
+    findings = [finding_of(folder, part) for part in PARTS]
+    is_quick = findings[0]["stamp"]["mode"] == "quick"
+    command = f"`cmapjax reproduce --out DIR{' --quick' * is_quick}`"
+    head = HEAD.format(command=command, seconds=sum(finding["seconds"] for finding in findings))
+    (DOCS / "verdicts.md").write_text("\n".join([head, *sections]))
     shutil.copy(folder / "verdicts.csv", FIGURES)
 
 
 def section(folder: Path, part) -> str:
     """A part's claim, its checks, and perhaps a picture."""
-    finding = json.loads((folder / part.name / "finding.json").read_text())
+    finding = finding_of(folder, part)
     lines = [f"## {part.title}", "", f"*{part.claim}*", ""]
     lines += ["| | expected | found | |", "|---|---|---|---|"]
     keys = ("statement", "expected", "found", "verdict")
@@ -51,6 +55,10 @@ def section(folder: Path, part) -> str:
         lines += ["", f"![{part.title}](figures/reproduction/{part.name}.png)", "", caption]
     lines += ["", f"`{part.name}`: {about(finding)}.", ""]
     return "\n".join(lines)
+
+
+def finding_of(folder: Path, part) -> dict:
+    return json.loads((folder / part.name / "finding.json").read_text())
 
 
 def about(finding: dict) -> str:
