@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import typer
+import typer.exceptions
+import typer.main
 
 from cmapjax._cli._app import app
 
@@ -70,8 +72,11 @@ def spoken_commands(page: Path) -> list[str]:
     return [" ".join(text.split()) for text in re.findall(r"`(cmapjax [^`]+)`", outside)]
 
 
-def parse(command: str) -> None:
-    """Fails if the command line knows no such command, or the command no such option. Runs nothing."""
+def parse(command: str, *, is_whole: bool = True) -> None:
+    """Fails if the command line knows no such command, or the command no such option. Runs nothing.
+
+    A command that is not whole, as in a sentence, names what matters and may lack what else is needed.
+    """
     for line in _alternatives(command):
         words = [word for word in shlex.split(line) if word not in ("…", "...", "--help")]
         program, context, name, rest = typer.main.get_command(app), None, words[0], words[1:]
@@ -80,14 +85,11 @@ def parse(command: str) -> None:
                 context = program.make_context(name, rest, parent=context)
                 rest = [*context._protected_args, *context.args]
                 name, program, rest = program.resolve_command(context, rest)
-            if rest:
+            if rest or (is_whole and not hasattr(program, "resolve_command")):
                 program.make_context(name, list(rest), parent=context)
-        except Exception as error:
-            # Typer's own kind of error. In a sentence what matters is named, not all that is needed.
-            if not hasattr(error, "format_message"):
-                raise
-            if type(error).__name__ != "MissingParameter":
-                raise AssertionError(f"{line}: {error.format_message()}") from None
+        except typer.exceptions.TyperException as error:
+            if is_whole or type(error).__name__ != "MissingParameter":
+                raise AssertionError(f"{line}: {error}") from error
 
 
 def _alternatives(command: str) -> list[str]:

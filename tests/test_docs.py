@@ -12,9 +12,6 @@ from urllib.parse import unquote
 import pytest
 from doc_blocks import PAGES, ROOT, is_notebook
 
-pytest.importorskip("sphinx")
-pytest.importorskip("myst_nb")
-
 # Beside the docs, what they include or link to.
 BESIDE = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff", "LICENSE")
 LEAST_PICTURES = {

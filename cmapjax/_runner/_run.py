@@ -77,7 +77,9 @@ def run(
             device = None if mixed else store.manifest.get("device")
             play = play or studies.play_chunk
             if workers is None and cluster is None:
-                player = Here(study, play, threads or num_threads(studies.chunk_bytes(study), device))
+                if threads is None:
+                    threads = num_threads(studies.chunk_bytes(study, chunk_size), device)
+                player = Here(study, play, threads)
             else:
                 player = _workers(study, workers, cluster, worker_memory, play, device, log)
             is_quiet = _play(due, rest, job, stop, player, log)

@@ -91,9 +91,9 @@ def estimate(study, sample: bool = True) -> Estimate:
 class _Work:
     """The size of what is to be done."""
 
-    def __init__(self, study):
+    def __init__(self, study, size: int | None = None):
         self.study = study
-        self.chunks = chunks(study)
+        self.chunks = chunks(study, size)
         families = [random_market(study, ground).family for ground in study.grounds()]
         self.agents = [family.num_agents for family in families]
         self.ends = [2 * family.mean_links for family in families]
@@ -126,9 +126,9 @@ class _Work:
         return most
 
 
-def chunk_bytes(study) -> float:
-    """Bytes that a chunk of the study takes while it is played, at most about."""
-    return _Work(study).of_chunk()
+def chunk_bytes(study, size: int | None = None) -> float:
+    """Bytes that a chunk of the study takes while it is played, at most about; `size` as in `chunks`."""
+    return _Work(study, size).of_chunk()
 
 
 def kind_of(cell: Cell) -> tuple[str, ...]:

@@ -57,8 +57,9 @@ class Wardrobe:
     def plan(self, schedule, hops: int | float, market: Market, shape: Shape) -> Plan:
         """The schedule's plan, its tables as large as those planned in this shape before."""
         key = (shape, type(schedule).__name__, hops)
-        found = fit_plan(schedule.plan(market, hops), market, self.plans.get(key))
-        self.plans[key] = found
+        plan = schedule.plan(market, hops)
+        with self._lock:  # the plans of shapes given up may be taken out meanwhile
+            self.plans[key] = found = fit_plan(plan, market, self.plans.get(key))
         return found
 
 
