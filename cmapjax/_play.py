@@ -40,8 +40,7 @@ class Rules(eqx.Module):
 
     def budget(self, round: Int[Array, ""]) -> Float[Array, "agents"]:
         """Value that each agent has to give in a round, float64."""
-        key = None if self.key is None else round_key(self.key, 0, round)
-        return self.market.stored(self.endowments.draw(self.market, round, key) * self.market.value)
+        return self.market.stored(_budget(self.market, self.endowments, self.key, round))
 
 
 class Moment(eqx.Module):
@@ -138,11 +137,14 @@ def round_key(key, purpose: int, round):
     return jax.random.fold_in(jax.random.fold_in(key, purpose), round)
 
 
-def last_spending_error(rules: Rules, now: Moment) -> Float[Array, "markets"]:
+def last_spending_error(market: Market, endowments: Endowments, key, round, flow) -> Float[Array, "markets"]:
     """By how much rows miss what the last round had to spend, in parts of the mean contribution."""
-    market, budget = rules.market, jnp.asarray(rules.market.contribution)
-    if not rules.endowments.is_constant:
-        last = market.unstored(rules.budget(now.round - 1))
-        budget = jnp.where(now.round > 0, last, budget)
-    flow = market.links.join(now.flows.sent)
+    budget = jnp.asarray(market.contribution)
+    if not endowments.is_constant:
+        budget = jnp.where(round > 0, _budget(market, endowments, key, round - 1), budget)
     return metrics.spending_error(market, flow.astype(jnp.float64), budget)
+
+
+def _budget(market: Market, endowments: Endowments, key, round) -> Float[Array, "agents"]:
+    key = None if key is None else round_key(key, 0, round)
+    return endowments.draw(market, round, key) * market.value

@@ -74,8 +74,8 @@ def _observations(market, record, state):
 
 # The start is observed apart from the run, so that strategies compared on a market compile it once.
 @eqx.filter_jit
-def observe_start(market: Market, record, state: State):
-    """The start with all that follows from its flow, and what is to be recorded of it."""
+def observe(market: Market, record, state: State):
+    """The state, with what was left out and follows from its flow, and what is to be recorded of it."""
     dtype = state.history.dtype
     if state.flow is None:
         state = dataclasses.replace(state, flow=market.equal_flow().astype(dtype))
@@ -106,26 +106,26 @@ def run_rounds(
     is_steady,
     starts_even,
 ) -> Run:
-    """The run from this start; `seen` is what `observe_start` saw of it."""
+    """The run from this start; `seen` is what `observe` saw of it."""
     known = known_facts(market, beyond, state.flow.dtype)
-    strategy = _as_dtype(strategy, state.flow.dtype)
+    strategy = as_dtype(strategy, state.flow.dtype)
     rules = Rules(market, known, strategy, plan, endowments, key, is_steady)
     num_records = 1 + -(-rounds // every)
     out = jax.tree.map(lambda x: jnp.zeros((num_records, *x.shape), x.dtype).at[0].set(x), seen)
-    now = _moment(market, state)
+    now = moment_of(market, state)
     if rounds and saves_memory:
         now, out = _record_if_due(rules, record, now, out, rounds, every)
     elif rounds:
         now, out = _record_between(rules, record, now, out, rounds, every, starts_even)
     updates, records = out
-    last = _state(market, now)
+    last = state_of(market, now)
     run = Run(
         jnp.minimum(jnp.arange(num_records) * every, rounds) + state.round,
         updates,
         records,
         last,
         metrics.verdict(market, last.history.astype(jnp.float64)),
-        last_spending_error(rules, now),
+        last_spending_error(market, endowments, key, last.round, last.flow),
     )
     return jax.tree.map(market.links.everywhere, run)
 
@@ -137,14 +137,14 @@ def _record_between(rules: Rules, record, now: Moment, out, rounds: int, every: 
         played = jnp.minimum(jnp.arange(len(updates)) * every, rounds)
         updates = updates[0] + played[:, None] * _play.count(rules.market, None)
         every = rounds
-    form = _scaling.Scaling(rules, starts_even) if _scaling.pays(rules, every) else _play.Plain(rules)
+    form = form_of(rules, every, starts_even)
 
     def span(carry, row):
         carry, out = carry
         length = every if rounds % every == 0 else jnp.minimum(every, rounds - (row - 1) * every)
         carry = form.advance(carry, length)
         now = form.show(carry)
-        seen = now.agent_updates, _observations(rules.market, record, _state(rules.market, now))
+        seen = now.agent_updates, _observations(rules.market, record, state_of(rules.market, now))
         return (carry, jax.tree.map(lambda table, x: table.at[row].set(x), out, seen)), None
 
     num_spans = -(-rounds // every)
@@ -154,6 +154,11 @@ def _record_between(rules: Rules, record, now: Moment, out, rounds: int, every: 
     else:
         carry, out = form.advance(form.begin(now), rounds), (updates, tables)
     return form.show(carry), out
+
+
+def form_of(rules: Rules, every: int, starts_even: bool) -> _play.Plain | _scaling.Scaling:
+    """In which form rounds are played, so many at a time."""
+    return _scaling.Scaling(rules, starts_even) if _scaling.pays(rules, every) else _play.Plain(rules)
 
 
 def _record_if_due(rules: Rules, record, now: Moment, out, rounds: int, every: int):
@@ -167,7 +172,7 @@ def _record_if_due(rules: Rules, record, now: Moment, out, rounds: int, every: i
         due = (played % every == 0) | (played == rounds)
 
         def write(out):
-            seen = now.agent_updates, _observations(rules.market, record, _state(rules.market, now))
+            seen = now.agent_updates, _observations(rules.market, record, state_of(rules.market, now))
             return jax.tree.map(lambda table, x: table.at[row].set(x), out, seen)
 
         out = jax.lax.cond(due, write, lambda out: out, out)
@@ -177,7 +182,7 @@ def _record_if_due(rules: Rules, record, now: Moment, out, rounds: int, every: i
     return now, out
 
 
-def _moment(market: Market, state: State) -> Moment:
+def moment_of(market: Market, state: State) -> Moment:
     """The state as the engine holds it."""
     blocks = market.links.blocks
     return Moment(
@@ -189,7 +194,7 @@ def _moment(market: Market, state: State) -> Moment:
     )
 
 
-def _state(market: Market, now: Moment) -> State:
+def state_of(market: Market, now: Moment) -> State:
     """The moment in the caller's order, as it is shown."""
     return State(
         now.round,
@@ -201,7 +206,7 @@ def _state(market: Market, now: Moment) -> State:
     )
 
 
-def _as_dtype(tree, dtype):
+def as_dtype(tree, dtype):
     """The tree with its real-valued leaves in the precision of the run."""
 
     def cast(x):

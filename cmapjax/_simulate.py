@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from cmapjax import metrics
+from cmapjax import _spans, metrics
 from cmapjax._checks import as_real, check_kind, check_span, short
 from cmapjax._community import beyond_table
 from cmapjax._derivatives import guard_precision, is_traced
 from cmapjax._market import Market
 from cmapjax._random import check_key
-from cmapjax._run import Run, State, observe_start, run_rounds
+from cmapjax._run import Run, State, observe, run_rounds
 from cmapjax._schedule import Plan, Schedule, Simultaneous
 from cmapjax._types import Array
 from cmapjax.endowments import Constant, Endowments
@@ -90,23 +90,18 @@ def simulate(
         bare = market.bare()
         beyond = beyond_table(bare, strategy.hops) if strategy.hops > 1 else None
         state = _start(bare, start, dtype)
-        state, seen = observe_start(bare, record, state)
-        run = run_rounds(
-            bare,
-            beyond,
-            strategy,
-            plan,
-            endowments,
-            record,
-            state,
-            seen,
-            key,
-            rounds=rounds,
-            every=every,
-            saves_memory=traced,
-            is_steady=endowments.is_constant and _spends_contributions(bare, start),
-            starts_even=start is None,
-        )
+        arguments = (bare, beyond, strategy, plan, endowments, record)
+        facts = {
+            "rounds": rounds,
+            "every": every,
+            "is_steady": endowments.is_constant and _spends_contributions(bare, start),
+            "starts_even": start is None,
+        }
+        if not traced and _spans.pays(bare, record, every):
+            run = _spans.run_in_spans(*arguments, state, key, **facts)
+        else:
+            state, seen = observe(bare, record, state)
+            run = run_rounds(*arguments, state, seen, key, saves_memory=traced, **facts)
     return _to_numpy(run)
 
 

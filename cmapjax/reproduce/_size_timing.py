@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 import cmapjax as cj
-from cmapjax._run import State, observe_start, run_rounds
+from cmapjax._run import State, observe, run_rounds
 
 GAPS = (1e-4, 1e-6)
 EVERY = 10  # rounds between two looks at the certificate
@@ -50,7 +50,7 @@ class Rounds:
             start = State(np.zeros((), np.int64), flow, *nothing)
             self.market, self.plan, start = jax.device_put((market.bare(), plan, start))
             self.strategy, self.record = strategy, gap
-            self.begin = observe_start(self.market, gap, start)
+            self.begin = observe(self.market, gap, start)
             self.now = self.begin
             self.play()
         self.now = self.begin

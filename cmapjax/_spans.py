@@ -1,0 +1,72 @@
+"""Runs of which little is recorded: spans of rounds are compiled apart from what is recorded after each.
+
+Records take as long to compile as rounds, and are the same for every strategy compared on a market; rounds
+are the same whatever is recorded. In one loop (`run_rounds`) both are compiled anew for every pair.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cmapjax import metrics
+from cmapjax._engine import known_facts
+from cmapjax._play import Rules, last_spending_error
+from cmapjax._run import Run, as_dtype, form_of, moment_of, observe, state_of
+
+# Below this many rounds the work at either end of a span would be felt beside the rounds, and below so many
+# slots times rounds the work of handing it over.
+LEAST_ROUNDS = 8
+LEAST_WORK = 1_000_000
+
+
+def pays(market, record, every: int) -> bool:
+    """Whether spans are worth while; which way is taken changes no bit of the run."""
+    is_whole = market.links.mesh is None
+    return (
+        is_whole and bool(record) and every >= LEAST_ROUNDS and every * market.links.num_slots >= LEAST_WORK
+    )
+
+
+def run_in_spans(
+    market, beyond, strategy, plan, endowments, record, state, key, *, rounds, every, is_steady, starts_even
+) -> Run:
+    """The run from this start, as `run_rounds` gives it; not for transformations."""
+    first = np.asarray(state.round)
+    state, _ = observe(market, {}, state)
+    known, now = _begin(market, beyond, state)
+    rules = Rules(market, known, as_dtype(strategy, state.flow.dtype), plan, endowments, key, is_steady)
+    at = form_of(rules, every, starts_even).begin(now)
+    played = np.minimum(np.arange(1 + -(-rounds // every)) * every, rounds)
+    seen = [_seen(market, record, state)]
+    for length in np.diff(played).tolist():
+        # All of one length: compiled for that length.
+        length = length if rounds % every == 0 else jnp.array(length)
+        at, state = _play_span(rules, at, length, every, starts_even)
+        seen.append(_seen(market, record, state))
+    updates, records = jax.tree.map(lambda *rows: np.stack(rows), *seen)
+    verdict, error = _conclude(market, endowments, key, state)
+    return Run(played + first, updates, records, state, verdict, error)
+
+
+def _seen(market, record, state):
+    """What is recorded, on the host: waiting for it keeps spans that nobody needs yet out of memory."""
+    return jax.tree.map(np.asarray, observe(market, record, state)[1])
+
+
+@eqx.filter_jit
+def _begin(market, beyond, state):
+    return known_facts(market, beyond, state.flow.dtype), moment_of(market, state)
+
+
+@eqx.filter_jit
+def _play_span(rules: Rules, at, length, every: int, starts_even: bool):
+    form = form_of(rules, every, starts_even)
+    at = form.advance(at, length)
+    return at, state_of(rules.market, form.show(at))
+
+
+@eqx.filter_jit
+def _conclude(market, endowments, key, state):
+    error = last_spending_error(market, endowments, key, state.round, state.flow)
+    return metrics.verdict(market, state.history.astype(jnp.float64)), error
