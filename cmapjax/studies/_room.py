@@ -20,9 +20,10 @@ from cmapjax._shapes import Shape, fit, fit_plan, fits, shape_of
 # 65,000: after about 100 programs the next one ends it. Programs are forgotten at this share of the limit.
 MOST_MAPS_SHARE = 0.6
 MAPS, MOST_MAPS = Path("/proc/self/maps"), Path("/proc/sys/vm/max_map_count")
-# A shape that another ensemble left behind is used again unless it is this much larger than needed.
+# A shape that another ensemble left behind is used again unless it is this much larger than needed. Compiling
+# for a new one takes as long as a third more rounds in some ten chunks of default size.
 # (Chunks come largest first, and on random networks take a few per cent more than in shapes of their own.)
-MOST_WASTE = 1.25
+MOST_WASTE = 1.35
 MOST_SHAPES = 64
 
 
