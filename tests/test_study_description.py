@@ -200,7 +200,11 @@ def test_cells_that_come_to_the_same_are_noted():
 
 REFUSED = {
     "name missing": ({"cells": {"network": "ring:n=5"}}, ["name is missing"]),
-    "cells missing": ({"name": "a"}, ["cells is missing"]),
+    "cells missing": ({"name": "a"}, ["cells.network is missing", "name a family or a file"]),
+    "a list among the cells": (
+        {"name": "a", "cells": {"network": ["karate", "davis"]}},
+        ["cells.network", "give one text here", "[grid]: network = […]"],
+    ),
     "network missing": ({"name": "a", "cells": {}}, ["cells.network is missing", "er:"]),
     "name is a path": (changed(name="../../x"), ["name is '../../x'", "letters"]),
     "unknown key": (changed(marktes=3), ["marktes", "did you mean markets?"]),

@@ -24,6 +24,7 @@ from cmapjax.studies._sections import (
     Sample,
     Stop,
     Table,
+    Words,
 )
 from cmapjax.studies._where import Constraint
 
@@ -67,7 +68,7 @@ class Study(Table, table="study"):
     folder: str = Field(".", exclude=True)
     """Where relative paths start; by default the folder of the study's file."""
     record: Record = Record()
-    words: CellWords = Field(alias="cells")
+    words: CellWords = Field(Words(), alias="cells")
     grid: dict[AxisName, DifferentPoints] = Field({})
     zipped: list[dict[AxisName, Points]] = Field([], alias="zip")
     sample: Sample | None = None

@@ -59,6 +59,8 @@ def _complaint(one: dict, place: Sequence[str | int], keys: Sequence[str]) -> st
             return f"is {short(given)}; write [[{place[0]}]], in double brackets: there may be several."
         case "list_type":
             return f"is {short(given)}; give a list, as in [1, 2]."
+        case "string_type" if place[0] == "cells" and isinstance(given, list):
+            return f"is {short(given)}; give one text here, and several values in [grid]: {place[-1]} = […]."
         case "dict_type" | "model_type":
             wanted = "a range, as in [0.1, 2.0]" if place[0] == "sample" else "a table"
             return f"is {short(given)}; give {wanted}."
