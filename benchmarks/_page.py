@@ -4,10 +4,11 @@ from benchmarks._race import duration, met, quantity, ratio_words
 
 INTRODUCTION = """# Benchmarks
 
-Written by `python -m benchmarks` from the JSON files in `benchmarks/`; every number can be found there, with
-all samples. A time is the median of samples taken in turns with the rivals in one process, without
-compiling; a ratio is our time in parts of the rival's (below 1: cmapjax is faster), the median over turns
-with its quartiles. *Accept* is the ratio aimed at. Results were compared before anything was timed."""
+Written by `python -m benchmarks` from the JSON files in the folder `benchmarks` beside this page; every
+number can be found there, with all samples. A time is the median of samples taken in turns with the rivals in
+one process, without compiling; a ratio is our time in parts of the rival's (below 1: cmapjax is faster), the
+median over turns with its quartiles. *Accept* is the ratio aimed at. Results were compared before anything
+was timed."""
 
 
 def page(races: dict[str, dict]) -> str:
@@ -19,7 +20,7 @@ def page(races: dict[str, dict]) -> str:
 
 
 def _section(name: str, race: dict) -> str:
-    title = name.replace("_", " ").capitalize()
+    title = name.replace("_", " ").capitalize().replace("Cmap", "CMAP")
     parts = [f"## {title}", race.get("claim", "")]
     if "machine" in race:
         parts.append(_about(race["machine"]))

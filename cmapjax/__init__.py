@@ -17,8 +17,8 @@ utility               u_j     value                       Σ_i y_ij, what j rece
 ratio                 r_j     value per value             u_j / w_j
 price                 q_i     utility per value           `Equilibrium.price`, r_i at the equilibrium
 community             C_i^k   agents                      all within k hops of i
-turn                          one agent acting            `schedule`
-round                         everybody's turn            `simulate(rounds=…)`
+turn                                                      one agent acting
+round                                                     everybody's turn, `simulate(rounds=…)`
 Nash welfare                  1                           Π r_j^(w_j/W), in [0, 1] (`metrics`)
 certified gap                 1 (a logarithm)             bound on log Nash welfare missing
 ====================  ======  ==========================  ==============================================

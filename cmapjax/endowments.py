@@ -16,6 +16,8 @@ from cmapjax._market import Market
 from cmapjax._random import draw_per_agent
 from cmapjax._types import Array, as_parameter
 
+__all__ = ["Constant", "Endowments", "Exponential", "Gamma", "LogNormal", "OnOff", "Trace"]
+
 
 class Endowments(eqx.Module):
     """The endowment of every agent in every round, in units of its own resource."""
@@ -64,7 +66,7 @@ class _Varying(Endowments):
     variation: Float[Array, ""] = eqx.field(converter=as_parameter, default=0.5)
 
     def __check_init__(self):
-        check_above_zero("variation", self.variation)
+        _check_above_zero("variation", self.variation)
 
 
 class Gamma(_Varying):
@@ -103,7 +105,7 @@ class OnOff(Endowments):
     probability: Float[Array, ""] = eqx.field(converter=as_parameter, default=0.5)
 
     def __check_init__(self):
-        check_above_zero("probability", self.probability)
+        _check_above_zero("probability", self.probability)
         if isinstance(self.probability, np.ndarray) and np.any(self.probability > 1):
             raise ValueError(f"probability is {self.probability}; give a number above 0 and at most 1.")
 
@@ -163,7 +165,7 @@ class Trace(Endowments):
         return jnp.asarray(self.values)[round]
 
 
-def check_above_zero(field: str, number) -> None:
+def _check_above_zero(field: str, number) -> None:
     """Raise ValueError unless the number is finite and above zero."""
     if isinstance(number, np.ndarray) and not (
         number.dtype.kind in "if" and np.all(np.isfinite(number) & (number > 0))

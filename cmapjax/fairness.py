@@ -17,6 +17,17 @@ from cmapjax._equilibrium import Equilibrium
 from cmapjax._market import Market
 from cmapjax._types import Array
 
+__all__ = [
+    "BottleneckPair",
+    "arrow_debreu_error",
+    "arrow_debreu_prices",
+    "best_coalition",
+    "bottleneck_pairs",
+    "lexicographic_error",
+    "lexicographic_ratios",
+    "reciprocity_error",
+]
+
 MOST_LINEAR = 300
 MOST_COALITION = 14
 # A link counts as used when it carries more than this share of the smaller contribution at its ends:

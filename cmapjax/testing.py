@@ -15,6 +15,8 @@ from cmapjax._market import Market
 from cmapjax._packing import pack
 from cmapjax.strategies import Beyond, Strategy, View
 
+__all__ = ["LAWS", "StrategyError", "check_strategy"]
+
 # Strategies that iterate may round differently when neighbours are listed in another order; what a law
 # forbids is a difference that can be seen.
 TOLERANCE = 1e-6

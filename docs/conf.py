@@ -1,7 +1,8 @@
 """How the documentation is built: `scripts/docs`, or `python -m sphinx -W -n docs docs/_build/html`.
 
 Nothing is fetched, neither while building nor by a reader's browser: theme, styles and scripts come from
-packages, fonts are the system's own, formulas are plain Unicode. Pages with code are run from the start.
+packages, fonts are the system's own, formulas are Unicode with indices. Pages with code are run from the
+start.
 """
 
 import os
@@ -24,6 +25,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
     "api_pages",
+    "formulas",
 ]
 exclude_patterns = ["_build", "_extensions", "jupyter_execute"]
 nitpicky = True

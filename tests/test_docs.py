@@ -1,5 +1,7 @@
 """The site: it builds without a warning and without a network, and everything in it leads somewhere."""
 
+import importlib
+import inspect
 import os
 import re
 import shutil
@@ -12,11 +14,14 @@ from urllib.parse import unquote
 import pytest
 from doc_blocks import PAGES, ROOT, is_notebook
 
+import cmapjax
+
 # Beside the docs, what they include or link to.
 BESIDE = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff", "LICENSE")
 LEAST_PICTURES = {
     "start": 2,
     "strategies": 5,
+    "sensitivity": 1,
     "tutorials/bandwidth": 3,
     "tutorials/ensemble": 2,
     "tutorials/design": 1,
@@ -85,6 +90,21 @@ def test_the_site_builds_without_a_warning_and_everything_in_it_leads_somewhere(
             assert "cell_output" in text, f"{source}: nothing came out"
             assert "Traceback (most recent" not in text
             assert "UserWarning" not in text, f"{source}: a warning among the outputs"
+            stray = re.search(r">(Text\(|&lt;matplotlib|\[&lt;matplotlib)[^<]*", text)
+            assert not stray, f"{source}: {stray[0]} among the outputs; end the cell with a semicolon"
+    check_formulas((site / "model.html").read_text())
+
+
+def test_public_modules_define_no_other_public_names():
+    for module in modules():
+        for name, thing in vars(module).items():
+            is_own = getattr(thing, "__module__", None) == module.__name__
+            if is_own and (inspect.isfunction(thing) or inspect.isclass(thing)) and not name.startswith("_"):
+                assert name in module.__all__, f"{module.__name__}.{name}: public, or _{name}?"
+
+
+def modules() -> list:
+    return [importlib.import_module(f"cmapjax.{name}") for name in cmapjax._MODULES]
 
 
 def check_links(site: Path, file: Path, pages: dict[Path, Page]) -> None:
@@ -98,6 +118,15 @@ def check_links(site: Path, file: Path, pages: dict[Path, Page]) -> None:
             assert anchor in pages[there].anchors, f"{file.relative_to(site)}: {target}"
 
 
+def check_formulas(text: str) -> None:
+    """Indices of the model stand below the line, and none is left as it was typed."""
+    article = re.search(r"<article.*</article>", text, re.DOTALL)[0]
+    assert "y<sub>ij</sub>" in article
+    shown = re.sub(r"<[^>]+>", "", re.sub(r"<code.*?</code>", "", article, flags=re.DOTALL))
+    typed = re.findall(r"\b\w_\w{1,2}\b|_\{", shown)
+    assert not typed, typed
+
+
 def check_reference(pages: dict[Path, Page]) -> None:
     """Every public name of every public module has its entry, in one place."""
     sys.path.insert(0, str(ROOT / "docs" / "_extensions"))
@@ -108,4 +137,7 @@ def check_reference(pages: dict[Path, Page]) -> None:
     described = set().union(*(page.anchors for file, page in pages.items() if file.parent.name == "api"))
     missing = {home for home in api_pages.homes().values() if home not in described}
     assert not missing
+    names = {module.__name__ for module in api_pages.modules()}
+    flat = {anchor for anchor in described if anchor.rpartition(".")[0] in names} - names
+    assert flat == set(api_pages.homes().values())
     assert {"cmapjax.simulate", "cmapjax.CMAP", "cmapjax.graphs.ErdosRenyi"} <= described

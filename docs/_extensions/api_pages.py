@@ -11,6 +11,7 @@ import textwrap
 from pathlib import Path
 
 import typer
+from docutils import nodes
 from sphinx.ext.napoleon.docstring import GoogleDocstring
 
 import cmapjax
@@ -35,22 +36,14 @@ WITHOUT_NAME = (
     "cmapjax._explain.Explanation",
     "cmapjax._explain.Neighbour",
 )
-# Names without an underscore that only other modules of the package use.
-INTERNAL = {"cmapjax.endowments.check_above_zero"}
+
+# What an error of ours may be caught as.
+ERRORS = (AssertionError, ValueError)
 
 
 def public_names(module) -> list[str]:
-    """Those of `__all__`, or else what the module defines without an underscore."""
-    if hasattr(module, "__all__"):
-        names = list(module.__all__)
-    else:
-        names = [
-            name
-            for name, thing in vars(module).items()
-            if getattr(thing, "__module__", None) == module.__name__ and callable(thing)
-        ] + [name for name in vars(module) if name.isupper() and _text_of(module, name)]
-    names = [n for n in names if not n.startswith("_") and f"{module.__name__}.{n}" not in INTERNAL]
-    return sorted(names, key=lambda name: (name.upper(), name))
+    """Those of `__all__`, which every public module has."""
+    return sorted(module.__all__, key=lambda name: (name.upper(), name))
 
 
 def modules() -> list:
@@ -151,7 +144,9 @@ def _entry(module, name: str) -> str:
     if callable(thing):
         return f".. autofunction:: {full}"
     texts = [_text_of(module, name)]
-    if isinstance(thing, (dict, tuple)) and all(isinstance(key, str) for key in thing):
+    if isinstance(thing, dict) and all(isinstance(text, str) for text in thing.values()):
+        texts.append("\n".join(f"- ``{key}``: {text}" for key, text in thing.items()))
+    elif isinstance(thing, (dict, tuple)) and all(isinstance(key, str) for key in thing):
         texts.append(", ".join(f"``{key}``" for key in thing) + ".")
     text = "\n\n".join(filter(None, texts)).replace("\n", "\n   ")
     return f".. data:: {name}\n   :module: {module.__name__}\n\n   {text}"
@@ -197,9 +192,19 @@ def resolve(app, env, node, contnode):
 
 
 def only_public_bases(app, name, thing, options, bases) -> None:
-    """Leaves out bases that a reader cannot look up."""
+    """Of bases that a reader cannot look up, the nearest of their own bases that can be."""
     known = {id(getattr(m, n)) for m in modules() for n in public_names(m)}
-    bases[:] = [base for base in bases if id(base) in known] or [object]
+    bases[:] = [
+        next((c for c in getattr(base, "__mro__", ()) if id(c) in known or c in ERRORS), object)
+        for base in bases
+    ]
+
+
+def drop_empty_bases(app, doctree) -> None:
+    """ "Bases: object" says nothing."""
+    for paragraph in list(doctree.findall(nodes.paragraph)):
+        if paragraph.astext() == "Bases: object":
+            paragraph.parent.remove(paragraph)
 
 
 def bars_are_bars(app, what, name, thing, options, lines) -> None:
@@ -216,4 +221,5 @@ def setup(app):
     app.connect("builder-inited", write_pages)
     app.connect("missing-reference", resolve)
     app.connect("autodoc-process-bases", only_public_bases)
+    app.connect("doctree-read", drop_empty_bases)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

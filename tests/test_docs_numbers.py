@@ -1,0 +1,168 @@
+"""Measured numbers in README and docs are those of the files that commands wrote.
+
+Every phrase below is put together from such a file and must stand on its page word for word; after a new
+measurement this says which sentence to write anew.
+"""
+
+import csv
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+WORDS = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 12: "twelve", 19: "nineteen"}
+GATHERED = "16 agents at a time"  # C with vector instructions
+LOOPED = "market after market"
+ROUNDS = ("ensembles", "cmap_rounds", "proportional_response")
+
+
+def results(race: str) -> dict:
+    """What `python -m benchmarks --only RACE` wrote."""
+    return json.loads((DOCS / "benchmarks" / f"{race}.json").read_text())
+
+
+def entries(race: str, job: str = "") -> list[SimpleNamespace]:
+    """Every rival of a race in the jobs that begin so: its time and how many times ours that takes."""
+    return [
+        SimpleNamespace(
+            job=f"{found['job']}, {found['size']}",
+            rival=rival["name"],
+            seconds=rival["seconds"]["median"],
+            ours=found["ours"]["seconds"]["median"],
+            ratio=rival["ratio"]["median"],
+            target=rival.get("target"),
+        )
+        for found in results(race)["jobs"]
+        if found["job"].startswith(job)
+        for rival in found["rivals"]
+    ]
+
+
+def proportional_response() -> list[SimpleNamespace]:
+    return entries("proportional_response") + entries("ensembles", "proportional response")
+
+
+def span(values, form: str = "{:.0f}") -> str:
+    """Least and greatest, as they are written in a sentence."""
+    return f"{form.format(min(values))} to {form.format(max(values))}"
+
+
+def of(found, *words: str) -> list[SimpleNamespace]:
+    chosen = [entry for entry in found if all(word in entry.rival for word in words)]
+    assert chosen, words
+    return chosen
+
+
+def performance():
+    """The phrases of docs/performance.md."""
+    memory = results("memory")
+    per_arc = [sum(parts.values()) / memory["arcs"] for parts in memory["bytes"].values()]
+    yield f"takes {span(per_arc)} bytes per arc"
+    yield f"10⁸ arcs would need {span([b / 10 for b in per_arc])} GB"
+    large = [e for e in entries("proportional_response") if e.target and e.rival[:5] in ("NumPy", "SciPy")]
+    yield f"{span([1 / e.ratio for e in large])} times instead of 12"
+    split = of(entries("proportional_response", "from an equal split"), "bincount")[0]
+    arcs = 997_200
+    assert f"{arcs:,}" in split.job
+    yield f"runs at {arcs / split.ours / 1e9:.2f} G arcs/s"
+    yield f"takes {split.seconds / arcs * 1e9:.0f} ns an arc"
+    parts = [1 / e.ratio for e in of(proportional_response(), GATHERED)]
+    ordinals = {3: "a third", 7: "a seventh"}
+    yield f"takes {ordinals[round(1 / max(parts))]} to {ordinals[round(1 / min(parts))]} of the time"
+    plain = [e.ratio for e in of(proportional_response(), "C and OpenMP") if GATHERED not in e.rival]
+    yield f"C kernels are {span(plain, '{:.1f}')} times as fast as ours"
+    cmap = of(entries("cmap_rounds"), GATHERED) + of(entries("ensembles", "CMAP"), "C and OpenMP")
+    yield f"{span([e.ratio for e in cmap], '{:.1f}')} times as fast"
+    wide = [e for e in entries("water_filling") if "64 neigh" in e.job or "256 neigh" in e.job]
+    yield f"{span([e.ratio for e in of(wide, 'C and OpenMP')])} times as fast"
+    cvxpy = of(wide, "CVXPY")
+    yield f"64 or 256 neighbours in {span([1e3 * e.seconds for e in cvxpy])} ms"
+    yield f"{span([float(f'{1 / e.ratio:.2g}') for e in cvxpy], '{:,.0f}')} times as long as ours"
+    loops = of(entries("ensembles", "proportional response"), LOOPED)
+    yield f"They take {span([1 / e.ratio for e in loops if 'NumPy' not in e.rival], '{:.1f}')} of our time"
+    copies = of(entries("ensembles", "one network"), "packed as if")[0]
+    yield f"a factor of {1 / copies.ratio:.1f} over packing"
+    first = [job["ours"]["first_call_seconds"] for race in ROUNDS for job in results(race)["jobs"]]
+    yield f"bare rounds take {span(first)} s"
+    stages = {run["cache"]: run["stages"]["compiling"] for run in results("end_to_end")["runs"]}
+    yield f"{stages['cold']:.0f} s in all, and {stages['warm']:.0f} s from the cache"
+
+
+def readme():
+    with open(DOCS / "figures" / "gnutella-hosts.csv") as file:
+        hosts = {row.pop("gets of its fair share"): row for row in csv.DictReader(file)}
+    total = sum(int(row["CMAP, all at once"]) for row in hosts.values())
+    yield f"{total:,} hosts"
+    yield f"one host in {WORDS[round(total / int(hosts['nothing']['CMAP, all at once']))]} with nothing"
+    with open(DOCS / "figures" / "gnutella.csv") as file:
+        after = {int(row["round"]): row for row in csv.DictReader(file)}
+    good = next(t for t, row in after.items() if float(row["CMAP, one after another"]) > 99)
+    yield f"all but perfect after {WORDS[good]} rounds"
+    fastest = [e.ratio for e in of(proportional_response(), GATHERED) + of(entries("cmap_rounds"), GATHERED)]
+    yield f"factor of {WORDS[round(min(fastest))]} to {WORDS[round(max(fastest))]} on a CPU"
+    convex = of(entries("exact_equilibrium"), "CVXPY")[0]
+    yield f"{convex.seconds:.1f} s against {convex.ours:.2f} s at 1,000 agents"
+
+
+def equilibrium():
+    races = json.loads((DOCS / "equilibrium-race.json").read_text())["races"]
+    flows = [race["iterations"] for race in races if race["method"] == "decomposition"]
+    yield f"{WORDS[min(flows)].capitalize()} to {WORDS[max(flows)]} flows were enough"
+
+
+def model():
+    with open(DOCS / "figures" / "reproduction" / "verdicts.csv") as file:
+        found = {row["statement"]: row["found"] for row in csv.DictReader(file) if row["part"] == "welfare"}
+    text = next(text for statement, text in found.items() if "four agents who are all" in statement)
+    share = float(text.partition("best (2, 2, 2, 2): ")[2].split()[0])
+    yield f"unweighted geometric mean is {share:.3f} of the best feasible"
+
+
+PAGES = {
+    "README.md": readme,
+    "docs/performance.md": performance,
+    "docs/equilibrium.md": equilibrium,
+    "docs/model.md": model,
+}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_measured_numbers_in_sentences_are_those_of_the_files(page):
+    text = " ".join((ROOT / page).read_text().split())
+    for phrase in PAGES[page]():
+        assert phrase in text, f"{page} does not say {phrase!r}, as the files do"
+
+
+def test_what_is_said_to_be_met_and_missed_is():
+    """The sentence of docs/performance.md on ratios aimed at."""
+    met = {
+        "ensembles": lambda e: (
+            e.rival.startswith("NumPy")
+            or (e.rival.startswith("C ") and e.job.startswith("prop"))
+            or (e.rival.startswith("Numba") and e.job.startswith("CMAP"))
+        ),
+        "water_filling": lambda e: ", 4 n" in e.job or (", 16 n" in e.job and e.rival.startswith("CVXPY")),
+    }
+    for race, is_met in met.items():
+        for entry in entries(race):
+            if entry.target:
+                assert entry.target["is_met"] == is_met(entry), entry
+    assert '"is_met": false' not in (DOCS / "benchmarks" / "exact_equilibrium.json").read_text()
+    against_c = of([e for e in entries("proportional_response") if e.target], "C and OpenMP")
+    assert [e.job for e in against_c if e.target["is_met"]] == [
+        e.job for e in against_c if "power law" in e.job
+    ]
+    others = [e for e in entries("proportional_response") if e.target and e.rival[:5] in ("NumPy", "SciPy")]
+    assert sum(not e.target["is_met"] for e in others) > len(others) / 2
+
+
+def test_colours_are_fewer_than_twice_as_many_as_can_be():
+    with open(DOCS / "figures" / "reproduction" / "verdicts.csv") as file:
+        rows = [
+            row for row in csv.DictReader(file) if row["expected"].endswith("fewer than twice the clique")
+        ]
+    assert [row["verdict"] for row in rows] == ["holds"]
+    assert "over clique 1.00 [" in rows[0]["found"]  # the median
