@@ -9,7 +9,10 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
+import doc_blocks
 import pytest
+
+from cmapjax import studies
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -157,6 +160,12 @@ def test_what_is_said_to_be_met_and_missed_is():
     ]
     others = [e for e in entries("proportional_response") if e.target and e.rival[:5] in ("NumPy", "SciPy")]
     assert sum(not e.target["is_met"] for e in others) > len(others) / 2
+
+
+def test_the_cells_of_the_example_of_a_study_are_counted():
+    page = DOCS / "studies.md"
+    described = next(block.text for block in doc_blocks.blocks(page) if block.kind == "toml")
+    assert f"the condition leaves {len(studies.parse_study(described).cells())} cells" in page.read_text()
 
 
 def test_colours_are_fewer_than_twice_as_many_as_can_be():
