@@ -22,6 +22,7 @@ LAYERS = [
     ["_play"],
     ["_scaling"],
     ["_run"],
+    ["_spans"],
     ["_simulate", "_equilibrium"],
     ["methods", "fairness"],
     ["_solve", "_explain"],
