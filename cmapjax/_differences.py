@@ -1,5 +1,7 @@
 """Σ_{i<j} |x_i − x_j| of many short rows at once, or of a few long ones: what the Gini index is made of."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,8 +17,9 @@ from cmapjax._types import Array
 WIDEST_BY_PAIRS = 256
 # Amounts worked on at a time, so that they stay in a core's own cache (0.4 MB in float64).
 CACHED = 50_000
-# Pairs a distance apart of up to half the width, and those further apart, which are fewer.
-RANGES = 2
+# Pairs from so far apart on are summed up apart: they are fewer. Nothing about the order of a sum depends on
+# the width, lest a market's index depend on how large the others are that it is packed with.
+NEAREST = (1, 8, 64)
 UNROLLED = 8
 
 
@@ -86,10 +89,9 @@ def _by_pairs(x, lengths):
 def _sum_of_pairs(x, lengths):
     width, rows = x.shape
     out = jnp.zeros(rows, x.dtype)
-    reach = -(-(width - 1) // RANGES)
-    further = jnp.zeros((width + reach, rows), x.dtype)
+    further = jnp.zeros((2 * width, rows), x.dtype)
     further = jax.lax.dynamic_update_slice(further, x, (0, 0))
-    for nearest in range(1, width, max(reach, 1)):
+    for nearest, beyond in itertools.pairwise((*(n for n in NEAREST if n < width), width)):
         height = width - nearest  # so many have another at such a distance
         place = np.arange(height, dtype=np.int32)[:, None]
 
@@ -97,8 +99,7 @@ def _sum_of_pairs(x, lengths):
             other = jax.lax.dynamic_slice(further, (distance, 0), (height, rows))
             return sums + jnp.where(place + distance < lengths, jnp.abs(other - x[:height]), 0)
 
-        last = min(nearest + reach, width)
         sums = jnp.zeros((height, rows), x.dtype)
-        sums = jax.lax.fori_loop(nearest, last, add, sums, unroll=min(UNROLLED, last - nearest))
+        sums = jax.lax.fori_loop(nearest, beyond, add, sums, unroll=min(UNROLLED, beyond - nearest))
         out = out + fold(jnp.add, sums)
     return out

@@ -26,7 +26,7 @@ from cmapjax._checks import (
 from cmapjax._columns import Columns, entry_slots, lay_out
 from cmapjax._origin import Origin
 from cmapjax._precision import float64_on_host, namespace
-from cmapjax._reductions import blocks, joined, over_ranges, over_slots
+from cmapjax._reductions import blocks, joined, over_ranges, over_slots, written
 from cmapjax._rows import compressed_rows
 from cmapjax._types import Array
 
@@ -211,7 +211,8 @@ class Market(eqx.Module):
 
     def total(self, x: Shaped[Array, "agents"]) -> Shaped[Array, "markets"]:
         """Σ over the agents of each market."""
-        return self._per_market(jnp.add, x, 0)
+        # Written out, lest a product be rounded together with the sum it enters, or not, as shapes have it.
+        return self._per_market(jnp.add, written(x), 0)
 
     def smallest(self, x: Float[Array, "agents"]) -> Float[Array, "markets"]:
         """The least over the agents of each market."""

@@ -53,9 +53,10 @@ def written(x: Shaped[Array, "values"]) -> Shaped[Array, "values"]:
 
     XLA's CPU backend would fuse: it would compute a ratio anew at every look-up, and number by number what
     it could have vectorised, up to ten times slower. It drops `optimization_barrier` before it fuses, but
-    passes no conditional; both branches of this one are the vector. (Elsewhere a conditional is dear.)
+    passes no conditional; both branches of this one are the vector. (Elsewhere a conditional is dear.) Whole
+    numbers are left as they are.
     """
-    if not isinstance(x, jax.Array):
+    if not isinstance(x, jax.Array) or not jnp.issubdtype(x.dtype, jnp.floating):
         return x
 
     def on_cpu(x):

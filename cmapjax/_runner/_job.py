@@ -19,7 +19,9 @@ TICK = 0.2
 class Job:
     """Plays chunks through a player, stores what comes back, and decides what to do about what does not."""
 
-    def __init__(self, store, tally: Tally, log: Log, report: Callable[[State], None]):
+    def __init__(self, store, tally: Tally, log: Log, report: Callable[[State], None], rule=None):
+        """`rule` says which chunks may be played in company (`studies.Companies`), if the player does so."""
+        self._rule = rule
         self._store, self._tally, self._log, self._report = store, tally, log, report
         self._player = None
         self._queue: deque = deque()
@@ -71,23 +73,38 @@ class Job:
 
     def _submit(self) -> None:
         """Hand out as much as the player takes."""
-        capacity = self._player.capacity()
-        while self._queue and self._alone is None and len(self._under_way) < capacity:
+        while self._queue and self._alone is None and len(self._under_way) < self._player.capacity():
             chunk = self._queue.popleft()
             if self._is_hopeless(chunk):
                 self._give_up(chunk, "single markets of its kind do not fit in memory")
-            elif chunk.count > 1 and chunk.count >= self._too_many.get(chunk.ground, chunk.count + 1):
+            elif self._is_too_large(chunk):
                 self._halve(chunk)
             else:
-                self._send(chunk)
-        if self._suspects and not self._queue and not self._under_way and capacity:
+                self._send(*self._company(chunk))
+        if self._suspects and not self._queue and not self._under_way and self._player.capacity():
             chunk = self._suspects.popleft()
             self._alone = chunk.name
             self._send(chunk)
 
-    def _send(self, chunk) -> None:
-        self._under_way[chunk.name] = chunk
-        self._player.submit(chunk)
+    def _company(self, chunk) -> list:
+        """The chunk, and small ones next in line that are played beside it where the player does so."""
+        if self._rule is None:
+            return [chunk]
+        line = (
+            other for other in self._queue if not self._is_hopeless(other) and not self._is_too_large(other)
+        )
+        company = self._rule.company(chunk, line)
+        for other in company[1:]:
+            self._queue.remove(other)
+        return company
+
+    def _send(self, *company) -> None:
+        self._under_way |= {chunk.name: chunk for chunk in company}
+        if self._rule is not None:
+            is_only = not self._queue and len(self._under_way) == len(company)
+            self._player.submit(*company, is_only=is_only)
+        else:
+            self._player.submit(*company)
 
     def _settle(self, outcomes: list[Outcome]) -> None:
         for outcome in outcomes:
@@ -140,6 +157,9 @@ class Job:
         first, second = chunk.halves()
         self._log(f"chunk {chunk.name} is halved: {first.name}, {second.name}")
         self._queue.extendleft((second, first))
+
+    def _is_too_large(self, chunk) -> bool:
+        return chunk.count > 1 and chunk.count >= self._too_many.get(chunk.ground, chunk.count + 1)
 
     def _is_hopeless(self, chunk) -> bool:
         return chunk.ground not in self._fitted and self._too_large[chunk.ground] >= SINGLES

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cmapjax._runner._here import Here, num_threads
+from cmapjax._runner._here import Here, num_threads, one_by_one
 from cmapjax._runner._job import Job
 from cmapjax._runner._progress import Log, State, Tally
 from cmapjax._runner._stop import Stop
@@ -49,7 +49,8 @@ def run(
     bytes each; with `cluster`, by the workers of the Dask scheduler at that address. `time_limit` is in
     seconds. `progress` is called with every `State`. With `mixed`, workers may have another kind of device
     than the study was begun on. `play(study, chunk)` is what plays, `studies.play_chunk` by default; workers
-    must be able to import it.
+    must be able to import it. In this process small chunks are played side by side (`studies.play_company`),
+    unless you say what plays.
 
     A chunk that does not fit in memory is halved. One whose worker dies, or that meets an error, is tried
     three times, the last time by itself, and then noted in the store as failed while the rest goes on.
@@ -69,18 +70,21 @@ def run(
         for remark in store.remarks:
             log(remark)
         began = time.monotonic()
-        job = Job(store, Tally(study, chunks, store.missing(chunks)), log, progress or (lambda state: None))
+        is_here = workers is None and cluster is None
+        tally = Tally(study, chunks, store.missing(chunks))
+        rule = studies.Companies(study) if is_here and play is None else None
+        job = Job(store, tally, log, progress or (lambda state: None), rule)
         rest = Rest(study, store, chunks)
         log(f"run begins: {len(rest.missing())} of {len(chunks)} chunks are missing")
         is_quiet = True
         if due := rest.due(job.failed):
             device = None if mixed else store.manifest.get("device")
-            play = play or studies.play_chunk
-            if workers is None and cluster is None:
+            if is_here:
                 if threads is None:
                     threads = num_threads(studies.chunk_bytes(study, chunk_size), device)
-                player = Here(study, play, threads)
+                player = Here(study, studies.play_company if play is None else one_by_one(play), threads, log)
             else:
+                play = play or studies.play_chunk
                 player = _workers(study, workers, cluster, worker_memory, play, device, log)
             is_quiet = _play(due, rest, job, stop, player, log)
         missing = len(rest.due(job.failed))

@@ -69,10 +69,14 @@ def chunks(study, size: int | None = None) -> list[Chunk]:
 
 def default_size(study, ground: Ground, num_agents: int) -> int:
     """Markets of a chunk by default, of so many agents each."""
-    values = (1 + -(-study.rounds // study.record.every)) * len(study.metrics)  # of one run of a market
+    return max(1, min(VALUES // values_per_market(study, ground), AGENTS // num_agents))
+
+
+def values_per_market(study, ground: Ground) -> int:
+    """How many values a market of the ground leaves in tables, or has while it is played."""
+    values = (1 + -(-study.rounds // study.record.every)) * len(study.metrics)  # of one run
     kept = COLUMNS + (values if study.record.curves == "full" else 0)
-    most = VALUES // max(values, kept * len(ground.cells))
-    return max(1, min(most, AGENTS // num_agents))
+    return max(values, kept * len(ground.cells))
 
 
 def blocks(study, ground: Ground) -> list[tuple[int, int]]:

@@ -12,6 +12,7 @@ from cmapjax._words._plans import plan
 from cmapjax.studies._build import random_market
 from cmapjax.studies._cells import Cell, Ground
 from cmapjax.studies._chunks import Chunk, chunks
+from cmapjax.studies._company import companies, is_drawn
 from cmapjax.studies._play import play_cells
 from cmapjax.studies._results import recorded_rounds
 from cmapjax.studies._sections import Stop
@@ -48,7 +49,8 @@ class Estimate:
     """Of all runs."""
     chunks: int
     programs: int
-    """About how many programs are compiled, by every worker anew unless there is a compilation cache."""
+    """About how many programs are compiled by this process. Every worker compiles anew, unless there is a
+    compilation cache, and more of them, for workers play small chunks one by one."""
     memory_bytes: int
     """Per worker, at most about."""
     chunk_bytes: int
@@ -100,30 +102,38 @@ class _Work:
         self.largest = {}
         for chunk in self.chunks:
             self.largest[chunk.ground] = max(self.largest.get(chunk.ground, 0), chunk.count)
-        self.programs = {self._program(cell) for cell in study.cells()}
+        self.companies = companies(study, self.chunks)
+        self.programs = {
+            self._program(company, study.cells()[number])
+            for company in self.companies
+            for chunk in company
+            for number in study.grounds()[chunk.ground].cells
+        }
 
     def size(self, ground: Ground) -> float:
         """Agents and link ends of a market: about what a round of it costs."""
         return self.agents[ground.number] + self.ends[ground.number]
 
-    def _program(self, cell: Cell) -> tuple:
-        return self.study.grounds()[cell.ground].network, self.largest[cell.ground], kind_of(cell)
+    def _program(self, company: list[Chunk], cell: Cell) -> tuple:
+        """What tells programs apart: who is played side by side, and how."""
+        grounds = [cell.ground] if is_drawn(cell.words) else [chunk.ground for chunk in company]
+        shapes = {(self.study.grounds()[number].network, self.largest[number]) for number in grounds}
+        return frozenset(shapes), kind_of(cell)
 
     def memory(self) -> float:
         """Bytes of a process that plays one chunk at a time."""
         return BASE_BYTES + PROGRAM_BYTES * min(len(self.programs), MOST_PROGRAMS) + self.of_chunk()
 
     def of_chunk(self) -> float:
-        """Bytes that the largest chunk takes, without the programs."""
-        most = 0.0
+        """Bytes that the largest chunk takes, or the largest company of small ones, without the programs."""
         records = len(recorded_rounds(self.study)) * len(self.study.metrics) * 8
         is_full = self.study.record.curves == "full"
+        takes = {}
         for ground in self.study.grounds():
-            count = self.largest[ground.number]
             per_market = AGENT_BYTES * self.agents[ground.number] + SLOT_BYTES * self.ends[ground.number]
             kept = len(ground.cells) * (5 * records if is_full else 400)
-            most = max(most, count * (per_market + 3 * records + kept))
-        return most
+            takes[ground.number] = per_market + 3 * records + kept
+        return max(sum(chunk.count * takes[chunk.ground] for chunk in company) for company in self.companies)
 
 
 def chunk_bytes(study, size: int | None = None) -> float:

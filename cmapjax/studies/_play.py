@@ -1,5 +1,7 @@
-"""One chunk played: drawn, solved, simulated under every cell of its ground, and summed up in tables."""
+"""Chunks played: drawn, solved, simulated under every cell of their grounds, and summed up in tables."""
 
+import itertools
+import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -8,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from cmapjax import metrics
-from cmapjax._equilibrium import Equilibrium
 from cmapjax._market import Market
+from cmapjax._packing import pack
 from cmapjax._run import Run
 from cmapjax._simulate import simulate
 from cmapjax._solve import solve
@@ -18,6 +20,7 @@ from cmapjax._words._timings import Timings
 from cmapjax.studies._build import draw, ground_key, play_key, process, strategy_and_schedule
 from cmapjax.studies._cells import Cell, Ground
 from cmapjax.studies._chunks import Chunk
+from cmapjax.studies._company import is_drawn, is_fitted
 from cmapjax.studies._names import METRICS
 from cmapjax.studies._results import Facts, Played, Tables
 from cmapjax.studies._room import COMPILATIONS, WARDROBE, padded
@@ -33,7 +36,8 @@ class ChunkResult(NamedTuple):
     summary: pa.Table
     curves: pa.Table | None
     timings: dict[str, float]
-    """Seconds of drawing, building, solving, simulating, compiling and writing tables, and in all."""
+    """Seconds of drawing, solving, planning, simulating, compiling and making tables, of all threads, and in
+    all by the clock. Of a chunk played in company its part of the company's, by agents and links."""
 
 
 def play_chunk(study, chunk: Chunk) -> ChunkResult:
@@ -42,32 +46,43 @@ def play_chunk(study, chunk: Chunk) -> ChunkResult:
     Raises:
         ValueError: a chunk that is not of this study; whatever its words turn out to ask for.
     """
-    return play_cells(study, chunk, _ground_of(study, chunk).cells)
+    return play_company(study, [chunk])[0]
+
+
+def play_company(study, chunks: Sequence[Chunk], threads: int = 1) -> list[ChunkResult]:
+    """Each chunk's tables, the same bit for bit as `play_chunk` gives, from playing them side by side.
+
+    Args:
+        study: whose.
+        chunks: of grounds that are played under the same strategies, schedules and dampings, in order
+            (`Companies` says which go together).
+        threads: how many cells to play at the same time.
+
+    Raises:
+        ValueError: a chunk that is not of this study; grounds played differently.
+    """
+    grounds = [_ground_of(study, chunk) for chunk in chunks]
+    return _play(study, chunks, [ground.cells for ground in grounds], threads)
 
 
 def play_cells(study, chunk: Chunk, cells: Sequence[int]) -> ChunkResult:
     """The tables of some cells of the chunk's ground."""
-    ground, timings = study.grounds()[chunk.ground], Timings()
-    with timings("drawing"):
-        market = draw(study, ground, chunk.first, chunk.count)
-    equilibrium = None
-    if study.equilibrium:
-        with timings("solving"):
-            equilibrium = solve(market)
-    with timings("drawing"):
-        facts = Facts.of(market, chunk.first, _keys(study, ground, chunk), equilibrium)
-    stage = _Stage(study, ground, market, equilibrium, timings)
-    tables = Tables(study, ground, facts)
-    pending = list(cells)
-    while pending:
-        with COMPILATIONS.turn(pending, stage.program) as number:
-            played = stage.play(study.cells()[number])
-        with timings("tables"):
-            tables.add(study.cells()[number], played)
-        pending.remove(number)
+    return _play(study, [chunk], [cells], 1)[0]
+
+
+def _play(study, chunks: Sequence[Chunk], cells: Sequence[Sequence[int]], threads: int) -> list[ChunkResult]:
+    """Of every chunk the tables of these cells of its ground."""
+    timings = Timings()
+    parts = [_Part(study, chunk, timings) for chunk in chunks]
+    tasks = _tasks(study, parts, cells, timings)
+    _play_tasks(tasks, threads, timings)
     with timings("tables"):
-        summary, curves = tables.summary(), tables.curves()
-    return ChunkResult(summary, curves, timings.document())
+        tables = [(part.tables.summary(), part.tables.curves()) for part in parts]
+    whole, spent = sum(part.size for part in parts), timings.document()
+    return [
+        ChunkResult(*own, {stage: seconds * part.size / whole for stage, seconds in spent.items()})
+        for own, part in zip(tables, parts, strict=True)
+    ]
 
 
 def replay(study, cell: int, market: int) -> tuple[Market, Run]:
@@ -116,29 +131,126 @@ def _fold(key, numbers):
     return jax.vmap(jax.random.fold_in, (None, 0))(key, numbers)
 
 
-class _Stage:
-    """The markets of a chunk, on which cell after cell is played."""
+class _Part:
+    """A chunk of a company: its markets, what is known of them, and what becomes of them."""
 
-    def __init__(self, study, ground: Ground, market: Market, equilibrium: Equilibrium | None, timings):
-        self.study, self.timings = study, timings
-        self.count, self.shape = market.num_markets, None
-        self.digest = study.digest()
+    def __init__(self, study, chunk: Chunk, timings: Timings):
+        self.chunk, self.ground = chunk, study.grounds()[chunk.ground]
         with timings("drawing"):
-            if ground.markets > 1:  # else there is but one way to cut them, and it may be a large one
+            self.market = draw(study, self.ground, chunk.first, chunk.count)
+        equilibrium = None
+        if study.equilibrium:
+            with timings("solving"):
+                equilibrium = solve(self.market)
+        self.utility = None if equilibrium is None else equilibrium.utility
+        with timings("drawing"):
+            facts = Facts.of(self.market, chunk.first, _keys(study, self.ground, chunk), equilibrium)
+        self.tables = Tables(study, self.ground, facts)
+        self.size = self.market.num_agents + 2 * self.market.num_links
+
+
+class _Task(NamedTuple):
+    """A cell of every part on a stage, all played under the same words."""
+
+    stage: "_Stage"
+    cells: list[Cell]
+
+
+def _tasks(study, parts: list[_Part], cells: Sequence[Sequence[int]], timings: Timings) -> list[_Task]:
+    """What is to be played: by all parts together, or by each alone where it draws from a key of its own."""
+    bills = {tuple(study.cells()[n].words[-3:] for n in numbers) for numbers in cells}
+    if len(bills) > 1:
+        raise ValueError("chunks: their grounds are played differently; put together those played alike.")
+    stages: dict[tuple, _Stage] = {}
+
+    def task(some: list[_Part], row: list[Cell]) -> _Task:
+        grounds = tuple(part.chunk for part in some)
+        if grounds not in stages:
+            stages[grounds] = _Stage(study, some, timings)
+        return _Task(stages[grounds], row)
+
+    tasks = []
+    together = all(is_fitted(study, part.ground, part.market.num_agents) for part in parts)
+    for numbers in zip(*cells, strict=True):
+        row = [study.cells()[n] for n in numbers]
+        if together and not any(is_drawn(cell.words) for cell in row):
+            tasks.append(task(parts, row))
+        else:
+            tasks += [task([part], [cell]) for part, cell in zip(parts, row, strict=True)]
+    return tasks
+
+
+def _play_tasks(tasks: list[_Task], threads: int, timings: Timings) -> None:
+    """Play these, into the tables of their parts, by so many threads, this one among them."""
+    shares = [tasks[k::threads] for k in range(min(threads, len(tasks)))]
+    spent, errors = [], []
+
+    def help_with(share: list[_Task]) -> None:
+        noted = Timings()
+        try:
+            _work_off(share, noted)
+        except Exception as error:  # raised below, by the thread that was asked
+            errors.append(error)
+        spent.append(noted.seconds)
+
+    # Daemons, like the threads that ask: compiled code cannot be interrupted, only left.
+    helpers = [threading.Thread(target=help_with, args=(share,), daemon=True) for share in shares[1:]]
+    for helper in helpers:
+        helper.start()
+    try:
+        _work_off(shares[0], timings)
+    finally:
+        for helper in helpers:
+            helper.join()
+    for error in errors:
+        raise error
+    for stage, seconds in itertools.chain.from_iterable(each.items() for each in spent):
+        timings.seconds[stage] = timings.seconds.get(stage, 0.0) + seconds
+
+
+def _work_off(tasks: list[_Task], timings: Timings) -> None:
+    def program(number: int) -> tuple:
+        return tasks[number].stage.program(tasks[number].cells[0])
+
+    pending = list(range(len(tasks)))
+    while pending:
+        with COMPILATIONS.turn(pending, program) as number:
+            stage, cells = tasks[number]
+            played = stage.play(cells[0], timings)
+        with timings("tables"):
+            for part, cell, own in zip(stage.parts, cells, played, strict=True):
+                part.tables.add(cell, own)
+        pending.remove(number)
+
+
+class _Stage:
+    """The markets of some parts side by side, on which cell after cell is played."""
+
+    def __init__(self, study, parts: list[_Part], timings: Timings):
+        self.study, self.parts = study, parts
+        self.bounds = np.cumsum([0, *(part.market.num_markets for part in parts)])
+        self.shape = None
+        self.digest = study.digest()
+        ground = parts[0].ground
+        with timings("drawing"):
+            market = parts[0].market if len(parts) == 1 else pack([part.market for part in parts])
+            if is_fitted(study, ground, parts[0].market.num_agents):
                 market, self.shape = WARDROBE.fitted(market)
             self.market = market
-            self.process = process(study, ground, self.count, market.endowment)
-        utility = None if equilibrium is None else padded(equilibrium.utility, market)
+            self.process = process(study, ground, self.bounds[-1], market.endowment)
+        utility = None
+        if study.equilibrium:
+            utility = padded(np.concatenate([part.utility for part in parts]), market)
         self.record = recorders(study.metrics, utility)
         if study.stop.when:
             self.record[VERDICT] = _verdict
         self.key = play_key(study, ground)
         self.plans: dict[tuple, Any] = {}
 
-    def _plan(self, words: str, schedule, hops: int | float):
+    def _plan(self, words: str, schedule, hops: int | float, timings: Timings):
         """Worked out once for all cells that share a schedule."""
         if (words, hops) not in self.plans:
-            with self.timings("planning"):
+            with timings("planning"):
                 if self.shape is None:
                     found = schedule.plan(self.market, hops)
                 else:
@@ -146,21 +258,20 @@ class _Stage:
             self.plans[words, hops] = found
         return self.plans[words, hops]
 
-    def program(self, number: int) -> tuple:
+    def program(self, cell: Cell) -> tuple:
         """What tells the programs apart that cells are played by."""
-        words = self.study.cells()[number].words
-        return self.digest, self.market.links.shapes, self.market.num_markets, words[-3:]
+        return self.digest, self.market.links.shapes, self.market.num_markets, cell.words[-3:]
 
-    def play(self, cell: Cell) -> Played:
-        """What becomes of the markets under this cell."""
+    def play(self, cell: Cell, timings: Timings) -> list[Played]:
+        """What becomes of the markets of every part under the words of this cell."""
         strategy, schedule = strategy_and_schedule(cell.words)
         is_random = schedule.is_random or self.process.is_random
-        planned = self._plan(plan(*cell.words[-3:]).schedule, schedule, strategy.hops)
+        planned = self._plan(plan(*cell.words[-3:]).schedule, schedule, strategy.hops, timings)
         rounds, every = self.study.rounds, self.study.record.every
-        parts, state, played = [], None, 0
+        seen, state, played = [], None, 0
         while played < rounds:
             length = min(self._span(), rounds - played)
-            with self.timings("simulating"):
+            with timings("simulating"):
                 run = simulate(
                     self.market,
                     strategy,
@@ -173,12 +284,12 @@ class _Stage:
                     precision=self.study.precision,
                     key=self.key if is_random else None,
                 )
-            parts.append(_played(run, self.count, state is not None))
+            seen.append(_played(run, self.bounds[-1], state is not None))
             state, played = run.final, played + length
-            joined = _joined(parts)
+            joined = _joined(seen)
             if self.study.stop.when and joined.ends(self.study.stop.when)[1].all():
                 break
-        return joined
+        return [_of_markets(joined, slice(*ends)) for ends in itertools.pairwise(self.bounds)]
 
     def _span(self) -> int:
         """Rounds between two looks at whether all markets have stopped: whole intervals of recording."""
@@ -215,6 +326,18 @@ def _joined(parts: list[Played]) -> Played:
         {n: np.concatenate([part.records[n] for part in parts]) for n in parts[0].records},
         join("verdicts"),
         parts[-1].spending_error,
+    )
+
+
+def _of_markets(played: Played, some: slice) -> Played:
+    """What became of some of the markets. (That others of a company went on after these changes nothing:
+    tables end with the record at which a market does.)"""
+    return Played(
+        played.rounds,
+        played.agent_updates[:, some],
+        {name: table[:, some] for name, table in played.records.items()},
+        played.verdicts[:, some],
+        played.spending_error[some],
     )
 
 
