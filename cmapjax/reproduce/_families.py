@@ -1,4 +1,4 @@
-"""What several parts play on: seven families of networks, three distributions of contributions, plays."""
+"""What several parts play on: the common grid as a study, its markets as one ensemble, its curves."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -6,20 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from cmapjax.reproduce._grid import FAMILIES, WORDS_OF_CONTRIBUTIONS, words_of
 from cmapjax.reproduce._part import Setting
 
-# A family's name, and its words at a number of agents that has a root or a half where one is needed.
-FAMILIES = {
-    "Erdős-Rényi": "er:n={n},degree=8",
-    "Barabási-Albert": "ba:n={n},m=2",
-    "Watts-Strogatz": "ws:n={n},k=4,rewiring=0.1",
-    "geometric": "geometric:n={n},degree=8",
-    "torus": "torus:rows={rows},columns={columns}",
-    "tree": "tree:n={n}",
-    "bipartite": "bipartite:left={left},right={right},degree={degree}",
-}
-CONTRIBUTIONS = {"unit": "unit", "uniform": "uniform:low=0.1,high=1", "lognormal": "lognormal:sigma=1"}
-CONTRIBUTION_OF = {words: name for name, words in CONTRIBUTIONS.items()}
+CONTRIBUTION_OF = {words: name for name, words in WORDS_OF_CONTRIBUTIONS.items()}
 # With equal contributions a torus starts at its equilibrium: there is nothing to find.
 TRIVIAL = ("torus", "unit")
 
@@ -60,16 +50,6 @@ METRICS = (
     "log_nash_welfare",
     "unweighted_log_nash_welfare",
 )
-
-
-def words_of(family: str, n: int) -> str:
-    """A family of n agents in the words of the command line."""
-    rows = next(r for r in range(int(n**0.5), 0, -1) if n % r == 0)
-    left = n // 2
-    degree = min(8, left - 1)  # a side of few agents has no eight neighbours to offer
-    return FAMILIES[family].format(
-        n=n, rows=rows, columns=n // rows, left=left, right=n - left, degree=degree
-    )
 
 
 def study_of(setting: Setting, name: str, agents: list[int], markets: int, rounds: int, **more):
@@ -114,11 +94,14 @@ class Ensemble(NamedTuple):
     """By market: family, contributions, agents, ground."""
 
 
+ABOUT = ("ground", "family", "contributions", "agents", "play")
+
+
 class Curves(NamedTuple):
     """A study's cells, and every market's metrics after every record."""
 
     cells: pd.DataFrame
-    """By cell: ground, family, contributions, agents, play."""
+    """By cell: ground, family, contributions, agents of a market, play."""
     values: dict[str, dict[int, np.ndarray]]
     """By metric and cell, [records, markets]; what is not finite counts as the worst."""
     rounds: np.ndarray
@@ -140,8 +123,8 @@ def ensemble(study) -> Ensemble:
 
 
 def curves_of(setting: Setting, study) -> Curves:
-    """The study's cells, played side by side: grounds on their own would each need programs of their own."""
-    return _kept(("curves", study.digest()), lambda: _curves(setting, study))
+    """The study's cells and curves, as `Setting.study` keeps them."""
+    return _kept(("curves", study.digest(), setting.folder), lambda: _curves(setting, study))
 
 
 def _ensemble(study) -> Ensemble:
@@ -159,42 +142,31 @@ def _ensemble(study) -> Ensemble:
 
 
 def _curves(setting: Setting, study) -> Curves:
-    from cmapjax.studies._play import recorders
+    from cmapjax.studies._build import random_market
+    from cmapjax.studies._results import recorded_rounds
 
-    everything = ensemble(study)
-    record = recorders(study.metrics, everything.equilibrium.utility)
-    places = everything.kinds.groupby("ground").indices
-    agents = everything.kinds.groupby("ground")["agents"].first()
-    runs, rows = {}, []
-    values: dict[str, dict[int, np.ndarray]] = {name: {} for name in study.metrics}
+    grounds, rows = study.grounds(), []
     for cell in study.cells():
-        play = Play(cell.words.strategy, cell.words.schedule, str(cell.words.damping))
-        if play not in runs:
-            runs[play] = _records(setting, study, everything, play, record, runs)
-        for name, table in runs[play].items():
-            values[name][cell.number] = _finite(name, table[:, places[cell.ground]])
-        rows.append((cell.number, cell.ground, *kind_of(cell.words), agents[cell.ground], NAME_OF[play]))
-    columns = ["cell", "ground", "family", "contributions", "agents", "play"]
-    rounds = np.append(np.arange(0, study.rounds, study.record.every), study.rounds)
-    return Curves(pd.DataFrame(rows, columns=columns).set_index("cell"), values, rounds)
+        play = NAME_OF[Play(cell.words.strategy, cell.words.schedule, cell.words.damping)]
+        n = random_market(study, grounds[cell.ground]).family.num_agents
+        rows.append((cell.number, cell.ground, *kind_of(cell.words), n, play))
+    cells = pd.DataFrame(rows, columns=["cell", *ABOUT]).set_index("cell")
+    rounds = recorded_rounds(study)
+    values = {
+        name: {c.number: np.full((len(rounds), grounds[c.ground].markets), np.nan) for c in study.cells()}
+        for name in study.metrics
+    }
+    columns = ["cell", "metric", "round", "market", "value"]
+    for table in setting.study(study).tables("curves", columns):
+        for (cell, name), some in table.to_pandas().groupby(["cell", "metric"], observed=True):
+            values[name][cell][np.searchsorted(rounds, some["round"]), some["market"]] = some["value"]
+    return Curves(cells, {name: _finite(name, tables) for name, tables in values.items()}, rounds)
 
 
-def _records(setting: Setting, study, everything: Ensemble, play: Play, record, runs) -> dict:
-    import cmapjax as cj
-    from cmapjax._words._plans import make, plan
-
-    if play == PLAYS[EVEN] and runs:  # every run starts from an equal split: that is all there is to see
-        start = next(iter(runs.values()))
-        return {name: np.broadcast_to(table[:1], table.shape) for name, table in start.items()}
-    setting.tell(f"{NAME_OF[play]} on {everything.market.num_markets} markets")
-    strategy, schedule = make(plan(play.strategy, play.schedule, play.damping))
-    options = {"rounds": study.rounds, "record": record, "every": study.record.every}
-    return cj.simulate(everything.market, strategy, schedule=schedule, **options).records
-
-
-def _finite(metric: str, values: np.ndarray) -> np.ndarray:
-    """Values in which what is no number counts as the worst."""
-    return np.where(np.isnan(values), -np.inf if "nash" in metric else np.inf, values)
+def _finite(metric: str, tables: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
+    """Tables in which what is no number counts as the worst."""
+    worst = -np.inf if "nash" in metric else np.inf
+    return {cell: np.where(np.isnan(values), worst, values) for cell, values in tables.items()}
 
 
 def turn_by_turn(setting: Setting, study, order: str, turns: int):

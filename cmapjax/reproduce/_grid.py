@@ -1,56 +1,67 @@
-"""The grid that parts have in common: seven families of networks, and three ways of contributing."""
+"""The grid that parts have in common: seven families of networks, and three ways of contributing.
 
-import math
+In the words of studies, and of these words as objects.
+"""
 
 import jax
 
 from cmapjax._market import Market
-from cmapjax.graphs import (
-    BarabasiAlbert,
-    Bipartite,
-    Distribution,
-    Drop,
-    ErdosRenyi,
-    Family,
-    LogNormal,
-    RandomGeometric,
-    RandomMarket,
-    RandomTree,
-    Redraw,
-    TorusGrid,
-    Uniform,
-    Unit,
-    WattsStrogatz,
-)
+from cmapjax._words._specs import distribution, family, parse
+from cmapjax.graphs import Distribution, Drop, Family, RandomMarket, Redraw
 
-CONTRIBUTIONS: dict[str, Distribution] = {
-    "unit": Unit(),
-    "uniform": Uniform(0.1, 1),
-    "lognormal": LogNormal(1.0),
+FAMILIES = {
+    "Erdős-Rényi": "er:n={n},degree={degree:g}",
+    "Barabási-Albert": "ba:n={n},m=2",
+    "Watts-Strogatz": "ws:n={n},k=4,rewiring=0.1",
+    "geometric": "geometric:n={n},degree={degree:g}",
+    "torus": "torus:rows={rows},columns={columns}",
+    "tree": "tree:n={n}",
+    "bipartite": "bipartite:left={left},right={right},degree={mean:g}",
 }
+WORDS_OF_CONTRIBUTIONS = {
+    "unit": "unit",
+    "uniform": "uniform:low=0.1,high=1",
+    "lognormal": "lognormal:sigma=1",
+}
+CONTRIBUTIONS: dict[str, Distribution] = {
+    name: distribution("endowment", words) for name, words in WORDS_OF_CONTRIBUTIONS.items()
+}
+# A torus is this nearly square, or has another number of agents than was asked for.
+LEAST_SIDE = 0.75
+
+
+def words_of(name: str, n: int, degree: float = 8) -> str:
+    """A family of n agents in the words of studies (a torus of about n, if n has no two sides alike).
+
+    Args:
+        name: of the family.
+        n: agents.
+        degree: expected number of neighbours in those families that have it as a parameter. (On a side of few
+            agents there are fewer.)
+    """
+    rows, columns = _sides(n)
+    left = n // 2
+    numbers = {"rows": rows, "columns": columns, "left": left, "right": n - left}
+    return FAMILIES[name].format(n=n, degree=degree, mean=min(degree, left - 1), **numbers)
+
+
+def _sides(n: int) -> tuple[int, int]:
+    """Of a torus, 3 or more each."""
+    root = n**0.5
+    short = next(r for r in range(int(root), 0, -1) if n % r == 0)
+    if short >= max(3, LEAST_SIDE * root):
+        return short, n // short
+    side = max(3, round(root))
+    return side, max(3, round(n / side))
 
 
 def families(n: int, degree: float = 8) -> dict[str, Family]:
-    """The seven families by name, of about n agents (a torus has sides).
-
-    Args:
-        n: agents; the torus has the nearest number that two sides of similar length can have.
-        degree: expected number of neighbours in those families that have it as a parameter.
-    """
-    side = max(3, round(math.sqrt(n)))
-    return {
-        "Erdős-Rényi": ErdosRenyi(n, mean_degree=degree),
-        "Barabási-Albert": BarabasiAlbert(n, 2),
-        "Watts-Strogatz": WattsStrogatz(n, 4, 0.1),
-        "geometric": RandomGeometric(n, mean_degree=degree),
-        "torus": TorusGrid(side, max(3, round(n / side))),
-        "tree": RandomTree(n),
-        "bipartite": Bipartite(n // 2, n - n // 2, mean_degree=degree),
-    }
+    """The seven families by name; arguments as of `words_of`."""
+    return {name: family(parse(words_of(name, n, degree))) for name in FAMILIES}
 
 
 def drawn(
-    family: Family,
+    kind: Family,
     contribution: Distribution,
     seed: int,
     stream: int,
@@ -66,4 +77,4 @@ def drawn(
     """
     key = jax.random.fold_in(jax.random.key(seed), stream)
     isolated = Drop() if drops else Redraw()
-    return RandomMarket(family, endowment=contribution, isolated=isolated).draw(key, number)
+    return RandomMarket(kind, endowment=contribution, isolated=isolated).draw(key, number)
