@@ -32,6 +32,21 @@ def tag(name: str, /, *inside, **attributes) -> Markup:
     return Markup(start if name in _VOID else f"{start}{joined(inside)}</{name}>")
 
 
+def page_head(title: str, policy: str, style: str) -> Markup:
+    """The head of a page that may load what the policy lets it, and with it nothing."""
+    return tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=policy),
+        tag("meta", name="referrer", content="no-referrer"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("link", rel="icon", href="data:,"),
+        tag("title", title),
+        tag("style", Markup(style)),
+    )
+
+
 def joined(parts) -> Markup:
     """Several pieces one after the other."""
     pieces = []

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cmapjax.report._charts import document
 from cmapjax.report._data import ReportData
-from cmapjax.report._markup import Markup, data_script, script, tag
+from cmapjax.report._markup import Markup, data_script, page_head, script, tag
 from cmapjax.report._sections import cell_table, key_figures, reproduce, status, trouble, what_was_run
 
 ASSETS = Path(__file__).parent / "assets"
@@ -39,17 +39,8 @@ def render(data: ReportData, folder_name: str) -> str:
         f"default-src 'none'; script-src {plotly_hash} {our_hash}; style-src 'unsafe-inline'; "
         "img-src data: blob:; connect-src 'none'; base-uri 'none'; form-action 'none'"
     )
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=policy),
-        tag("meta", name="referrer", content="no-referrer"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("link", rel="icon", href="data:,"),
-        tag("title", f"{data.name} · cmapjax study"),
-        tag("style", Markup((ASSETS / "page.css").read_text(encoding="utf-8"))),
-    )
+    style = (ASSETS / "page.css").read_text(encoding="utf-8")
+    head = page_head(f"{data.name} · cmapjax study", policy, style)
     body = tag(
         "body",
         _header(data),

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cmapjax import report
-from cmapjax.report._markup import Markup, tag
+from cmapjax.report._markup import Markup, page_head, tag
 from cmapjax.reproduce._kept import NOT_MEASURED, Kept, in_words
 from cmapjax.reproduce._part import FAILS, HOLDS, IN_PART, OPEN
 
@@ -38,17 +38,8 @@ def render(kept: Sequence[Kept]) -> str:
     policy = (
         "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
     )
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=policy),
-        tag("meta", name="referrer", content="no-referrer"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("link", rel="icon", href="data:,"),
-        tag("title", "CMAP and its rivals, measured · cmapjax"),
-        tag("style", Markup("\n".join(file.read_text(encoding="utf-8") for file in STYLES))),
-    )
+    style = "\n".join(file.read_text(encoding="utf-8") for file in STYLES)
+    head = page_head("CMAP and its rivals, measured · cmapjax", policy, style)
     body = tag(
         "body",
         tag(
