@@ -12,7 +12,7 @@ from cmapjax._columns import build_columns
 from cmapjax._derivatives import log_or_minus_infinity
 from cmapjax._market import Market
 from cmapjax._precision import float64_on_host, namespace
-from cmapjax._reductions import over_entries
+from cmapjax._reductions import over_entries, written
 from cmapjax._types import Array
 
 MAX_MEMBERS = 200_000_000  # entries of a table of communities (0.8 GB of int32)
@@ -80,11 +80,16 @@ def community_utility(
 
     Args:
         utility: u_j, value received.
-        hops: k = 0 (the agent alone), 1 (and its neighbours), 2, …, or `math.inf`.
+        hops: k = 0 (the agent alone), 1 (and its neighbours), 2, …, or `math.inf`. Compiled code may be given
+            the market where k = 1; for others it must know the market.
     """
-    columns, _ = build_columns(*_rows(communities(market, hops)))
+    check_hops(hops)
     xp = namespace(market, utility)
     weighted = xp.asarray(market.contribution) * log_or_minus_infinity(xp.asarray(utility))
+    if hops == 1:  # as studies record it, inside compiled code: the links say who is a member
+        own = written(market.stored(weighted))
+        return market.unstored(own + over_entries(market.links, jnp.add, own))
+    columns, _ = build_columns(*_rows(communities(market, hops)))
     return over_entries(columns, jnp.add, weighted)[columns.place]
 
 

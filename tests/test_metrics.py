@@ -359,6 +359,13 @@ def test_metrics_are_the_same_compiled_and_on_the_host(uneven):
     assert seen == set(metrics.__all__)
 
 
+def test_the_utility_of_communities_is_recorded_of_a_market_that_compiled_code_is_handed(uneven):
+    u = np.random.default_rng(7).lognormal(size=uneven.num_agents)
+    with jax.enable_x64(True):
+        found = jax.jit(metrics.mean_community_utility)(uneven.bare(), u)
+    np.testing.assert_allclose(found, metrics.mean_community_utility(uneven, u), rtol=1e-12)
+
+
 def test_on_the_host_nothing_is_compiled():
     compiled = []
 
