@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -355,11 +356,21 @@ def _tell(is_well: bool, what: str) -> None:
         sys.stderr.write(f"torture: {what}\n")
 
 
-def table(rows: list[Row]) -> str:
-    """In Markdown."""
-    lines = ["| fault | injected | survived | values lost | |", "|---|---:|---:|---:|---|"]
-    lines += [f"| {r.fault} | {r.injected:,} | {r.survived:,} | {r.lost:,} | {r.remark} |" for r in rows]
-    return "\n".join(lines)
+def show(line: str) -> None:
+    """A line of the table, at once, as the next may take minutes."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def faults(subject: Subject, runs: int, few: int, many: int) -> Iterator[Row]:
+    """A row per kind of fault, as soon as it is known."""
+    yield kill_runs(subject, runs)
+    yield kill_runs(subject, few, "workers", "2")
+    yield kill_workers(subject, few)
+    yield kill_schedulers(subject, few)
+    yield signal_runs(subject, few)
+    yield from damage(subject, many, few)
+    yield full_disk(subject)
 
 
 def main(words: list[str] | None = None) -> int:
@@ -368,19 +379,15 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="few faults, and chunks that need no JAX")
     parser.add_argument("--seed", type=int, default=0, help="of the random moments and places")
     options = parser.parse_args(words)
-    few, many = (3, 40) if options.quick else (10, 1000)
+    runs, few, many = (3, 3, 40) if options.quick else (50, 10, 1000)
+    began, rows = time.monotonic(), []
+    show("| fault | injected | survived | values lost | |\n|---|---:|---:|---:|---|")
     with tempfile.TemporaryDirectory(prefix="cmapjax-torture-") as root:
         subject = Subject(Path(root), options.quick, options.seed)
-        rows = [
-            kill_runs(subject, few if options.quick else 50),
-            kill_runs(subject, few, "workers", "2"),
-            kill_workers(subject, few),
-            kill_schedulers(subject, few),
-            signal_runs(subject, few),
-            *damage(subject, many, few),
-            full_disk(subject),
-        ]
-    sys.stdout.write(table(rows) + "\n")
+        for row in faults(subject, runs, few, many):
+            rows.append(row)
+            show(f"| {row.fault} | {row.injected:,} | {row.survived:,} | {row.lost:,} | {row.remark} |")
+    sys.stderr.write(f"{(time.monotonic() - began) / 60:.0f} minutes\n")
     return int(any(row.lost or row.survived < row.injected for row in rows))
 
 
