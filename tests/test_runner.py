@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import tiny_study
-from torture import cluster, environment
+from processes import cluster, environment
 
 from cmapjax import _runner, studies
 from cmapjax._runner import _here

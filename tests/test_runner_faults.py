@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import tiny_study
 import torture
+from processes import cluster, worker
 from test_runner import HERE, NUM_CHUNKS, digest, num_stored, start, wait_for
 
 from cmapjax import _runner, studies
@@ -87,7 +88,7 @@ def test_a_poisonous_chunk_is_given_up_after_three_workers_and_no_other(tmp_path
 
 
 def test_a_poisonous_chunk_on_a_foreign_cluster_is_given_up_and_no_other(tmp_path, marks):
-    with torture.cluster(
+    with cluster(
         tmp_path, DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0", TINY_STUDY_MARKS=str(tmp_path)
     ) as (address, _):
         summary = tiny_study.run(tmp_path / "out", tiny_study.poison, cluster=address)
@@ -152,13 +153,13 @@ def test_a_worker_that_joins_late_with_another_version_ends_the_run(tmp_path):
         except _runner.RunnerError as error:
             caught.append(str(error))
 
-    with torture.cluster(tmp_path, workers=0) as (address, processes):
+    with cluster(tmp_path, workers=0) as (address, processes):
         thread = threading.Thread(target=run, args=[address])
         thread.start()
         log = tmp_path / "out" / "log.txt"
         wait_for(lambda: log.exists() and "waiting for workers" in log.read_text())
         path = os.pathsep.join([str(tmp_path / "other"), str(HERE)])
-        processes.append(torture.worker(address, PYTHONPATH=path))
+        processes.append(worker(address, PYTHONPATH=path))
         thread.join(timeout=60)
     assert len(caught) == 1
     assert "has cmapjax 0.0.9 instead of" in caught[0]

@@ -4,16 +4,18 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
 
+import doc_blocks
 import pandas as pd
 import pytest
 import tiny_study
+from processes import environment
 from test_runner import wait_for
-from torture import environment
 
 from cmapjax._cli._study_bar import words
 from cmapjax._cli._study_run import parse_size, parse_time
@@ -74,11 +76,56 @@ def test_resume_of_a_complete_study_plays_nothing(place):
     assert (done.returncode, done.stdout) == (0, "out: complete (0 chunks in 0.0 s)\n")
 
 
-def test_workers_give_the_same_values(place):
-    done = cmapjax(place, "run", "few.toml", "--out", "two", "--workers", "2", "--chunk-size", "3")
+def tables_of(folder) -> dict[str, bytes]:
+    """Every file of results, as it stands on the disk."""
+    files = sorted(folder.glob("*/*.parquet"))
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
+
+
+@contextlib.contextmanager
+def cluster_of_the_page(folder):
+    """A scheduler and two workers, started by the very commands of docs/clusters.md."""
+    page = doc_blocks.ROOT / "docs" / "clusters.md"
+    lines = [line for block in doc_blocks.blocks(page) for line in doc_blocks.commands(block)]
+    scheduler, worker = (line for line in lines if line.startswith("dask "))
+    ours = "--no-dashboard --host 127.0.0.1"  # lest tests open ports to the network
+    compiled = {"JAX_COMPILATION_CACHE_DIR": str(folder / "compiled")}
+    started = []
+    try:
+        for line in (f"{scheduler} --port 0", worker, worker):
+            words = [sys.executable, "-m", *shlex.split(f"{line} {ours}")]
+            started.append(
+                subprocess.Popen(words, cwd=folder, env=environment(**compiled), stderr=subprocess.DEVNULL)
+            )
+            wait_for((folder / "scheduler.json").exists)
+        yield
+    finally:
+        for process in started[::-1]:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+@pytest.mark.parametrize(
+    ("how", "who"),
+    [
+        ("--workers 1", "1 workers on this machine"),
+        ("--workers 2", "2 workers on this machine"),
+        ("--cluster scheduler.json", "the cluster at scheduler.json"),
+    ],
+)
+def test_workers_and_a_cluster_started_by_hand_write_the_same_files(place, how, who):
+    """Real chunks: what is played here, by one worker, by two, and through a scheduler that is not ours."""
+    name = who.replace(" ", "-")
+    run = ["run", "few.toml", "--out", name, *how.split(), "--chunk-size", "3"]
+    with cluster_of_the_page(place) if "cluster" in how else contextlib.nullcontext():
+        done = cmapjax(place, *run)
     assert (done.returncode, done.stderr) == (0, "")
-    done = cmapjax(place, "diff", "out", "two")
-    assert (done.returncode, done.stderr) == (0, "")
+    expected = tables_of(place / "out")
+    assert len(expected) == 4  # two chunks, each with a summary and curves
+    assert tables_of(place / name) == expected
+    assert f"chunks are played by {who}\n" in (place / name / "log.txt").read_text()
+    done = cmapjax(place, "diff", "out", name)
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "the same study with the same values\n")
 
 
 def test_another_study_differs_and_diff_says_why(place):

@@ -7,7 +7,6 @@ with the undisturbed ones. Printed is a table in Markdown. The tests of the runn
 
 import argparse
 import contextlib
-import os
 import random
 import shutil
 import signal
@@ -18,6 +17,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+from processes import cluster, environment
 
 HERE = Path(__file__).parent
 STUDY = """\
@@ -38,6 +39,8 @@ strategy = ["cmap", "pr"]
 damping = ["none", "local"]
 """
 CHUNK_SIZE = 8
+# How often a fault may hit a run while it loads, and after how many further chunks, at most, it does else.
+LOADING_SHARE, MOST_BETWEEN = 0.25, 6
 END_SECONDS = 600.0
 
 
@@ -97,6 +100,19 @@ class Subject:
         """A random time within a run, in seconds."""
         return self.rng.uniform(shortest, max(2 * shortest, self.seconds))
 
+    def wait(self, running: subprocess.Popen, folder: Path, shortest: float = 0.2) -> None:
+        """Until a random moment of a run: any, or more often one at which chunks come in.
+
+        Real runs first load for seconds what is compiled, and would be hit there nearly every time.
+        """
+        if self.is_tiny or self.rng.random() < LOADING_SHARE:
+            time.sleep(self.moment(shortest))
+            return
+        enough = num_stored(folder) + self.rng.randint(1, MOST_BETWEEN)
+        while running.poll() is None and num_stored(folder) < enough:
+            time.sleep(0.01)
+        time.sleep(self.rng.uniform(0, 0.3))
+
     def rows(self, folder: Path) -> dict:
         """All values of a summary, by cell and market."""
         import pyarrow.parquet as pq
@@ -125,10 +141,9 @@ class Subject:
         return different
 
 
-def environment(**more: str) -> dict[str, str]:
-    """Of runs: this package, and players that workers can import."""
-    paths = [str(HERE), str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **more}
+def num_stored(folder: Path) -> int:
+    """Chunks that are in place."""
+    return len(list((folder / "summary").glob("*.parquet")))
 
 
 def kill_runs(subject: Subject, number: int, *how: str) -> Row:
@@ -136,7 +151,7 @@ def kill_runs(subject: Subject, number: int, *how: str) -> Row:
     folder, injected, lost = subject.new_folder(), 0, 0
     while injected < number:
         running = subject.start(folder, *how)
-        time.sleep(subject.moment())
+        subject.wait(running, folder)
         if running.poll() is None:
             running.kill()
             injected += 1
@@ -155,7 +170,7 @@ def signal_runs(subject: Subject, number: int) -> Row:
     folder, injected, survived, lost = subject.new_folder(), 0, 0, 0
     while injected < number:
         running = subject.start(folder)
-        time.sleep(subject.moment(1.5))  # once signals are minded
+        subject.wait(running, folder, 1.5)  # once signals are minded
         if running.poll() is None:
             running.send_signal((signal.SIGTERM, signal.SIGINT)[injected % 2])
             injected += 1
@@ -192,7 +207,10 @@ def kill_workers(subject: Subject, number: int) -> Row:
     while injected < number:
         running = subject.start(folder, "workers", "2")
         while running.poll() is None and injected < number:
-            time.sleep(subject.rng.uniform(0.3, 1.5))
+            if subject.is_tiny:
+                time.sleep(subject.rng.uniform(0.3, 1.5))
+            else:
+                subject.wait(running, folder)
             workers = children(running.pid)
             if workers and running.poll() is None:
                 with contextlib.suppress(psutil.Error):
@@ -208,47 +226,13 @@ def kill_workers(subject: Subject, number: int) -> Row:
     return Row("kill -9 of a worker", injected, survived if not lost else 0, lost, "the run goes on")
 
 
-@contextlib.contextmanager
-def cluster(root: Path, workers: int = 2, **more: str):
-    """A scheduler and workers started by hand: the scheduler's file, and the processes."""
-    folder = Path(tempfile.mkdtemp(dir=root))
-    file = folder / "scheduler.json"
-    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
-    processes = [_start([*command, "--no-dashboard", "--scheduler-file", str(file)], folder, more)]
-    try:
-        end = time.monotonic() + 60
-        while not file.exists():
-            assert time.monotonic() < end, "the scheduler does not start"
-            time.sleep(0.05)
-        processes += [worker(str(file), **more) for _ in range(workers)]
-        yield str(file), processes
-    finally:
-        for process in processes[::-1]:
-            process.kill()
-            process.wait()
-
-
-def worker(scheduler_file: str, **more: str) -> subprocess.Popen:
-    """A worker of one thread, started by hand."""
-    folder = str(Path(scheduler_file).parent)
-    command = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", scheduler_file]
-    command += ["--nworkers", "1", "--nthreads", "1", "--no-dashboard", "--local-directory", folder]
-    return _start(command, folder, more)
-
-
-def _start(command: list[str], folder, more: dict) -> subprocess.Popen:
-    # In a folder elsewhere, lest the package be found in the working directory.
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
-    return subprocess.Popen(command, env=environment() | more, **quiet)
-
-
 def kill_schedulers(subject: Subject, number: int) -> Row:
     """kill -9 of the scheduler of another's cluster."""
     folder, injected, survived, lost = subject.new_folder(), 0, 0, 0
     while injected < number:
         with cluster(subject.root) as (address, processes):
             running = subject.start(folder, "cluster", address)
-            time.sleep(subject.moment(2.0))
+            subject.wait(running, folder, 2.0)
             if running.poll() is None:
                 processes[0].kill()
                 injected += 1
