@@ -102,6 +102,14 @@ def check_fits(field: str, values: np.ndarray, dtype, name_of, remedy: str = "si
         )
 
 
+class SpanWarning(UserWarning):
+    """Numbers that span more than a precision keeps apart; `ratio` is of the largest to the smallest."""
+
+    def __init__(self, text: str, ratio: float):
+        super().__init__(text)
+        self.ratio = ratio
+
+
 def check_span(contribution: np.ndarray, precision: str, name_of) -> None:
     """Raise if sums or ratios of these contributions overflow a precision; warn if float32 loses them.
 
@@ -123,11 +131,11 @@ def check_span(contribution: np.ndarray, precision: str, name_of) -> None:
                 "agents that bring next to nothing."
             )
     if precision == "float32" and contribution[most] > 1e6 * contribution[least]:
-        warnings.warn(
+        text = (
             f"{CONTRIBUTION} spans {ends}: float32 keeps seven digits, so flows among the smallest drown in "
-            "those of the largest; use precision float64.",
-            stacklevel=4,
         )
+        text += "those of the largest; use precision float64."
+        warnings.warn(SpanWarning(text, float(contribution[most] / contribution[least])), stacklevel=4)
 
 
 def as_links(links) -> np.ndarray:

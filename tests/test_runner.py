@@ -1,10 +1,12 @@
 """Running a study: what is played, by whom, and how a run ends."""
 
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -95,6 +97,8 @@ def test_a_scheduler_started_by_hand_gives_the_same_values(tmp_path, undisturbed
         summary = tiny_study.run(tmp_path / "out", tiny_study.slow, cluster=address)
     assert (summary.done, summary.failed, summary.missing) == (NUM_CHUNKS, {}, 0)
     assert digest(tmp_path / "out") == undisturbed
+    # Nobody knew it when the run began: the first worker told, before it played.
+    assert tiny_study.begin(tmp_path / "out")[1].manifest["device"].startswith("cpu")
 
 
 def test_a_worker_of_another_version_is_named_and_refused(tmp_path):
@@ -208,6 +212,18 @@ def test_threads_are_refused_where_they_make_no_sense(tmp_path):
     for options in ({"threads": 0}, {"threads": 2, "workers": 1}):
         with pytest.raises(ValueError, match="threads is"):
             tiny_study.run(tmp_path / "out", **options)
+
+
+@pytest.mark.parametrize("how", [{}, {"threads": 2}, {"workers": 2}], ids=str)
+def test_of_warnings_that_every_chunk_gives_the_first_and_the_widest_are_said(tmp_path, how):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        assert tiny_study.run(tmp_path / "out", tiny_study.wide, **how).missing == 0
+    first, rest = (str(each.message) for each in caught)
+    assert re.fullmatch(r"spans \d+", first)
+    assert rest == f"{NUM_CHUNKS - 1} more such warnings, of other markets; the widest: spans 40000018"
+    log = (tmp_path / "out" / "log.txt").read_text()
+    assert (log.count("warning: spans"), log.count(f"warning: {rest}")) == (1, 1)
 
 
 def test_as_many_threads_as_cores_and_memory_allow(monkeypatch):

@@ -15,6 +15,7 @@ import tables
 
 import cmapjax
 from cmapjax import _store
+from cmapjax._cli import _study_look
 from cmapjax._store import Busy, Damaged, Range, Store, StoreError, diff, open_study
 
 
@@ -321,3 +322,43 @@ def test_diff_says_why(full, tmp_path):
     assert "market_loss differs in 60 of 60 rows, by up to 0.25 (cell 0 market 0" in text
     assert "only the first has 5 (15, 16, 17, 18, 19)" in text
     assert not [d for d in diff(full.folder, other.folder) if "degree" in d.what]
+
+
+def test_diff_tells_other_circumstances_from_other_values(full, tmp_path, capsys):
+    same = tables.made(tmp_path / "same", name="renamed")
+    assert [(d.kind, d.is_of_values) for d in diff(full.folder, same.folder)] == [("description", False)]
+    assert _study_look.diff(full.folder, same.folder) == 0
+    named, verdict = capsys.readouterr().out.splitlines()
+    assert "renamed" in named
+    assert verdict == "the same values all the same"
+    for number, other in enumerate(({"shift": 0.25}, {"grounds": (0,)}, {"curves": "none"})):
+        differing = tables.made(tmp_path / str(number), name="renamed", **other)
+        assert _study_look.diff(full.folder, differing.folder) == 1, other
+        assert "same" not in capsys.readouterr().out
+
+
+def test_a_device_that_becomes_known_later_is_kept_as_if_it_had_been_known(tmp_path):
+    description = tables.document()
+    more = {"seeds": "by place", "precision": "float64"}, {"chunk_size": 20}
+    known, later = (
+        Store.create(tmp_path / name, description, tables.digest(description), more[0] | device | more[1])
+        for name, device in (("known", {"device": "cpu:cpu"}), ("later", {}))
+    )
+    for store in (known, later):
+        with store.lock():
+            if store is later:
+                store.note_device("cpu:cpu")
+            store.write(tables.name(0, 0, 20), tables.result(0, 0, 20))
+    file = f"summary/{tables.name(0, 0, 20)}.parquet"
+    assert (later.folder / file).read_bytes() == (known.folder / file).read_bytes()
+    assert later.verify() == []
+    with pytest.raises(StoreError, match="device: 'cpu:cpu' → 'gpu:H200'"):
+        Store.open(later.folder, {"device": "gpu:H200"})
+    (later.folder / "manifest.json").unlink()  # what it is rebuilt from knows the device as well
+    later.verify(repair=True)
+    assert Store.open(later.folder).manifest["device"] == "cpu:cpu"
+    (later.folder / "journal.jsonl").unlink()
+    later.verify(repair=True)
+    (later.folder / "manifest.json").unlink()
+    later.verify(repair=True)
+    assert Store.open(later.folder).manifest["device"] == "cpu:cpu"

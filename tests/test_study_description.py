@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cmapjax import studies
-from cmapjax.studies import Study
+from cmapjax.studies import Study, _build
 from cmapjax.studies._where import Constraint
 
 NETWORK = "er:n={agents},degree={degree}"
@@ -330,6 +330,7 @@ DEEP = {
     "degree beyond the agents": ({"network": "er:n=10,degree=50"}, ["cell 0", "mean_degree is 50"]),
     "no such option": ({"network": "er:n=10,degre=5"}, ["cell 0", "'degre'", "degree"]),
     "lognormal without sigma": ({"network": "ring:n=5", "endowment": "lognormal"}, ["needs sigma"]),
+    "value": ({"network": "ring:n=5", "value": "lognormal:sigma=-1"}, ["cell 0", "'lognormal:sigma=-1'"]),
     "process": ({"network": "ring:n=5", "process": "gamma:cv=0"}, ["cell 0", "variation"]),
     "participation": ({"network": "ring:n=5", "schedule": "participation:2"}, ["cell 0", "probability"]),
     "hops": ({"network": "ring:n=5", "strategy": "cmap:hops=-1"}, ["cell 0", "hops"]),
@@ -343,6 +344,23 @@ def test_numbers_out_of_range_are_refused_before_anything_runs(case):
     with pytest.raises(ValueError) as error:  # noqa: PT011 - the words are compared below
         studies.chunks(study)
     assert [word for word in expected if word not in str(error.value)] == [], str(error.value)
+
+
+def test_a_check_builds_every_word_once_however_many_cells_share_it(monkeypatch):
+    built = []
+
+    def distribution(field, text, real=_build.distribution):
+        built.append(text)
+        return real(field, text)
+
+    monkeypatch.setattr(_build, "distribution", distribution)
+    cells = {"network": "ring:n={n}", "endowment": "lognormal:sigma={s}"}
+    spreads = [k / 10 for k in range(1, 31)]
+    study = Study(name="many", markets=2, cells=cells, grid={"n": list(range(3, 23)), "s": spreads})
+    assert len(studies.chunks(study)) == 600
+    # Each of 30 spreads, the values (unit), and both once more for every network that is drawn on trial.
+    assert len(built) == 30 + 1 + 2 * 20
+    assert set(built) == {"unit", *(f"lognormal:sigma={s}" for s in spreads)}
 
 
 def test_a_million_million_cells_are_refused_without_expanding_them():

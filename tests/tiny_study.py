@@ -9,12 +9,14 @@ import os
 import signal
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
 
 from cmapjax import _runner, studies
+from cmapjax._checks import SpanWarning
 from cmapjax.studies._chunks import Chunk
 
 GROUNDS, MARKETS, SIZE = 4, 20, 2
@@ -91,6 +93,14 @@ def stuck(study, chunk) -> Result:
     _mark(chunk.name)
     time.sleep(60)
     return play(study, chunk)
+
+
+def wide(study, chunk) -> Result:
+    """Every chunk warns, in words of its own, and twice, as two cells of it would."""
+    for _ in range(2):
+        ratio = 1e7 * (chunk.ground + 1) + chunk.first
+        warnings.warn(SpanWarning(f"spans {ratio:.0f}", ratio), stacklevel=2)
+    return slow(study, chunk)
 
 
 def poison(study, chunk) -> Result:

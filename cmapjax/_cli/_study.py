@@ -153,7 +153,11 @@ def diff(
     first: Annotated[Path, typer.Argument(metavar="A", help="The folder of a study's results.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
 ) -> None:
-    """Why the results of two studies differ; exit code 1 if they do."""
+    """Why the results of two studies differ.
+
+    Exit code 0 if both hold the same markets with equal values (differences in description, versions or
+    device are named all the same), 1 if not, 2 if one of them cannot be read.
+    """
     from cmapjax._cli import _study_look
 
     raise typer.Exit(_study_look.diff(first, second))

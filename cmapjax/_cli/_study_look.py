@@ -104,15 +104,16 @@ def verify(folder: Path, repair: bool) -> int:
 
 
 def diff(first: Path, second: Path) -> int:
-    """Print in what two studies differ; the exit code."""
+    """Print in what two studies differ; the exit code, 1 if values do."""
     from cmapjax import _store
 
-    found = [str(difference) for difference in _store.diff(first, second)]
-    for line in found:
-        say(printable(line))
-    if not found:
-        say("the same study with the same values")
-    return NOT_REACHED if found else DONE
+    found = _store.diff(first, second)
+    for difference in found:
+        say(printable(str(difference)))
+    if any(difference.is_of_values for difference in found):
+        return NOT_REACHED
+    say("the same values all the same" if found else "the same study with the same values")
+    return DONE
 
 
 def export(folder: Path, csv: Path | None, netcdf: Path | None) -> None:

@@ -9,6 +9,7 @@ from cmapjax._runner._here import Here, num_threads, one_by_one
 from cmapjax._runner._job import Job
 from cmapjax._runner._progress import Log, State, Tally
 from cmapjax._runner._stop import Stop
+from cmapjax._runner._warnings import said_once
 from cmapjax._runner._workers import Workers
 
 
@@ -66,7 +67,7 @@ def run(
 
     log = Log(Path(store.folder))
     chunks = studies.chunks(study, chunk_size)
-    with store.lock(mixed=mixed), Stop(log.folder, time_limit) as stop:
+    with store.lock(mixed=mixed), Stop(log.folder, time_limit) as stop, said_once(log):
         for remark in store.remarks:
             log(remark)
         began = time.monotonic()
@@ -85,7 +86,8 @@ def run(
                 player = Here(study, studies.play_company if play is None else one_by_one(play), threads, log)
             else:
                 play = play or studies.play_chunk
-                player = _workers(study, workers, cluster, worker_memory, play, device, log)
+                keep = None if mixed or device else store.note_device
+                player = _workers(study, workers, cluster, worker_memory, play, device, keep, log)
             is_quiet = _play(due, rest, job, stop, player, log)
         missing = len(rest.due(job.failed))
         summary = Summary(
@@ -149,9 +151,9 @@ def check_options(workers, cluster, time_limit, worker_memory, threads=None) -> 
         raise ValueError("--worker-memory limits the workers of this machine; say how many: --workers N.")
 
 
-def _workers(study, workers, cluster, worker_memory, play, device, log) -> Workers:
-    """Processes that play the chunks, here or on a cluster."""
-    player = Workers(study, play, device)
+def _workers(study, workers, cluster, worker_memory, play, device, keep_device, log) -> Workers:
+    """Processes that play the chunks, here or on a cluster, whose device may not be known yet."""
+    player = Workers(study, play, device, None if cluster is None else keep_device)
     if cluster is not None:
         player.join(cluster, log.file)
     else:

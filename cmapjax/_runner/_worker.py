@@ -5,6 +5,8 @@ import importlib.metadata
 import json
 from collections.abc import Callable
 
+from cmapjax._runner._warnings import gathered
+
 # The values of a study are promised for the same versions of these.
 PACKAGES = ("jax", "jaxlib", "numpy", "scipy", "networkx")
 
@@ -41,12 +43,24 @@ def circumstances(expected: dict[str, str]) -> dict[str, str]:
     return {**versions(), **({"device": device()} if "device" in expected else {})}
 
 
+def kind_of_device(expected: dict[str, str]) -> str:
+    """The kind of device here; raises OtherVersions first, as what is kept of it must be of our versions."""
+    found = circumstances(expected)
+    if found != expected:
+        raise OtherVersions(differences(found, expected))
+    return device()
+
+
 def work(document: str, play: Callable, chunk, expected: dict[str, str]):
-    """The result of a chunk; raises OtherVersions before anything is played by the wrong code."""
+    """The result of a chunk, and the warnings it gave.
+
+    Raises OtherVersions before anything is played by the wrong code.
+    """
     found = circumstances(expected)
     if found != expected:  # a worker that joined after the run had begun
         raise OtherVersions(differences(found, expected))
-    return play(_study(document), chunk)
+    with gathered() as heard:
+        return play(_study(document), chunk), heard
 
 
 @functools.lru_cache(maxsize=2)

@@ -13,7 +13,16 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from cmapjax._runner._outcome import Outcome, RunnerError, Trouble, of_error
-from cmapjax._runner._worker import OtherVersions, circumstances, device, differences, versions, work
+from cmapjax._runner._warnings import repeat
+from cmapjax._runner._worker import (
+    OtherVersions,
+    circumstances,
+    device,
+    differences,
+    kind_of_device,
+    versions,
+    work,
+)
 
 # A worker holds one chunk and nothing besides: there is nothing to spill or to pause for. At this share of
 # its memory Dask ends the worker, before the system ends whatever it likes.
@@ -40,7 +49,15 @@ class Workers:
     worker may have had several chunks.
     """
 
-    def __init__(self, study, play: Callable | None, expected_device: str | None):
+    def __init__(
+        self,
+        study,
+        play: Callable | None,
+        expected_device: str | None,
+        keep_device: Callable[[str], None] | None = None,
+    ):
+        """With `keep_device` the kind of device is not known yet: the first worker tells, before it plays."""
+        self._keep_device, self._asked = keep_device, None
         self._play = play
         self._document = "" if study is None else json.dumps({**study.document(), "folder": study.folder})
         self._expected = {**versions(), **({"device": expected_device} if expected_device else {})}
@@ -110,7 +127,27 @@ class Workers:
         with self._in_touch():
             workers = self._client.scheduler_info(n_workers=-1).get("workers", {}).values()
             self.note = "" if workers else NOBODY
+            if self._keep_device is not None and not self._knows_device():
+                return 0
             return max(BACKLOG, PER_THREAD * sum(worker["nthreads"] for worker in workers))
+
+    def _knows_device(self) -> bool:
+        """Whether some worker has told its kind of device, which from now on all must have."""
+        if self._asked is None:  # a task, which makes a cluster that adapts to demand start a worker
+            key = f"{self._name}-device"
+            self._asked = self._client.submit(kind_of_device, self._expected, key=key, pure=False)
+        if not self._asked.done():
+            return False
+        try:
+            found = self._asked.result(timeout=CONNECT_SECONDS)
+        except OtherVersions as error:
+            raise RunnerError(f"a worker of {self.where} has {error}; give all workers the same.") from error
+        except Exception as error:  # whatever the worker raised
+            self._look_alive()
+            raise RunnerError(f"a worker of {self.where} cannot start JAX: {error}; see its log.") from error
+        self._keep_device(found)
+        self._expected["device"], self._keep_device, self._asked = found, None, None
+        return True
 
     def submit(self, chunk) -> None:
         """Send a chunk to whoever is free."""
@@ -177,7 +214,9 @@ class Workers:
     def _outcome(self, chunk, future) -> Outcome:
         killed = _distributed().scheduler.KilledWorker
         try:
-            return Outcome(chunk, future.result(timeout=CONNECT_SECONDS))
+            result, heard = future.result(timeout=CONNECT_SECONDS)
+            repeat(heard)
+            return Outcome(chunk, result)
         except killed as error:
             return self._death(chunk, error)
         except OtherVersions as error:

@@ -20,12 +20,19 @@ class Difference(NamedTuple):
     kind: str
     what: str
 
+    @property
+    def is_of_values(self) -> bool:
+        """Whether results differ, and not only what they were described or made with."""
+        return self.kind in ("markets", "values", "curves")
+
     def __str__(self) -> str:
         return f"{self.kind}: {self.what}"
 
 
 def diff(folder_a, folder_b) -> list[Difference]:
     """Why two studies differ; empty if they describe the same and hold equal values.
+
+    Where values are equal all the same, no difference `is_of_values`.
 
     Descriptions and versions are compared key by key, then which markets have been played, then the values
     of markets that both have, ground by ground. Rows are compared where cell and market mean the same in

@@ -56,6 +56,16 @@ def new_manifest(document: dict, digest: str, more: dict, study_text: str | None
         ) from None
 
 
+def with_device(manifest: dict, device: str) -> dict:
+    """The manifest as if the kind of device had been known when the study began; one known is kept."""
+    if "device" in manifest:
+        return manifest
+    items = list(manifest.items())
+    before = next(key for key in ("seeds", "precision", "commit") if key in manifest)
+    place = 1 + list(manifest).index(before)
+    return dict([*items[:place], ("device", device), *items[place:]])
+
+
 def versions() -> dict[str, str]:
     """The versions of Python and of the packages that values depend on; none is imported for it."""
     from importlib import metadata

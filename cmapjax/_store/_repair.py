@@ -42,7 +42,8 @@ def _set_journal_right(found) -> None:
             add(found.folder, event)
         return
     text = kept_study_text(found.folder, found.manifest)
-    started = next((e for e in found.journal.events if e["event"] == "created"), None)
+    # The last one: it also knows the device of a cluster whose first worker came later.
+    started = next((e for e in reversed(found.journal.events) if e["event"] == "created"), None)
     started = started or beginning(found.manifest, text)
     kept = [e for e in found.journal.events if e["event"] != "created"]
     known = [e for e in kept if e["event"] == "run"]

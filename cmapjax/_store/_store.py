@@ -38,6 +38,7 @@ from cmapjax._store._manifest import (
     repeated,
     stamp,
     versions,
+    with_device,
     write_manifest,
 )
 from cmapjax._store._names import CURVES, KINDS, SUMMARY, Range, as_folder, as_range, cut, refuse_links
@@ -321,6 +322,14 @@ class Store:
         }
         journals.add(self.folder, event)
         self._failed[name] = reason
+
+    def note_device(self, device: str) -> None:
+        """Keep the kind of device that plays, which was not known when the study began."""
+        self._held()
+        self.manifest = with_device(self.manifest, device)
+        text = kept_study_text(self.folder, self.manifest)
+        journals.add(self.folder, journals.beginning(self.manifest, text))
+        write_manifest(self.folder, self.manifest)
 
     def note_run(self, run: dict) -> None:
         """Keep what a run took: seconds, workers, … Goes into the manifest's `runs`.

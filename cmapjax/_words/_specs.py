@@ -3,6 +3,7 @@
 A spec is `name` or `name:key=value,key=value`; a value may itself be a spec (`schedule=participation:0.5`).
 """
 
+import functools
 import inspect
 import re
 from collections.abc import Callable
@@ -56,13 +57,19 @@ def choose(kind: str, spec: Spec, table: dict[str, Any]) -> Any:
     return table[spec.name]
 
 
+@functools.cache
+def _parameters(make: Callable) -> tuple[inspect.Parameter, ...]:
+    """What a class takes; a study asks for each of its cells."""
+    return tuple(inspect.signature(make).parameters.values())
+
+
 def build(kind: str, spec: Spec, make: Callable, short_names: dict[str, str], **more) -> Any:
     """`make` called with the spec's options as numbers.
 
     Raises:
         ValueError: options that `make` does not take or that are missing, and whatever `make` refuses.
     """
-    accepted = [p for p in inspect.signature(make).parameters.values() if p.name not in ("_", *more)]
+    accepted = [p for p in _parameters(make) if p.name not in ("_", *more)]
     names = [p.name for p in accepted]
     known = {short_name: name for short_name, name in short_names.items() if name in names}
     arguments: dict[str, Any] = dict(more)

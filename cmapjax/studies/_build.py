@@ -99,6 +99,15 @@ def random_market(study, ground: Ground) -> RandomMarket:
     )
 
 
+def size_of(study, ground: Ground) -> tuple[int, float]:
+    """Agents and links of a market of this ground, on average."""
+    if is_family(ground.network):
+        drawn = family(parse(ground.network))
+        return drawn.num_agents, drawn.mean_links
+    market = fixed_market(study, ground)
+    return market.num_agents, market.num_links
+
+
 def fixed_market(study, ground: Ground) -> Market:
     """The network of a ground that is not a random family, with what its file says of the agents."""
     hashes = tuple(study.hashes.items())
@@ -182,8 +191,7 @@ def check_all(study) -> None:
     drawn = 0
     for cell in study.cells():
         ground, words = study.grounds()[cell.ground], cell.words
-        builders = {
-            ("market", *words[:4]): lambda ground=ground: random_market(study, ground),
+        builders = _market_builders(study, ground, words) | {
             ("drawn", words.network, words.isolated): lambda ground=ground: _check_drawable(study, ground),
             ("process", words.process, words.network): lambda ground=ground: _check_process(study, ground),
             ("play", *words[5:]): lambda words=words: strategy_and_schedule(words),
@@ -201,6 +209,17 @@ def check_all(study) -> None:
                 raise ValueError(f"cell {cell.number}{where}: {_named(error, key)}") from None
 
 
+def _market_builders(study, ground: Ground, words: CellWords) -> dict[tuple, Any]:
+    """What is built for the markets of a cell, by its words: parts that do not depend on each other."""
+    if not is_family(words.network):
+        return {("market", *words[:4]): lambda: random_market(study, ground)}
+    return {
+        ("network", words.network): lambda: family(parse(words.network)),
+        ("endowment", words.endowment): lambda: distribution("endowment", words.endowment),
+        ("value", words.value): lambda: distribution("value", words.value),
+    }
+
+
 def _named(error: Exception, key: tuple) -> str:
     words = ", ".join(f"{text!r}" for text in key[1:])
     return f"{_in_words_of_a_study(str(error))} The words are {words}."
@@ -208,7 +227,7 @@ def _named(error: Exception, key: tuple) -> str:
 
 def _check_drawable(study, ground: Ground) -> None:
     """Draw a few markets, where that takes no time: a family may leave agents alone, and `reject` them."""
-    agents = random_market(study, ground).family.num_agents
+    agents, _ = size_of(study, ground)
     if agents <= DRAWN_AGENTS:
         draw(study, ground, 0, min(ground.markets, max(1, DRAWN_AGENTS // agents), DRAWN_MARKETS))
 

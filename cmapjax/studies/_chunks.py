@@ -50,13 +50,13 @@ def chunks(study, size: int | None = None) -> list[Chunk]:
     if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
         raise ValueError(f"size is {size!r}; give a whole number of markets, 1 or more.")
     study.check()
-    from cmapjax.studies._build import random_market
+    from cmapjax.studies._build import size_of
 
     found, weights = [], {}
     for ground in study.grounds():
-        family = random_market(study, ground).family
-        weights[ground.number] = family.num_agents + 2 * family.mean_links
-        most = size or default_size(study, ground, family.num_agents)
+        num_agents, num_links = size_of(study, ground)
+        weights[ground.number] = num_agents + 2 * num_links
+        most = size or default_size(study, ground, num_agents)
         for first, count in blocks(study, ground):
             parts = -(-count // most)
             even = -(-count // parts)  # as equal as can be, so that they share one compiled program

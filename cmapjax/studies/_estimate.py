@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cmapjax._words._plans import plan
-from cmapjax.studies._build import random_market
+from cmapjax.studies._build import size_of
 from cmapjax.studies._cells import Cell, Ground
 from cmapjax.studies._chunks import Chunk, chunks
 from cmapjax.studies._company import companies, is_drawn
@@ -96,9 +96,9 @@ class _Work:
     def __init__(self, study, size: int | None = None):
         self.study = study
         self.chunks = chunks(study, size)
-        families = [random_market(study, ground).family for ground in study.grounds()]
-        self.agents = [family.num_agents for family in families]
-        self.ends = [2 * family.mean_links for family in families]
+        sizes = [size_of(study, ground) for ground in study.grounds()]
+        self.agents = [num_agents for num_agents, _ in sizes]
+        self.ends = [2 * num_links for _, num_links in sizes]
         self.largest = {}
         for chunk in self.chunks:
             self.largest[chunk.ground] = max(self.largest.get(chunk.ground, 0), chunk.count)
