@@ -5,10 +5,10 @@ import math
 
 import numpy as np
 
-from cmapjax._checks import default_memory_budget
 from cmapjax._store._curves import SHARES
 from cmapjax._store._errors import StoreError, shown
 from cmapjax._store._extras import needed
+from cmapjax._store._frames import half_the_memory
 from cmapjax._store._results import check_columns
 
 # A product of axes is laid out in full if at least one in so many of its places is a cell; otherwise those
@@ -171,10 +171,10 @@ def _curves(curves, layout: Layout, rounds: np.ndarray, units: dict[str, str]) -
 
 def _check_size(results, layout: Layout, markets: int, columns: int) -> None:
     needed_bytes = 8 * layout.size * markets * max(1, columns)
-    if needed_bytes > (budget := 2 * default_memory_budget()):
+    if needed_bytes > (budget := half_the_memory()):
         raise StoreError(
             f"{shown(results.folder)}: arrays over {' × '.join(layout.dims)} × market take {needed_bytes:,} "
-            f"bytes, above {budget:,}; use frame() with the columns that you need."
+            f"bytes, above {budget:,}, half of the memory; use frame(columns=…) or frame(cells=…)."
         )
 
 

@@ -160,4 +160,4 @@ def _frame(results: StudyResults, ground: int):
 def _of_ground(results: StudyResults, ground: int) -> StudyResults:
     """The same results, of one ground alone."""
     chunks = {name: entry for name, entry in results.chunks.items() if as_range(name).ground == ground}
-    return StudyResults(results.folder, results.manifest, chunks, {})
+    return results.only(chunks)

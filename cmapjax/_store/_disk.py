@@ -10,7 +10,7 @@ import os
 import secrets
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from cmapjax._store._errors import Damaged, StoreError, reason, shown
@@ -65,13 +65,14 @@ def write_all(handle: int, data: bytes) -> None:
 
 
 @contextlib.contextmanager
-def draft_of(path: Path, data: bytes) -> Iterator[Path]:
-    """The data as a file beside `path`, safe on the disk; gone at the end unless it was renamed."""
+def draft_of(path: Path, parts: Iterable[bytes]) -> Iterator[Path]:
+    """The parts in turn as a file beside `path`, safe on the disk; gone at the end unless it was renamed."""
     draft = path.parent / f"{DRAFT_PREFIX}{secrets.token_hex(8)}{DRAFT_SUFFIX}"
     try:
         handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
         try:
-            write_all(handle, data)
+            for part in parts:
+                write_all(handle, part)
             os.fsync(handle)
         finally:
             os.close(handle)
@@ -83,8 +84,13 @@ def draft_of(path: Path, data: bytes) -> Iterator[Path]:
 
 def put(path: Path, data: bytes) -> None:
     """The data as a file, whole or not at all, also after a loss of power; one already there is replaced."""
-    with trouble(path, len(data)):
-        with draft_of(path, data) as draft:
+    put_parts(path, [data], len(data))
+
+
+def put_parts(path: Path, parts: Iterable[bytes], needed: int | None = None) -> None:
+    """As `put`, of data that need not all be in memory; `needed` bytes, if that is known."""
+    with trouble(path, needed):
+        with draft_of(path, parts) as draft:
             os.replace(draft, path)
         sync_folder(path.parent)
 

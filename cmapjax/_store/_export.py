@@ -1,26 +1,47 @@
 """Results for other programs: CSV that no spreadsheet runs, and netCDF."""
 
-import gzip
 import os
+import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from cmapjax._checks import escape_cell, short
-from cmapjax._store._disk import put
+from cmapjax._store._disk import put, put_parts
 from cmapjax._store._errors import StoreError, shown
 from cmapjax._store._extras import needed
+from cmapjax._store._frames import blocks
+
+# Rows that are text at the same time.
+ROWS = 100_000
 
 
 def to_csv(results, path) -> None:
     """See `StudyResults.to_csv`."""
     path = _target(path, (".csv", ".csv.gz"))
-    frame = results.frame()
-    for name in frame.columns:
-        if frame[name].dtype.kind not in "iufb":
-            frame[name] = frame[name].astype(object).map(_escaped, na_action="ignore")
-    frame.columns = [escape_cell(name) for name in frame.columns]
-    data = frame.to_csv(index=False, lineterminator="\n").encode()
-    # No time stamp: equal results give equal files.
-    put(path, gzip.compress(data, mtime=0) if path.name.endswith(".gz") else data)
+    parts = _lines(results)
+    put_parts(path, _packed(parts) if path.name.endswith(".gz") else parts)
+
+
+def _lines(results) -> Iterator[bytes]:
+    """The table as text, some rows at a time."""
+    is_first = True
+    for frame in blocks(results):
+        for start in range(0, len(frame), ROWS):
+            part = frame[start : start + ROWS].copy()
+            for name in part.columns:
+                if part[name].dtype.kind not in "iufb":
+                    part[name] = part[name].astype(object).map(_escaped, na_action="ignore")
+            part.columns = [escape_cell(name) for name in part.columns]
+            yield part.to_csv(index=False, header=is_first, lineterminator="\n").encode()
+            is_first = False
+
+
+def _packed(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """As gzip, without a time stamp: equal results give equal files."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)  # 31: with the header of gzip
+    for part in parts:
+        yield packer.compress(part)
+    yield packer.flush()
 
 
 def _escaped(cell):

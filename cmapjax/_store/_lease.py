@@ -144,7 +144,7 @@ class Lease:
 
 def _make(path: Path, holder: Holder) -> bool:
     """Make a lock with its content in one step; False if there is one."""
-    with trouble(path), draft_of(path, _content(holder)) as draft:
+    with trouble(path), draft_of(path, [_content(holder)]) as draft:
         try:
             os.link(draft, path)
         except FileExistsError:

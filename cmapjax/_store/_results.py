@@ -1,17 +1,14 @@
 """Results of a study as frames and labelled arrays, read from its folder and checked on the way."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from cmapjax._checks import default_memory_budget, short
+from cmapjax._checks import short
 from cmapjax._store._catalogue import Entry, catalogue, inspect, load_of, names_in
 from cmapjax._store._errors import Damaged, StoreError, shown
 from cmapjax._store._journal import check_whole, read_journal
 from cmapjax._store._manifest import check_study_file, read_manifest
-from cmapjax._store._names import CURVES, KINDS, SUMMARY, as_folder, as_range, overlaps, refuse_links
-
-# A frame in memory is so many times a table on its way there (the table, its copy, the sorted frame).
-COPIES = 3
+from cmapjax._store._names import KINDS, SUMMARY, as_folder, as_range, overlaps, refuse_links
 
 
 def open_study(folder) -> "StudyResults":
@@ -89,66 +86,45 @@ class StudyResults:
                     self.folder, kind, name, self.manifest["digest"], file=file, columns=columns
                 ).table
 
-    def frame(self, columns: Sequence[str] | None = None):
+    def frame(self, columns: Sequence[str] | None = None, cells: Iterable[int] | None = None):
         """One row per market and cell, as a pandas DataFrame sorted by cell and market.
 
         docs/results.md says what the columns are; `frame.attrs["units"]` has their units.
 
         Args:
             columns: the names of those wanted; all by default.
+            cells: the numbers of the cells wanted; all by default.
 
         Raises:
-            ValueError: a damaged file; an unknown column; more than the memory holds.
+            ValueError: a damaged file; an unknown column or cell; more than half the memory, and what fits.
         """
-        import pyarrow as pa
+        from cmapjax._store._frames import frame
 
-        wanted = None if columns is None else list(dict.fromkeys([*columns, "cell", "market"]))
-        self._check_memory(SUMMARY, wanted)
-        tables = list(self.tables(SUMMARY, wanted))
-        if not tables:
-            raise StoreError(
-                f"{shown(self.folder)}: no chunk is finished yet; run or resume the study first."
-            )
-        table = pa.concat_tables(tables).unify_dictionaries()
-        frame = table.to_pandas().sort_values(["cell", "market"], kind="stable", ignore_index=True)
-        frame = frame if columns is None else frame[list(columns)]
-        frame.attrs["units"] = _units(table.schema)
-        return frame
+        return frame(self, columns, cells)
 
-    def _check_memory(self, kind: str, columns) -> None:
-        """Raise if all chunks together do not fit."""
-        width = 8 * (30 if columns is None else len(columns))
-        needed = COPIES * sum(
-            max(file.rows * width, file.bytes if columns is None else 0)
-            for entry in self.chunks.values()
-            if (file := entry.files().get(kind))
-        )
-        if needed > (budget := 2 * default_memory_budget()):
-            raise StoreError(
-                f"{shown(self.folder)}: all {kind} takes about {needed:,} bytes, above {budget:,}; ask for "
-                "fewer columns, go through `tables()`, or query the Parquet files (Polars, DuckDB)."
-            )
-
-    def curves(self):
+    def curves(self, cells: Iterable[int] | None = None):
         """Quantiles over markets, round by round, as a pandas DataFrame; None if no curves were recorded.
 
         Columns: cell, round, metric, q05, q25, q50, q75, q95 and count (markets). From sketches quantiles are
         right to 1 %; the value of rank ⌊q (n - 1)⌋ of n. What is no finite number takes part: infinities
-        at their end, NaN last. Curves of single markets, where recorded in full, are in `tables("curves")`.
+        at their end, NaN last. Curves of single markets, where recorded in full, are in `tables("curves")`;
+        the memory that quantiles take does not depend on how many markets there are.
+
+        Args:
+            cells: the numbers of the cells wanted; all by default.
 
         Raises:
-            ValueError: a damaged file; more than the memory holds.
+            ValueError: a damaged file; an unknown cell; quantiles that take more than half the memory.
         """
-        import pyarrow as pa
-
-        from cmapjax._store._curves import merge, quantile_frame
+        from cmapjax._store._frames import curves
 
         if not any(entry.curves for entry in self.chunks.values()):
             return None
-        if self.study.get("record", {}).get("curves") != "full":
-            return quantile_frame(merge(self.tables(CURVES)))
-        self._check_memory(CURVES, None)
-        return quantile_frame(pa.concat_tables(self.tables(CURVES)).unify_dictionaries())
+        return curves(self, cells)
+
+    def only(self, chunks: dict[str, Entry]) -> "StudyResults":
+        """The same results, of these chunks alone."""
+        return StudyResults(self.folder, self.manifest, chunks, {})
 
     def dataset(self):
         """The results as an xarray Dataset, its dimensions named after the study's axes, and `market`.
@@ -199,10 +175,6 @@ def axes_of(document: dict) -> list[str]:
     for table in document.get("list") or ():
         names += table
     return list(dict.fromkeys(names))
-
-
-def _units(schema) -> dict[str, str]:
-    return {field.name: (field.metadata or {}).get(b"unit", b"").decode(errors="replace") for field in schema}
 
 
 def check_columns(frame, names) -> None:
