@@ -1,7 +1,8 @@
 """Running a study: what is played, by whom, and how a run ends."""
 
-import re
+import contextlib
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -216,11 +217,14 @@ def test_threads_are_refused_where_they_make_no_sense(tmp_path):
 
 @pytest.mark.parametrize("how", [{}, {"threads": 2}, {"workers": 2}], ids=str)
 def test_of_warnings_that_every_chunk_gives_the_first_and_the_widest_are_said(tmp_path, how):
-    with warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings(record=True) as caught, socket.socket() as other:
+        with contextlib.suppress(OSError):  # Dask's usual port is taken: by us, or by somebody already
+            other.bind(("127.0.0.1", 8787))
+            other.listen()
         warnings.simplefilter("default")
         assert tiny_study.run(tmp_path / "out", tiny_study.wide, **how).missing == 0
     first, rest = (str(each.message) for each in caught)
-    assert re.fullmatch(r"spans \d+", first)
+    assert first.startswith("spans ")
     assert rest == f"{NUM_CHUNKS - 1} more such warnings, of other markets; the widest: spans 40000018"
     log = (tmp_path / "out" / "log.txt").read_text()
     assert (log.count("warning: spans"), log.count(f"warning: {rest}")) == (1, 1)

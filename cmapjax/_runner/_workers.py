@@ -87,6 +87,8 @@ class Workers:
                     processes=True,
                     memory_limit=memory,
                     dashboard_address=None,
+                    # Its server of pages is there all the same: at a free port, and it has no pages (below).
+                    scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
                     silence_logs=logging.CRITICAL,
                     security=security,
                 )
@@ -289,6 +291,8 @@ class Workers:
                 {
                     "distributed.worker.multiprocessing-method": "spawn",  # JAX does not survive a fork
                     "distributed.scheduler.allowed-failures": 0,
+                    "distributed.scheduler.http.routes": [],
+                    "distributed.worker.http.routes": [],
                     "distributed.scheduler.worker-saturation": 1.0,
                     "distributed.worker.memory": {**dask.config.get("distributed.worker.memory"), **MEMORY},
                 }
