@@ -79,15 +79,10 @@ def run(
         log(f"run begins: {len(rest.missing())} of {len(chunks)} chunks are missing")
         is_quiet = True
         if due := rest.due(job.failed):
-            device = None if mixed else store.manifest.get("device")
             if is_here:
-                if threads is None:
-                    threads = num_threads(studies.chunk_bytes(study, chunk_size), device)
-                player = Here(study, studies.play_company if play is None else one_by_one(play), threads, log)
+                player = _here(study, store, play, threads, chunk_size, mixed, log)
             else:
-                play = play or studies.play_chunk
-                keep = None if mixed or device else store.note_device
-                player = _workers(study, workers, cluster, worker_memory, play, device, keep, log)
+                player = _workers(study, store, play, workers, cluster, worker_memory, mixed, log)
             is_quiet = _play(due, rest, job, stop, player, log)
         missing = len(rest.due(job.failed))
         summary = Summary(
@@ -151,9 +146,23 @@ def check_options(workers, cluster, time_limit, worker_memory, threads=None) -> 
         raise ValueError("--worker-memory limits the workers of this machine; say how many: --workers N.")
 
 
-def _workers(study, workers, cluster, worker_memory, play, device, keep_device, log) -> Workers:
+def _here(study, store, play, threads, chunk_size, mixed, log) -> Here:
+    """Threads of this process, which play small chunks side by side."""
+    from cmapjax import studies
+
+    if threads is None:
+        device = None if mixed else store.manifest.get("device")
+        threads = num_threads(studies.chunk_bytes(study, chunk_size), device)
+    return Here(study, studies.play_company if play is None else one_by_one(play), threads, log)
+
+
+def _workers(study, store, play, workers, cluster, worker_memory, mixed, log) -> Workers:
     """Processes that play the chunks, here or on a cluster, whose device may not be known yet."""
-    player = Workers(study, play, device, None if cluster is None else keep_device)
+    from cmapjax import studies
+
+    device = None if mixed else store.manifest.get("device")
+    keep_device = None if mixed or device or cluster is None else store.note_device
+    player = Workers(study, play or studies.play_chunk, device, keep_device)
     if cluster is not None:
         player.join(cluster, log.file)
     else:
