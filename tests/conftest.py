@@ -36,18 +36,15 @@ os.environ["CMAPJAX_COMPILATION_CACHE"] = "off"
 
 
 def pytest_configure(config):
-    """What one test compiled, no other of this process does again."""
-    if config.pluginmanager.hasplugin("dsession"):
-        return  # runs no test itself
+    """A folder for compiled programs: what one test compiled, no other of this process does again."""
     folder = tempfile.TemporaryDirectory(prefix="cmapjax-tests-", ignore_cleanup_errors=True)
     config.add_cleanup(folder.cleanup)
     jax.config.update("jax_compilation_cache_dir", folder.name)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 # Compiling is most of the suite's time, and optimising is half of compiling. Laws and answers hold whatever
 # the optimisation, so that they are tried without. What is said about bits, memory or time is marked
-# `optimised` and compiled as users' programs are; so is all with another -m than by default.
+# `optimised` and compiled as users' programs are, every time anew; so is all with another -m than by default.
 compiled = {"optimised": None}
 
 
@@ -59,6 +56,7 @@ def pytest_runtest_setup(item):
     if optimised != compiled["optimised"]:
         compiled["optimised"] = optimised
         jax.config.update("jax_disable_most_optimizations", not optimised)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", float("inf") if optimised else 0.0)
         os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(int(not optimised))
         jax.clear_caches()  # what was compiled otherwise is not taken for it
 
