@@ -3,6 +3,7 @@
 import gc
 import itertools
 import os
+import tempfile
 from pathlib import Path
 
 import beartype
@@ -32,6 +33,33 @@ import cmapjax as cj  # noqa: E402 - after the hook
 
 # Commands that tests run leave nothing in the user's cache folder.
 os.environ["CMAPJAX_COMPILATION_CACHE"] = "off"
+
+
+def pytest_configure(config):
+    """A folder for compiled programs: what one test compiled, no other of this process does again."""
+    folder = tempfile.TemporaryDirectory(prefix="cmapjax-tests-", ignore_cleanup_errors=True)
+    config.add_cleanup(folder.cleanup)
+    jax.config.update("jax_compilation_cache_dir", folder.name)
+
+
+# Compiling is most of the suite's time, and optimising is half of compiling. Laws and answers hold whatever
+# the optimisation, so that they are tried without. What is said about bits, memory or time is marked
+# `optimised` and compiled as users' programs are, every time anew; so is all with another -m than by default.
+compiled = {"optimised": None}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Compile as this test asks for, here and in processes that it starts."""
+    by_default = item.config.getoption("markexpr") == "not slow"
+    optimised = not by_default or item.get_closest_marker("optimised") is not None
+    if optimised != compiled["optimised"]:
+        compiled["optimised"] = optimised
+        jax.config.update("jax_disable_most_optimizations", not optimised)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", float("inf") if optimised else 0.0)
+        os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(int(not optimised))
+        jax.clear_caches()  # what was compiled otherwise is not taken for it
+
 
 # A process may hold some 65,000 memory maps (Linux), and every compiled run takes hundreds.
 MANY_MAPS = 30_000

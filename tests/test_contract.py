@@ -33,6 +33,14 @@ SCHEDULES = {
     "one agent": cj.OneAgentPerRound(),
 }
 PAIRS = [(s, t) for s in STRATEGIES for t in SCHEDULES]
+# Which pairs are always tried: every strategy by everybody at once, the central one under every schedule, and
+# each under two schedules more, in rotation, so that every schedule meets strategies of all kinds.
+ROTATION = [t for t in SCHEDULES if t != "simultaneous"]
+ALWAYS = {
+    *((s, "simultaneous") for s in STRATEGIES),
+    *(("cmap", t) for t in SCHEDULES),
+    *((s, ROTATION[(n + m) % len(ROTATION)]) for n, s in enumerate(STRATEGIES) for m in (0, 3)),
+}
 ROUNDS = 3
 KEY = jax.random.key(5)
 
@@ -54,7 +62,15 @@ def play(market, pair, *, rounds=ROUNDS, start=None, key=KEY, strategy=None):
     return cj.simulate(market, chosen, schedule=schedule, rounds=rounds, record={}, start=start, key=key)
 
 
-@pytest.mark.parametrize("pair", PAIRS, ids=" / ".join)
+def tried(pairs, always=ALWAYS):
+    """The pairs as parameters; those not always tried are slow."""
+    return [
+        pytest.param(pair, id=" / ".join(pair), marks=[] if pair in always else pytest.mark.slow)
+        for pair in pairs
+    ]
+
+
+@pytest.mark.parametrize("pair", tried(PAIRS))
 def test_rows_spend_the_contribution_and_packing_changes_nothing(pair):
     packed = play(PACKED, pair)
     flow = PACKED.arc_values(packed.final.flow)
@@ -77,9 +93,16 @@ def test_rows_spend_the_contribution_and_packing_changes_nothing(pair):
     np.testing.assert_array_equal(again.final.flow, packed.final.flow)
 
 
-@pytest.mark.parametrize(
-    "pair", [p for p in PAIRS if p[1] in ("simultaneous", "participation")], ids=" / ".join
-)
+# Every strategy under either schedule in turn, and under both what is played in a form of its own, or damped.
+CUT = [(s, t) for s in STRATEGIES for t in ("simultaneous", "participation")]
+ALWAYS_CUT = {
+    *((s, ("simultaneous", "participation")[n % 2]) for n, s in enumerate(STRATEGIES)),
+    *(p for p in CUT if p[0] in ("proportional response", "damped cmap")),
+}
+
+
+@pytest.mark.optimised
+@pytest.mark.parametrize("pair", tried(CUT, ALWAYS_CUT))
 def test_a_run_in_two_pieces_is_the_same_run_bit_for_bit_where_it_is_played_as_written(pair):
     whole = play(ALONE, pair)
     first = play(ALONE, pair, rounds=1)

@@ -58,8 +58,14 @@ def build(folder: Path) -> Path:
     done = subprocess.run(
         [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-n", str(folder / "docs"), str(site)],
         cwd=folder,
+        env=os.environ
         # No proxies, no way out: what is fetched while building fails.
-        env=os.environ | {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"},
+        | {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+        # What one page compiled, the next ones find.
+        | {
+            "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        },
         capture_output=True,
         text=True,
         check=False,

@@ -128,6 +128,7 @@ def test_turns_within_a_round_change_nothing(schedule):
 # -- how it is run -----------------------------------------------------------------------------------
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize(
     ("strategy", "precision"),
     [(cj.DynamicSharing(), "float32"), (cj.Damped(cj.DynamicSharing(), 0.3), "float64")],

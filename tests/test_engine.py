@@ -159,6 +159,7 @@ def test_agents_that_have_next_to_nothing_for_a_round_create_no_value():
     assert run.spending_error.max() < 1e-12
 
 
+@pytest.mark.optimised
 def test_records_do_not_depend_on_how_often_they_are_taken():
     market = cj.Market.from_links(np.array([[0, 1], [1, 2], [2, 0], [2, 3]]))
     record = {"worst": lambda market, state: cj.metrics.min_ratio(market, state.utility)}
@@ -209,6 +210,7 @@ def test_a_strategy_whose_ends_disagree_is_found_out():
     assert error.value.law == "posting"
 
 
+@pytest.mark.optimised
 def test_a_water_level_does_not_depend_on_the_padding_behind_its_row():
     # Neighbours that stand at one level but for rounding, as near an equilibrium: who is above is a matter of
     # the last bits, and the search may step up and down.

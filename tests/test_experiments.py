@@ -203,6 +203,7 @@ def small_study():
     return cj.pack(markets)
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize(
     ("make", "schedule"),
     [

@@ -208,6 +208,7 @@ def test_communities_end_at_their_own_market(ensemble, utilities):
     np.testing.assert_allclose(everybody, expected, rtol=1e-12)
 
 
+@pytest.mark.optimised
 def test_packed_metrics_are_bit_for_bit_those_of_each_market(small_market):
     other = cj.Market.from_links(np.array([[0, 1], [1, 2]]), endowment=[1.0, 5, 2])
     u, v = np.array([1.0, 2, 3, 1.5, 1]), np.array([2.5, 3.0, 2.5])
@@ -312,6 +313,7 @@ def test_the_gini_index_has_the_slope_of_its_formula(uneven):
     np.testing.assert_allclose(slope, two / (2 * step), rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.optimised
 def test_the_certified_gap_is_the_same_with_what_was_received_at_hand(ensemble, uneven):
     rng = np.random.default_rng(5)
     for market in (ensemble, uneven):

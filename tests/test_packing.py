@@ -43,6 +43,7 @@ def test_copies_play_as_the_same_markets_packed(links, strategy):
         np.testing.assert_allclose(*flows, rtol=rtol, atol=1e-6 if precision == "float32" else 1e-13)
 
 
+@pytest.mark.optimised
 def test_copies_are_markets_like_others():
     market = cj.Market.from_links(RING_AND_CHORDS, labels="abcde")
     endowment = RNG.lognormal(size=(4, 5))

@@ -1,11 +1,14 @@
 """Invariants that hold for any numbers: hypothesis draws the contributions and starts on fixed networks."""
 
 import numpy as np
+import pytest
 import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cmapjax as cj
+
+pytestmark = pytest.mark.optimised  # they are stated to the last digits
 
 LINKS = np.array([[0, 1], [1, 2], [0, 2], [2, 3], [3, 4], [4, 5], [2, 5], [5, 6]])
 N = 7

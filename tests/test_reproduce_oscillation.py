@@ -172,6 +172,7 @@ def test_contributions_are_tried_once_up_to_scale_and_symmetry():
     assert tried == {(1, 1, 1, 1), (1, 1, 1, 2), (1, 1, 2, 2), (1, 2, 1, 2), (1, 2, 2, 2)}
 
 
+@pytest.mark.optimised
 def test_the_census_finds_the_smallest_of_each_sort():
     found = _smallest_search.kinds({2: 3, 3: 3, 4: 3})
     assert len(found) == 1 + 2 + 6
@@ -185,6 +186,7 @@ def test_the_census_finds_the_smallest_of_each_sort():
     np.testing.assert_array_equal(dense.had_nothing, census.had_nothing)
 
 
+@pytest.mark.optimised
 def test_markets_that_take_long_are_played_on_by_themselves(monkeypatch):
     """Many of them in the engine, few in NumPy: the same periods."""
     everything = _smallest_search.packed(_smallest_search.kinds({4: 3}))

@@ -69,6 +69,7 @@ def test_sequential_is_far_fewer_turns_than_agents_on_sparse_networks(networks):
     assert cj.Sequential().turns(networks[4]).max() + 1 == 6
 
 
+@pytest.mark.optimised
 def test_agents_who_see_far_take_one_turn_each(small_market):
     turns = cj.Sequential([4, 2, 0, 1, 3]).turns(small_market, hops=2)
     np.testing.assert_array_equal(turns, [2, 3, 1, 4, 0])
@@ -185,6 +186,7 @@ def test_those_who_skip_give_as_before(small_market):
     assert kept.sum() >= 5 - acted
 
 
+@pytest.mark.optimised
 def test_a_plan_can_be_made_once_and_used_again(small_market):
     plan = cj.Coloured().plan(small_market)
     flows = [

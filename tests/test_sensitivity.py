@@ -91,6 +91,7 @@ def test_in_single_precision_derivatives_are_right_to_single_precision(market):
     np.testing.assert_allclose(slope, sensitivity.jacobian(market), rtol=2e-5, atol=1e-6)
 
 
+@pytest.mark.optimised
 def test_known_groups_make_it_plain_arithmetic(market):
     groups = cj.solve(market).groups
     with jax.enable_x64(True):

@@ -62,6 +62,7 @@ def test_fitting_keeps_every_market_and_adds_only_fillers_at_their_equilibrium(n
     np.testing.assert_allclose(solved.utility[n:], fitted.contribution[n:], rtol=1e-12)
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize(
     ("strategy", "schedule", "precision"), [*((*line, "float64") for line in LINES), (*LINES[2], "float32")]
 )
@@ -100,6 +101,7 @@ def test_chunks_of_one_shape_are_compiled_once():
     assert len(traced) == once
 
 
+@pytest.mark.optimised
 def test_how_an_ensemble_is_cut_changes_nothing_for_random_schedules():
     random, key = RANDOM["even"], jax.random.key(8)
     options = {

@@ -34,6 +34,7 @@ SETTINGS = {
 }
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_run_continued_is_the_run_uninterrupted(ensemble, name):
     """300 rounds and 1 + 299: the same bits, on both clocks, averages included."""
@@ -76,6 +77,7 @@ def test_the_average_is_over_the_rounds_played(small_market):
 # -- what is recorded ----------------------------------------------------------------------------------
 
 
+@pytest.mark.optimised
 def test_records_are_taken_at_the_start_every_so_often_and_at_the_end(small_market):
     often = cj.simulate(small_market, cj.CMAP(), rounds=10, record=WELFARE)
     np.testing.assert_array_equal(often.rounds, np.arange(11))
@@ -143,6 +145,7 @@ def test_float32_runs_are_float32_and_records_float64(ensemble):
     assert (runs["float64"].spending_error < 1e-14).all()
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize("enabled", [False, True])
 def test_the_callers_jax_settings_neither_matter_nor_change(small_market, enabled):
     before = jax.config.jax_enable_x64

@@ -8,6 +8,8 @@ import cmapjax as cj
 from cmapjax import _spans
 from cmapjax._run import observe, run_rounds
 
+pytestmark = pytest.mark.optimised  # it is about bits and about what is compiled
+
 # Every strategy that is played in a form of its own, every kind of schedule, and what varies by the round.
 PLAYS = {
     "cmap": (cj.CMAP(), {}),

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.optimised
+
 PROGRAM = """
 import hashlib, os, sys
 if sys.argv[1]:

@@ -17,6 +17,8 @@ from cmapjax.studies import Chunk, Study
 from cmapjax.studies import _build as build
 from cmapjax.studies import _room as room
 
+pytestmark = pytest.mark.optimised  # its values are the same bits however they are played
+
 # Two metrics compile in half the time of all.
 FEW = {"metrics": ["share_of_equilibrium", "min_ratio"], "every": 4, "curves": "full"}
 RANDOM = {

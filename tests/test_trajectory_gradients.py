@@ -192,6 +192,7 @@ def test_filling_up_has_first_and_second_derivatives_of_its_receivers():
 # -- whole runs ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.optimised
 def test_memory_of_reverse_mode_grows_as_the_root_of_rounds():
     network = cj.graphs.ErdosRenyi(200, mean_degree=8)
     random = cj.graphs.RandomMarket(
