@@ -50,14 +50,13 @@ compiled = {"optimised": None}
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
-    """Compile as this test asks for, here and in processes that it starts."""
+    """Compile as this test asks for; processes that it starts compile as users' do."""
     by_default = item.config.getoption("markexpr") == "not slow"
     optimised = not by_default or item.get_closest_marker("optimised") is not None
     if optimised != compiled["optimised"]:
         compiled["optimised"] = optimised
         jax.config.update("jax_disable_most_optimizations", not optimised)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", float("inf") if optimised else 0.0)
-        os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(int(not optimised))
         jax.clear_caches()  # what was compiled otherwise is not taken for it
 
 
