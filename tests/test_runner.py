@@ -230,6 +230,13 @@ def test_of_warnings_that_every_chunk_gives_the_first_and_the_widest_are_said(tm
     assert (log.count("warning: spans"), log.count(f"warning: {rest}")) == (1, 1)
 
 
+def test_whoever_wants_no_warnings_sees_none(tmp_path):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore")
+        assert tiny_study.run(tmp_path / "out", tiny_study.wide).missing == 0
+    assert not caught
+
+
 def test_as_many_threads_as_cores_and_memory_allow(monkeypatch):
     monkeypatch.setattr(_here.os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
     monkeypatch.setattr(_here, "memory_of_process", lambda: 20e9)

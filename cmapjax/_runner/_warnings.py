@@ -43,7 +43,7 @@ def _listen() -> None:
             heard.append(Heard(str(message), getattr(message, "ratio", None)))
 
     warnings.showwarning = show
-    warnings.simplefilter("always", SpanWarning)
+    warnings.simplefilter("always", SpanWarning, append=True)  # whoever wants none has said so before
 
 
 def repeat(heard: list[Heard]) -> None:
@@ -56,15 +56,15 @@ def repeat(heard: list[Heard]) -> None:
 def said_once(log: Callable[[str], None]) -> Iterator[None]:
     """Say the first SpanWarning within at once; at the end how many more there were, and the widest."""
     told: set[str] = set()
-    widest: list[SpanWarning] = []
+    widest: list[tuple[SpanWarning, tuple]] = []
     lock = threading.Lock()
     with warnings.catch_warnings():
         elsewhere = warnings.showwarning
 
-        def say(text: str) -> None:
+        def say(text: str, *where) -> None:
             text = text.replace("use precision float64", 'begin a study with precision = "float64"')
             log(f"warning: {text}")
-            elsewhere(text, SpanWarning, __file__, 1)
+            elsewhere(text, SpanWarning, *where)
 
         def show(message, category, *where, **more) -> None:
             if not isinstance(message, SpanWarning):
@@ -73,14 +73,15 @@ def said_once(log: Callable[[str], None]) -> Iterator[None]:
             with lock:  # threads play side by side
                 is_first = not told
                 told.add(str(message))
-                widest[:] = [max([*widest, message], key=lambda each: each.ratio)]
+                widest[:] = [max([*widest, (message, where)], key=lambda each: each[0].ratio)]
             if is_first:
-                say(str(message))
+                say(str(message), *where)
 
         warnings.showwarning = show
-        warnings.simplefilter("always", SpanWarning)
+        warnings.simplefilter("always", SpanWarning, append=True)
         try:
             yield
         finally:
             if len(told) > 1:
-                say(f"{len(told) - 1:,} more such warnings, of other markets; the widest: {widest[0]}")
+                message, where = widest[0]
+                say(f"{len(told) - 1:,} more such warnings, of other markets; the widest: {message}", *where)
