@@ -124,7 +124,7 @@ def test_grounds_that_draw_in_every_round_have_no_company(more):
 
 def test_a_company_is_no_larger_than_a_chunk_may_be():
     grid = {
-        "network": ["er:n={n},degree=4"],
+        "network": ["er:n={n},degree=14"],
         "n": [100, 200, 300, 20_000],
         "endowment": ["unit", "exponential"],
     }
@@ -137,7 +137,7 @@ def test_a_company_is_no_larger_than_a_chunk_may_be():
         markets = sum(chunk.count for chunk in company)
         assert len(company) == 1 or markets * max(agents[chunk.ground] for chunk in company) <= 75_000
     assert max(map(len, found)) > 1
-    values = plain(rounds=4_000_000, record=GRID["record"] | {"every": 1})
+    values = plain(markets=60, rounds=100_000, record=GRID["record"] | {"every": 1})
     assert all(len(company) == 1 for company in companies(values, studies.chunks(values)))
 
 
