@@ -7,6 +7,7 @@ from cmapjax import _runner, studies
 from cmapjax._runner._here import Here, one_by_one
 from cmapjax._runner._outcome import Trouble
 from cmapjax.studies import Chunk, Study, companies
+from cmapjax.studies._chunks import VALUES
 
 GRID = {
     "name": "company",
@@ -137,8 +138,12 @@ def test_a_company_is_no_larger_than_a_chunk_may_be():
         markets = sum(chunk.count for chunk in company)
         assert len(company) == 1 or markets * max(agents[chunk.ground] for chunk in company) <= 75_000
     assert max(map(len, found)) > 1
-    values = plain(markets=60, rounds=100_000, record=GRID["record"] | {"every": 1})
-    assert all(len(company) == 1 for company in companies(values, studies.chunks(values)))
+    # What a market leaves behind counts too: here 30 markets' values do not fit beside another 30 markets'.
+    long = plain(markets=60, rounds=100_000, record=GRID["record"] | {"every": 1})
+    values = 100_001 * len(long.metrics)
+    found = companies(long, studies.chunks(long))
+    assert max(sum(chunk.count for chunk in company) * values for company in found) <= VALUES
+    assert max(chunk.count for company in found for chunk in company) * values > VALUES / 2
 
 
 def test_a_large_market_by_itself_is_played_in_its_own_shape():
