@@ -5,6 +5,7 @@ reproduction/ the figures that the page shows and the checks as a table.
 """
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -48,6 +49,7 @@ def section(folder: Path, part) -> str:
     lines += ["| | expected | found | |", "|---|---|---|---|"]
     keys = ("statement", "expected", "found", "verdict")
     lines += ["| " + " | ".join(cell(check[key]) for key in keys) + " |" for check in finding["checks"]]
+    lines += ["", *(f"- {cell(remark)}" for remark in finding["remarks"])]
     if part.name in SHOWN:
         picture = SHOWN[part.name]
         shutil.copy(folder / part.name / "pictures" / f"{picture}.png", FIGURES / f"{part.name}.png")
@@ -71,7 +73,8 @@ def about(finding: dict) -> str:
 
 
 def cell(text: str) -> str:
-    """Text that ends no column and begins no markup."""
+    """Text that ends no column and begins no markup, its per cents with their numbers."""
+    text = re.sub(r"(?<=\d) %", "\u00a0%", text)
     for character in "|*_<[`":
         text = text.replace(character, f"\\{character}")
     return text
