@@ -346,7 +346,7 @@ def reproduce(
         ),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Smaller samples: minutes instead of the better part of an hour.")
+        bool, typer.Option("--quick", help="Smaller samples: minutes instead of half an hour.")
     ] = False,
     only: Annotated[
         list[str] | None,
