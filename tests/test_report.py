@@ -49,7 +49,7 @@ def start():
     """Start a browser with a profile of its own; all are ended with the module."""
     if CHROMIUM is None or DRIVER is None:
         pytest.skip("Chromium is not installed; run: apt-get install chromium chromium-driver")
-    webdriver = pytest.importorskip("selenium.webdriver")
+    from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
     started, profiles = [], []

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import cmapjax as cj
-from cmapjax import _spans
+from cmapjax import _simulate, _spans
 from cmapjax._run import observe, run_rounds
 
 pytestmark = pytest.mark.optimised  # it is about bits and about what is compiled
@@ -30,10 +30,17 @@ RECORD = {name: METRICS[name] for name in ("log_nash_welfare", "certified_gap")}
 
 @pytest.fixture
 def is_in_spans(monkeypatch):
-    """Has any run with a record played in spans, or in one loop."""
+    """Has runs played in spans, or in one loop, and in no other way."""
+    ways = {True: (_spans, "run_in_spans"), False: (_simulate, "run_rounds")}
+    plays = {in_spans: getattr(*way) for in_spans, way in ways.items()}
+
+    def refuse(*arguments, **options):
+        raise AssertionError("played the other way")
 
     def choose(in_spans: bool) -> None:
         monkeypatch.setattr(_spans, "pays", lambda market, record, every: in_spans)
+        monkeypatch.setattr(*ways[in_spans], plays[in_spans])
+        monkeypatch.setattr(*ways[not in_spans], refuse)
 
     return choose
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tables
+import xarray
 
 import cmapjax
 from cmapjax import _store
@@ -169,7 +170,6 @@ def test_a_study_without_axes_has_markets_alone(tmp_path):
 
 
 def test_netcdf_is_the_dataset(full, tmp_path):
-    xarray = pytest.importorskip("xarray")
     results = open_study(full.folder)
     results.to_netcdf(tmp_path / "a.nc")
     with xarray.open_dataset(tmp_path / "a.nc", engine="h5netcdf") as read:

@@ -4,7 +4,9 @@ import ast
 import gzip
 import re
 
+import duckdb
 import pandas as pd
+import polars
 import pytest
 import tables
 
@@ -34,7 +36,6 @@ def test_a_frame_that_does_not_fit_names_what_does(full, monkeypatch):
     assert list(results.frame(columns=columns).columns) == columns == ["strategy", "market_loss"]
     first, end = map(int, re.search(r"frame\(cells=range\((\d+), (\d+)\)\)", said).groups())
     assert set(results.frame(cells=range(first, end))["cell"]) == {0}
-    polars, duckdb = pytest.importorskip("polars"), pytest.importorskip("duckdb")
     assert polars.scan_parquet(re.search(r"scan_parquet\('(.*?)'\)", said)[1]).collect().height == 80
     assert len(duckdb.sql(re.search(r"in DuckDB (FROM '.*?')\.$", said)[1]).fetchall()) == 80
 
