@@ -3,7 +3,6 @@
 import gc
 import itertools
 import os
-import tempfile
 from pathlib import Path
 
 import beartype
@@ -36,10 +35,12 @@ os.environ["CMAPJAX_COMPILATION_CACHE"] = "off"
 
 
 def pytest_configure(config):
-    """A folder for compiled programs: what one test compiled, no other of this process does again."""
-    folder = tempfile.TemporaryDirectory(prefix="cmapjax-tests-", ignore_cleanup_errors=True)
-    config.add_cleanup(folder.cleanup)
-    jax.config.update("jax_compilation_cache_dir", folder.name)
+    """One folder of compiled programs for all workers and runs: what one test compiled is found by all others.
+
+    JAX names a program by its text, the versions and the options it is compiled with.
+    """
+    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR") or Path(config.rootpath, ".pytest_cache", "compiled")
+    jax.config.update("jax_compilation_cache_dir", str(folder))
 
 
 # Compiling is most of the suite's time, and optimising is half of compiling. Laws and answers hold whatever
