@@ -35,7 +35,7 @@ os.environ["CMAPJAX_COMPILATION_CACHE"] = "off"
 
 
 def pytest_configure(config):
-    """One folder of compiled programs for all workers and runs: what one test compiled is found by all others.
+    """One folder of compiled programs for all workers and runs: each program is compiled once.
 
     JAX names a program by its text, the versions and the options it is compiled with.
     """
