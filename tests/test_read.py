@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from cmapjax.graphs import _edge_list
 from cmapjax.graphs._edge_list import integer_pairs
+from cmapjax.graphs._options import FileOptions
 from cmapjax.graphs._read import read_market
 
 LINKS = "0\t1\n1\t2\n2\t0\n2\t3\n"
@@ -231,12 +232,12 @@ def test_edge_lists_read_quickly_are_as_read_line_by_line_faults_included(lines,
     text = (line_end.join(lines) + line_end * (not is_open)).encode()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_edge_list, "_BLOCK", block)
-        quick = _outcome(lambda t: _edge_list.read_edge_list("a.txt", t, ignore_extra_columns=False), text)
-    assert quick == _outcome(lambda t: _edge_list._careful_edge_list("a.txt", t, False), text)
+        quick = _outcome(lambda t: _edge_list.read_edge_list("a.txt", t, FileOptions()), text)
+    assert quick == _outcome(lambda t: _edge_list._careful_edge_list("a.txt", t, FileOptions()), text)
 
 
 @pytest.mark.parametrize("largest", [3, 10**6, 10**17, 10**18, 2**63 - 1])
 def test_numbers_far_apart_are_read_the_same(largest):
     text = f"{largest} 1\n1 2\n".encode()
-    read = _outcome(lambda t: _edge_list.read_edge_list("a.txt", t, ignore_extra_columns=False), text)
+    read = _outcome(lambda t: _edge_list.read_edge_list("a.txt", t, FileOptions()), text)
     assert read == ([[2, 0], [0, 1]], [1, 2, largest], [int] * 3)

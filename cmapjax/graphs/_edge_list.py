@@ -12,6 +12,7 @@ from jaxtyping import Int
 from cmapjax.graphs._files import complaint
 from cmapjax.graphs._labels import as_labels, check_label
 from cmapjax.graphs._network import Network
+from cmapjax.graphs._options import FileOptions
 from cmapjax.graphs._table import check_header, read_table, unescape_cell
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)")
@@ -21,7 +22,7 @@ _BLOCK = 1 << 24  # bytes looked at together: bounds the working arrays to a few
 _MAX_NUMBER = 10**18  # numbers of up to 18 digits fit int64; the careful path judges longer ones
 
 
-def read_edge_list(path: Path, data: bytes, *, ignore_extra_columns: bool) -> Network:
+def read_edge_list(path: Path, data: bytes, options: FileOptions) -> Network:
     """The network of a SNAP edge list: two labels a line, apart by tabs or blanks.
 
     Lines that begin with # (or %, as other collections write) and blank lines are skipped. Agents are in
@@ -41,7 +42,7 @@ def read_edge_list(path: Path, data: bytes, *, ignore_extra_columns: bool) -> Ne
     if pairs is not None:
         return _numbered(pairs)
     network = _text_pairs(path, links)
-    return network or _careful_edge_list(path, data, ignore_extra_columns)
+    return network or _careful_edge_list(path, data, options)
 
 
 def _without_comments(data: bytes) -> bytes:
@@ -69,7 +70,7 @@ def _text_pairs(path: Path, data: bytes) -> Network | None:
     return agents.network(ends)
 
 
-def _careful_edge_list(path: Path, data: bytes, ignore_extra_columns: bool) -> Network:
+def _careful_edge_list(path: Path, data: bytes, options: FileOptions) -> Network:
     """Line by line, so that what is wrong can be named."""
     agents, ends = _Agents(path), array("q")
     for line, text in enumerate(io.BytesIO(data), 1):
@@ -83,11 +84,11 @@ def _careful_edge_list(path: Path, data: bytes, ignore_extra_columns: bool) -> N
                 "(commas belong in a .csv with a header source,target).",
                 line,
             )
-        if len(cells) > 2 and not ignore_extra_columns:
+        if len(cells) > 2 and not options.ignore_extra_columns:
             raise complaint(
                 path,
                 f"{len(cells)} columns {_shown(cells)}, but a link is two labels; remove the others, or pass "
-                "ignore_extra_columns=True.",
+                f"{options.say('ignore_extra_columns')}.",
                 line,
             )
         ends.append(agents.number(cells[0], line))
@@ -95,7 +96,7 @@ def _careful_edge_list(path: Path, data: bytes, ignore_extra_columns: bool) -> N
     return agents.network(ends)
 
 
-def read_link_table(path: Path, data: bytes, delimiter: str) -> Network:
+def read_link_table(path: Path, data: bytes, delimiter: str, options: FileOptions) -> Network:
     """The network of a CSV or TSV table: columns source and target; other columns are not looked at.
 
     Agents are ordered as in `read_edge_list`. Text that a spreadsheet would run as a formula may stand

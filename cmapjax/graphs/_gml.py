@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from cmapjax._checks import short
 from cmapjax.graphs._files import complaint
+from cmapjax.graphs._options import FileOptions
 from cmapjax.graphs._structured import Edge, Node
 
 _TOKEN = re.compile(
@@ -29,7 +30,7 @@ class _Item(NamedTuple):
     line: int
 
 
-def parse_gml(path: Path, data: bytes) -> tuple[list[Node], list[Edge]]:
+def parse_gml(path: Path, data: bytes, options: FileOptions) -> tuple[list[Node], list[Edge]]:
     """The nodes and edges of a GML file. Nodes are named by `label` if they have one, else by `id`."""
     graphs = [item for item in _items(path, data.decode()) if item.key == "graph"]
     if len(graphs) != 1:

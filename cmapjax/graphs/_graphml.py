@@ -12,6 +12,7 @@ from defusedxml.ElementTree import DefusedXMLParser
 
 from cmapjax._checks import short
 from cmapjax.graphs._files import CHUNK, complaint, detail
+from cmapjax.graphs._options import FileOptions
 from cmapjax.graphs._structured import Edge, Node
 
 _NAMESPACE = "{http://graphml.graphdrawing.org/xmlns"
@@ -19,7 +20,7 @@ _PARENTS = {"key": "graphml", "node": "graph", "edge": "graph"}
 _REFUSED = {"hyperedge": "a link has two ends", "locator": "a file stands for itself"}
 
 
-def parse_graphml(path: Path, data: bytes) -> tuple[list[Node], list[Edge]]:
+def parse_graphml(path: Path, data: bytes, options: FileOptions) -> tuple[list[Node], list[Edge]]:
     """The nodes and edges of a GraphML file; DOCTYPE and entities are refused."""
     events = _Events(path)
     parser = DefusedXMLParser(target=events, forbid_dtd=True)

@@ -106,7 +106,9 @@ def real_of_agent(field: str, label: Hashable, number) -> float:
     return float(number)
 
 
-def undirected(links: np.ndarray, symmetrize: bool, what: str, name_of) -> np.ndarray:
+def undirected(
+    links: np.ndarray, symmetrize: bool, what: str, name_of, remedy: str = "symmetrize=True"
+) -> np.ndarray:
     """Each link once, from arcs that are given in both directions; repeated arcs stay repeated.
 
     Raises:
@@ -120,6 +122,6 @@ def undirected(links: np.ndarray, symmetrize: bool, what: str, name_of) -> np.nd
         a, b = (short(name_of(int(i))) for i in links[first])
         raise ValueError(
             f"{what} {a} → {b} has no reverse {b} → {a} ({int(one_way.sum())} such); agents share both ways. "
-            "Pass symmetrize=True to make every one a link."
+            f"Pass {remedy} to make every one a link."
         )
     return links[(giver <= receiver) | one_way]

@@ -12,13 +12,14 @@ from cmapjax._checks import short
 from cmapjax.graphs._files import check_budget, complaint
 from cmapjax.graphs._labels import LARGEST, undirected
 from cmapjax.graphs._network import Network
+from cmapjax.graphs._options import FileOptions
 
 _BYTES_PER_ENTRY = 160  # positions, their sorted copies and keys, and two arcs of the market
 _BYTES_PER_AGENT = 200  # a label and the vectors over agents
 _SHORTEST_ENTRY = len("1 2\n")
 
 
-def read_matrix_market(path: Path, data: bytes, *, symmetrize: bool, budget: int) -> Network:
+def read_matrix_market(path: Path, data: bytes, options: FileOptions) -> Network:
     """The network of a square MatrixMarket matrix: an entry is a link, a diagonal entry a self-loop.
 
     Agents are named as the file counts them, from 1. The values only have to be finite, and not zero
@@ -29,7 +30,9 @@ def read_matrix_market(path: Path, data: bytes, *, symmetrize: bool, budget: int
     line, sizes = _next_cells(lines)
     size, num_entries = _read_sizes(path, line, sizes, layout, symmetry)
     needed = _BYTES_PER_AGENT * size + _BYTES_PER_ENTRY * num_entries
-    check_budget(path, needed, budget, f"the matrix of {size:,} agents and {num_entries:,} entries needs")
+    check_budget(
+        path, needed, options.budget, f"the matrix of {size:,} agents and {num_entries:,} entries needs"
+    )
     if layout == "coordinate":
         if num_entries * _SHORTEST_ENTRY > len(data) + 1:  # the last line may lack its end
             raise complaint(
@@ -42,7 +45,9 @@ def read_matrix_market(path: Path, data: bytes, *, symmetrize: bool, budget: int
         entries = np.sort(entries, axis=1)
     else:
         try:
-            entries = undirected(entries, symmetrize, "entry", lambda i: i + 1)
+            entries = undirected(
+                entries, options.symmetrize, "entry", lambda i: i + 1, options.say("symmetrize")
+            )
         except ValueError as error:
             raise complaint(path, str(error)) from None
     return Network(entries, range(1, size + 1))

@@ -13,6 +13,7 @@ from cmapjax.graphs._graphml import parse_graphml
 from cmapjax.graphs._labels import unless_numbers
 from cmapjax.graphs._matrix import read_matrix_market
 from cmapjax.graphs._network import Network
+from cmapjax.graphs._options import FileOptions
 from cmapjax.graphs._structured import declared_network
 
 _FORMATS = {
@@ -78,32 +79,42 @@ def read_market(
         ValueError: anything wrong with a file, naming it, the line where there is one, the agent, the
             value and the remedy.
     """
-    budget = as_budget(memory_budget)
+    options = FileOptions(
+        endowment_attribute=endowment_attribute,
+        value_attribute=value_attribute,
+        drop_self_loops=drop_self_loops,
+        drop_isolated=drop_isolated,
+        symmetrize=symmetrize,
+        ignore_extra_columns=ignore_extra_columns,
+        memory_budget=memory_budget,
+    )
+    return market_from_file(path, options, agents=agents)
+
+
+def market_from_file(path, options: FileOptions, *, agents=None) -> Market:
+    """`read_market` with its options as one object, which also says how errors are to name them."""
+    budget = options.budget
     path = check_path(path)
     form, gzipped = format_and_gzip(path, _FORMATS)
-    named = {"endowment_attribute": endowment_attribute, "value_attribute": value_attribute}
-    for option, attribute in named.items():
+    for option in ("endowment_attribute", "value_attribute"):
+        attribute = getattr(options, option)
         if attribute is not None and form not in ("graphml", "gml"):
-            raise complaint(path, f"has no attributes for {option}={short(attribute)}; give an agents table.")
+            raise complaint(
+                path,
+                f"has no attributes for {options.say(option, attribute)}; give an agents table, "
+                f"{options.say_agents()}.",
+            )
         if attribute is not None and agents is not None:
             raise complaint(path, f"both {option} and an agents table are given; leave one out.")
     try:
-        network = _read_network(
-            path,
-            read_bytes(path, budget, gzipped=gzipped),
-            form,
-            named,
-            symmetrize,
-            ignore_extra_columns,
-            budget,
-        )
+        network = _read_network(path, read_bytes(path, budget, gzipped=gzipped), form, options)
     except (MemoryError, RecursionError) as error:
         raise complaint(path, f"needs more memory than there is ({detail(error)}).") from None
     table = None if agents is None else read_agents(agents, budget)
     try:
-        market = _build(network, table, drop_self_loops, drop_isolated)
+        market = _build(network, table, options)
     except ValueError as error:
-        raise complaint(path, str(error)) from None
+        raise complaint(path, _in_words_of(options, str(error))) from None
     if table is not None:
         table.check_agents(market.labels, market.origin.dropped_isolated)
     return market
@@ -137,18 +148,25 @@ def shipped(name: str) -> Path:
     return Path(__file__).parents[1] / "data" / SHIPPED[name]
 
 
-def _read_network(path, data, form, named, symmetrize, ignore_extra_columns, budget) -> Network:
+def _read_network(path, data, form, options: FileOptions) -> Network:
     if form == "edges":
-        return read_edge_list(path, data, ignore_extra_columns=ignore_extra_columns)
+        return read_edge_list(path, data, options)
     if form == "matrix":
-        return read_matrix_market(path, data, symmetrize=symmetrize, budget=budget)
+        return read_matrix_market(path, data, options)
     if form in ("graphml", "gml"):
-        nodes, edges = (parse_graphml if form == "graphml" else parse_gml)(path, data)
-        return declared_network(path, nodes, edges, symmetrize=symmetrize, **named)
-    return read_link_table(path, data, form)
+        nodes, edges = (parse_graphml if form == "graphml" else parse_gml)(path, data, options)
+        return declared_network(path, nodes, edges, options)
+    return read_link_table(path, data, form, options)
 
 
-def _build(network: Network, table, drop_self_loops: bool, drop_isolated: bool) -> Market:
+def _in_words_of(options: FileOptions, message: str) -> str:
+    """What `Market.from_links` says, which knows its own arguments alone."""
+    for option in ("drop_self_loops", "drop_isolated"):
+        message = message.replace(f"{option}=True", options.say(option))
+    return message
+
+
+def _build(network: Network, table, options: FileOptions) -> Market:
     def numbers(field: str, found: Sequence[float] | None):
         if table is not None:
             return table.column(field, network.labels)
@@ -160,6 +178,6 @@ def _build(network: Network, table, drop_self_loops: bool, drop_isolated: bool) 
         value=numbers("value", network.value),
         labels=unless_numbers(network.labels),
         num_agents=len(network.labels),
-        drop_self_loops=drop_self_loops,
-        drop_isolated=drop_isolated,
+        drop_self_loops=options.drop_self_loops,
+        drop_isolated=options.drop_isolated,
     )

@@ -11,6 +11,7 @@ from cmapjax._checks import listed, short
 from cmapjax.graphs._files import complaint
 from cmapjax.graphs._labels import as_labels, check_label, positive_number, undirected
 from cmapjax.graphs._network import Network
+from cmapjax.graphs._options import FileOptions
 
 
 class Node(NamedTuple):
@@ -35,23 +36,22 @@ def declared_network(
     path: Path,
     nodes: Sequence[Node],
     edges: Sequence[Edge],
-    *,
-    endowment_attribute: str | None,
-    value_attribute: str | None,
-    symmetrize: bool,
+    options: FileOptions,
 ) -> Network:
     """The network of these declarations, agents in the order of their declaration."""
     place = _places(path, nodes)
     arcs = _arcs(path, edges, place)
     try:
-        links = undirected(arcs, symmetrize, "directed link", lambda i: nodes[i].label)
+        links = undirected(
+            arcs, options.symmetrize, "directed link", lambda i: nodes[i].label, options.say("symmetrize")
+        )
     except ValueError as error:
         raise complaint(path, str(error)) from None
     return Network(
         links,
         as_labels([node.label for node in nodes]),
-        _attribute(path, nodes, endowment_attribute),
-        _attribute(path, nodes, value_attribute),
+        _attribute(path, nodes, options.endowment_attribute),
+        _attribute(path, nodes, options.value_attribute),
     )
 
 
