@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
+from cmapjax._file_options import FileOptions
 from cmapjax.graphs._files import complaint
 from cmapjax.graphs._labels import as_labels, check_label
 from cmapjax.graphs._network import Network
-from cmapjax.graphs._options import FileOptions
 from cmapjax.graphs._table import check_header, read_table, unescape_cell
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)")

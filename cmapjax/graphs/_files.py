@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from cmapjax._checks import default_memory_budget
-
 CHUNK = 1 << 20  # one MiB a time: large enough to be fast, small against any budget
 # Memory that a byte of text takes until it is part of a market. Measured: edge lists of numbers or of long
 # labels 16 to 18, MatrixMarket 17, GraphML 19; the worst, bare GML or labels of four letters, 44 to 66, which
@@ -46,15 +44,6 @@ def detail(error: BaseException) -> str:
     """The words of another library's error, cut to one short line."""
     text = " ".join((getattr(error, "strerror", None) or str(error)).split()) or type(error).__name__
     return text if len(text) <= MAX_DETAIL else text[: MAX_DETAIL - 1] + "…"
-
-
-def as_budget(memory_budget) -> int:
-    """The budget in bytes, the default where none is given."""
-    if memory_budget is None:
-        return default_memory_budget()
-    if isinstance(memory_budget, bool) or not isinstance(memory_budget, int) or memory_budget < 1:
-        raise ValueError(f"memory_budget is {memory_budget!r}; give a positive whole number of bytes.")
-    return memory_budget
 
 
 def check_budget(path, needed: int, budget: int, what: str) -> None:

@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Int
 
 from cmapjax._checks import short
+from cmapjax._file_options import FileOptions
 from cmapjax.graphs._files import check_budget, complaint
 from cmapjax.graphs._labels import LARGEST, undirected
 from cmapjax.graphs._network import Network
-from cmapjax.graphs._options import FileOptions
 
 _BYTES_PER_ENTRY = 160  # positions, their sorted copies and keys, and two arcs of the market
 _BYTES_PER_AGENT = 200  # a label and the vectors over agents

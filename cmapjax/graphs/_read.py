@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cmapjax._checks import short
+from cmapjax._file_options import FileOptions, as_budget
 from cmapjax._market import Market
 from cmapjax.graphs._agents_table import read_agents
 from cmapjax.graphs._edge_list import read_edge_list, read_link_table
-from cmapjax.graphs._files import as_budget, check_path, complaint, detail, format_and_gzip, read_bytes
+from cmapjax.graphs._files import check_path, complaint, detail, format_and_gzip, read_bytes
 from cmapjax.graphs._gml import parse_gml
 from cmapjax.graphs._graphml import parse_graphml
 from cmapjax.graphs._labels import unless_numbers
 from cmapjax.graphs._matrix import read_matrix_market
 from cmapjax.graphs._network import Network
-from cmapjax.graphs._options import FileOptions
 from cmapjax.graphs._structured import declared_network
 
 _FORMATS = {
@@ -102,7 +102,7 @@ def market_from_file(path, options: FileOptions, *, agents=None) -> Market:
             raise complaint(
                 path,
                 f"has no attributes for {options.say(option, attribute)}; give an agents table, "
-                f"{options.say_agents()}.",
+                f"{options.say('agents', 'FILE')}.",
             )
         if attribute is not None and agents is not None:
             raise complaint(path, f"both {option} and an agents table are given; leave one out.")

@@ -4,8 +4,9 @@ import numpy as np
 from jaxtyping import Float
 
 from cmapjax._checks import listed, short
+from cmapjax._file_options import as_budget
 from cmapjax._market import Market
-from cmapjax.graphs._files import as_budget, check_path, complaint, format_and_gzip, read_bytes
+from cmapjax.graphs._files import check_path, complaint, format_and_gzip, read_bytes
 from cmapjax.graphs._table import check_header, read_table, unescape_cell
 
 
