@@ -18,11 +18,24 @@ class Origin:
         merged_links: int = 0,
         dropped_self_loops: Sequence[Hashable] = (),
         dropped_isolated: Sequence[Hashable] = (),
+        notes: Sequence[str] = (),
     ):
         self.labels = None if labels is None else tuple(labels)
         self.merged_links = merged_links
         self.dropped_self_loops = tuple(dropped_self_loops)
         self.dropped_isolated = tuple(dropped_isolated)
+        self.notes = tuple(notes)
+        """What the file holds that the market does not use, a sentence each: weights, lines skipped."""
+
+    def noted(self, notes: Sequence[str]) -> "Origin":
+        """This origin with further notes."""
+        return Origin(
+            self.labels,
+            merged_links=self.merged_links,
+            dropped_self_loops=self.dropped_self_loops,
+            dropped_isolated=self.dropped_isolated,
+            notes=(*self.notes, *notes),
+        )
 
     @cached_property
     def position(self) -> dict[Hashable, int]:
@@ -35,6 +48,7 @@ class Origin:
             self.merged_links,
             self.dropped_self_loops,
             self.dropped_isolated,
+            self.notes,
         )
 
     def __eq__(self, other) -> bool:

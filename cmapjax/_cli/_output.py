@@ -58,6 +58,7 @@ def market_lines(source, market) -> list[str]:
     if origin.dropped_isolated:
         count = len(origin.dropped_isolated)
         lines.append(f"dropped {count:,} agents without a neighbour: {listed(origin.dropped_isolated)}")
+    lines += [printable(note) for note in origin.notes]
     return lines + _component_lines(market)
 
 

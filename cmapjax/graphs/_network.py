@@ -14,3 +14,14 @@ class Network(NamedTuple):
     labels: Sequence[int] | Sequence[str]
     endowment: list[float] | None = None
     value: list[float] | None = None
+    notes: Sequence[str] = ()
+    """What the file holds that the market does not use, a sentence each (`market.origin.notes`)."""
+
+
+def weights_note(what: str) -> str:
+    """The note that weights are not used, the same in every format.
+
+    Args:
+        what: where they stand, such as `the third column` or `the values of entries`.
+    """
+    return f"weights are not used: {what} (a link is there or not)"

@@ -1,5 +1,6 @@
 """A market from files, whatever their format."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -172,7 +173,7 @@ def _build(network: Network, table, options: FileOptions) -> Market:
             return table.column(field, network.labels)
         return 1.0 if found is None else found
 
-    return Market.from_links(
+    market = Market.from_links(
         network.links,
         endowment=numbers("endowment", network.endowment),
         value=numbers("value", network.value),
@@ -181,3 +182,4 @@ def _build(network: Network, table, options: FileOptions) -> Market:
         drop_self_loops=options.drop_self_loops,
         drop_isolated=options.drop_isolated,
     )
+    return dataclasses.replace(market, origin=market.origin.noted(network.notes)) if network.notes else market
