@@ -1,5 +1,6 @@
 """What commands print and write: lines about a market, JSON without NaN, files replaced whole."""
 
+import json
 import math
 import os
 import re
@@ -7,6 +8,8 @@ import sys
 from pathlib import Path
 
 SHOWN_COMPONENTS = 3
+# What --json is given to print its document, and nothing else.
+PRINTED = "-"
 # Where there is no terminal to fit (a file, a pipe) rows stay whole.
 WIDE = 240
 
@@ -131,6 +134,23 @@ def write_text(path: str | Path, text: str) -> None:
     from cmapjax.graphs._files import check_writable_path, write_bytes
 
     write_bytes(check_writable_path(path), text.encode())
+
+
+def check_json(target: str | None) -> None:
+    """Raise ValueError unless what --json names is nothing, - or a file that may be put there."""
+    if target not in (None, PRINTED):
+        check_file("--json", Path(target))
+
+
+def write_json(target: str | None, document) -> None:
+    """The document as JSON into the file that --json names, or printed for -; nothing if there is none."""
+    if target is None:
+        return
+    text = json.dumps(plain(document), allow_nan=False)
+    if target == PRINTED:
+        say(text)
+    else:
+        write_text(target, text + "\n")
 
 
 def check_file(option: str, path: Path) -> None:

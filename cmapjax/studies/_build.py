@@ -27,7 +27,11 @@ from cmapjax.studies._files import is_file, network_file, sha256, trace_path
 PLAY = 2**32 - 1
 # What a check draws, at most: agents and markets of a ground, and so many grounds.
 DRAWN_AGENTS, DRAWN_MARKETS, DRAWN_GROUNDS = 2_000, 8, 200
-KEY_OF = {"isolated=Drop()": 'isolated = "drop"', "isolated=Redraw()": 'isolated = "redraw"'}
+KEY_OF = {
+    "isolated=Drop()": 'isolated = "drop"',
+    "isolated=Redraw()": 'isolated = "redraw"',
+    "pass a larger memory_budget": 'write network = "file:…,memory-budget=BYTES" with more bytes',
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
