@@ -58,6 +58,8 @@ def market_lines(source, market) -> list[str]:
     if origin.dropped_isolated:
         count = len(origin.dropped_isolated)
         lines.append(f"dropped {count:,} agents without a neighbour: {listed(origin.dropped_isolated)}")
+    if origin.notes:
+        lines.append("; ".join(f"{what}: {count:,}" for what, count in origin.notes.items()))
     return lines + _component_lines(market)
 
 
