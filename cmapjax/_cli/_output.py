@@ -48,22 +48,10 @@ def plain(x):
 
 def market_lines(source, market) -> list[str]:
     """What the market is, and what reading it has merged, dropped or found."""
-    from cmapjax._checks import listed
-
     several = f" in {market.num_markets:,} markets" if market.num_markets > 1 else ""
     name = printable(source.name)
-    lines = [f"{name}: {market.num_agents:,} agents, {market.num_links:,} links{several}"]
-    origin = market.origin
-    if origin.merged_links:
-        lines.append(f"merged {origin.merged_links:,} links that were given more than once")
-    if origin.dropped_self_loops:
-        lines.append(f"dropped self-loops of agent {listed(origin.dropped_self_loops)}")
-    if origin.dropped_isolated:
-        count = len(origin.dropped_isolated)
-        lines.append(f"dropped {count:,} agents without a neighbour: {listed(origin.dropped_isolated)}")
-    if origin.notes:
-        lines.append("; ".join(f"{what}: {count:,}" for what, count in origin.notes.items()))
-    return lines + _component_lines(market)
+    line = f"{name}: {market.num_agents:,} agents, {market.num_links:,} links{several}"
+    return [line, *market.origin.told(), *_component_lines(market)]
 
 
 def _component_lines(market) -> list[str]:

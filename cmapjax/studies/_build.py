@@ -190,6 +190,17 @@ def strategy_and_schedule(words: CellWords) -> tuple[Any, Any]:
     return strategy, schedule
 
 
+def reading_notes(study) -> list[str]:
+    """What reading the networks that are files has merged, dropped, skipped or ignored."""
+    notes: dict[str, None] = {}
+    for ground in study.grounds():
+        if is_file(ground.network):
+            path = network_file(ground.network).path
+            told = fixed_market(study, ground).origin.told()
+            notes |= dict.fromkeys(f"{path}: {line}." for line in told)
+    return list(notes)
+
+
 def check_all(study) -> None:
     """Every distinct word built once.
 
