@@ -1,5 +1,6 @@
 """A market from files, whatever their format."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,11 +8,12 @@ from cmapjax._checks import short
 from cmapjax._file_options import FileOptions, as_budget
 from cmapjax._market import Market
 from cmapjax.graphs._agents_table import read_agents
-from cmapjax.graphs._edge_list import read_edge_list, read_link_table
+from cmapjax.graphs._edge_list import read_edge_list
 from cmapjax.graphs._files import check_path, complaint, detail, format_and_gzip, read_bytes
 from cmapjax.graphs._gml import parse_gml
 from cmapjax.graphs._graphml import parse_graphml
 from cmapjax.graphs._labels import unless_numbers
+from cmapjax.graphs._link_table import read_link_table
 from cmapjax.graphs._matrix import read_matrix_market
 from cmapjax.graphs._network import Network
 from cmapjax.graphs._structured import declared_network
@@ -172,7 +174,7 @@ def _build(network: Network, table, options: FileOptions) -> Market:
             return table.column(field, network.labels)
         return 1.0 if found is None else found
 
-    return Market.from_links(
+    market = Market.from_links(
         network.links,
         endowment=numbers("endowment", network.endowment),
         value=numbers("value", network.value),
@@ -181,3 +183,4 @@ def _build(network: Network, table, options: FileOptions) -> Market:
         drop_self_loops=options.drop_self_loops,
         drop_isolated=options.drop_isolated,
     )
+    return dataclasses.replace(market, origin=market.origin.noting(network.notes))
