@@ -12,7 +12,7 @@ PACKAGE = Path(cmapjax.__file__).parent
 # the same folder. The rest of the package may import everything.
 LAYERS = [
     ["_types", "_checks", "_origin", "_precision", "_maximum_flow", "_rows"],
-    ["_columns", "_derivatives", "_decomposition", "_file_options"],
+    ["_columns", "_derivatives", "_decomposition", "_file_options", "_named_networks"],
     ["_reductions"],
     ["_market", "_differences"],
     ["_devices", "_packing", "_random", "_turns"],

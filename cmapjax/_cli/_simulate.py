@@ -133,8 +133,10 @@ def _trace(source: Source, simulated, text: str):
     from cmapjax.endowments import Trace
     from cmapjax.graphs import read_trace
 
-    trace = Trace(read_trace(text.partition(":")[2].strip(), simulated))
-    if source.agents is None and source.endowment_attribute is None:
+    trace = Trace(
+        read_trace(text.partition(":")[2].strip(), simulated, memory_budget=source.file.memory_budget)
+    )
+    if source.agents is None and source.file.endowment_attribute is None:
         simulated = simulated.with_contributions(endowment=trace.means)
     return simulated, trace
 
