@@ -4,11 +4,12 @@ from pathlib import Path
 
 from cmapjax._file_options import ENDINGS, FileOptions
 from cmapjax.graphs._adjacency import is_adjacency_matrix, read_adjacency_list, read_adjacency_matrix
-from cmapjax.graphs._edge_list import read_edge_list, read_link_table
+from cmapjax.graphs._edge_list import read_edge_list
 from cmapjax.graphs._gexf import parse_gexf
 from cmapjax.graphs._gml import parse_gml
 from cmapjax.graphs._graphml import parse_graphml
 from cmapjax.graphs._konect import read_konect
+from cmapjax.graphs._link_table import read_link_table
 from cmapjax.graphs._matrix import read_matrix_market
 from cmapjax.graphs._network import Network
 from cmapjax.graphs._node_link import parse_node_link
