@@ -15,7 +15,7 @@ from cmapjax.graphs._network import Network
 from cmapjax.graphs._node_link import parse_node_link
 from cmapjax.graphs._npz import read_npz
 from cmapjax.graphs._pajek import parse_pajek
-from cmapjax.graphs._structured import declared_network
+from cmapjax.graphs._structured import Declared, declared_network
 
 _WHOLE = {
     "edge-list": read_edge_list,
@@ -50,9 +50,7 @@ def read_network(path: Path, data: bytes, form: str, options: FileOptions) -> Ne
     if form in _WHOLE:
         return _WHOLE[form](path, data, options)
     if form in _DECLARED:
-        nodes, edges, *notes = _DECLARED[form](path, data, options)
-        network = declared_network(path, nodes, edges, options)
-        return network._replace(notes={**network.notes, **notes[0]}) if notes else network
+        return declared_network(path, Declared(*_DECLARED[form](path, data, options)), options)
     if form == "adjacency-matrix":
         return read_adjacency_matrix(path, data, _separator(path, options), options)
     delimiter = _DELIMITERS[form]
