@@ -51,7 +51,8 @@ class AgentsTable(NamedTuple):
         if missing:
             raise complaint(
                 self.path,
-                f"{len(missing)} agent(s) of the network have no row ({listed(missing)}); add one for each.{remedy}",
+                f"{len(missing)} agent(s) of the network have no row ({listed(missing)}); add one for each."
+                f"{remedy}",
             )
 
 
