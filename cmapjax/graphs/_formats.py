@@ -61,9 +61,7 @@ def read_network(path: Path, data: bytes, form: str, options: FileOptions) -> Ne
     if form in _WHOLE:
         return _WHOLE[form](path, data, options)
     if form in _DECLARED:
-        nodes, edges, *notes = _DECLARED[form](path, data, options)
-        network = declared_network(path, nodes, edges, options)
-        return network._replace(notes={**network.notes, **notes[0]}) if notes else network
+        return declared_network(path, _DECLARED[form](path, data, options), options)
     if form == "adjacency-matrix":
         return read_adjacency_matrix(path, data, _separator(path, options), options)
     delimiter = _DELIMITERS[form]

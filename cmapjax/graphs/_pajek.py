@@ -15,7 +15,7 @@ import numpy as np
 from cmapjax._checks import short
 from cmapjax._file_options import FileOptions
 from cmapjax.graphs._files import check_budget, complaint
-from cmapjax.graphs._labels import as_labels, check_label, undirected
+from cmapjax.graphs._labels import as_labels, check_label, check_numbers, undirected
 from cmapjax.graphs._network import COMMENTS, WEIGHTS, Network
 
 _BYTES_PER_VERTEX = 400  # a label, its place in a dictionary, and the vectors over agents
@@ -75,6 +75,10 @@ class _Sections:
         if self.rows not in (0, size):
             raise complaint(self.path, f"*Matrix has {self.rows} rows for {size} vertices; complete it.")
         labels = [label or self._name(i, str(i)) for i, label in enumerate(self.labels, 1)]
+        try:
+            check_numbers(labels, lambda label: f"line {self.line_of[label]}")
+        except ValueError as error:
+            raise complaint(self.path, str(error)) from None
         arcs = np.frombuffer(self.arcs, np.int64).reshape(-1, 2) if self.arcs else np.zeros((0, 2), np.int64)
         remedy = self.options.say("symmetrize")
         try:
@@ -127,7 +131,7 @@ class _Sections:
 
     def _name(self, number: int, label: str) -> str:
         """The label of a vertex, if no other has it."""
-        label = str(number) if self.options.label_attribute == "id" else label
+        label = str(number) if self.options.label_attribute == "id" else label.strip() or str(number)
         try:
             check_label(label)
         except ValueError as error:

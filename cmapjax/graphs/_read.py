@@ -8,7 +8,7 @@ from pathlib import Path
 
 import networkx
 
-from cmapjax._checks import short
+from cmapjax._checks import listed, short
 from cmapjax._file_options import ENDINGS, EVERYWHERE, FORMATS, FileOptions, as_budget
 from cmapjax._market import Market
 from cmapjax._named_networks import KNOWN_NETWORKS, NETWORKX, SHIPPED
@@ -188,8 +188,19 @@ def market_from_file(path, options: FileOptions, *, agents=None) -> Market:
     except ValueError as error:
         raise complaint(path, _in_words_of(options, str(error))) from None
     if table is not None:
-        table.check_agents(market.labels, market.origin.dropped_isolated)
+        table.check_agents(
+            market.labels, market.origin.dropped_isolated, _other_labels(network.attributes, options)
+        )
     return market
+
+
+def _other_labels(attributes: Sequence[str], options: FileOptions) -> str:
+    """How agents may be named otherwise, for a table of agents with other names."""
+    if not attributes or options.label_attribute is not None:
+        return ""
+    return (
+        f" Or name agents by an attribute ({listed(attributes)}): {options.say('label_attribute', 'NAME')}."
+    )
 
 
 def _format_of(path: Path, options: FileOptions) -> tuple[str, str]:
