@@ -18,7 +18,7 @@ from cmapjax.graphs._structured import Edge, Node, wanted_attributes
 _TOKEN = re.compile(
     r"(?P<skip>\s+|#[^\n]*)"
     r"|(?P<key>[A-Za-z_][A-Za-z0-9_]*)"
-    r"|(?P<number>[+-]?[0-9.][^\s\[\]\"]*|[+-](?:INF|NAN))"
+    r"|(?P<number>[+-]?[0-9.][^\s\[\]\"]*|[+-](?i:inf(?:inity)?|nan)(?![^\s\[\]]))"
     r'|"(?P<text>[^"]*)"'
     r"|(?P<open>\[)|(?P<close>\])"
 )

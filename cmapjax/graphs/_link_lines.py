@@ -16,7 +16,7 @@ import numpy as np
 from cmapjax._file_options import FileOptions
 from cmapjax.graphs._files import complaint
 from cmapjax.graphs._labels import is_whole
-from cmapjax.graphs._line_shapes import Shapes, is_number, shown
+from cmapjax.graphs._line_shapes import Shapes, holds_opening, is_number, shown
 from cmapjax.graphs._network import COLUMNS, COMMENTS, DATA, HEADER, WEIGHTS, Network
 from cmapjax.graphs._numbering import Agents
 from cmapjax.graphs._table import (
@@ -153,14 +153,14 @@ def read_lines(path: Path, data: bytes, options: FileOptions) -> Network:
     notes = {COMMENTS: survey.num_comments, DATA: survey.num_data}
     if survey.first is None:
         return Network(np.zeros((0, 2), np.int64), [], notes=notes)
-    return _Reader(path, survey, options).read(data, notes)
+    return _Reader(path, data, survey, options).read(notes)
 
 
 class _Reader:
     """The second time through the text: links, and what shows whether they are meant."""
 
-    def __init__(self, path: Path, survey: _Survey, options: FileOptions):
-        self.path, self.survey, self.options = path, survey, options
+    def __init__(self, path: Path, data: bytes, survey: _Survey, options: FileOptions):
+        self.path, self.data, self.survey, self.options = path, data, survey, options
         self.separator = _separator(path, survey, options)
         self.names: list[str] | None = None
         """What the header says, if the first line is one."""
@@ -170,7 +170,10 @@ class _Reader:
         self._begin()
         self.agents, self.ends = Agents(path), array("q")
         is_certain = self.separator == b"\t" or options.separator == " "
-        self.shapes = Shapes(path, options, is_certain=is_certain, begins=self.names is None)
+        can_be_cut = not is_certain and holds_opening(data)
+        self.shapes = Shapes(
+            path, options, is_certain=is_certain, can_be_cut=can_be_cut, begins=self.names is None
+        )
 
     def split(self, text: bytes) -> list[bytes]:
         """The cells of a line; empty ones at its end are none."""
@@ -198,11 +201,11 @@ class _Reader:
             self.columns = link_columns(self.path, names, options, line)
             self.is_named = True
 
-    def read(self, data: bytes, notes: dict[str, int]) -> Network:
+    def read(self, notes: dict[str, int]) -> Network:
         """The network, once all that may be doubtful has been looked at."""
         first_line = self.survey.first[0]
         source, target = self.columns
-        for line, text, _ in _lines(data):
+        for line, text, _ in _lines(self.data):
             if text[:1] in (b"#", b"%") or (self.names is not None and line == first_line):
                 continue
             cells = self.split(text)
@@ -249,9 +252,7 @@ class _Reader:
         is_text = not any(map(is_number, self.split(text)[:2]))
         widths, width = self.shapes.counts, len(cells)
         if is_text and widths == {width: 1, width + 1: num_links} and num_links > 1:
-            raise self._doubt(
-                line, cells, f"a header over {width + 1} columns, the first of them without a name"
-            )
+            raise self._doubt(line, cells, "a header that leaves out a column")
         if is_text and others and all(is_whole(texts[end]) for end in others):
             raise self._doubt(line, cells, "a header over whole numbers")
 
