@@ -3,6 +3,8 @@
 from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
 
+from cmapjax._checks import listed
+
 
 class Origin:
     """Where a market's agents came from: their labels, and what was merged or dropped on the way.
@@ -30,6 +32,20 @@ class Origin:
     def notes(self) -> dict[str, int]:
         """What reading skipped, ignored or changed, and how often: {"comment lines skipped": 4}."""
         return dict(self._notes)
+
+    def told(self) -> list[str]:
+        """What was merged, dropped and noted on the way, a line each."""
+        lines = []
+        if self.merged_links:
+            lines.append(f"merged {self.merged_links:,} links that were given more than once")
+        if self.dropped_self_loops:
+            lines.append(f"dropped self-loops of agent {listed(self.dropped_self_loops)}")
+        if self.dropped_isolated:
+            count = len(self.dropped_isolated)
+            lines.append(f"dropped {count:,} agents without a neighbour: {listed(self.dropped_isolated)}")
+        if self._notes:
+            lines.append("; ".join(f"{what}: {count:,}" for what, count in self._notes))
+        return lines
 
     def noting(self, notes: Mapping[str, int]) -> "Origin":
         """The same origin with these notes."""

@@ -127,7 +127,11 @@ def _separator(path: Path, survey: _Survey, options: FileOptions) -> bytes | Non
     """What stands between columns; None for any number of blanks and tabs."""
     if options.separator is not None:
         return None if options.separator == " " else options.separator.encode()
-    tabs = survey.tabs or {survey.first[1].count(b"\t")}
+    first_tabs = survey.first[1].count(b"\t")
+    tabs = survey.tabs or {first_tabs}
+    # Where no cell holds a blank, blanks part the first line too if that has no tab.
+    if survey.words == {tab + 1 for tab in tabs} and first_tabs not in tabs:
+        return None
     # Numbers hold no blanks, so that these part columns as tabs do.
     if len(tabs) > 1 or 0 in tabs or (survey.is_numbers and survey.num_lines > 1):
         return None

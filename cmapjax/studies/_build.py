@@ -27,7 +27,11 @@ from cmapjax.studies._files import is_file, network_file, sha256, trace_path
 PLAY = 2**32 - 1
 # What a check draws, at most: agents and markets of a ground, and so many grounds.
 DRAWN_AGENTS, DRAWN_MARKETS, DRAWN_GROUNDS = 2_000, 8, 200
-KEY_OF = {"isolated=Drop()": 'isolated = "drop"', "isolated=Redraw()": 'isolated = "redraw"'}
+KEY_OF = {
+    "isolated=Drop()": 'isolated = "drop"',
+    "isolated=Redraw()": 'isolated = "redraw"',
+    "pass a larger memory_budget": 'write network = "file:…,memory-budget=BYTES" with more bytes',
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -184,6 +188,17 @@ def strategy_and_schedule(words: CellWords) -> tuple[Any, Any]:
     if isinstance(strategy, ProportionalResponse):
         strategy = Damped(strategy, 1.0)
     return strategy, schedule
+
+
+def reading_notes(study) -> list[str]:
+    """What reading the networks that are files has merged, dropped, skipped or ignored."""
+    notes: dict[str, None] = {}
+    for ground in study.grounds():
+        if is_file(ground.network):
+            path = network_file(ground.network).path
+            told = fixed_market(study, ground).origin.told()
+            notes |= dict.fromkeys(f"{path}: {line}." for line in told)
+    return list(notes)
 
 
 def check_all(study) -> None:
