@@ -221,7 +221,8 @@ def _format_of(path: Path, options: FileOptions) -> tuple[str, str]:
     name = path.name.lower().removesuffix(packing)
     form = format_of_name(name)
     if form is None and packing == ".zip":
-        form = format_of_name(member_of_zip(path, options.budget).lower())
+        name = member_of_zip(path, options.budget).lower()
+        form = format_of_name(name)
     if form is None:
         raise complaint(
             path,
