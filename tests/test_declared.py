@@ -91,6 +91,15 @@ def test_attributes_of_graphml_that_nobody_asks_for_refuse_nothing(tmp_path, cas
     assert market.num_links == 1
 
 
+def test_ids_are_no_remedy_where_labels_are_ids(tmp_path):
+    nodes = '<node id="01"/><node id="1"/><edge source="1" target="01"/>'
+    with pytest.raises(ValueError, match="same number") as caught:
+        read_market(write(tmp_path, "a.graphml", graphml(nodes)))
+    assert "label_attribute" not in str(caught.value)
+    with pytest.raises(ValueError, match=r"same number.*label_attribute='id'"):
+        read_market(write(tmp_path, "a.gml", gml('node [ id 1 label "01" ] node [ id 2 label "1" ]')))
+
+
 def test_a_key_may_be_declared_behind_its_data(tmp_path):
     text = graphml(AGENTS + LINK).replace("</graph></graphml>", f"</graph>{NAMES}</graphml>")
     assert list(read_market(write(tmp_path, "a.graphml", text), label_attribute="name").labels) == [
@@ -143,7 +152,19 @@ def gml(content):
 
 @pytest.mark.parametrize(
     "field",
-    ["x NAN", "x +INF", "x -inf", "x NaN", "x true", "x None", "t 1 t 2", 't "a" t "b"', "id2 [ id 7 ]"],
+    [
+        "x NAN",
+        "x +INF",
+        "x -inf",
+        "x NaN",
+        "x true",
+        "x None",
+        "x-y 5",
+        "x.ä 5",
+        "t 1 t 2",
+        't "a" t "b"',
+        "id2 [ id 7 ]",
+    ],
 )
 def test_attributes_of_gml_that_nobody_asks_for_refuse_nothing(tmp_path, field):
     market = read_market(write(tmp_path, "a.gml", gml(NODES.format(field))))

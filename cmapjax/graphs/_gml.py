@@ -17,7 +17,7 @@ from cmapjax.graphs._structured import Declared, Edge, Node, wanted_attributes
 
 _TOKEN = re.compile(
     r"(?P<skip>\s+|#[^\n]*)"
-    r"|(?P<key>[A-Za-z_][A-Za-z0-9_]*)"
+    r"|(?P<key>[A-Za-z_][^\s\[\]\"]*)"
     r"|(?P<number>[+-]?[0-9.][^\s\[\]\"]*|[+-](?i:inf(?:inity)?|nan)(?![^\s\[\]]))"
     r'|"(?P<text>[^"]*)"'
     r"|(?P<open>\[)|(?P<close>\])"
@@ -60,7 +60,7 @@ def parse_gml(path: Path, data: bytes, options: FileOptions) -> Declared:
             fields = _fields(path, item, ("source", "target"), {"source", "target"}, options)
             edges.append(Edge(fields["source"], fields["target"], is_directed, item.line))
             num_weights += any(key in fields for key in _WEIGHTS)
-    return Declared(nodes, edges, {WEIGHTS: num_weights})
+    return Declared(nodes, edges, {WEIGHTS: num_weights}, has_labels=True)
 
 
 def _as_list(path: Path, item: _Item) -> list[_Item]:
