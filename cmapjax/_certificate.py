@@ -6,6 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from cmapjax._checks import as_real, short
+from cmapjax._derivatives import is_traced
 from cmapjax._market import Market
 from cmapjax._precision import float64_on_host, namespace
 from cmapjax._reductions import blocks, combined, joined, over_entries, written
@@ -103,6 +105,52 @@ def spending_error(
         for block, given in zip(blocks(links), links.blocks(flow), strict=True)
     ]
     return market.largest(xp.maximum(missing, market.unstored(joined(links, wrong))) / w)
+
+
+def check_flow(field: str, market: Market, flow, tolerance: float) -> Float[np.ndarray, "slots"]:
+    """The flow in float64, once it is known to be feasible.
+
+    Args:
+        field: what the caller calls it.
+        flow: y_ij in the market's layout.
+        tolerance: by how much a row may miss its agent's contribution, relative.
+
+    Raises:
+        ValueError: a flow that is traced, of a wrong shape, negative or not finite somewhere, off the
+            network, or whose rows do not spend the contributions; the first agent is named.
+    """
+    if is_traced((market, flow)):
+        raise ValueError(
+            f"{field} is traced by a JAX transformation, and this is computed on the host; call it outside "
+            "jit, vmap and grad."
+        )
+    num_slots = market.links.num_slots
+    if np.shape(flow) != (num_slots,):
+        raise ValueError(
+            f"{field} has shape {np.shape(flow)}; give one amount for each of this market's slots, "
+            f"({num_slots},), as `market.flow_from_arcs` makes it."
+        )
+    flow, labels = as_real(field, flow, (num_slots,)), market.labels
+    giver, receiver = market.arcs()
+    y = market.arc_values(flow)
+    bad = np.flatnonzero(~(np.isfinite(y) & (y >= 0)))
+    if len(bad):
+        arc = bad[0]
+        raise ValueError(
+            f"{field}: the flow holds {y[arc]}; give finite amounts ≥ 0 (from agent "
+            f"{short(labels[giver[arc]])} to agent {short(labels[receiver[arc]])})."
+        )
+    is_entry = joined(market.links, [block.is_entry for block in blocks(market.links)])
+    if np.any(flow[~is_entry] != 0):
+        raise ValueError(f"{field}: value flows where there is no link; make it with flow_from_arcs.")
+    gave, owed = market.gave(flow), np.asarray(market.contribution)
+    agent = int(np.argmax(np.abs(gave - owed) / owed))
+    if not abs(gave[agent] - owed[agent]) <= tolerance * owed[agent]:
+        raise ValueError(
+            f"{field}: agent {short(labels[agent])} gives {gave[agent]:.8g} of its contribution "
+            f"{owed[agent]:.8g}; every row of a {field} must spend exactly endowment × value."
+        )
+    return flow
 
 
 @dataclasses.dataclass(frozen=True)
