@@ -91,21 +91,21 @@ def _split(market, share):
     return market.flow_from_arcs(values)
 
 
-@pytest.mark.parametrize("small", [1e-9, 3e-12, 1e-20])
-def test_what_is_next_to_nothing_for_its_giver_may_be_all_that_its_receiver_gets(small):
-    """Leaves of 1 and of `small` share a hub; the small one is served fifty times as well."""
-    market = _star([1.0, 1.0, small])
-    share = 50 * small / (1 + 50 * small)
-    flow = _split(market, [1 - share, share])
+@pytest.mark.parametrize("w", [[1e-7, 3e4, 1e-7], [1e-3, 1e9, 1e-3], [1.0, 1e12, 2.0], [1e3, 1e80, 1e-80]])
+def test_what_is_next_to_nothing_for_its_giver_may_be_all_that_its_receiver_gets(w):
+    """A rich and a poor leaf share a hub, and the poor one is served fifty times as well."""
+    market = _star(w)
+    due = 50 * w[2] / w[1]
+    flow = _split(market, [1 - due, due])
     ratio = market.received(flow) / market.contribution
     assert ratio[2] / ratio[1] == pytest.approx(50, rel=1e-6)
     assert fairness.lexicographic_error(market, flow)[0] == pytest.approx(49, rel=1e-6)
-    assert fairness.reciprocity_error(market, flow)[0] > 0.9
+    assert fairness.reciprocity_error(market, flow)[0] > 40
     found = cj.solve(market)
     assert fairness.lexicographic_error(market, found.flow)[0] < 1e-12
-    # A price for each leaf that is right, and for the small one fifty times too high.
-    price = np.sqrt(found.ratio) * [1, 1, 50]
-    assert fairness.arrow_debreu_error(market, price, flow)[0] > 1
+    prices = fairness.arrow_debreu_prices(market, found)
+    assert fairness.arrow_debreu_error(market, prices, found.flow)[0] < 1e-12
+    assert fairness.arrow_debreu_error(market, prices, flow)[0] > 40
 
 
 def test_all_that_a_small_giver_has_is_used_even_if_its_receiver_hardly_notices():
@@ -193,7 +193,7 @@ def test_prices_that_are_none_are_refused(triple, price, message):
         fairness.arrow_debreu_error(triple, np.array(price, float), cj.solve(triple).flow)
 
 
-@pytest.mark.parametrize("unit", [1e-250, 1e250])
+@pytest.mark.parametrize("unit", [1e-307, 5e307])
 def test_competitive_prices_may_be_in_any_unit(triple, unit):
     found = cj.solve(triple)
     prices = fairness.arrow_debreu_prices(triple, found) * unit
@@ -215,6 +215,7 @@ def test_utilities_that_are_none_are_refused(triple, utility, message):
         fairness.best_coalition(triple, np.array(utility))
 
 
+@pytest.mark.filterwarnings("error")
 def test_who_has_nothing_gains_without_bound_if_the_coalition_can_serve_it(triple):
     # Ann and cy cannot serve each other. All three: the middle gets 2.5 instead of 5.5.
     assert fairness.best_coalition(triple, np.array([0, 5.5, 0])) == (("ann", "bob", "cy"), 2.5 / 5.5)
