@@ -10,7 +10,7 @@ from cmapjax._checks import as_real, short
 from cmapjax._derivatives import is_traced
 from cmapjax._market import Market
 from cmapjax._precision import float64_on_host, namespace
-from cmapjax._reductions import blocks, combined, joined, over_entries, written
+from cmapjax._reductions import blocks, combined, joined, over_entries, over_slots, written
 from cmapjax._types import Array
 
 
@@ -49,7 +49,8 @@ def _gap_where_stored(market: Market, utility: Float[Array, "agents"]) -> Float[
     worth = market.total(w)
     # Written out, lest a product be rounded together with the sum it enters, or not, as shapes have it.
     gap = xp.log1p(market.total(written(excess)) / worth) - market.total(written(slack)) / worth
-    return xp.where(market.smallest(r) > 0, gap, xp.inf)
+    # Where numbers so far apart overflow, nothing is certain.
+    return xp.where((market.smallest(r) > 0) & (gap > -xp.inf), gap, xp.inf)
 
 
 @float64_on_host
@@ -59,28 +60,55 @@ def certified_gap_of_flow(
     """`certified_gap` of an allocation, in float64 and of exactly what it spends.
 
     Rows are first scaled in float64 to spend exactly the contributions, which undoes the rounding of a
-    float32 run: the bound is rigorous for the allocation so scaled.
+    float32 run: the bound is rigorous for the allocation so scaled, and never below zero but for the rounding
+    of float64. Of a float32 flow it is raised, where needed, so as to hold for the utilities as they are held
+    too, whose welfare lies some 1e-8 beside that of the scaled rows.
 
     Args:
         flow: y_ij in the market's layout.
         received: `market.mirror(flow)`, if it is at hand: to look it up costs as much as all the rest.
     """
-    xp = namespace(market, flow, received)
-    links = market.links
+    xp, links = namespace(market, flow, received), market.links
+    flow = xp.asarray(flow)
+    utility = delivered(market, flow, received)
+    gap = _gap_where_stored(market, utility)
+    if flow.dtype == np.float64:
+        return gap
+    held = over_slots(links, jnp.add, market.mirror(flow) if received is None else xp.asarray(received))
+    held = xp.asarray(held, utility.dtype)
+    has = held > 0
+    more = xp.where(has, xp.log1p((utility - held) / xp.where(has, held, 1)), xp.inf)
+    w = xp.asarray(market.contribution)
+    return gap + xp.maximum(market.total(w * market.unstored(more)) / market.total(w), 0)
+
+
+@float64_on_host
+def delivered(
+    market: Market, flow: Float[Array, "slots"], received: Float[Array, "slots"] | None = None
+) -> Float[Array, "agents"]:
+    """u_j = Σ_i y_ij in the order of storage, in float64, of rows scaled to spend exactly w_i.
+
+    Args:
+        flow: y_ij in the market's layout.
+        received: as of `certified_gap_of_flow`. Not looked at beside a float32 flow: both ends of a link
+            hold copies of their own there, which differ by more than the bound may be wrong.
+    """
+    xp, links = namespace(market, flow, received), market.links
     parts = [combined(jnp.add, xp.asarray(block, np.float64)) for block in links.blocks(xp.asarray(flow))]
     spent = joined(links, parts)
     w = written(xp.asarray(market.contribution))
     scale = written(market.stored(w) / xp.where(spent > 0, spent, 1))
-    received = market.mirror(xp.asarray(flow)) if received is None else xp.asarray(received)
+    if received is None or flow.dtype != np.float64:
+        received = market.mirror(xp.asarray(flow))
     # The giver's scale comes from the vector of agents: flows themselves need no second look-up.
-    pairs = zip(blocks(links), links.blocks(received), strict=True)
+    pairs = zip(blocks(links), links.blocks(xp.asarray(received)), strict=True)
     # The mask changes no number (padding holds 0), but keeps compilers from rounding a product together
     # with the sum it enters in rows of one length and not in those of another.
     parts = [
         combined(jnp.add, xp.where(block.is_entry, xp.asarray(given, np.float64) * block.look(scale), 0))
         for block, given in pairs
     ]
-    return _gap_where_stored(market, joined(links, parts))
+    return joined(links, parts)
 
 
 @float64_on_host
@@ -196,7 +224,7 @@ def certify_arcs(
             np.log1p(per_market(np.add, excess, market_of) / worth)
             - per_market(np.add, slack, market_of) / worth
         )
-    gap = np.where(per_market(np.minimum, utility, market_of) > 0, gap, np.inf)
+    gap = np.where((per_market(np.minimum, utility, market_of) > 0) & (gap > -np.inf), gap, np.inf)
     error = np.maximum(np.abs(spent - contribution), -np.minimum.reduceat(flow, rows)) / contribution
     return Certificate(utility, gap, per_market(np.maximum, error, market_of))
 

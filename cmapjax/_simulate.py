@@ -103,7 +103,8 @@ def simulate(
         if not traced and _spans.pays(bare, record, every):
             run = _spans.run_in_spans(*arguments, state, key, **facts)
         else:
-            state, seen = observe(bare, record, state)
+            # Said in float32 alone, where it matters: float64 starts share one program.
+            state, seen = observe(bare, record, state, facts["is_steady"] and dtype == np.float32)
             run = run_rounds(*arguments, state, seen, key, saves_memory=traced, **facts)
     return _to_numpy(run)
 
@@ -127,7 +128,9 @@ def _check_options(market, strategy, schedule, endowments, rounds, every, precis
             raise ValueError(f"record: {name} is {short(observer)}; give a function of (market, state).")
     contribution = market.contribution
     if not isinstance(contribution, jax.core.Tracer):
-        check_span(np.asarray(contribution), precision, lambda i: market.labels[i])
+        check_span(
+            np.asarray(contribution), precision, lambda i: market.labels[i], np.asarray(market.market_of)
+        )
 
 
 def _rounds_played(start) -> int:

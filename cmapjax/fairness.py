@@ -6,6 +6,7 @@ feasible is refused: nothing can be said of its fairness.
 """
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Hashable
 from fractions import Fraction
@@ -155,7 +156,7 @@ def lexicographic_ratios(market: Market) -> Float[np.ndarray, "agents"]:
     unit = math.lcm(*(w.denominator for w in exact))
     weight = [int(w * unit) for w in exact]
     starts, neighbours = market.neighbour_rows()
-    around = [neighbours[a:b].tolist() for a, b in zip(starts[:-1], starts[1:], strict=True)]
+    around = [neighbours[a:b].tolist() for a, b in itertools.pairwise(starts)]
     ratio: dict[int, Fraction] = {}
     givers, receivers = set(range(len(weight))), set(range(len(weight)))
     while receivers:

@@ -76,7 +76,7 @@ def test_progressive_filling_equals_brute_force_on_wide_markets():
 
 
 def test_ratios_that_no_float_holds_are_refused_by_name():
-    with pytest.raises(ValueError, match=r"from 1e-200 \(agent 1\) to 1e\+200 \(agent 2\), and ratios overflow"):
+    with pytest.raises(ValueError, match=r"from 1e-200 \(agent 1\) to 1e\+200 \(agent 2\), and ratios"):
         fairness.lexicographic_ratios(_star([1.0, 1e-200, 1e200]))
 
 
@@ -139,7 +139,10 @@ ERRORS = {
         (lambda y: y[[1, 0, 2, 3]], r"agent 'ann' gives 2\.4 of its contribution 2; every row of a flow"),
         (lambda y: y * [1, 1, 1, 1.5], r"agent 'cy' gives 0\.75 of its contribution 0\.5"),
         (lambda y: y * [1, 0.5, 1, 1], r"agent 'bob' gives 1\.8 of its contribution 3"),
-        (lambda y: y + [0, 5, -5, 0], r"flow: the flow holds -4\.4; .* \(from agent 'bob' to agent 'cy'\)"),
+        (
+            lambda y: y + np.array([0, 5, -5, 0]),
+            r"holds -4\.4; .* \(from agent 'bob' to agent 'cy'\)",
+        ),
         (lambda y: y * [1, np.nan, 1, 1], r"the flow holds nan.*from agent 'bob' to agent 'ann'"),
         (lambda y: y * [np.inf, 1, 1, 1], "the flow holds inf"),
     ],
