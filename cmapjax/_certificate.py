@@ -74,8 +74,13 @@ def certified_gap_of_flow(
     gap = _gap_where_stored(market, utility)
     if flow.dtype == np.float64:
         return gap
-    held = over_slots(links, jnp.add, market.mirror(flow) if received is None else xp.asarray(received))
-    held = xp.asarray(held, utility.dtype)
+    received = market.mirror(flow) if received is None else xp.asarray(received)
+    # Whether they are added up in one precision or the other.
+    single, double = (
+        xp.asarray(over_slots(links, jnp.add, xp.asarray(received, dtype)), utility.dtype)
+        for dtype in (flow.dtype, np.float64)
+    )
+    held = xp.minimum(single, double)
     has = held > 0
     more = xp.where(has, xp.log1p((utility - held) / xp.where(has, held, 1)), xp.inf)
     w = xp.asarray(market.contribution)

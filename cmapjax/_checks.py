@@ -92,7 +92,7 @@ def check_unique(field: str, labels: Iterable, remedy: str) -> None:
 def check_fits(field: str, values: np.ndarray, dtype, name_of, remedy: str = "simulate in float64") -> None:
     """Raise if a positive number over- or underflows `dtype` (subnormals count: they lose digits)."""
     limits = np.finfo(dtype)
-    bad = np.flatnonzero((values > limits.max) | (values < limits.tiny))
+    bad = np.flatnonzero(~((values <= limits.max) & (values >= limits.tiny)))
     if len(bad):
         pairs = listed(f"{name_of(i)}: {values[i]:g}" for i in bad).replace("'", "")
         raise ValueError(
