@@ -46,7 +46,7 @@ def best_damping(
     Minimises the log welfare loss after the last round: first 1/Δ, then an even grid of θ up to 1, then ever
     nearer on both sides of the best value met. All markets of an ensemble are tried at once, each with a θ of
     its own. A heuristic: large steps can make a run chaotic and its loss rugged, so that a narrow valley
-    between two values of the grid may be missed. What is returned is never worse than 1/Δ or any θ of the grid.
+    between two values of the grid may be missed. The result is never worse than 1/Δ or any θ of the grid.
 
     Args:
         strategy: what is damped, without parameters of its own.
