@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cmapjax._settings import new_views, on_host, standard_settings
+
 
 def float64_on_host(function: Callable) -> Callable:
     """Called with plain arrays, the function computes in float64, in NumPy, and returns NumPy arrays.
@@ -21,20 +23,18 @@ def float64_on_host(function: Callable) -> Callable:
     def wrapped(*args, **kwargs):
         leaves = jax.tree.leaves((args, kwargs))
         if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
-            return function(*args, **kwargs)
+            with standard_settings():
+                args, kwargs = new_views((args, kwargs))
+                return function(*args, **kwargs)
         if any(isinstance(leaf, jax.Array) for leaf in leaves):
-            args, kwargs = jax.tree.map(_on_host, (args, kwargs))
+            with jax.transfer_guard("allow"):
+                args, kwargs = on_host((args, kwargs))
         # Where the caller is being compiled, plain arrays are constants, worked out on the spot. What is
         # divided by zero has a stated value, as in compiled code.
         with jax.enable_x64(True), jax.ensure_compile_time_eval(), np.errstate(all="ignore"):
             return jax.tree.map(np.asarray, function(*args, **kwargs))
 
     return wrapped
-
-
-def _on_host(x):
-    is_plain = isinstance(x, jax.Array) and not jax.dtypes.issubdtype(x.dtype, jax.dtypes.extended)
-    return np.asarray(x) if is_plain else x
 
 
 def namespace(*values):

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
@@ -13,6 +12,7 @@ from cmapjax._community import beyond_table
 from cmapjax._engine import _answer_rows, act_together, as_before, both_ends, known_facts, received_totals
 from cmapjax._market import Market
 from cmapjax._packing import pack
+from cmapjax._settings import entry
 from cmapjax.strategies import Beyond, Strategy, View
 
 __all__ = ["LAWS", "StrategyError", "check_strategy"]
@@ -47,6 +47,7 @@ class StrategyError(AssertionError):
         self.market = market
 
 
+@entry(remedy="check it outside of transformations")
 def check_strategy(strategy: Strategy, *, markets: Sequence[Market] | None = None) -> None:
     """Nothing, if the strategy obeys every law on small markets; otherwise it raises.
 
@@ -82,8 +83,7 @@ def check_strategy(strategy: Strategy, *, markets: Sequence[Market] | None = Non
         if market.num_markets > 1:
             raise ValueError(f"markets: one packs {market.num_markets}; give single markets.")
     cases = _cases(sorted(markets, key=lambda m: (m.num_agents, m.num_links)))
-    with jax.enable_x64(True):
-        _Trial(strategy, cases).run()
+    _Trial(strategy, cases).run()
 
 
 # -- the markets and starts that are tried ---------------------------------------------------------

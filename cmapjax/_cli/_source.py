@@ -116,7 +116,7 @@ def _from_file(source: Source, path: str | Path):
 
 
 def _random(source: Source, text: str, number: int):
-    import jax
+    from cmapjax._random import key_of
 
     market = random_market(
         parse(text),
@@ -124,4 +124,4 @@ def _random(source: Source, text: str, number: int):
         value=("--value", source.value),
         isolated=source.isolated,
     )
-    return market.draw_parts(jax.random.fold_in(jax.random.key(source.seed), number), source.markets)
+    return market.draw_parts(key_of(source.seed, number), source.markets)
