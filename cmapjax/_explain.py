@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Hashable
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +15,7 @@ from cmapjax._market import Market
 from cmapjax._play import round_key
 from cmapjax._random import check_key
 from cmapjax._schedule import Schedule, Simultaneous
-from cmapjax._settings import entry
+from cmapjax._settings import compiled, entry
 from cmapjax._simulate import simulate
 from cmapjax._types import Array
 from cmapjax.strategies import (
@@ -200,14 +199,14 @@ def _until_turn(market, strategy, schedule, agent: int, round: int, key, state):
     return turn + 1, len(tables[0]), np.asarray(flow)
 
 
-@eqx.filter_jit
+@compiled
 def _answers(strategy: Strategy, view: View):
     """The agent's next row, and what it would be undamped."""
     view = jax.tree.map(jnp.asarray, view)
     return strategy.respond(view), _undamped(strategy).respond(view)
 
 
-@eqx.filter_jit
+@compiled
 def _play_turns(market, beyond, strategy, plan, tables, state, acts):
     average = market.stored(state.average_utility) if strategy.needs_averages else None
     known, flow = known_facts(market, beyond, np.float64, average), jnp.asarray(state.flow)

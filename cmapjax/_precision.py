@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cmapjax._settings import new_views, on_host, standard_settings
+from cmapjax._settings import in_x64, is_traced, new_views, on_host, standard_settings
 
 
 def float64_on_host(function: Callable) -> Callable:
@@ -22,11 +22,14 @@ def float64_on_host(function: Callable) -> Callable:
     @functools.wraps(function)
     def wrapped(*args, **kwargs):
         leaves = jax.tree.leaves((args, kwargs))
-        if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+        has_arrays = any(isinstance(leaf, jax.Array) for leaf in leaves)
+        # With `disable_jit` what would be compiled runs as it is written, on arrays that nobody traces.
+        runs_as_written = has_arrays and jax.config.jax_disable_jit and in_x64()
+        if runs_as_written or is_traced(leaves):
             with standard_settings():
                 args, kwargs = new_views((args, kwargs))
                 return function(*args, **kwargs)
-        if any(isinstance(leaf, jax.Array) for leaf in leaves):
+        if has_arrays:
             with jax.transfer_guard("allow"):
                 args, kwargs = on_host((args, kwargs))
         # Where the caller is being compiled, plain arrays are constants, worked out on the spot. What is

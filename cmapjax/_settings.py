@@ -13,7 +13,9 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterator
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from cmapjax._generator import GENERATOR
@@ -48,6 +50,26 @@ def is_traced(tree) -> bool:
 def in_x64() -> bool:
     """Whether JAX is in its x64 mode here."""
     return jax.config.jax_enable_x64
+
+
+def check_x64(name: str) -> None:
+    """Raise ValueError, for a function of this name, unless JAX is in its x64 mode here."""
+    if not in_x64():
+        raise ValueError(NEEDS_X64.format(name=name))
+
+
+def compiled(function: Callable) -> Callable:
+    """`equinox.filter_jit` of the function, which is given JAX's arrays also where `disable_jit` is set."""
+
+    @functools.wraps(function)
+    def with_arrays(*args, **kwargs):
+        if jax.config.jax_disable_jit:
+            args, kwargs = jax.tree.map(
+                lambda x: jnp.asarray(x) if isinstance(x, np.ndarray) else x, (args, kwargs)
+            )
+        return function(*args, **kwargs)
+
+    return eqx.filter_jit(with_arrays)
 
 
 def new_views(tree):
@@ -105,8 +127,8 @@ def entry(
             with standard_settings():
                 args, kwargs = new_views((args, kwargs))
                 return function(*args, **kwargs)
-        if traced and not in_x64():
-            raise ValueError(NEEDS_X64.format(name=function.__name__))
+        if traced:
+            check_x64(function.__name__)
         if not traced:
             forget_if_many()
         at_once = contextlib.nullcontext() if traced else jax.ensure_compile_time_eval()
@@ -114,8 +136,8 @@ def entry(
             args, kwargs = new_views((args, kwargs))
             result = on_host(function(*args, **kwargs))
         # A function among the arguments, say of what is recorded, may hold traced numbers unseen.
-        if not traced and not in_x64() and is_traced(result):
-            raise ValueError(NEEDS_X64.format(name=function.__name__))
+        if not traced and is_traced(result):
+            check_x64(function.__name__)
         return result
 
     return wrapped

@@ -12,7 +12,7 @@ from cmapjax._community import beyond_table
 from cmapjax._engine import _answer_rows, act_together, as_before, both_ends, known_facts, received_totals
 from cmapjax._market import Market
 from cmapjax._packing import pack
-from cmapjax._settings import entry
+from cmapjax._settings import compiled, entry
 from cmapjax.strategies import Beyond, Strategy, View
 
 __all__ = ["LAWS", "StrategyError", "check_strategy"]
@@ -348,7 +348,7 @@ def _facts(strategy, market, beyond, average):
     return known_facts(market, beyond, average.dtype, average if strategy.needs_averages else None)
 
 
-@eqx.filter_jit
+@compiled
 def _answers(strategy, market, beyond, flow, budget, average, width: int):
     known, flows = _facts(strategy, market, beyond, average), both_ends(market, flow)
     repeated = market.links.join(as_before(market, known, flows, budget).sent)
@@ -360,7 +360,7 @@ def _answers(strategy, market, beyond, flow, budget, average, width: int):
     return slots, rows
 
 
-@eqx.filter_jit
+@compiled
 def _act(strategy, market, beyond, flow, budget, average):
     known, flows = _facts(strategy, market, beyond, average), both_ends(market, flow)
     utility, repeated = received_totals(market, flows), as_before(market, known, flows, budget)

@@ -27,6 +27,7 @@ def path():
 TRANSFORMATIONS = {
     "jit": lambda f, x: jax.jit(f)(x),
     "vmap": lambda f, x: jax.vmap(f)(jnp.stack([x, 2 * x])),
+    "jit of vmap": lambda f, x: jax.jit(jax.vmap(f))(jnp.stack([x, 2 * x])),
     "grad": lambda f, x: jax.grad(lambda y: jnp.sum(f(y)))(x),
     "jacfwd": lambda f, x: jax.jacfwd(f)(x),
     "jit of jacrev": lambda f, x: jax.jit(jax.jacrev(f))(x),
@@ -119,11 +120,6 @@ ONLY_IN_X64 = {
 }
 
 
-def expected(function, market):
-    """The plain result, of a market of its own."""
-    return np.asarray(function(market, np.asarray(ENDOWMENT)), np.float64)
-
-
 def transformed(function, market, name):
     """What a transformation gives, and the function, which JAX's caches keep as long as it lives."""
 
@@ -133,28 +129,114 @@ def transformed(function, market, name):
     return TRANSFORMATIONS[name](of_vector, jnp.asarray(ENDOWMENT)), of_vector
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", [*ANYWHERE, *ONLY_IN_X64])
-def test_each_function_works_traced_or_says_what_it_needs_and_plain_calls_after_it_are_right(name, mode):
-    function = (ANYWHERE | ONLY_IN_X64)[name]
-    market, right = path(), expected(function, path())
-    alive = []
-    with MODES[mode]():
-        for transformation in TRANSFORMATIONS:
-            if mode == "32-bit" and name in ONLY_IN_X64:
-                with pytest.raises(ValueError, match=NEEDS_X64):
-                    transformed(function, market, transformation)
-                continue
-            result, kept = transformed(function, market, transformation)
-            alive.append(kept)
-            assert all(np.isfinite(x).all() for x in jax.tree.leaves(result)), transformation
-            if transformation == "jit":
-                assert result.dtype == (jnp.float32 if mode == "32-bit" else jnp.float64)
-                np.testing.assert_allclose(result, right, rtol=3e-6 if mode == "32-bit" else 1e-14, atol=1e-6)
-        np.testing.assert_array_equal(expected(function, market), right)
-    np.testing.assert_array_equal(expected(function, market), right)
+def plainly(function, market):
+    return np.asarray(function(market, np.asarray(ENDOWMENT)))
+
+
+def check_plain_calls(market):
+    """Plain calls on this market give what they give on one that no transformation has seen."""
     np.testing.assert_array_equal(last_utility(market), last_utility(path()))
     assert last_utility(market).dtype == np.float64
+    for name in ("metrics.certified_gap", "equilibrium_utility", "received"):
+        np.testing.assert_array_equal(plainly(ANYWHERE[name], market), plainly(ANYWHERE[name], path()))
+
+
+# All in one program: compiling is what takes time.
+@pytest.mark.parametrize("mode", MODES)
+def test_what_follows_its_input_works_in_every_mode_and_plain_calls_after_it_are_right(mode):
+    def all_of_them(market, x):
+        return {name: function(market, x) for name, function in ANYWHERE.items()}
+
+    market, alive, x64 = path(), [], mode != "32-bit"
+    right = {name: plainly(function, path()) for name, function in ANYWHERE.items()}
+    with MODES[mode]():
+        for transformation in ["jit"] if x64 else ["jit", "jit of vmap", "jit of jacrev", "scan"]:
+            result, kept = transformed(all_of_them, market, transformation)
+            alive.append(kept)
+            for name, found in (result[1] if transformation == "scan" else result).items():
+                assert np.isfinite(found).all(), (name, transformation)
+                if transformation == "jit":
+                    np.testing.assert_allclose(found, right[name], rtol=1e-13 if x64 else 1e-5, atol=1e-6)
+                    assert x64 or found.dtype in (jnp.float32, jnp.int32), name
+    check_plain_calls(market)
+
+
+@pytest.mark.parametrize("transformation", TRANSFORMATIONS)
+def test_the_equilibrium_has_derivatives_in_32_bits_too_and_plain_calls_after_them_are_right(transformation):
+    market, utility = path(), ANYWHERE["equilibrium_utility"]
+    kept = transformed(utility, market, transformation)
+    check_plain_calls(market)
+    del kept
+
+
+@pytest.mark.parametrize("name", ONLY_IN_X64)
+def test_what_needs_x64_mode_says_so_in_every_transformation_and_plain_calls_after_it_are_right(name):
+    market = path()
+    for transformation in TRANSFORMATIONS:
+        with pytest.raises(ValueError, match=NEEDS_X64):
+            transformed(ONLY_IN_X64[name], market, transformation)
+    check_plain_calls(market)
+
+
+@pytest.mark.parametrize("mode", ["x64 by setting", "x64 around"])
+def test_runs_are_transformed_in_x64_mode_and_plain_calls_after_that_are_right(mode):
+    market, run = path(), ONLY_IN_X64["simulate"]
+    with MODES[mode]():
+        kept = [transformed(run, market, name) for name in ("jit", "jit of vmap", "jit of jacrev")]
+        (one, _), (two, _), (slope, _) = kept
+    np.testing.assert_allclose(one, plainly(run, path()), rtol=1e-14)
+    np.testing.assert_allclose(two, np.outer([1, 2], one), rtol=1e-14)
+    np.testing.assert_allclose(slope @ ENDOWMENT, one, rtol=1e-13)
+    check_plain_calls(market)
+
+
+def test_plain_calls_inside_a_32_bit_program_are_constants_in_double_precision():
+    market, seen = path(), []
+
+    def with_a_constant(x):
+        seen.extend(
+            [last_utility(market), cj.solve(market).utility, metrics.gini(market, last_utility(market))]
+        )
+        return x + seen[0]
+
+    assert jax.jit(with_a_constant)(jnp.zeros(4)).dtype == jnp.float32
+    assert [x.dtype for x in seen] == [np.float64] * 3
+    assert all(isinstance(x, np.ndarray) for x in seen)
+    np.testing.assert_array_equal(seen[0], last_utility(path()))
+    check_plain_calls(market)
+
+
+def test_traced_numbers_hidden_in_a_recorder_are_found():
+    market = path()
+
+    def final(x):
+        record = {"scaled": lambda market, state: x * market.total(state.utility)}
+        return cj.simulate(market, cj.EqualSplit(), rounds=1, record=record).records["scaled"].sum()
+
+    with pytest.raises(ValueError, match=NEEDS_X64):
+        jax.jit(final)(2.0)
+    with jax.enable_x64(True):
+        assert jax.jit(final)(2.0) == pytest.approx(4 * market.contribution.sum())
+    check_plain_calls(market)
+
+
+def test_arrays_that_the_callers_own_program_has_read_are_taken_as_they_are():
+    market, given = path(), np.asarray(ENDOWMENT)
+
+    def of_the_caller(x):
+        return x + market.endowment + market.value + given
+
+    assert jax.jit(of_the_caller)(jnp.zeros(4)).dtype == jnp.float32
+    start = market.equal_flow()
+    jax.jit(of_flow := lambda x: x + start)(jnp.zeros_like(start, jnp.float32))
+    check_plain_calls(market)
+    run = cj.simulate(market, cj.EqualSplit(), rounds=1, record={}, start=start)
+    np.testing.assert_array_equal(run.final.utility, last_utility(path()))
+    with jax.enable_x64(True):
+        jax.jit(lambda x: cj.equilibrium_utility(with_endowment(market, x)))(given)
+    sensitivity.gradient(market, metrics.log_nash_welfare)
+    assert jax.jit(lambda x: x * market.endowment)(jnp.ones(4)).dtype == jnp.float32  # as if we had not
+    del of_flow
 
 
 HOST = {
@@ -186,17 +268,16 @@ MADE_OF_NUMBERS = {
 }
 
 
-@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", [*HOST, *MADE_OF_NUMBERS])
-def test_what_works_on_plain_numbers_says_so_and_what_to_do(name, mode):
+def test_what_works_on_plain_numbers_says_so_and_what_to_do(name):
     market, function = path(), (HOST | MADE_OF_NUMBERS)[name]
-    with MODES[mode]():
-        for transformation in ("jit", "vmap", "grad"):
-            with pytest.raises(ValueError, match=PLAIN if name in HOST else "traced by JAX"):
-                transformed(function, market, transformation)
-    np.testing.assert_array_equal(last_utility(market), last_utility(path()))
+    for mode in ("32-bit", "x64 around"):
+        with MODES[mode](), pytest.raises(ValueError, match=PLAIN if name in HOST else "traced by JAX"):
+            transformed(function, market, "jit")
+    check_plain_calls(market)
 
 
-def test_solve_names_what_can_be_traced_instead():
+@pytest.mark.parametrize("transformation", TRANSFORMATIONS)
+def test_solve_names_what_can_be_traced_instead(transformation):
     with pytest.raises(ValueError, match="equilibrium_utility"):
-        jax.jit(lambda x: cj.solve(with_endowment(path(), x)).utility)(jnp.asarray(ENDOWMENT))
+        transformed(lambda market, x: cj.solve(with_endowment(market, x)).utility, path(), transformation)

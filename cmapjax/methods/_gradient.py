@@ -13,7 +13,7 @@ from jaxtyping import Float
 from cmapjax._checks import check_kind
 from cmapjax._equilibrium import Method
 from cmapjax._market import Market
-from cmapjax._settings import entry
+from cmapjax._settings import compiled, entry
 from cmapjax._types import Array
 from cmapjax.methods._ascent import ascend, check_count
 from cmapjax.strategies._gradient import import_jaxopt
@@ -114,7 +114,7 @@ class _State(eqx.Module):
     curvature: Float[Array, "markets"]
 
 
-@eqx.filter_jit
+@compiled
 def _climb(market, tolerance, max_steps, check_every, projection):
     weight = market.stored(market.contribution)
     flow = market.equal_flow()

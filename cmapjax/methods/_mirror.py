@@ -6,7 +6,7 @@ import numpy as np
 
 from cmapjax._engine import act_together, both_ends, known_facts, received_totals
 from cmapjax._equilibrium import Method
-from cmapjax._settings import entry
+from cmapjax._settings import compiled, entry
 from cmapjax.methods._ascent import ascend, check_count
 from cmapjax.strategies import ProportionalResponse
 
@@ -40,7 +40,7 @@ class MirrorAscent(Method):
         return _respond(market.bare(), np.float64(tolerance), np.int64(self.max_steps), self.check_every)
 
 
-@eqx.filter_jit
+@compiled
 def _respond(market, tolerance, max_steps, check_every):
     known = known_facts(market, None, jnp.float64)
 

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from cmapjax._equilibrium import Method
 from cmapjax._market import Market
-from cmapjax._settings import entry
+from cmapjax._settings import compiled, entry
 from cmapjax._types import Array
 from cmapjax.methods._ascent import ascend, check_count
 
@@ -71,7 +71,7 @@ class _State(eqx.Module):
     """By what share t changes next time."""
 
 
-@eqx.filter_jit
+@compiled
 def _iterate(market, tolerance, max_steps, check_every):
     links = market.links
     weight = market.stored(market.contribution)

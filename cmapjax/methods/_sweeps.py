@@ -7,7 +7,7 @@ import numpy as np
 from cmapjax._engine import act_in_turns, known_facts
 from cmapjax._equilibrium import Method
 from cmapjax._schedule import Coloured
-from cmapjax._settings import entry
+from cmapjax._settings import compiled, entry
 from cmapjax.methods._ascent import ascend, check_count
 from cmapjax.strategies import CMAP
 
@@ -35,7 +35,7 @@ class ColouredSweeps(Method):
         return _sweep(market.bare(), plan, np.float64(tolerance), np.int64(self.max_sweeps), self.check_every)
 
 
-@eqx.filter_jit
+@compiled
 def _sweep(market, plan, tolerance, max_sweeps, check_every):
     known = known_facts(market, None, jnp.float64)
     tables = plan.tables(market, 0, None)
