@@ -151,7 +151,7 @@ def check_span(contribution: np.ndarray, precision: str, name_of) -> None:
             f"{CONTRIBUTION} spans {ends}: float32 keeps seven digits, so flows among the smallest drown in "
         )
         text += "those of the largest; use precision float64."
-        warnings.warn(SpanWarning(text, float(contribution[most] / contribution[least])), stacklevel=4)
+        warnings.warn(SpanWarning(text, float(contribution[most] / contribution[least])), stacklevel=5)
 
 
 def as_links(links) -> np.ndarray:

@@ -186,7 +186,7 @@ def test_runs_are_transformed_in_x64_mode_and_plain_calls_after_that_are_right(m
         (one, _), (two, _), (slope, _) = kept
     np.testing.assert_allclose(one, plainly(run, path()), rtol=1e-14)
     np.testing.assert_allclose(two, np.outer([1, 2], one), rtol=1e-14)
-    np.testing.assert_allclose(slope @ ENDOWMENT, one, rtol=1e-13)
+    np.testing.assert_allclose(slope @ np.array(ENDOWMENT), one, rtol=1e-13)
     check_plain_calls(market)
 
 
