@@ -29,12 +29,16 @@ def float64_on_host(function: Callable) -> Callable:
             with standard_settings():
                 args, kwargs = new_views((args, kwargs))
                 return function(*args, **kwargs)
-        if has_arrays:
-            with jax.transfer_guard("allow"):
-                args, kwargs = on_host((args, kwargs))
         # Where the caller is being compiled, plain arrays are constants, worked out on the spot. What is
         # divided by zero has a stated value, as in compiled code.
-        with jax.enable_x64(True), jax.ensure_compile_time_eval(), np.errstate(all="ignore"):
+        with (
+            standard_settings(),
+            jax.enable_x64(True),
+            jax.ensure_compile_time_eval(),
+            np.errstate(all="ignore"),
+        ):
+            if has_arrays:
+                args, kwargs = on_host((args, kwargs))
             return jax.tree.map(np.asarray, function(*args, **kwargs))
 
     return wrapped

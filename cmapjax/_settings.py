@@ -11,7 +11,7 @@ else holds, and never the arrays themselves.
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
@@ -33,6 +33,12 @@ STANDARD = {
     "numpy_rank_promotion": "allow",
     "threefry_partitionable": True,
 }
+GUARDS = (
+    "transfer_guard",
+    "transfer_guard_host_to_device",
+    "transfer_guard_device_to_host",
+    "transfer_guard_device_to_device",
+)
 NEEDS_X64 = (
     "{name}: jit, vmap, scan and derivatives of it need JAX's x64 mode around them, since JAX compiles and "
     "differentiates after the call has left its own; write `with jax.enable_x64(True): "
@@ -56,6 +62,12 @@ def check_x64(name: str) -> None:
     """Raise ValueError, for a function of this name, unless JAX is in its x64 mode here."""
     if not in_x64():
         raise ValueError(NEEDS_X64.format(name=name))
+
+
+def check_plain(name: str, tree, remedy: str) -> None:
+    """Raise ValueError, for a function of this name, if anything in the tree is traced."""
+    if is_traced(tree):
+        raise ValueError(NOT_TRACED.format(name=name, remedy=remedy))
 
 
 def compiled(function: Callable) -> Callable:
@@ -87,16 +99,25 @@ def on_host(tree):
     return jax.tree.map(convert, tree)
 
 
-@contextlib.contextmanager
-def standard_settings() -> Iterator[None]:
+def standard_settings() -> contextlib.AbstractContextManager:
     """JAX's settings as in `STANDARD`, in this thread, and no guard on transfers."""
-    with contextlib.ExitStack() as stack:
-        for name, value in STANDARD.items():
-            present = getattr(jax.config, f"jax_{name}")
-            if getattr(present, "value", present) != value:  # some are held as enumerations
-                stack.enter_context(getattr(jax, name)(value))
-        stack.enter_context(jax.transfer_guard("allow"))
-        yield
+    contexts = [
+        getattr(jax, name)(value) for name, value in STANDARD.items() if _setting(name) not in (value, None)
+    ]
+    if any(_setting(name) not in ("allow", None) for name in GUARDS):
+        contexts.append(jax.transfer_guard("allow"))
+    if not contexts:  # nearly always, and often: at once
+        return contextlib.nullcontext()
+    stack = contextlib.ExitStack()
+    for context in contexts:
+        stack.enter_context(context)
+    return stack
+
+
+def _setting(name: str):
+    """What is set here; None if nothing is."""
+    present = getattr(jax.config, f"jax_{name}")
+    return getattr(present, "value", present)  # some are held as enumerations
 
 
 def entry(
@@ -120,9 +141,9 @@ def entry(
 
     @functools.wraps(function)
     def wrapped(*args, **kwargs):
+        if remedy is not None:
+            check_plain(function.__name__, (args, kwargs), remedy)
         traced = is_traced((args, kwargs))
-        if traced and remedy is not None:
-            raise ValueError(NOT_TRACED.format(name=function.__name__, remedy=remedy))
         if traced and any_precision:
             with standard_settings():
                 args, kwargs = new_views((args, kwargs))

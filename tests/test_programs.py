@@ -1,4 +1,4 @@
-"""Compiled programs are forgotten before there are too many, whoever compiles them, and nothing else changes."""
+"""Compiled programs are forgotten before there are too many, whoever compiled them; results stay the same."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ def run_on_a_path(num_agents):
 
 @pytest.fixture
 def share(monkeypatch):
-    """What share of the maps is in use, as far as the package can tell; and how often programs were forgotten."""
+    """What share of the maps is in use, as far as the package can tell."""
     known = {"share": 0.0}
     monkeypatch.setattr(_programs, "maps_used", lambda: known["share"])
     monkeypatch.setattr(_programs._Programs, "new", 1)

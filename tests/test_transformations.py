@@ -233,7 +233,7 @@ def test_arrays_that_the_callers_own_program_has_read_are_taken_as_they_are():
     run = cj.simulate(market, cj.EqualSplit(), rounds=1, record={}, start=start)
     np.testing.assert_array_equal(run.final.utility, last_utility(path()))
     with jax.enable_x64(True):
-        jax.jit(lambda x: cj.equilibrium_utility(with_endowment(market, x)))(given)
+        jax.jit(lambda x: cj.equilibrium_utility(with_endowment(market, x)))(np.array(ENDOWMENT))
     sensitivity.gradient(market, metrics.log_nash_welfare)
     assert jax.jit(lambda x: x * market.endowment)(jnp.ones(4)).dtype == jnp.float32  # as if we had not
     del of_flow
@@ -258,11 +258,12 @@ HOST = {
     "arrow_debreu_error": lambda m, x: fairness.arrow_debreu_error(m, x, m.equal_flow()),
     "allocation": lambda m, x: m.allocation(_flow(m, x)),
     "fingerprint": lambda m, x: with_endowment(m, x).fingerprint(),
+    "pack": lambda m, x: cj.pack([m, with_endowment(m, x)]),
+    "copies of a traced market": lambda m, x: cj.copies(with_endowment(m, x), value=np.ones((2, 4))),
 }
 MADE_OF_NUMBERS = {
     "from_links": lambda m, x: cj.Market.from_links(LINKS, endowment=x),
     "copies": lambda m, x: cj.copies(m, endowment=x[None]),
-    "pack": lambda m, x: cj.pack([m, with_endowment(m, x)]),
     "flow_from_arcs": lambda m, x: m.flow_from_arcs(jnp.concatenate([x, x[:2]])),
     "with_contributions of a list": lambda m, x: with_endowment(m, list(x)),
 }
