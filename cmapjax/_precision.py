@@ -14,9 +14,8 @@ def float64_on_host(function: Callable) -> Callable:
     """Called with plain arrays, the function computes in float64, in NumPy, and returns NumPy arrays.
 
     NumPy starts at once, where JAX outside compiled code compiles operation by operation: the function
-    takes its operations from `namespace`. What it still takes from jax.numpy is computed in x64 mode, since
-    JAX would otherwise cut float64 input down to float32. Inside a transformation (an argument is traced)
-    the function is left alone, in the precision of its input.
+    takes its operations from `namespace`. Inside a transformation (an argument is traced) the function is
+    left alone, in the precision of its input, but for JAX's settings (`_settings`).
     """
 
     @functools.wraps(function)
@@ -29,16 +28,12 @@ def float64_on_host(function: Callable) -> Callable:
             with standard_settings():
                 args, kwargs = new_views((args, kwargs))
                 return function(*args, **kwargs)
+        if has_arrays:
+            with standard_settings():
+                args, kwargs = on_host((args, kwargs))
         # Where the caller is being compiled, plain arrays are constants, worked out on the spot. What is
         # divided by zero has a stated value, as in compiled code.
-        with (
-            standard_settings(),
-            jax.enable_x64(True),
-            jax.ensure_compile_time_eval(),
-            np.errstate(all="ignore"),
-        ):
-            if has_arrays:
-                args, kwargs = on_host((args, kwargs))
+        with jax.enable_x64(True), jax.ensure_compile_time_eval(), np.errstate(all="ignore"):
             return jax.tree.map(np.asarray, function(*args, **kwargs))
 
     return wrapped
