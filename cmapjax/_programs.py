@@ -13,6 +13,8 @@ import jax
 MAPS, MOST_MAPS = Path("/proc/self/maps"), Path("/proc/sys/vm/max_map_count")
 # Programs are forgotten at this share of the limit: with some 40 small networks, which take 1.2 GiB.
 MOST_SHARE = 0.4
+# Where other things than programs take that many maps, programs get this much more, up to a last limit.
+ROOM, MOST_OF_ALL = 0.2, 0.9
 _COMPILED = "/jax/core/compile/backend_compile_duration"
 
 
@@ -23,6 +25,8 @@ class _Programs:
     """Compiled since the maps were counted (what came before anybody counted is one)."""
     share = 0.0
     """Of the maps allowed, those in use when they were counted."""
+    others = 0.0
+    """Those still in use when programs had last been forgotten: of data and libraries."""
     times_forgotten = 0
 
 
@@ -44,11 +48,11 @@ def forget_if_many(share: float = MOST_SHARE) -> None:
     _listen()
     if _Programs.new:
         _Programs.new, _Programs.share = 0, maps_used()
-    if _Programs.share > share:
-        _Programs.share = 0.0  # until something is compiled again: other maps than programs' cannot be freed
+    if _Programs.share > max(share, min(_Programs.others + ROOM, MOST_OF_ALL)):
         _Programs.times_forgotten += 1
         jax.clear_caches()
         gc.collect()
+        _Programs.share = _Programs.others = maps_used()
 
 
 def times_forgotten() -> int:

@@ -145,9 +145,10 @@ def test_long_runs_of_proportional_response_do_not_depend_on_the_company():
 def test_forgetting_compiled_programs_changes_nothing_but_the_time(whole, monkeypatch):
     study, expected = whole
     cleared = []
-    monkeypatch.setattr(_programs, "maps_used", lambda: 0.9)
+    monkeypatch.setattr(_programs, "maps_used", lambda: 0.95)
     monkeypatch.setattr(jax, "clear_caches", lambda: cleared.append(True))
-    _programs._Programs.new = 1
+    for name, value in {"new": 1, "share": 0.0, "others": 0.0}.items():
+        monkeypatch.setattr(_programs._Programs, name, value)
     assert_same(expected, frames(study, studies.chunks(study)))
     assert cleared
     ready = room.COMPILATIONS._ready
