@@ -52,7 +52,7 @@ def forget_if_many(share: float = MOST_SHARE) -> None:
         _Programs.times_forgotten += 1
         jax.clear_caches()
         gc.collect()
-        _Programs.share = _Programs.others = maps_used()
+        _Programs.share, _Programs.others = 0.0, maps_used()  # the share of programs is counted anew
 
 
 def times_forgotten() -> int:
