@@ -13,7 +13,7 @@ from cmapjax._checks import listed
 from cmapjax._decomposition import as_integers, blocks, decompose
 from cmapjax._equilibrium import Groups
 from cmapjax._market import Market
-from cmapjax._precision import float64_on_host
+from cmapjax._precision import float64_on_host, namespace
 from cmapjax._settings import entry
 from cmapjax._types import Array
 
@@ -80,9 +80,10 @@ def _blocks_on_host(market: Market, w) -> tuple[np.ndarray, np.ndarray]:
 def utility_of(label) -> Callable:
     """The objective "utility of this agent" (value), of one market. By label."""
 
+    @float64_on_host
     def utility(market: Market, utility):
-        agent = market.index(label)
-        return jnp.where(jnp.arange(market.num_markets) == market.market_of[agent], utility[agent], 0)
+        agent, xp = market.index(label), namespace(market, utility)
+        return xp.where(xp.arange(market.num_markets) == market.market_of[agent], utility[agent], 0)
 
     return utility
 
