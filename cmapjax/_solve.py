@@ -9,9 +9,10 @@ from cmapjax._equilibrium import Equilibrium, Method
 from cmapjax._market import Market
 from cmapjax._settings import entry
 from cmapjax.methods import Decomposition, solve_in_fractions
+from cmapjax.methods._exact import IN_PROGRAMS
 
 
-@entry(remedy="cmapjax.equilibrium_utility gives utilities there, and their derivatives")
+@entry(remedy=IN_PROGRAMS)
 def solve(
     market: Market,
     *,
