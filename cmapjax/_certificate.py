@@ -7,10 +7,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from cmapjax._checks import as_real, short
-from cmapjax._derivatives import is_traced
 from cmapjax._market import Market
 from cmapjax._precision import float64_on_host, namespace
 from cmapjax._reductions import blocks, combined, joined, over_entries, over_slots, written
+from cmapjax._settings import check_x64
 from cmapjax._types import Array
 
 
@@ -67,7 +67,11 @@ def certified_gap_of_flow(
     Args:
         flow: y_ij in the market's layout.
         received: `market.mirror(flow)`, if it is at hand: to look it up costs as much as all the rest.
+
+    Raises:
+        ValueError: traced arguments outside x64 mode.
     """
+    check_x64("certified_gap_of_flow")
     xp, links = namespace(market, flow, received), market.links
     flow = xp.asarray(flow)
     utility = delivered(market, flow, received)
@@ -149,14 +153,9 @@ def check_flow(field: str, market: Market, flow, tolerance: float) -> Float[np.n
         tolerance: by how much a row may miss its agent's contribution, relative.
 
     Raises:
-        ValueError: a flow that is traced, of a wrong shape, negative or not finite somewhere, off the
+        ValueError: a flow of a wrong shape, negative or not finite somewhere, off the
             network, or whose rows do not spend the contributions; the first agent is named.
     """
-    if is_traced((market, flow)):
-        raise ValueError(
-            f"{field} is traced by a JAX transformation, and this is computed on the host; call it outside "
-            "jit, vmap and grad."
-        )
     num_slots = market.links.num_slots
     if np.shape(flow) != (num_slots,):
         raise ValueError(

@@ -16,6 +16,7 @@ from cmapjax._market import Market
 from cmapjax._play import Moment, Rules, last_spending_error, play_round
 from cmapjax._precision import float64_on_host
 from cmapjax._schedule import EveryonePlan
+from cmapjax._settings import compiled
 from cmapjax._types import Array
 
 
@@ -88,7 +89,7 @@ def _observed(rules: Rules, record, now: Moment):
 
 
 # The start is observed apart from the run, so that strategies compared on a market compile it once.
-@eqx.filter_jit
+@compiled
 def observe(market: Market, record, state: State, is_steady: bool = False):
     """The state, with what was left out and follows from its flow, and what is to be recorded of it.
 
@@ -106,7 +107,7 @@ def observe(market: Market, record, state: State, is_steady: bool = False):
     return jax.tree.map(market.links.everywhere, (state, seen))
 
 
-@eqx.filter_jit
+@compiled
 def run_rounds(
     market,
     beyond,

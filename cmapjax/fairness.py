@@ -19,6 +19,7 @@ from cmapjax._certificate import check_flow, per_market
 from cmapjax._checks import as_real, check_positive, check_span, short
 from cmapjax._equilibrium import Equilibrium
 from cmapjax._market import Market
+from cmapjax._settings import entry
 from cmapjax._types import Array
 
 __all__ = [
@@ -40,6 +41,7 @@ USED = 1e-9
 # By how much rows of a flow may miss what they should spend, by the precision in which they are held: as much
 # as runs' rows may miss by rounding. The errors below are never less than what is missed.
 ROUNDING = {"float32": 1e-3, "float64": 1e-5}
+OUTSIDE = "check the equilibrium once it is computed"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +57,7 @@ class BottleneckPair:
     market: int
 
 
+@entry(remedy=OUTSIDE)
 def bottleneck_pairs(market: Market, equilibrium: Equilibrium) -> list[BottleneckPair]:
     """The bottleneck decomposition (B_1, C_1, α_1), …, by market, α ascending.
 
@@ -78,6 +81,7 @@ def bottleneck_pairs(market: Market, equilibrium: Equilibrium) -> list[Bottlenec
     ]
 
 
+@entry(remedy=OUTSIDE)
 def reciprocity_error(market: Market, flow: Float[Array, "slots"]) -> Float[np.ndarray, "markets"]:
     """By how much reciprocity fails: the largest of 1 − r_p r_j over links, and |r_p r_j − 1| over used ones.
 
@@ -103,6 +107,7 @@ def reciprocity_error(market: Market, flow: Float[Array, "slots"]) -> Float[np.n
     return arcs.worst(np.where(arcs.is_used, np.abs(product - 1), np.maximum(1 - product, 0)))
 
 
+@entry(remedy=OUTSIDE)
 def lexicographic_error(market: Market, flow: Float[Array, "slots"]) -> Float[np.ndarray, "markets"]:
     """By how much somebody richer is served before somebody poorer: max of r_j / min_{k ∈ N_p} r_k − 1
     over links p → j that are used.
@@ -131,6 +136,7 @@ def lexicographic_error(market: Market, flow: Float[Array, "slots"]) -> Float[np
     return arcs.worst(error)
 
 
+@entry(remedy=OUTSIDE)
 def lexicographic_ratios(market: Market) -> Float[np.ndarray, "agents"]:
     """The lexicographically optimal ratios, by progressive filling in whole numbers (small markets).
 
@@ -190,6 +196,7 @@ def _lowest_level(around, weight, givers: set, receivers: set) -> tuple[Fraction
         part = {j for j in part if ("gets", j) in below}
 
 
+@entry(remedy=OUTSIDE)
 def best_coalition(market: Market, utility: Float[Array, "agents"]) -> tuple[tuple[Hashable, ...], float]:
     """The coalition that could gain most by itself, and the factor by which all its members could.
 
@@ -231,6 +238,7 @@ def best_coalition(market: Market, utility: Float[Array, "agents"]) -> tuple[tup
     return best, factor
 
 
+@entry(remedy=OUTSIDE)
 def arrow_debreu_prices(market: Market, equilibrium: Equilibrium) -> Float[np.ndarray, "agents"]:
     """Prices π_p = √r_p, per unit of p's value, at which the equilibrium is a competitive one.
 
@@ -243,6 +251,7 @@ def arrow_debreu_prices(market: Market, equilibrium: Equilibrium) -> Float[np.nd
     return np.sqrt(np.asarray(equilibrium.ratio))
 
 
+@entry(remedy=OUTSIDE)
 def arrow_debreu_error(
     market: Market, price: Float[Array, "agents"], flow: Float[Array, "slots"]
 ) -> Float[np.ndarray, "markets"]:

@@ -9,6 +9,7 @@ from cmapjax import metrics
 from cmapjax._checks import check_kind
 from cmapjax._market import Market
 from cmapjax._schedule import Schedule, Simultaneous
+from cmapjax._settings import entry
 from cmapjax._simulate import simulate
 from cmapjax.strategies import CMAP, Damped, FixedDamping, PerAgent, Strategy
 
@@ -32,6 +33,7 @@ class BestDamping:
     """The least loss so far."""
 
 
+@entry(remedy="differentiate a run instead (cmapjax.simulate)")
 def best_damping(
     market: Market,
     strategy: Strategy = CMAP(),  # noqa: B008 - immutable
