@@ -4,7 +4,6 @@ Records take as long to compile as rounds, and are the same for every strategy c
 are the same whatever is recorded. In one loop (`run_rounds`) both are compiled anew for every pair.
 """
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +12,7 @@ from cmapjax import metrics
 from cmapjax._engine import known_facts
 from cmapjax._play import Rules, last_spending_error
 from cmapjax._run import Run, as_dtype, form_of, moment_of, observe, state_of
+from cmapjax._settings import compiled
 
 # Below this many rounds the work at either end of a span would be felt beside the rounds, and below so many
 # slots times rounds the work of handing it over.
@@ -38,35 +38,37 @@ def run_in_spans(
     rules = Rules(market, known, as_dtype(strategy, state.flow.dtype), plan, endowments, key, is_steady)
     at = form_of(rules, every, starts_even).begin(now)
     played = np.minimum(np.arange(1 + -(-rounds // every)) * every, rounds)
-    seen = [_seen(market, record, state)]
+    seen = [_seen(market, record, state, is_steady)]
     for length in np.diff(played).tolist():
         # All of one length: compiled for that length.
         length = length if rounds % every == 0 else jnp.array(length)
         at, state = _play_span(rules, at, length, every, starts_even)
-        seen.append(_seen(market, record, state))
+        seen.append(_seen(market, record, state, is_steady))
     updates, records = jax.tree.map(lambda *rows: np.stack(rows), *seen)
     verdict, error = _conclude(market, endowments, key, state)
     return Run(played + first, updates, records, state, verdict, error)
 
 
-def _seen(market, record, state):
+def _seen(market, record, state, is_steady: bool):
     """What is recorded, on the host: waiting for it keeps spans that nobody needs yet out of memory."""
-    return jax.tree.map(np.asarray, observe(market, record, state)[1])
+    return jax.tree.map(
+        np.asarray, observe(market, record, state, is_steady and state.flow.dtype == np.float32)[1]
+    )
 
 
-@eqx.filter_jit
+@compiled
 def _begin(market, beyond, state):
     return known_facts(market, beyond, state.flow.dtype), moment_of(market, state)
 
 
-@eqx.filter_jit
+@compiled
 def _play_span(rules: Rules, at, length, every: int, starts_even: bool):
     form = form_of(rules, every, starts_even)
     at = form.advance(at, length)
     return at, state_of(rules.market, form.show(at))
 
 
-@eqx.filter_jit
+@compiled
 def _conclude(market, endowments, key, state):
     error = last_spending_error(market, endowments, key, state.round, state.flow)
     return metrics.verdict(market, state.history.astype(jnp.float64)), error
