@@ -152,14 +152,14 @@ for words in {BAD_WORDS!r}:
 
 def test_messages_name_options_where_the_library_names_arguments(command, tmp_path):
     (tmp_path / "loop.csv").write_text("source,target\na,a\na,b\n")
-    (tmp_path / "wide.txt").write_text("0 1 3\n1 2 5\n")
+    (tmp_path / "wide.txt").write_text("0 1 3 7\n1 2 5 8\n")
     (tmp_path / "one-way.gml").write_text(
         "graph [ directed 1 node [ id 0 ] node [ id 1 ] edge [ source 0 target 1 ] ]"
     )
     assert "--drop-self-loops." in command("solve", "loop.csv")[2]
     assert "--ignore-extra-columns." in command("solve", "wide.txt")[2]
     assert "--symmetrize " in command("solve", "one-way.gml")[2]
-    assert "--endowment-attribute='x'" in command("solve", "wide.txt", "--endowment-attribute", "x")[2]
+    assert "no --endowment-attribute (which is for graphml" in command("solve", "wide.txt", "--endowment-attribute", "x")[2]
     assert "--isolated redraw" in command("solve", "er:n=30,degree=1")[2]
 
 
