@@ -92,7 +92,7 @@ def _weighted(links: bytes, options: FileOptions, notes: dict[str, int]) -> Netw
     first, second = (np.unique(ends) for ends in network.links.T)
     # Few lines may be a matrix; lines that each begin with another label neighbours, those that begin with
     # a letter DIMACS; one second label may be an arrow, one first line may count.
-    is_letters = all(len(str(network.labels[i])) == 1 for i in first.tolist())
+    is_letters = all(len(label := str(network.labels[i])) == 1 and label.isalpha() for i in first.tolist())
     is_other = num_links < 4 or len(first) == num_links or len(second) == 1 or is_letters
     is_tabbed = b"\t" in links and not isinstance(network.labels[0], int)
     if is_other or is_tabbed or counts_links([_first_weight(links)], num_links - 1):
