@@ -156,9 +156,8 @@ def _solve(simulated):
 
 def _prepared(simulated, request: Request, process, equilibrium, seed: int):
     """`simulate` with all that the lines of a comparison have in common."""
-    import jax
-
     from cmapjax import metrics, simulate
+    from cmapjax._random import key_of
 
     return functools.partial(
         simulate,
@@ -167,7 +166,7 @@ def _prepared(simulated, request: Request, process, equilibrium, seed: int):
         record=metrics.standard(None if equilibrium is None else equilibrium.utility),
         every=request.every,
         precision=request.precision,
-        key=jax.random.fold_in(jax.random.key(seed), 2**31),  # apart from the keys of drawn markets
+        key=key_of(seed, 2**31),  # apart from the keys of drawn markets
     )
 
 
