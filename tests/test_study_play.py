@@ -151,10 +151,12 @@ def test_forgetting_compiled_programs_changes_nothing_but_the_time(whole, monkey
         monkeypatch.setattr(_programs._Programs, name, value)
     assert_same(expected, frames(study, studies.chunks(study)))
     assert cleared
-    ready = room.COMPILATIONS._ready
-    with room.COMPILATIONS.turn([0], lambda number: "a program"):
-        assert not ready  # they will be compiled again
-    assert ready == {"a program"}
+    compilations = room.Compilations()
+    for _ in range(2):
+        with compilations.turn([0], lambda number: "a program"):
+            assert not compilations._ready  # it is to be compiled, and again once it is forgotten
+        assert compilations._ready == {"a program"}
+        monkeypatch.setattr(_programs._Programs, "times_forgotten", _programs.times_forgotten() + 1)
 
 
 def test_the_other_seed_draws_other_markets(whole):
