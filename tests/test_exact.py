@@ -405,6 +405,14 @@ def test_the_price_error_is_what_it_says_of_what_the_flow_delivers(many):
         np.maximum.at(error, market.market_of, np.abs(price / ratio - 1))
         np.testing.assert_allclose(found.price_error, error, rtol=1e-6, atol=1e-15)
     assert found.price_error.max() > 0.01
+    # To the last bit: at an exact equilibrium nothing but rounding is left.
+    found = cj.solve(market)
+    w, market_of = np.asarray(market.contribution), np.asarray(market.market_of)
+    ratio = certify_arcs(giver, receiver, market.arc_values(found.flow), w, market_of).utility / w
+    price, error = np.zeros(market.num_agents), np.zeros(market.num_markets)
+    np.maximum.at(price, giver, 1 / ratio[receiver])
+    np.maximum.at(error, market_of, np.abs(price / ratio - 1))
+    np.testing.assert_array_equal(found.price_error, error)
 
 
 # -- refusals ---------------------------------------------------------------------------------------
