@@ -40,6 +40,24 @@ def test_a_curve_is_the_median_of_what_was_recorded(ensemble):
     assert "share of all" in panel.get_ylabel()
 
 
+def test_what_simulate_records_by_itself_can_be_drawn_as_the_share_that_is_certified(ensemble):
+    market, runs, _ = ensemble
+    own = {"by itself": cj.simulate(market, cj.ProportionalResponse(), rounds=6)}
+    for some in (own, runs | own):  # one run that does not know the equilibrium decides for all
+        panel = plots.convergence(market, some).axes[0]
+        assert panel.get_ylabel() == "Nash welfare, % of the equilibrium's (certified)"
+        gap = own["by itself"].records["certified_gap"]
+        np.testing.assert_allclose(
+            panel.lines[len(some) - 1].get_ydata(), 100 * np.exp(-np.median(gap, axis=1))
+        )
+    panel = plots.convergence(market, runs).axes[0]
+    assert panel.get_ylabel() == "Nash welfare, % of the equilibrium's"
+    share = runs["proportional"].records["share_of_equilibrium"]
+    np.testing.assert_allclose(panel.lines[0].get_ydata(), 100 * np.median(share, axis=1))
+    with pytest.raises(ValueError, match="'certified_gap' was not recorded by run 'nothing'"):
+        plots.convergence(market, {"nothing": cj.simulate(market, cj.EqualSplit(), rounds=1, record={})})
+
+
 def test_starved_markets_are_counted_in_the_legend(ensemble):
     market, runs, _ = ensemble
     figure = plots.comparison(market, runs)
