@@ -1,5 +1,6 @@
 """Pictures: what they show, their words, and what they refuse."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -56,6 +57,43 @@ def test_what_simulate_records_by_itself_can_be_drawn_as_the_share_that_is_certi
     np.testing.assert_allclose(panel.lines[0].get_ydata(), 100 * np.median(share, axis=1))
     with pytest.raises(ValueError, match="'certified_gap' was not recorded by run 'nothing'"):
         plots.convergence(market, {"nothing": cj.simulate(market, cj.EqualSplit(), rounds=1, record={})})
+
+
+@pytest.fixture(scope="module")
+def made_up(ensemble):
+    """A run of 21 markets whose Gini indices are 0, 0.05, …, 1 throughout, the first so many not known."""
+
+    def run(unknown):
+        index = np.where(np.arange(21) < unknown, np.nan, np.linspace(0, 1, 21))
+        return dataclasses.replace(
+            ensemble[1]["proportional"], records={"gini": np.tile(index, (7, 1))}, verdict=np.full(21, 2)
+        )
+
+    return run
+
+
+def test_a_band_leaves_out_a_tenth_of_the_markets_on_either_side(ensemble, made_up):
+    panel = plots.convergence(ensemble[0], {"made up": made_up(0)}, metric="gini").axes[0]
+    edges = panel.collections[0].get_paths()[0].vertices[:, 1]
+    # Of 21 in order the third is the 10 % market, the nineteenth the 90 % market.
+    assert (edges.min(), edges.max()) == pytest.approx((0.1, 0.9))
+
+
+def test_an_index_that_is_no_number_counts_as_the_most_unequal(ensemble, made_up):
+    panel = plots.convergence(ensemble[0], {"made up": made_up(4)}, metric="gini").axes[0]
+    edges = panel.collections[0].get_paths()[0].vertices[:, 1]
+    assert edges.min() == pytest.approx(0.3)  # the third of those known
+    assert edges.max() > 1  # beyond all that are known
+    assert panel.lines[0].get_ydata() == pytest.approx(0.7)  # the eleventh, of those known
+
+
+def test_the_second_clock_counts_updates_per_agent(ensemble):
+    market, runs, _ = ensemble
+    slow = dataclasses.replace(runs["proportional"], agent_updates=np.outer(np.arange(7), [1, 17, 34]))
+    panel = plots.convergence(market, runs | {"slow": slow}, clock="agent updates").axes[0]
+    np.testing.assert_allclose(panel.lines[0].get_xdata(), np.arange(7))  # everybody, every round
+    # Of 34 agents one, half or all act in a round.
+    np.testing.assert_allclose(panel.lines[2].get_xdata(), np.arange(7) * (1 / 34 + 1 / 2 + 1) / 3)
 
 
 def test_starved_markets_are_counted_in_the_legend(ensemble):

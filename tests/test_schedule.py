@@ -159,8 +159,8 @@ def test_every_agent_takes_part_by_a_coin_of_its_own_every_round(ensemble):
     turns = rounds * ensemble.num_agents
     # Five standard deviations of a binomial count.
     assert abs(acted.sum() - p * turns) < 5 * math.sqrt(turns * p * (1 - p))
-    # Counts per round are binomial if agents toss coins of their own; if markets do, they are uncorrelated; if
-    # every round has new ones, so are rounds. Five standard errors of a variance, and of a correlation.
+    # Counts per round are binomial if agents toss coins of their own; those of markets are uncorrelated if
+    # these do, and those of rounds likewise. Five standard errors of a variance, and of a correlation.
     deviation = (acted - p * size) / np.sqrt(size * p * (1 - p))
     within, later = deviation.T @ deviation / rounds, deviation[1:].T @ deviation[:-1] / rounds
     np.testing.assert_allclose(np.diag(within), 1, atol=5 * math.sqrt(2 / rounds))
