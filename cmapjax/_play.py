@@ -19,6 +19,7 @@ from cmapjax._engine import (
     take_part,
 )
 from cmapjax._market import Market
+from cmapjax._precision import namespace
 from cmapjax._schedule import Plan
 from cmapjax._types import Array
 from cmapjax.endowments import Endowments
@@ -56,8 +57,9 @@ class Moment(eqx.Module):
 
 def average_utility(at) -> Float[Array, "agents"]:
     """Mean value received per round so far, of a `Moment` or a state; of the start, before the first."""
-    played = jnp.maximum(at.round, 1)
-    return jnp.where(at.round > 0, at.total_utility / played, at.history[0])
+    xp = namespace(at)
+    played = xp.maximum(at.round, 1)
+    return xp.where(at.round > 0, at.total_utility / played, at.history[0])
 
 
 def play_round(rules: Rules, now: Moment) -> Moment:

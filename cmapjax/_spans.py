@@ -4,7 +4,6 @@ Records take as long to compile as rounds, and are the same for every strategy c
 are the same whatever is recorded. In one loop (`run_rounds`) both are compiled anew for every pair.
 """
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +12,7 @@ from cmapjax import metrics
 from cmapjax._engine import known_facts
 from cmapjax._play import Rules, last_spending_error
 from cmapjax._run import Run, as_dtype, form_of, moment_of, observe, state_of
+from cmapjax._settings import compiled
 
 # Below this many rounds the work at either end of a span would be felt beside the rounds, and below so many
 # slots times rounds the work of handing it over.
@@ -54,19 +54,19 @@ def _seen(market, record, state):
     return jax.tree.map(np.asarray, observe(market, record, state)[1])
 
 
-@eqx.filter_jit
+@compiled
 def _begin(market, beyond, state):
     return known_facts(market, beyond, state.flow.dtype), moment_of(market, state)
 
 
-@eqx.filter_jit
+@compiled
 def _play_span(rules: Rules, at, length, every: int, starts_even: bool):
     form = form_of(rules, every, starts_even)
     at = form.advance(at, length)
     return at, state_of(rules.market, form.show(at))
 
 
-@eqx.filter_jit
+@compiled
 def _conclude(market, endowments, key, state):
     error = last_spending_error(market, endowments, key, state.round, state.flow)
     return metrics.verdict(market, state.history.astype(jnp.float64)), error
