@@ -1,6 +1,5 @@
 """Pictures: what they show, their words, and what they refuse."""
 
-import dataclasses
 import subprocess
 import sys
 
@@ -10,6 +9,7 @@ import pytest
 
 import cmapjax as cj
 from cmapjax import plots
+from cmapjax._run import Run
 
 
 @pytest.fixture(scope="module")
@@ -59,41 +59,44 @@ def test_what_simulate_records_by_itself_can_be_drawn_as_the_share_that_is_certi
         plots.convergence(market, {"nothing": cj.simulate(market, cj.EqualSplit(), rounds=1, record={})})
 
 
-@pytest.fixture(scope="module")
-def made_up(ensemble):
-    """A run of 21 markets whose Gini indices are 0, 0.05, …, 1 throughout, the first so many not known."""
-
-    def run(unknown):
-        index = np.where(np.arange(21) < unknown, np.nan, np.linspace(0, 1, 21))
-        return dataclasses.replace(
-            ensemble[1]["proportional"], records={"gini": np.tile(index, (7, 1))}, verdict=np.full(21, 2)
-        )
-
-    return run
+KARATE = cj.graphs.from_networkx(nx.karate_club_graph())
+SEVEN = np.arange(7)
 
 
-def test_a_band_leaves_out_a_tenth_of_the_markets_on_either_side(ensemble, made_up):
-    panel = plots.convergence(ensemble[0], {"made up": made_up(0)}, metric="gini").axes[0]
-    edges = panel.collections[0].get_paths()[0].vertices[:, 1]
+def made_up(index, updates=None):
+    """A run of seven records that nobody played: a Gini index per market, the same at every record."""
+    updates = np.zeros((7, len(index))) if updates is None else updates
+    verdict = np.full(len(index), cj.metrics.VERDICTS.index("converged"))
+    return Run(SEVEN, updates, {"gini": np.tile(index, (7, 1))}, None, verdict, np.zeros(len(index)))
+
+
+def test_a_band_leaves_out_a_tenth_of_the_markets_on_either_side():
+    run = made_up(np.linspace(0, 1, 21))
+    edges = (
+        plots.convergence(KARATE, {"x": run}, metric="gini").axes[0].collections[0].get_paths()[0].vertices
+    )
     # Of 21 in order the third is the 10 % market, the nineteenth the 90 % market.
-    assert (edges.min(), edges.max()) == pytest.approx((0.1, 0.9))
+    assert (edges[:, 1].min(), edges[:, 1].max()) == pytest.approx((0.1, 0.9))
 
 
-def test_an_index_that_is_no_number_counts_as_the_most_unequal(ensemble, made_up):
-    panel = plots.convergence(ensemble[0], {"made up": made_up(4)}, metric="gini").axes[0]
-    edges = panel.collections[0].get_paths()[0].vertices[:, 1]
-    assert edges.min() == pytest.approx(0.3)  # the third of those known
-    assert edges.max() > 1  # beyond all that are known
+def test_an_index_that_is_no_number_counts_as_the_most_unequal():
+    index = np.linspace(0, 1, 21)
+    index[:4] = np.nan
+    panel = plots.convergence(KARATE, {"x": made_up(index)}, metric="gini").axes[0]
+    edges = panel.collections[0].get_paths()[0].vertices
+    assert edges[:, 1].min() == pytest.approx(0.3)  # the third of those known
+    assert edges[:, 1].max() > 0.7  # the 90 % market, at the edge beyond all else that is drawn
     assert panel.lines[0].get_ydata() == pytest.approx(0.7)  # the eleventh, of those known
 
 
-def test_the_second_clock_counts_updates_per_agent(ensemble):
-    market, runs, _ = ensemble
-    slow = dataclasses.replace(runs["proportional"], agent_updates=np.outer(np.arange(7), [1, 17, 34]))
-    panel = plots.convergence(market, runs | {"slow": slow}, clock="agent updates").axes[0]
-    np.testing.assert_allclose(panel.lines[0].get_xdata(), np.arange(7))  # everybody, every round
+def test_the_second_clock_counts_updates_per_agent():
+    three = cj.pack([KARATE] * 3)
+    fast, slow = (made_up(np.zeros(3), np.outer(SEVEN, each)) for each in ([34] * 3, [1, 17, 34]))
+    runs = {"fast": fast, "slow": slow}
+    lines = plots.convergence(three, runs, metric="gini", clock="agent updates").axes[0].lines
+    np.testing.assert_allclose(lines[0].get_xdata(), SEVEN)  # everybody, every round
     # Of 34 agents one, half or all act in a round.
-    np.testing.assert_allclose(panel.lines[2].get_xdata(), np.arange(7) * (1 / 34 + 1 / 2 + 1) / 3)
+    np.testing.assert_allclose(lines[1].get_xdata(), SEVEN * (1 / 34 + 1 / 2 + 1) / 3)
 
 
 def test_starved_markets_are_counted_in_the_legend(ensemble):
