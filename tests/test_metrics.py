@@ -182,6 +182,32 @@ def test_verdicts_are_given_in_their_order():
     assert metrics.VERDICTS[code] == "converged"
 
 
+def test_who_has_less_than_a_thousand_millionth_of_its_contribution_has_nothing():
+    w = np.asarray(STAR.contribution)
+    for share, count in ((0.9e-9, 2), (1.1e-9, 0)):
+        u = w * np.array([1, 1, share, share])
+        assert metrics.num_starved(STAR, u)[0] == count
+        said = metrics.VERDICTS[metrics.verdict(STAR, np.stack([u, u, u]))[0]]
+        assert said == ("starved" if count else "converged")
+
+
+@pytest.mark.parametrize(("returned", "expected"), [(0.92, "oscillating"), (0.88, "still moving")])
+def test_a_market_oscillates_if_nine_tenths_of_its_last_step_lead_back(returned, expected):
+    """A step, and back again all but a part: that is left over, beside a last step of `returned`."""
+    earlier, step = np.array([3.0, 1, 1, 1]), np.array([0.5, -0.5, 0, 0])
+    history = np.array([earlier + (1 - returned) * step, earlier + step, earlier])
+    assert metrics.VERDICTS[metrics.verdict(STAR, history)[0]] == expected
+
+
+def test_oscillation_and_moves_are_shares_of_all_value():
+    """A step of Σ |Δu| = 2 δ W moves a share δ: of W = 6, 0.006 each way is a thousandth."""
+    rest = np.array([3.0, 1, 1, 1])
+    moved = rest + np.array([0.006, -0.006, 0, 0])
+    for tolerance, expected in ((0.0011, "converged"), (0.0009, "still moving")):
+        code = metrics.verdict(STAR, np.array([moved, rest, rest]), tolerance=tolerance)[0]
+        assert metrics.VERDICTS[code] == expected
+
+
 def test_the_utility_of_communities(small_market):
     u = np.array([1.0, 2, 3, 1.5, 1])
     weighted = np.asarray(small_market.contribution) * np.log(u)

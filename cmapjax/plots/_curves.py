@@ -40,8 +40,8 @@ def comparison(market: Market, runs: Mapping[str, Run]):
         ValueError: no runs; a run without the metrics.
     """
     _check_runs(runs)
-    known = all("share_of_equilibrium" in run.records for run in runs.values())
-    rows = ("share_of_equilibrium", "misallocated_share") if known else ("certified_share", "certified_gap")
+    share = _best_known_share(runs)
+    rows = (share, "misallocated_share" if share == "share_of_equilibrium" else "certified_gap")
     figure = new_figure(10, 7)
     panels = figure.subplots(2, 2, sharey="row")
     for panel_row, metric in zip(panels, rows, strict=True):
@@ -56,7 +56,7 @@ def convergence(
     market: Market,
     runs: Mapping[str, Run],
     *,
-    metric: str = "share_of_equilibrium",
+    metric: str | None = None,
     clock: str = "rounds",
 ):
     """One recorded metric of several runs against a clock: a figure of one panel.
@@ -64,7 +64,10 @@ def convergence(
     Args:
         market: the markets that all runs were on.
         runs: by the name that the legend shows.
-        metric: a recorded metric, or "certified_share".
+        metric: a recorded metric, or "certified_share", exp(−gap) of the certified gap: the share of the
+            equilibrium's Nash welfare that is certainly reached. By default "share_of_equilibrium" if all
+            runs have recorded it, which takes the equilibrium (`metrics.standard(solve(market).utility)`),
+            and else "certified_share", of what `simulate` records by itself.
         clock: "rounds", or "agent updates" (per agent).
 
     Raises:
@@ -73,6 +76,7 @@ def convergence(
     _check_runs(runs)
     if clock not in CLOCKS:
         raise ValueError(f"clock is {clock!r}; give one of {', '.join(CLOCKS)}.")
+    metric = _best_known_share(runs) if metric is None else metric
     figure = new_figure(7, 4.5)
     panel = figure.subplots()
     _draw_curves(panel, market, runs, metric, clock)
@@ -83,6 +87,12 @@ def convergence(
 def _check_runs(runs) -> None:
     if not runs:
         raise ValueError("runs: nothing to draw; give at least one run by name.")
+
+
+def _best_known_share(runs: Mapping[str, Run]) -> str:
+    """The share of the equilibrium's welfare where all runs have recorded it, else the share certified."""
+    known = all("share_of_equilibrium" in run.records for run in runs.values())
+    return "share_of_equilibrium" if known else "certified_share"
 
 
 def _add_legend(figure, panel, runs, ncols: int) -> None:
@@ -169,13 +179,15 @@ def _updates(market, run) -> np.ndarray:
 
 
 def _values(run, name: str, metric: str) -> Float[np.ndarray, "records markets"]:
-    if metric == "certified_share" and "certified_gap" in run.records:
-        return 100 * np.exp(-run.records["certified_gap"])
-    if metric not in run.records:
+    recorded = "certified_gap" if metric == "certified_share" else metric
+    if recorded not in run.records:
         raise ValueError(
-            f"metric {metric!r} was not recorded by run {name!r}; recorded: {', '.join(run.records)}."
+            f"metric {recorded!r} was not recorded by run {name!r}; recorded: {', '.join(run.records)}."
         )
-    return run.records[metric] * (100 if metric == "share_of_equilibrium" else 1)
+    values = run.records[recorded]
+    if metric == "certified_share":
+        return 100 * np.exp(-values)
+    return values * (100 if metric == "share_of_equilibrium" else 1)
 
 
 def _legend(name: str, run) -> str:
