@@ -249,7 +249,7 @@ def act_in_turns(
 
     Utilities are computed afresh once a round and then kept up to date by each turn's changes, which
     costs a turn what its own rows cost. `repeated` is what flows as before, by default `flow` itself.
-    With `notes_lost` it is noted how much every agent gave at most where it has no neighbour, which is cut off.
+    With `notes_lost` it is noted how much every agent gave where it has no neighbour, which is cut off.
     """
     links = market.links
 

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from cmapjax._checks import check_kind, short
 from cmapjax._community import beyond_table
 from cmapjax._engine import act_in_turns, known_facts
+from cmapjax._feasibility import check_row
 from cmapjax._market import Market
 from cmapjax._play import round_key
 from cmapjax._random import check_key
@@ -146,6 +147,8 @@ def explain(
             row = answer = view.sent
         else:
             row, answer = map(np.asarray, _answers(own, view))
+            if not _calls.is_of_package(strategy):
+                check_row(type(_undamped(strategy)).__name__, agent, row, float(view.budget))
         while isinstance(own, Damped):
             theta, own = theta * float(own.damping.step(jax.tree.map(jnp.asarray, view))), own.strategy
     columns = [view.contribution, view.degree, view.utility, view.received, view.sent, answer, row]

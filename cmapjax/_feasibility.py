@@ -1,5 +1,7 @@
 """Whether what agents give obeys the laws of spending: found for every agent, said in words on the host."""
 
+import warnings
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -26,6 +28,10 @@ _WORDS = {
     "underspent": "gave {amount:.6g} less than the {budget:.6g} that it had (underspent)",
     "posting": "gave {amount:.6g} more or less, by its terms, than its neighbour received",
 }
+_ADVICE = (
+    "Every row must be finite, not negative, zero off the links, and sum to view.budget; "
+    "cmapjax.testing.check_strategy(strategy) tries every law."
+)
 
 
 class Breach(eqx.Module):
@@ -94,8 +100,8 @@ def find_breach(
 
 
 def _of_block(xp, utility, block, sent, received):
-    """Of every row of a block: the sum, the least, the largest off the links, how far both ends are apart, and
-    what the best-served neighbour receives."""
+    """Of every row of a block the sum, the least, the largest off the links, how far both ends are apart at
+    most, and what the best-served neighbour receives."""
     is_entry = block.is_entry
     apart = xp.zeros_like(sent[0]) if received is None else _largest(xp.where(is_entry, sent - received, 0))
     return (
@@ -109,6 +115,23 @@ def _of_block(xp, utility, block, sent, received):
 
 def _largest(block):
     return combined(jnp.maximum, abs(block))
+
+
+def check_row(name: str, agent, row: Float[np.ndarray, "neighbours"], budget: float) -> None:
+    """Warn if one agent's row breaks a law. On the host."""
+    spent, least = row.sum(), row.min()
+    allowed = TOLERANCE[str(row.dtype)] * max(budget, np.abs(row).max())
+    missing = abs(spent - budget)
+    faults = {
+        "finite": (not np.isfinite(spent), spent),
+        "sign": (least < -allowed, least),
+        "overspent" if spent > budget else "underspent": (missing > allowed, missing),
+    }
+    for law, (is_broken, amount) in faults.items():
+        if is_broken:
+            words = _WORDS[law].format(amount=amount, budget=budget)
+            warnings.warn(f"{name} is not feasible: agent {_plain(agent)} {words}. {_ADVICE}", stacklevel=3)
+            return
 
 
 def broken_markets(market: Market, breach: Breach) -> Float[Array, "markets"]:
@@ -128,7 +151,7 @@ def breach_in_words(market: Market, name: str, breach: Breach) -> str | None:
     first = broken[round[broken] == round[broken].min()]
     # NaN counts as the largest.
     agent = int(first[np.argmax(np.nan_to_num(np.abs(amount[first]), nan=np.inf))])
-    where = f"agent {short(market.labels[agent]).strip(chr(39))}"
+    where = f"agent {_plain(market.labels[agent])}"
     market_of = np.asarray(market.market_of)
     if market.num_markets > 1:
         where += f" of market {market_of[agent]}"
@@ -137,8 +160,8 @@ def breach_in_words(market: Market, name: str, breach: Breach) -> str | None:
     if others:
         where_else = f" in {len(set(market_of[broken]))} markets" if market.num_markets > 1 else ""
         words += f"; {others} other agent(s){where_else} broke a law then or later"
-    return (
-        f"{name} is not feasible: in round {round[agent]} {where} {words}. Every row must be finite, not "
-        "negative, zero off the links, and sum to view.budget; "
-        "cmapjax.testing.check_strategy(strategy) tries every law."
-    )
+    return f"{name} is not feasible: in round {round[agent]} {where} {words}. {_ADVICE}"
+
+
+def _plain(label) -> str:
+    return short(label).strip("'")

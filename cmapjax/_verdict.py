@@ -24,7 +24,7 @@ VERDICTS = (
 )
 # An agent with less than this share of its contribution has nothing.
 NOTHING = 1e-9
-# The share of all value that a market at rest may still move, and the certified gap of one at its equilibrium.
+# The share of all value that a market at rest may move, and the certified gap of one at its equilibrium.
 TOLERANCE = 1e-6
 # The same where averages are judged: what is drawn at random leaves them uncertain by about one in √rounds.
 TOLERANCE_OF_AVERAGES = 1e-2
@@ -49,8 +49,8 @@ def verdict(
     - not feasible: an agent broke a law of spending. Only a run knows (`simulate`); never given here.
     - starved for now: an agent had nothing (less than 1e-9 of its contribution) in either of the last two
       rounds. Later rounds may serve it.
-    - converged: at rest, and at the equilibrium: s ≤ tolerance, t d ≤ tolerance and g ≤ tolerance. That t d is
-      small too excludes tails: if the distance left falls like 1/t, it is t times the last step.
+    - converged: at rest, and at the equilibrium: s ≤ tolerance, t d ≤ tolerance and g ≤ tolerance. A small
+      t d excludes slow tails: where the distance left falls like 1/t, it is t times the last step.
     - settled elsewhere: at rest likewise, but g > tolerance: it has merely stopped.
     - oscillating: at least nine tenths of what the last round moved had been there two rounds before.
     - closing in: not at rest, and s ≤ tolerance, or Nash welfare rose in each of the last two rounds.

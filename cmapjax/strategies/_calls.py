@@ -68,8 +68,8 @@ def post(strategy, view):
         is_number = isinstance(leaf, (bool, int, float, np.generic, np.ndarray, jax.Array))
         if not is_number or jnp.shape(leaf) != ():
             raise StrategyFault(
-                f"{type(strategy).__name__}.post answered with {_kind(leaf)} among its terms; wanted are single "
-                "numbers, the same for all neighbours."
+                f"{type(strategy).__name__}.post answered with {_kind(leaf)} among its terms; wanted are "
+                "single numbers, the same for all neighbours."
             )
     return terms
 
@@ -83,7 +83,8 @@ def step(damping, method: str, given) -> Float[Array, ""]:
     theta = call(damping, method, given)
     if not isinstance(theta, (int, float, np.generic, np.ndarray, jax.Array)) or jnp.shape(theta) != ():
         raise StrategyFault(
-            f"{type(damping).__name__}.{method} answered with {_kind(theta)}; wanted is one number θ in (0, 1]."
+            f"{type(damping).__name__}.{method} answered with {_kind(theta)}; wanted is one number θ in "
+            "(0, 1]."
         )
     return jnp.asarray(theta)
 
