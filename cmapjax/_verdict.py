@@ -63,9 +63,9 @@ def verdict(
     With surplus that varies no round is like the one before, and what a market comes to are its running
     averages. With `by_averages` u(t) is the mean received per round so far, and g the certified gap of these
     means against the equilibrium of the mean contributions. "Converged" takes s and g alone, and "closing in"
-    Nash welfare. "Settled elsewhere" takes √t s in place of t d, s being the mean of the last two steps: draws at random leave a
-    mean uncertain by about √t of its steps. "Starved for now" is an agent that has had nothing so far though
-    a neighbour had something to give in the last round.
+    Nash welfare. "Settled elsewhere" takes √t s in place of t d, s being the mean of the last two steps:
+    draws at random leave a mean uncertain by about √t of its steps. "Starved for now" is an agent that has
+    had nothing so far though a neighbour had something to give in the last round.
 
     Args:
         state: what `simulate` returns as `final`, or hands to what it records.
