@@ -5,6 +5,7 @@ import warnings
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from cmapjax import metrics
@@ -46,10 +47,10 @@ def judged(
                 "strict is asked for inside a transformation of JAX, where nothing can be raised; look at "
                 "run.verdict, or play once outside."
             )
-        fields = _judge_traced(market.bare(), endowments, key, run.final, run.breach, rounds, by_averages)
+        fields = _judge_traced(market.bare(), endowments, key, run.final, run.breach, by_averages)
         return dataclasses.replace(run, **fields)
     budget = market.contribution
-    if rounds and not endowments.is_constant:
+    if run.final.round > 0 and not endowments.is_constant:
         budget = np.asarray(last_budget(market.bare(), endowments, key, run.final.round))
     error = metrics.spending_error(market, run.final.flow.astype(np.float64), budget)
     breach = run.breach
@@ -66,11 +67,11 @@ def judged(
 
 # Compiled, for a derivative would otherwise be taken operation by operation; and as constants to it.
 @eqx.filter_jit
-def _judge_traced(market: Market, endowments: Endowments, key, final, breach, rounds: int, by_averages: bool):
+def _judge_traced(market: Market, endowments: Endowments, key, final, breach, by_averages: bool):
     market, endowments, final = jax.lax.stop_gradient((market, endowments, final))
     budget = market.contribution
-    if rounds and not endowments.is_constant:
-        budget = last_budget(market, endowments, key, final.round)
+    if not endowments.is_constant:
+        budget = jnp.where(final.round > 0, last_budget(market, endowments, key, final.round), budget)
     error = metrics.spending_error(market, final.flow.astype(np.float64), budget)
     return _fields(market, final, breach, by_averages) | {"spending_error": error}
 
