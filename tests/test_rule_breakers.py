@@ -59,12 +59,12 @@ AT_COMPILING = {
     "a mask": (picks, "picks entries by a mask"),
     "int": (counts, r"asks Python to decide .*int\(view.budget\)"),
     "its own error": (misspells, r"raised AttributeError: .*recieved.*\(test_rule_breakers.py, line \d+"),
-    "nothing": (lambda view: None, r"Mine.respond answered with None; wanted is an array of shape \(3,\)"),
+    "nothing": (lambda view: None, r"Mine.respond answered with None; wanted is an array of shape \(2,\)"),
     "one number": (lambda view: view.budget, r"answered with shape \(\) and type float64"),
     "a list": (lambda view: [0.0, 1.0], "answered with list"),
-    "a longer row": (lambda view: jnp.append(view.sent, 0.0), r"answered with shape \(4,\)"),
-    "a shorter row": (lambda view: view.sent[1:], r"answered with shape \(2,\)"),
-    "a column": (lambda view: view.sent[:, None], r"answered with shape \(3, 1\)"),
+    "a longer row": (lambda view: jnp.append(view.sent, 0.0), r"answered with shape \(3,\)"),
+    "a shorter row": (lambda view: view.sent[1:], r"answered with shape \(1,\)"),
+    "a column": (lambda view: view.sent[:, None], r"answered with shape \(2, 1\)"),
     "whole numbers": (lambda view: view.sent.astype(int), r"type int64; .*write .astype\(view.sent.dtype\)"),
     "float32": (lambda view: view.sent.astype(np.float32), "type float32; wanted .* float64"),
 }
@@ -79,7 +79,7 @@ def test_what_is_no_row_is_refused_in_words(name):
         assert str(caught.value).startswith("Mine.respond")
         assert "cmapjax.testing.check_strategy" in str(caught.value)
         frames = traceback.extract_tb(caught.value.__traceback__)
-        assert len(frames) <= 3, "frames of JAX and of the package are left out"
+        assert len(frames) <= 5, "frames of JAX and of the package are left out"
         assert caught.value.__cause__ is None
 
 
@@ -136,7 +136,7 @@ def test_a_rule_of_damping_gives_one_number():
         def step(self, view):
             return 0.5 * jnp.ones_like(view.sent)
 
-    with pytest.raises(ValueError, match=r"Each\.\w+ answered with shape \(3,\).* one number"):
+    with pytest.raises(ValueError, match=r"Each.step answered with shape \(2,\).* one number"):
         cj.simulate(MARKET, cj.Damped(cj.GradientCMAP(), Each()), rounds=1, record={})
 
 
@@ -154,14 +154,18 @@ def test_the_laws_of_shape_are_those_of_a_run():
 # -- what only running shows -------------------------------------------------------------------------
 
 
+def number(x):
+    return x if isinstance(x, jax.Array) else np.asarray(x, np.float64)
+
+
 class Rogue(cj.Strategy):
     """An even split, times `factor`; `moved` from the first neighbour to the second; `spilt` on padding; and
     with `once` only while its last row is even."""
 
-    factor: np.ndarray = eqx.field(converter=np.asarray, default=1.0)
-    moved: np.ndarray = eqx.field(converter=np.asarray, default=0.0)
-    spilt: np.ndarray = eqx.field(converter=np.asarray, default=0.0)
-    once: np.ndarray = eqx.field(converter=np.asarray, default=0.0)
+    factor: np.ndarray = eqx.field(converter=number, default=1.0)
+    moved: np.ndarray = eqx.field(converter=number, default=0.0)
+    spilt: np.ndarray = eqx.field(converter=number, default=0.0)
+    once: np.ndarray = eqx.field(converter=number, default=0.0)
 
     def respond(self, view):
         even = EVEN.respond(view)
@@ -220,7 +224,7 @@ def test_of_an_ensemble_the_market_and_the_agent_are_named():
         UserWarning, match=r"PerAgent\(Rogue\) is not feasible.* of market 1 gave 2 more than the 4"
     ):
         run = cj.simulate(both, strategy, rounds=2, record={})
-    assert run.verdicts == ["settled elsewhere", "not feasible"]
+    assert run.verdicts == ["converged", "not feasible"]
 
 
 def test_both_ends_of_a_link_must_work_out_the_same_flow():
