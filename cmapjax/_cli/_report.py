@@ -148,7 +148,7 @@ def notes(request, market, equilibrium, is_random) -> list[str]:
     if is_random:
         lines.append("Columns are about the last round alone; on average: what agents received per round.")
         lines.append(
-            "Verdicts are about what agents received per round: converged is certified to be within 1 % of the "
+            "Verdicts are about what agents received per round: converged is certified within 1 % of the "
             "equilibrium's Nash welfare."
         )
     else:
