@@ -15,6 +15,7 @@ from jaxtyping import Float
 from cmapjax._certificate import per_market
 from cmapjax._equilibrium import Equilibrium
 from cmapjax._market import Market
+from cmapjax._settings import entry
 from cmapjax._types import Array
 
 __all__ = [
@@ -33,6 +34,7 @@ MOST_COALITION = 14
 # A link counts as used when it carries more than this share of the smaller contribution at its ends:
 # below it stands the rounding of a converged run.
 USED = 1e-9
+OUTSIDE = "check the equilibrium once it is computed"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +50,7 @@ class BottleneckPair:
     market: int
 
 
+@entry(remedy=OUTSIDE)
 def bottleneck_pairs(market: Market, equilibrium: Equilibrium) -> list[BottleneckPair]:
     """The bottleneck decomposition (B_1, C_1, α_1), …, by market, α ascending.
 
@@ -71,6 +74,7 @@ def bottleneck_pairs(market: Market, equilibrium: Equilibrium) -> list[Bottlenec
     ]
 
 
+@entry(remedy=OUTSIDE)
 def reciprocity_error(market: Market, flow: Float[Array, "slots"]) -> Float[np.ndarray, "markets"]:
     """By how much reciprocity fails: the largest of 1 − r_p r_j over links, and |r_p r_j − 1| over used ones.
 
@@ -86,6 +90,7 @@ def reciprocity_error(market: Market, flow: Float[Array, "slots"]) -> Float[np.n
     return _worst(market, giver, error)
 
 
+@entry(remedy=OUTSIDE)
 def lexicographic_error(market: Market, flow: Float[Array, "slots"]) -> Float[np.ndarray, "markets"]:
     """By how much somebody richer is served before somebody poorer: max of r_j / min_{k ∈ N_p} r_k − 1
     over links p → j that are used.
@@ -105,6 +110,7 @@ def lexicographic_error(market: Market, flow: Float[Array, "slots"]) -> Float[np
     return _worst(market, giver, error)
 
 
+@entry(remedy=OUTSIDE)
 def lexicographic_ratios(market: Market) -> Float[np.ndarray, "agents"]:
     """The lexicographically optimal ratios, by progressive filling with linear programs (small markets).
 
@@ -148,6 +154,7 @@ def _raise(spends, gets, w, direction, floor) -> float:
     return found.x[-1]
 
 
+@entry(remedy=OUTSIDE)
 def best_coalition(market: Market, utility: Float[Array, "agents"]) -> tuple[tuple[Hashable, ...], float]:
     """The coalition that could gain most by itself, and the factor by which all its members could.
 
@@ -179,6 +186,7 @@ def best_coalition(market: Market, utility: Float[Array, "agents"]) -> tuple[tup
     return best, factor
 
 
+@entry(remedy=OUTSIDE)
 def arrow_debreu_prices(market: Market, equilibrium: Equilibrium) -> Float[np.ndarray, "agents"]:
     """Prices π_p = √r_p, per unit of p's value, at which the equilibrium is a competitive one.
 
@@ -191,6 +199,7 @@ def arrow_debreu_prices(market: Market, equilibrium: Equilibrium) -> Float[np.nd
     return np.sqrt(np.asarray(equilibrium.ratio))
 
 
+@entry(remedy=OUTSIDE)
 def arrow_debreu_error(
     market: Market, price: Float[Array, "agents"], flow: Float[Array, "slots"]
 ) -> Float[np.ndarray, "markets"]:
