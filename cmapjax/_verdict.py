@@ -9,6 +9,7 @@ from cmapjax._derivatives import log_or_minus_infinity
 from cmapjax._market import Market
 from cmapjax._precision import float64_on_host, namespace
 from cmapjax._reductions import blocks, combined, joined
+from cmapjax._settings import check_x64
 from cmapjax._types import Array
 
 # In the order in which they are given: the first that applies.
@@ -75,7 +76,11 @@ def verdict(
 
     Returns:
         One whole number per market.
+
+    Raises:
+        ValueError: traced arguments outside x64 mode.
     """
+    check_x64("verdict")
     if tolerance is None:
         tolerance = TOLERANCE_OF_AVERAGES if by_averages else TOLERANCE
     gap = gap_judged(market, state, by_averages=by_averages) if gap is None else gap
