@@ -57,7 +57,7 @@ def verdict(
     - closing in: not at rest, and s ≤ tolerance, or Nash welfare rose in each of the last two rounds.
     - still moving: none of these.
 
-    Steps below half a rounding of the run's precision count as none. "Settled elsewhere" takes a market in
+    Steps below a rounding of the run's precision count as none. "Settled elsewhere" takes a market in
     which every agent has acted in every round: others may be at rest because few acted. Utilities may be at
     rest while the allocation still cycles; compare flows two rounds apart with `flow_distance`.
 
@@ -96,7 +96,7 @@ def verdict(
         tail = steps * xp.sqrt(played)
     else:
         tail = net * played
-    rounding = np.finfo(state.history.dtype).eps / 2
+    rounding = np.finfo(state.flow.dtype).eps
     rests = (step <= rounding) | ((step <= tolerance) & (tail <= tolerance))
     welfare = [market.total(w * log_or_minus_infinity(xp.maximum(u, 0) / w)) for u in (now, before, earlier)]
     rises = (welfare[0] > welfare[1]) & ((welfare[1] > welfare[2]) | (played < 2))

@@ -57,7 +57,7 @@ def test_a_tail_in_float32_ends_where_steps_drown_in_rounding():
     trembling = rest.history.copy()
     trembling[0, 1] = np.nextafter(trembling[0, 1], np.float32(2))  # one rounding, for ever to and fro
     assert word(PATH, dataclasses.replace(rest, history=trembling)) == "converged"
-    in_float64 = dataclasses.replace(rest, history=trembling.astype(np.float64))
+    in_float64 = dataclasses.replace(rest, history=trembling, flow=rest.flow.astype(np.float64))
     assert word(PATH, in_float64) == "closing in"
 
 
