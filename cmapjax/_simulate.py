@@ -12,14 +12,15 @@ from cmapjax import _spans, metrics
 from cmapjax._certificate import check_flow
 from cmapjax._checks import check_kind, check_span, short
 from cmapjax._community import beyond_table
+from cmapjax._judge import judged
 from cmapjax._market import Market
 from cmapjax._random import check_key
 from cmapjax._run import Run, State, observe, run_rounds
 from cmapjax._schedule import Plan, Schedule, Simultaneous
-from cmapjax._settings import entry, is_traced
+from cmapjax._settings import entry, is_traced, on_host
 from cmapjax._types import Array
 from cmapjax.endowments import Constant, Endowments
-from cmapjax.strategies import PerAgent, Strategy
+from cmapjax.strategies import PerAgent, Strategy, _calls
 
 PRECISIONS = ("float32", "float64")
 # By how much rows of a run may miss what they should spend: who brings little beside what its neighbours have
@@ -42,6 +43,7 @@ def simulate(
     start: State | Float[Array, "slots"] | None = None,
     precision: str = "float64",
     key: Array | None = None,
+    strict: bool = False,
 ) -> Run:
     """The run of a market (or of every market of an ensemble) over some rounds.
 
@@ -60,6 +62,13 @@ def simulate(
             a run continued from a state equals one that was never interrupted (bit for bit, but for
             undamped proportional response by everybody at once, which is played in a form of its own,
             docs/performance.md, and equals it up to rounding).
+        strict: raise ValueError if an agent breaks a law of spending in any round (gives more or less than
+            it has, something negative, not finite or off the links); by default the run warns, and the
+            market's verdict is "not feasible".
+
+    Returns:
+        Records, the final state, and a verdict on every market: whether it settled, and whether at the
+        equilibrium (`metrics.verdict`).
 
     It can be differentiated, mapped and compiled (`docs/derivatives.md` says what is constant, and what
     reverse mode keeps in memory), inside x64 mode:
@@ -75,7 +84,7 @@ def simulate(
     Raises:
         ValueError: any of these is out of range; contributions that the precision cannot hold; a
             missing key; a start that does not spend exactly the contributions; traced arguments
-            outside x64 mode.
+            outside x64 mode; a strategy whose code fails, or answers with something that is no row.
     """
     record = metrics.standard() if record is None else dict(record)
     _check_options(market, strategy, schedule, endowments, rounds, every, precision, record)
@@ -97,10 +106,14 @@ def simulate(
         "starts_even": start is None,
     }
     if not is_traced((arguments, state, key)) and _spans.pays(bare, record, every):
-        return _spans.run_in_spans(*arguments, state, key, **facts)
-    # Said in float32 alone, where it matters: float64 starts share one program.
-    state, seen = observe(bare, record, state, facts["is_steady"] and dtype == np.float32)
-    return run_rounds(*arguments, state, seen, key, saves_memory=traced, **facts)
+        with _calls.brief_faults():
+            run = _spans.run_in_spans(*arguments, state, key, **facts)
+    else:
+        # Said in float32 alone, where it matters: float64 starts share one program.
+        state, seen = observe(bare, record, state, facts["is_steady"] and dtype == np.float32)
+        with _calls.brief_faults():
+            run = run_rounds(*arguments, state, seen, key, saves_memory=traced, **facts)
+    return judged(market, strategy, endowments, record, key, on_host(run), rounds, strict)
 
 
 def _check_options(market, strategy, schedule, endowments, rounds, every, precision, record) -> None:
