@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cmapjax._labelled import arguments_by_name
+
 
 def float64_on_host(function: Callable) -> Callable:
     """Called with plain arrays, the function computes in float64, in NumPy, and returns NumPy arrays.
@@ -14,11 +16,13 @@ def float64_on_host(function: Callable) -> Callable:
     NumPy starts at once, where JAX outside compiled code compiles operation by operation: the function
     takes its operations from `namespace`. What it still takes from jax.numpy is computed in x64 mode, since
     JAX would otherwise cut float64 input down to float32. Inside a transformation (an argument is traced)
-    the function is left alone, in the precision of its input.
+    the function is left alone, in the precision of its input. Vectors over agents that have names are put
+    in the market's order first.
     """
 
     @functools.wraps(function)
     def wrapped(*args, **kwargs):
+        args, kwargs = arguments_by_name(function, args, kwargs)
         leaves = jax.tree.leaves((args, kwargs))
         if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
             return function(*args, **kwargs)

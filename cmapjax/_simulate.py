@@ -12,6 +12,7 @@ from cmapjax import _spans, metrics
 from cmapjax._checks import as_real, check_kind, check_span, short
 from cmapjax._community import beyond_table
 from cmapjax._derivatives import guard_precision, is_traced
+from cmapjax._labelled import unlabelled
 from cmapjax._market import Market
 from cmapjax._random import check_key
 from cmapjax._run import Run, State, observe, run_rounds
@@ -156,7 +157,7 @@ def _start(market: Market, start, dtype) -> State:
             raise ValueError(f"start has shape {start.shape}; give {market.links.num_slots} slots.")
         flow = start.astype(dtype)
     else:
-        flow = as_real("start", start, (market.links.num_slots,))
+        flow = as_real("start", unlabelled("start", start), (market.links.num_slots,))
         _check_flow(market, flow)
         flow = jnp.asarray(flow, dtype)
     return State(

@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from cmapjax._certificate import per_market
 from cmapjax._equilibrium import Equilibrium
+from cmapjax._labelled import by_name
 from cmapjax._market import Market
 from cmapjax._types import Array
 
@@ -148,7 +149,7 @@ def _raise(spends, gets, w, direction, floor) -> float:
     return found.x[-1]
 
 
-def best_coalition(market: Market, utility: Float[Array, "agents"]) -> tuple[tuple[Hashable, ...], float]:
+def best_coalition(market: Market, utility) -> tuple[tuple[Hashable, ...], float]:
     """The coalition that could gain most by itself, and the factor by which all its members could.
 
     A coalition S that exchanges only within itself can give every member t times its utility where
@@ -161,7 +162,7 @@ def best_coalition(market: Market, utility: Float[Array, "agents"]) -> tuple[tup
     Source: the core of Georgiadis, Iosifidis and Tassiulas, SIGMETRICS 2015; t by Hall's condition.
     """
     _check_small(market, MOST_COALITION)
-    n = market.num_agents
+    utility, n = by_name("utility", utility, market.labels), market.num_agents
     sets = np.arange(2**n)
     is_member = (sets[:, None] >> np.arange(n)) & 1
     giver, receiver = market.arcs()
@@ -191,16 +192,14 @@ def arrow_debreu_prices(market: Market, equilibrium: Equilibrium) -> Float[np.nd
     return np.sqrt(np.asarray(equilibrium.ratio))
 
 
-def arrow_debreu_error(
-    market: Market, price: Float[Array, "agents"], flow: Float[Array, "slots"]
-) -> Float[np.ndarray, "markets"]:
+def arrow_debreu_error(market: Market, price, flow: Float[Array, "slots"]) -> Float[np.ndarray, "markets"]:
     """By how much prices and flow miss a competitive equilibrium, relative; the larger of two errors.
 
     An agent's spending Σ_p π_p y_pj against its income π_j w_j, and what it pays on used links against the
     price of its cheapest neighbour.
     """
     giver, receiver, y, _ = _arcs(market, flow)
-    price, n = np.asarray(price), market.num_agents
+    price, n = np.asarray(by_name("price", price, market.labels)), market.num_agents
     spending = np.bincount(receiver, price[giver] * y, n)
     income = price * np.asarray(market.contribution)
     # Seen from each agent as a buyer: arcs come in both directions, so its sellers are its own row.

@@ -15,6 +15,7 @@ from cmapjax._certificate import certified_gap, certified_gap_of_flow, spending_
 from cmapjax._community import community_utility
 from cmapjax._derivatives import log_or_minus_infinity
 from cmapjax._differences import differences
+from cmapjax._labelled import unlabelled
 from cmapjax._market import Market
 from cmapjax._precision import float64_on_host, namespace
 from cmapjax._reductions import joined, ranges
@@ -191,10 +192,16 @@ def verdict(
     return xp.select(tests, list(xp.arange(4)), 4)
 
 
-def standard(equilibrium: Agents | None = None) -> dict[str, Callable]:
+def standard(equilibrium=None) -> dict[str, Callable]:
     """What `simulate` records unless told otherwise, by name; more when the equilibrium is known.
 
     Each entry is a function of (market, state) giving one number per market; write your own likewise.
+
+    Args:
+        equilibrium: utilities u*_j, a plain vector over agents in the market's order.
+
+    Raises:
+        ValueError: utilities with names, which cannot be matched here.
     """
     record: dict[str, Callable] = {
         "log_nash_welfare": Partial(_of_utility, log_nash_welfare),
@@ -207,7 +214,7 @@ def standard(equilibrium: Agents | None = None) -> dict[str, Callable]:
         "average_log_nash_welfare": Partial(_of_average, log_nash_welfare),
     }
     if equilibrium is not None:
-        u = np.asarray(equilibrium, np.float64)
+        u = np.asarray(unlabelled("equilibrium", equilibrium), np.float64)
         record |= {
             "share_of_equilibrium": Partial(_of_utility, share_of_equilibrium, equilibrium=u),
             "misallocated_share": Partial(_of_utility, misallocated_share, equilibrium=u),

@@ -2,12 +2,11 @@
 
 import re
 import unicodedata
-from collections.abc import Hashable, Mapping, Sequence
-from numbers import Real
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 
-from cmapjax._checks import listed, short
+from cmapjax._checks import short
 
 LARGEST = 2**63 - 1
 _CANONICAL = re.compile(r"0|[1-9][0-9]*")
@@ -79,31 +78,6 @@ def check_number(number: float, text: str | None = None) -> float:
         shown = f"{number!r}" if text is None else short(text)
         raise ValueError(f"is {shown}; it must be finite and above zero.")
     return number
-
-
-def per_agent(field: str, given, labels: Sequence[Hashable]):
-    """Numbers per agent in the agents' order, from a mapping of labels; anything else is passed on."""
-    if not isinstance(given, Mapping):
-        return given
-    missing = [label for label in labels if label not in given]
-    if missing:
-        raise ValueError(
-            f"{field}: no number for {len(missing)} agent(s) ({listed(missing)}); name every agent."
-        )
-    known = set(labels)
-    unknown = [label for label in given if label not in known]
-    if unknown:
-        raise ValueError(
-            f"{field}: {listed(unknown)} is not an agent of this network; leave it out, or correct the name."
-        )
-    return [real_of_agent(field, label, given[label]) for label in labels]
-
-
-def real_of_agent(field: str, label: Hashable, number) -> float:
-    """The number as a float. Raises ValueError, naming the agent, if it is none."""
-    if isinstance(number, (bool, np.bool_)) or not isinstance(number, Real):
-        raise ValueError(f"{field} of agent {short(label)} is {short(number)}; give a number.")
-    return float(number)
 
 
 def undirected(

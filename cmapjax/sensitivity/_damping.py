@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from cmapjax import metrics
 from cmapjax._checks import check_kind
+from cmapjax._labelled import by_name
 from cmapjax._market import Market
 from cmapjax._schedule import Schedule, Simultaneous
 from cmapjax._simulate import simulate
@@ -40,7 +41,7 @@ def best_damping(
     market: Market,
     strategy: Strategy = CMAP(),  # noqa: B008 - immutable
     *,
-    equilibrium: Float[np.ndarray, "agents"],
+    equilibrium,
     rounds: int = 20,
     schedule: Schedule = Simultaneous(),  # noqa: B008
     steps: int = 60,
@@ -54,7 +55,7 @@ def best_damping(
 
     Args:
         strategy: what is damped, without parameters of its own.
-        equilibrium: utilities u*, of `solve`.
+        equilibrium: utilities u*, of `solve`, a vector over agents.
         rounds: of the run, from an equal split.
         schedule: not a random one.
         steps: gradient steps.
@@ -70,6 +71,7 @@ def best_damping(
         raise ValueError(f"steps is {steps!r}; give a whole number, 1 or more.")
     if optimiser is None:
         optimiser = optax.adam(optax.cosine_decay_schedule(0.3, steps))
+    equilibrium = by_name("equilibrium", equilibrium, market.labels)
     plan = schedule.plan(market, strategy.hops)
     safe = 1 / np.asarray(market.largest(np.asarray(market.degree, np.float64)))
 
