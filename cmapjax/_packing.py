@@ -1,5 +1,6 @@
 """Several markets side by side as one: different ones, or copies of one."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -42,6 +43,7 @@ def pack(markets: Sequence[Market]) -> Market:
         merged_links=sum(m.origin.merged_links for m in markets),
         dropped_self_loops=[x for m in markets for x in m.origin.dropped_self_loops],
         dropped_isolated=[x for m in markets for x in m.origin.dropped_isolated],
+        notes=sum((Counter(m.origin.notes) for m in markets), Counter()),
     )
     numbers = np.concatenate([np.asarray(m.numbers) for m in markets])
     if len(np.unique(numbers)) < num_markets:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cmapjax.graphs._files import default_memory_budget
+from cmapjax._checks import default_memory_budget
 from cmapjax.graphs._read import read_market
 
 LINKS = "0\t1\n1\t2\n2\t0\n2\t3\n"

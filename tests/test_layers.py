@@ -11,10 +11,10 @@ PACKAGE = Path(cmapjax.__file__).parent
 # From the ground up. A module may import from an earlier layer; of its own layer, only what stands in
 # the same folder. The rest of the package may import everything.
 LAYERS = [
-    ["_checks", "_origin", "_maximum_flow", "_rows"],
-    ["_labelled"],
+    ["_checks", "_maximum_flow", "_rows"],
+    ["_labelled", "_origin"],
     ["_types", "_precision"],
-    ["_columns", "_derivatives", "_decomposition"],
+    ["_columns", "_derivatives", "_decomposition", "_file_options", "_named_networks"],
     ["_reductions"],
     ["_market", "_differences"],
     ["_devices", "_packing", "_random", "_turns"],

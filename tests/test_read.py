@@ -10,9 +10,9 @@ import scipy.sparse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmapjax.graphs import _edge_list
+from cmapjax._file_options import FileOptions
+from cmapjax.graphs import _edge_list, _link_lines
 from cmapjax.graphs._edge_list import integer_pairs
-from cmapjax.graphs._options import FileOptions
 from cmapjax.graphs._read import read_market
 
 LINKS = "0\t1\n1\t2\n2\t0\n2\t3\n"
@@ -185,7 +185,8 @@ labels = st.one_of(
 @given(st.lists(st.tuples(labels, labels).filter(lambda ends: ends[0] != ends[1]), min_size=1, max_size=20))
 def test_an_edge_list_reads_back_as_it_was_written(tmp_path_factory, links):
     path = write(tmp_path_factory.mktemp("links"), "a.txt", "".join(f"{a}\t{b}\n" for a, b in links))
-    market = read_market(path)
+    # Generated links may look like a header, which the option excludes.
+    market = read_market(path, header=False)
     is_numbered = all(label.isdecimal() for ends in links for label in ends)
     kind = int if is_numbered else str
     assert arcs(market) == {pair for a, b in links for pair in ((kind(a), kind(b)), (kind(b), kind(a)))}
@@ -233,7 +234,7 @@ def test_edge_lists_read_quickly_are_as_read_line_by_line_faults_included(lines,
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_edge_list, "_BLOCK", block)
         quick = _outcome(lambda t: _edge_list.read_edge_list("a.txt", t, FileOptions()), text)
-    assert quick == _outcome(lambda t: _edge_list._careful_edge_list("a.txt", t, FileOptions()), text)
+    assert quick == _outcome(lambda t: _link_lines.read_lines("a.txt", t, FileOptions()), text)
 
 
 @pytest.mark.parametrize("largest", [3, 10**6, 10**17, 10**18, 2**63 - 1])

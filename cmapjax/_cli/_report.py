@@ -68,6 +68,7 @@ def as_document(source, request, market, equilibrium, outcomes) -> dict:
         "num_agents": market.num_agents,
         "num_links": market.num_links,
         "merged_links": market.origin.merged_links,
+        "notes": market.origin.notes,
         "components": components(market)[0] if market.num_markets == 1 else unconnected(market),
         "rounds": request.rounds,
         "endowments": request.endowments,

@@ -1,12 +1,11 @@
 """`cmapjax sensitivity`: what the equilibrium depends on."""
 
-import json as json_format
 from pathlib import Path
 from typing import NamedTuple
 
 from cmapjax._checks import short
 from cmapjax._cli._cache import switch_on
-from cmapjax._cli._output import check_file, market_lines, plain, printable, say, show, write_text
+from cmapjax._cli._output import check_file, market_lines, printable, say, show
 from cmapjax._cli._progress import Progress, interruptible
 from cmapjax._cli._source import Source, check, market
 
@@ -40,7 +39,7 @@ def run(source: Source, request: Request) -> None:
 
     studied = market(source)
     label = _agent(studied, request.of)
-    if request.json != "-":
+    if request.json != PRINTED:
         say("\n".join(market_lines(source, studied)))
     with Progress("equilibrium"):
         equilibrium = interruptible(lambda: solve(studied))
@@ -57,14 +56,10 @@ def run(source: Source, request: Request) -> None:
         "value": objective(studied, equilibrium.utility),
         "gap": equilibrium.gap,
     } | document
-    text = json_format.dumps(plain(document), allow_nan=False)
-    if request.json not in (None, "-"):
-        write_text(request.json, text)
+    write_json(request.json, document)
     if request.plot is not None:
         _draw(studied, pictures, request.plot, title=f"{source.name}: {name}")
-    if request.json == "-":
-        say(text)
-    else:
+    if request.json != PRINTED:
         for line, table in tables:
             say(line)
             if table is not None:
@@ -83,8 +78,7 @@ def _check(source: Source, request: Request) -> None:
     for option, number in (("--top", request.top), ("--most", request.most)):
         if number is not None and number < 1:
             raise ValueError(f"{option} is {number}; give a whole number, 1 or more.")
-    if request.json not in (None, "-"):
-        check_file("--json", Path(request.json))
+    check_json(request.json)
     if request.plot is not None:
         if request.plot.suffix.lower() not in PICTURES:
             raise ValueError(f"--plot {request.plot}: end its name in .png, .pdf or .svg.")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cmapjax._checks import listed, short
-from cmapjax.graphs._files import check_budget, check_path, complaint, detail, format_and_gzip, read_bytes
+from cmapjax.graphs._files import check_budget, check_path, complaint, detail, format_and_packing, read_bytes
 from cmapjax.graphs._labels import check_label, check_number, positive_number
 from cmapjax.graphs._table import check_header, read_table, unescape_cell
 
@@ -56,12 +56,12 @@ def read_agents(path, budget: int) -> AgentsTable:
     written by `write_agents` can be read back, but one that looks like a misspelt field is an error.
     """
     path = check_path(path)
-    form, gzipped = format_and_gzip(path, AGENT_FORMATS)
+    form, packing = format_and_packing(path, AGENT_FORMATS)
     if form == "parquet":
-        if gzipped:
+        if packing:
             raise complaint(path, "Parquet is compressed already; unpack it.")
         return _read_parquet(path, budget)
-    return _read_text(path, read_bytes(path, budget, gzipped=gzipped), form)
+    return _read_text(path, read_bytes(path, budget, packing=packing), form)
 
 
 def _check_columns(path: Path, header: Sequence[str], line: int | None) -> list[str]:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cmapjax._checks import short
+from cmapjax._file_options import FileOptions
 from cmapjax.graphs._files import complaint
-from cmapjax.graphs._options import FileOptions
 from cmapjax.graphs._structured import Edge, Node
 
 _TOKEN = re.compile(

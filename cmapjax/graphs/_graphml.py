@@ -11,8 +11,8 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
 
 from cmapjax._checks import short
+from cmapjax._file_options import FileOptions
 from cmapjax.graphs._files import CHUNK, complaint, detail
-from cmapjax.graphs._options import FileOptions
 from cmapjax.graphs._structured import Edge, Node
 
 _NAMESPACE = "{http://graphml.graphdrawing.org/xmlns"

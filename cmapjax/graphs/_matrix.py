@@ -9,13 +9,13 @@ import numpy as np
 from jaxtyping import Int
 
 from cmapjax._checks import short
+from cmapjax._file_options import FileOptions
 from cmapjax.graphs._files import check_budget, complaint
 from cmapjax.graphs._labels import LARGEST, undirected
 from cmapjax.graphs._network import Network
-from cmapjax.graphs._options import FileOptions
 
-_BYTES_PER_ENTRY = 160  # positions, their sorted copies and keys, and two arcs of the market
-_BYTES_PER_AGENT = 200  # a label and the vectors over agents
+BYTES_PER_ENTRY = 160  # positions, their sorted copies and keys, and two arcs of the market
+BYTES_PER_AGENT = 200  # a label and the vectors over agents
 _SHORTEST_ENTRY = len("1 2\n")
 
 
@@ -29,7 +29,7 @@ def read_matrix_market(path: Path, data: bytes, options: FileOptions) -> Network
     layout, field, symmetry = _read_banner(path, next(lines)[1])
     line, sizes = _next_cells(lines)
     size, num_entries = _read_sizes(path, line, sizes, layout, symmetry)
-    needed = _BYTES_PER_AGENT * size + _BYTES_PER_ENTRY * num_entries
+    needed = BYTES_PER_AGENT * size + BYTES_PER_ENTRY * num_entries
     check_budget(
         path, needed, options.budget, f"the matrix of {size:,} agents and {num_entries:,} entries needs"
     )

@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Int
 
 from cmapjax._checks import listed, short
+from cmapjax._file_options import FileOptions
 from cmapjax.graphs._files import complaint
 from cmapjax.graphs._labels import as_labels, check_label, positive_number, undirected
 from cmapjax.graphs._network import Network
-from cmapjax.graphs._options import FileOptions
 
 
 class Node(NamedTuple):

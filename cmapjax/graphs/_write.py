@@ -12,7 +12,7 @@ import numpy as np
 
 from cmapjax._checks import escape_cell, listed, short
 from cmapjax._market import Market
-from cmapjax.graphs._files import check_writable_path, format_and_gzip, write_bytes
+from cmapjax.graphs._files import check_writable_path, format_and_packing, write_bytes
 from cmapjax.graphs._networkx import agent_columns, arc_flow, to_networkx
 
 _TABLES = {".csv": ",", ".tsv": "\t", ".parquet": "parquet"}
@@ -72,7 +72,7 @@ def write_graphml(market: Market, path, flow=None, attributes: Mapping | None = 
             path that cannot be written or whose ending is not known.
     """
     path = check_writable_path(path)
-    _, gzipped = format_and_gzip(path, {".graphml": "graphml"})
+    _, packing = format_and_packing(path, {".graphml": "graphml"}, (".gz",))
     graph = to_networkx(market, flow, attributes)
     texts = dict(zip(market.labels, (str(t) for t in written_labels(market).tolist()), strict=True))
     for _, _, edge in graph.edges(data=True):
@@ -83,7 +83,7 @@ def write_graphml(market: Market, path, flow=None, attributes: Mapping | None = 
             _check_text(given, f"{name} of agent {short(label)}")
     buffer = io.BytesIO()
     nx.write_graphml_xml(nx.relabel_nodes(graph, texts), buffer)
-    _write(path, buffer.getvalue(), gzipped)
+    _write(path, buffer.getvalue(), packing)
 
 
 def written_labels(market: Market) -> np.ndarray:
@@ -118,9 +118,9 @@ def _check_text(text, where: str) -> None:
 
 def _write_table(path, columns: dict[str, np.ndarray]) -> None:
     path = check_writable_path(path)
-    form, gzipped = format_and_gzip(path, _TABLES)
+    form, packing = format_and_packing(path, _TABLES, (".gz",))
     if form == "parquet":
-        if gzipped:
+        if packing:
             raise ValueError(f"{path}: Parquet is compressed already; leave out .gz.")
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -129,7 +129,7 @@ def _write_table(path, columns: dict[str, np.ndarray]) -> None:
         # Checksums, because one flipped bit in a page otherwise reads as another number.
         table = pa.table({name: vector.tolist() for name, vector in columns.items()})
         pq.write_table(table, buffer, write_page_checksum=True)
-        _write(path, buffer.getvalue(), gzipped=False)
+        _write(path, buffer.getvalue(), packing="")
         return
     text = io.StringIO()
     writer = csv.writer(text, delimiter=form, lineterminator="\n")
@@ -139,9 +139,9 @@ def _write_table(path, columns: dict[str, np.ndarray]) -> None:
         for vector in columns.values()
     ]
     writer.writerows(zip(*cells, strict=True))
-    _write(path, text.getvalue().encode(), gzipped)
+    _write(path, text.getvalue().encode(), packing)
 
 
-def _write(path: Path, data: bytes, gzipped: bool) -> None:
+def _write(path: Path, data: bytes, packing: str) -> None:
     # No time stamp: the same market makes the same file.
-    write_bytes(path, gzip.compress(data, mtime=0) if gzipped else data)
+    write_bytes(path, gzip.compress(data, mtime=0) if packing else data)
