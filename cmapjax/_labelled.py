@@ -94,13 +94,10 @@ def by_name(field: str, given, labels: Sequence[Hashable], *, are_numbers: bool 
         return given
     if _is_table(given) and len(given.columns) == 1 and len(labels) > 1 and hasattr(given, "iloc"):
         given = given.iloc[:, 0]
-    values, names, rows, is_mapping = parts = take_apart(field, given)
-    if names is None:
+    values = (parts := take_apart(field, given)).values
+    place = places(field, parts, labels)
+    if place is None:
         return values
-    _check_rows(field, rows, names, labels)
-    if not is_mapping and _is_by_place(field, parts, labels):
-        return values
-    place = _places(field, names, labels)
     if isinstance(values, np.ndarray) and values.dtype != object:
         return values[..., place]
     if not are_numbers:
@@ -109,6 +106,20 @@ def by_name(field: str, given, labels: Sequence[Hashable], *, are_numbers: bool 
     pairs = list(zip(labels, place, strict=True))
     numbers = [[real_of_agent(field, label, row[i]) for label, i in pairs] for row in rows]
     return np.array(numbers if np.ndim(values) > 1 else numbers[0])
+
+
+def places(field: str, parts: Parts, labels: Sequence[Hashable]) -> list[int] | None:
+    """Where each agent's entry stands; None if entries are in the agents' order and have no names.
+
+    Raises:
+        ValueError: as `by_name`.
+    """
+    if parts.names is None:
+        return None
+    _check_rows(field, parts.rows, parts.names, labels)
+    if not parts.is_mapping and _is_by_place(field, parts, labels):
+        return None
+    return _places(field, parts.names, labels)
 
 
 def _check_rows(field: str, rows, names: list, labels: Sequence) -> None:

@@ -43,6 +43,7 @@ def pack(markets: Sequence[Market]) -> Market:
         merged_links=sum(m.origin.merged_links for m in markets),
         dropped_self_loops=[x for m in markets for x in m.origin.dropped_self_loops],
         dropped_isolated=[x for m in markets for x in m.origin.dropped_isolated],
+        dropped_zero=[x for m in markets for x in m.origin.dropped_zero],
         notes=sum((Counter(m.origin.notes) for m in markets), Counter()),
     )
     numbers = np.concatenate([np.asarray(m.numbers) for m in markets])

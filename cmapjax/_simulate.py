@@ -81,6 +81,7 @@ def simulate(
         market, strategy, schedule, endowments, record, start = guard_precision(
             (market, strategy, schedule, endowments, record, start)
         )
+    endowments = endowments.matched(market)
     endowments.check(market, rounds + _rounds_played(start))
     is_random = endowments.is_random or getattr(schedule, "is_random", False)
     if is_random:

@@ -62,6 +62,7 @@ def run(source: Source, request: Request) -> None:
     simulated = market(source, timings)
     if process is None:
         simulated, process = _trace(source, simulated, request.endowments)
+    process = process.matched(simulated)
     _check_span(simulated, request)
     process.check(simulated, request.rounds)
     if request.out is not None:
@@ -129,16 +130,23 @@ def _process(text: str):
 
 
 def _trace(source: Source, simulated, text: str):
-    """The recorded endowments; a market without endowments of its own gets their means."""
+    """The recorded endowments, and the market that brings their means, unless a file says its own."""
     from cmapjax.endowments import Trace
-    from cmapjax.graphs import read_trace
+    from cmapjax.graphs._trace import market_with_trace
 
-    trace = Trace(
-        read_trace(text.partition(":")[2].strip(), simulated, memory_budget=source.file.memory_budget)
-    )
-    if source.agents is None and source.file.endowment_attribute is None:
-        simulated = simulated.with_contributions(endowment=trace.means)
-    return simulated, trace
+    path = text.partition(":")[2].strip()
+    simulated, table = market_with_trace(path, simulated, source.file, given_in=_endowments_in(source))
+    return simulated, Trace(table)
+
+
+def _endowments_in(source: Source) -> str | None:
+    """The file or option that says what agents bring on average, if any."""
+    from cmapjax.graphs._agents_table import has_endowments
+
+    if source.agents is not None and has_endowments(source.agents, source.file):
+        return str(source.agents)
+    attribute = source.file.endowment_attribute
+    return None if attribute is None else source.file.say("endowment_attribute", attribute)
 
 
 def _check_span(simulated, request: Request) -> None:

@@ -8,6 +8,7 @@ from decimal import Decimal, InvalidOperation
 import numpy as np
 
 from cmapjax._checks import short
+from cmapjax._file_options import FileOptions
 
 LARGEST = 2**63 - 1
 _DIGITS = len(str(LARGEST))
@@ -109,6 +110,35 @@ def positive_number(text: str) -> float:
             raise ValueError(f"is {short(text)}; it must be finite and above zero.")
         raise ValueError(f"is {short(text)}, which is not a plain number; give one above zero.")
     return check_number(float(text), text)
+
+
+def endowment_number(given: str | float, options: FileOptions) -> float:
+    """An endowment in a file: above zero, or zero where agents without surplus are dropped.
+
+    Raises:
+        ValueError: what is wrong with it.
+    """
+    is_text = isinstance(given, str)
+    if is_zero(given) and options.zero == "drop":
+        return 0.0
+    if is_zero(given):
+        raise ValueError(f"is {short(given)}: {no_surplus(options)}.")
+    return positive_number(given) if is_text else check_number(given)
+
+
+def is_zero(given: str | float) -> bool:
+    """Whether this is exactly zero as it is written (1e-999 is not)."""
+    if not isinstance(given, str):
+        return given == 0
+    return bool(_NUMBER.fullmatch(given.strip())) and not re.search("[1-9]", re.split("[eE]", given)[0])
+
+
+def no_surplus(options: FileOptions) -> str:
+    """What it means to bring nothing, and the remedy."""
+    return (
+        "an agent without surplus has weight zero and receives nothing in this model; leave such agents out "
+        f"with {options.say('zero', 'drop')}, or give a number above zero"
+    )
 
 
 def check_number(number: float, text: str | None = None) -> float:

@@ -1,6 +1,6 @@
 """What GraphML and GML have in common: agents declared with attributes, and links between declared agents."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from jaxtyping import Int
 from cmapjax._checks import listed, short
 from cmapjax._file_options import FileOptions
 from cmapjax.graphs._files import complaint
-from cmapjax.graphs._labels import as_labels, check_label, positive_number, undirected
+from cmapjax.graphs._labels import as_labels, check_label, endowment_number, positive_number, undirected
 from cmapjax.graphs._network import Network
 
 
@@ -50,8 +50,8 @@ def declared_network(
     return Network(
         links,
         as_labels([node.label for node in nodes]),
-        _attribute(path, nodes, options.endowment_attribute),
-        _attribute(path, nodes, options.value_attribute),
+        _attribute(path, nodes, options.endowment_attribute, lambda x: endowment_number(x, options)),
+        _attribute(path, nodes, options.value_attribute, positive_number),
     )
 
 
@@ -94,7 +94,7 @@ def _arcs(path: Path, edges: Sequence[Edge], place: Mapping[str, int]) -> Int[np
     return np.array(arcs, np.int64).reshape(-1, 2)
 
 
-def _attribute(path: Path, nodes: Sequence[Node], name: str | None) -> list[float] | None:
+def _attribute(path: Path, nodes: Sequence[Node], name: str | None, read: Callable) -> list[float] | None:
     if name is None:
         return None
     known = sorted(set().union(*(node.attributes for node in nodes)))
@@ -110,7 +110,7 @@ def _attribute(path: Path, nodes: Sequence[Node], name: str | None) -> list[floa
                 path, f"agent {short(node.label)} has no attribute {short(name)}; give it one.", node.line
             )
         try:
-            numbers.append(positive_number(node.attributes[name]))
+            numbers.append(read(node.attributes[name]))
         except ValueError as error:
             raise complaint(path, f"{name} of agent {short(node.label)} {error}", node.line) from None
     return numbers
