@@ -89,4 +89,4 @@ TAKEN = {*BEFORE_AXES, *AFTER_AXES, *AT_THE_END, *METRICS, *MILESTONES, "round",
 TAKEN |= {"count", "mean", "q05", "q25", "q50", "q75", "q95"}
 
 # Verdicts that may end a market, as `[stop] when` calls them.
-ENDS = {"converged": "converged", "cycles": "oscillating", "starved": "starved"}
+ENDS = {"converged": "converged", "cycles": "oscillating", "starved": "starved for now"}
