@@ -6,6 +6,7 @@ Needs neither JAX nor NumPy, because the command line and studies check words be
 import dataclasses
 from typing import Any, Literal, NamedTuple
 
+MOST_BY_DEFAULT = 32 << 30  # what 2 GB of an edge list with names take
 SEPARATORS = {"tab": "\t", "comma": ",", "semicolon": ";", "blank": " ", "bar": "|"}
 
 
@@ -15,6 +16,8 @@ class Format(NamedTuple):
     endings: tuple[str, ...]
     takes: tuple[str, ...] = ()
     """The options that it has beside those of every file (`EVERYWHERE`)."""
+    memory: int = 16
+    """Bytes of memory that a byte takes until it is part of a market, as a rule."""
 
 
 EVERYWHERE = ("format", "drop_self_loops", "drop_isolated", "symmetrize", "zero", "memory_budget")
@@ -27,11 +30,11 @@ FORMATS = {
     "edge-list": Format((".txt", ".edges", ".edgelist", ".el"), (*_COLUMNS, "ignore_extra_columns")),
     "csv": Format((".csv",), _COLUMNS),
     "tsv": Format((".tsv",), _COLUMNS),
-    "graphml": Format((".graphml",), _ATTRIBUTES),
-    "gml": Format((".gml",), _ATTRIBUTES),
-    "gexf": Format((".gexf",), _ATTRIBUTES),
-    "node-link": Format((".json",), _ATTRIBUTES),
-    "pajek": Format((".net",), ("label_attribute",)),
+    "graphml": Format((".graphml",), _ATTRIBUTES, 24),
+    "gml": Format((".gml",), _ATTRIBUTES, 24),
+    "gexf": Format((".gexf",), _ATTRIBUTES, 24),
+    "node-link": Format((".json",), _ATTRIBUTES, 24),
+    "pajek": Format((".net",), ("label_attribute",), 24),
     "adjacency-list": Format((".adj", ".adjlist")),
     "adjacency-matrix": Format((), ("separator", "header")),
     "matrix-market": Format((".mtx",)),
@@ -154,11 +157,11 @@ class FileOptions:
 
 
 def as_budget(memory_budget) -> int:
-    """The budget in bytes, the default where none is given."""
-    from cmapjax._checks import default_memory_budget
-
+    """The budget in bytes; by default a third of the memory that this process may have, at most 32 GiB."""
     if memory_budget is None:
-        return default_memory_budget()
+        from cmapjax._checks import memory_of_process
+
+        return max(1, min(MOST_BY_DEFAULT, memory_of_process() // 3))
     if isinstance(memory_budget, bool) or not isinstance(memory_budget, int) or memory_budget < 1:
         raise ValueError(f"memory_budget is {memory_budget!r}; give a positive whole number of bytes.")
     return memory_budget

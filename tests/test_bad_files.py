@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cmapjax._checks import default_memory_budget
+from cmapjax._checks import memory_of_process
+from cmapjax._file_options import FileOptions
 from cmapjax.graphs._read import read_market
 
 LINKS = "0\t1\n1\t2\n2\t0\n2\t3\n"
@@ -83,8 +84,8 @@ BAD_FILES = {
     "zip in disguise": ("a.csv", b"PK\x03\x04 and so on", {}, ["a.csv", "zip", "unpack"]),
     "bzip2 in disguise": ("a.txt", bz2.compress(b"0 1\n"), {}, ["bzip2", "unpack"]),
     "gzip in gzip": ("a.txt.gz", gzip.compress(b"0 1\n"), {}, ["a.txt.gz", "compressed twice"]),
-    "above the budget": ("a.txt", LINKS, {"memory_budget": 255}, ["16 bytes", "255", "memory_budget"]),
-    "unpacks above the budget": ("a.txt.gz", LINKS * 9, {"memory_budget": 2000}, ["unpacks", "2,000"]),
+    "above the budget": ("a.txt", LINKS, {"memory_budget": 127}, ["16 bytes", "127", "memory_budget"]),
+    "unpacks above the budget": ("a.txt.gz", LINKS * 9, {"memory_budget": 1000}, ["unpacks", "1,000"]),
     "columns without names": ("a.csv", "0,1\n1,2\n", {}, ["line 1", "'source', 'target'", "found '0', '1'"]),
     "column twice": ("a.csv", "source,target,source\n", {}, ["line 1", "'source' occurs twice"]),
     "short row of a table": ("a.csv", "source,target\n0,1\n2\n", {}, ["line 3", "1 cell", "2"]),
@@ -112,7 +113,7 @@ BAD_FILES = {
     "width": ("a.mtx", f"{MTX} pattern symmetric\n3 3 1\n2 1 5\n", {}, ["line 3", "3 numbers", "2"]),
     "diagonal": ("a.mtx", f"{MTX} pattern symmetric\n2 2 2\n2 2\n2 1\n", {}, ["agent 2", "drop_self"]),
     "lonely row": ("a.mtx", f"{MTX} pattern symmetric\n3 3 1\n2 1\n", {}, ["(3)", "drop_isolated=True"]),
-    "attribute of a list": ("a.txt", LINKS, {"value_attribute": "v"}, ["attribute='v'", "agents table"]),
+    "attribute of a list": ("a.txt", LINKS, {"value_attribute": "v"}, ["no value_attribute", "agents=FILE"]),
 }  # fmt: skip
 
 
@@ -263,8 +264,8 @@ def test_a_budget_is_a_positive_number_of_bytes(tmp_path, budget):
     assert "memory_budget" in complaint_about(path, memory_budget=budget)
 
 
-def test_the_default_budget_is_at_most_two_gibibytes():
-    assert 1 << 20 < default_memory_budget() <= 2 << 30
+def test_the_default_budget_is_a_third_of_the_memory_but_at_most_what_two_gigabytes_of_names_take():
+    assert 1 << 20 < FileOptions().budget <= min(32 << 30, memory_of_process() / 3)
 
 
 def test_a_label_cannot_flood_the_message(tmp_path):

@@ -12,9 +12,9 @@ PACKAGE = Path(cmapjax.__file__).parent
 # the same folder. The rest of the package may import everything.
 LAYERS = [
     ["_checks", "_maximum_flow", "_rows"],
-    ["_labelled", "_origin"],
+    ["_labelled"],
     ["_types", "_precision"],
-    ["_columns", "_derivatives", "_decomposition", "_file_options", "_named_networks"],
+    ["_origin", "_columns", "_derivatives", "_decomposition", "_file_options", "_named_networks"],
     ["_reductions"],
     ["_market", "_differences"],
     ["_devices", "_packing", "_random", "_turns"],

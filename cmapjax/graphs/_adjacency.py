@@ -9,8 +9,10 @@ import numpy as np
 from cmapjax._checks import listed, short
 from cmapjax._file_options import FileOptions
 from cmapjax.graphs._files import complaint
-from cmapjax.graphs._labels import as_labels, check_label, undirected
+from cmapjax.graphs._labels import as_labels, check_label, check_numbers, undirected
+from cmapjax.graphs._link_lines import is_plain_comment
 from cmapjax.graphs._network import COMMENTS, WEIGHTS, Network
+from cmapjax.graphs._numbering import Agents
 from cmapjax.graphs._table import read_table, unescape_cell
 
 
@@ -18,48 +20,51 @@ def read_adjacency_list(path: Path, data: bytes, options: FileOptions) -> Networ
     """The network of an adjacency list: on every line an agent and then its neighbours, apart by blanks.
 
     A link may stand on the lines of both its ends or of one; a line of one name alone is an agent without
-    further neighbours. Comments begin with # and a blank (or stand at the head of the file). Agents are in
+    further neighbours. Comments begin with # and a blank, or stand at the head of the file. Agents are in
     ascending order where all labels are whole numbers, else in order of first appearance.
     """
-    number_of: dict[str, int] = {}
-    ends, comments = array("q"), 0
+    agents, ends, comments = Agents(path), array("q"), 0
+    doubtful: int | None = None  # the line of a comment that could be an agent and its neighbours
     for line, text in enumerate(io.BytesIO(data), 1):
-        row = text.decode().strip(" \t\r\n")
-        if not row:
+        cells = text.split()
+        if not cells:
             continue
-        if row.startswith("#") and (not number_of or row[1:2] in ("", " ", "\t")):
+        if text.lstrip().startswith(b"#"):
+            if not is_plain_comment(text.strip()):
+                doubtful = line if agents.texts or doubtful is None else doubtful
             comments += 1
             continue
-        cells = row.split()
-        for cell in cells:
-            if cell not in number_of:
-                _check_name(path, cell, line)
-                number_of[cell] = len(number_of)
-        first = number_of[cells[0]]
-        for cell in cells[1:]:
-            ends.append(first)
-            ends.append(number_of[cell])
+        numbers = [_number(agents, cell, line) for cell in cells]
+        for other in numbers[1:]:
+            ends.append(numbers[0])
+            ends.append(other)
+    is_in_doubt = doubtful is not None and (
+        doubtful > min(agents.lines, default=doubtful) or any(label.startswith("#") for label in agents.texts)
+    )
+    if is_in_doubt:
+        raise complaint(
+            path,
+            "may be a comment, or an agent whose name begins with # and its neighbours. If a comment, put a "
+            "blank after the #; if not, rename the agent.",
+            doubtful,
+        )
     links = np.frombuffer(ends, np.int64).reshape(-1, 2) if ends else np.zeros((0, 2), np.int64)
-    links = undirected(links, True, "link", None)
-    labels = as_labels(list(number_of))
+    links, labels = undirected(links, True, "link", None), as_labels(agents.checked())
     if labels and isinstance(labels[0], int):
         order = np.argsort(np.array(labels, np.int64), kind="stable")
         links, labels = np.argsort(order)[links], [labels[i] for i in order.tolist()]
     return Network(links, labels, notes={COMMENTS: comments})
 
 
-def _check_name(path: Path, label: str, line: int) -> None:
-    if label[0] in "{[(" or label[-1] in "}])":
+def _number(agents: Agents, cell: bytes, line: int) -> int:
+    if cell[:1] in b"{[(" or cell[-1:] in b"}])":
         raise complaint(
-            path,
-            f"{short(label)} is no plain name; an adjacency list holds names alone (write it without data, "
-            "and agents as text or whole numbers).",
+            agents.path,
+            f"{short(cell.decode())} is no plain name; an adjacency list holds names alone (write it without "
+            "data, and agents as text or whole numbers).",
             line,
         )
-    try:
-        check_label(label)
-    except ValueError as error:
-        raise complaint(path, str(error), line) from None
+    return agents.number(cell, line)
 
 
 def is_adjacency_matrix(data: bytes, separator: str) -> bool:
@@ -113,11 +118,12 @@ def read_adjacency_matrix(path: Path, data: bytes, separator: str, options: File
 
 
 def _check_names(path: Path, columns: list[str], rows: list[str], line: int, options: FileOptions) -> None:
-    for label in columns:
-        try:
+    try:
+        for label in columns:
             check_label(label)
-        except ValueError as error:
-            raise complaint(path, str(error), line) from None
+        check_numbers(columns)
+    except ValueError as error:
+        raise complaint(path, str(error), line) from None
     for what, names in (("first row", columns), ("first column", rows)):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:

@@ -11,9 +11,9 @@ from jaxtyping import Int
 from cmapjax._file_options import FileOptions
 from cmapjax.graphs._files import complaint
 from cmapjax.graphs._labels import as_labels, check_label, is_whole, same_number
-from cmapjax.graphs._line_shapes import is_number
-from cmapjax.graphs._link_lines import COUNTED, could_be_counts, is_plain_comment, read_lines
-from cmapjax.graphs._network import COMMENTS, HEADER, Network
+from cmapjax.graphs._line_shapes import COUNTED, is_number
+from cmapjax.graphs._link_lines import could_be_counts, counts_links, is_plain_comment, read_lines
+from cmapjax.graphs._network import COMMENTS, HEADER, WEIGHTS, Network
 from cmapjax.graphs._numbering import numbered
 from cmapjax.graphs._table import is_doubtful_pair, known_pair
 
@@ -23,6 +23,10 @@ _COMMENT = re.compile(rb"(?m)^[ \t]*[#%].*$")
 # A label that begins or ends so may be part of a longer one, or of something else than a link.
 _ODD_START = tuple("#%*([{\"'")
 _ODD_END = tuple(")]}\"',;:")
+# Two labels and a number.
+_WEIGHTED = re.compile(
+    rb"(?m)^[ \t]*(\S+)[ \t]+(\S+)[ \t]+[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[ \t\r]*$"
+)
 _BLOCK = 1 << 24  # bytes looked at together: bounds the working arrays to a few hundred MiB
 _MAX_NUMBER = 10**18  # numbers of up to 18 digits fit int64; the careful path judges longer ones
 
@@ -58,11 +62,44 @@ def _quickly(data: bytes, options: FileOptions) -> Network | None:
         return None
     header, links = _header(links, options)
     notes = {COMMENTS: num_comments, HEADER: int(header is not None)}
+    if header is None and _has_weight(links):
+        return _weighted(links, options, notes)
+    return _pairs(links, header, options, notes)
+
+
+def _pairs(links: bytes, header, options: FileOptions, notes: dict[str, int]) -> Network | None:
+    """The network of a text of which every line is two labels, or None if the careful reader must look."""
     pairs = integer_pairs(links)
-    if pairs is not None:
-        is_doubtful = options.header is None and header is None and could_be_counts(pairs)
-        return None if is_doubtful else numbered(pairs, notes)
-    return _text_pairs(links, header, options, notes)
+    if pairs is None:
+        return _text_pairs(links, header, options, notes)
+    is_doubtful = options.header is None and header is None and could_be_counts(pairs)
+    return None if is_doubtful else numbered(pairs, notes)
+
+
+def _has_weight(links: bytes) -> bool:
+    cells = links.lstrip().partition(b"\n")[0].split()
+    return len(cells) == 3 and is_number(cells[2])
+
+
+def _weighted(links: bytes, options: FileOptions, notes: dict[str, int]) -> Network | None:
+    """Likewise of a text of which every line is two labels and a number, which is left out."""
+    pairs, num_links = _WEIGHTED.subn(rb"\1 \2", links)
+    network = _pairs(pairs, None, options, notes | {WEIGHTS: num_links})
+    if network is None or len(network.links) != num_links:
+        return None
+    first, second = (np.unique(ends) for ends in network.links.T)
+    # Few lines may be a matrix; lines that each begin with another label neighbours, those that begin with
+    # a letter DIMACS; one second label may be an arrow, one first line may count.
+    is_letters = all(len(str(network.labels[i])) == 1 for i in first.tolist())
+    is_other = num_links < 4 or len(first) == num_links or len(second) == 1 or is_letters
+    is_tabbed = b"\t" in links and not isinstance(network.labels[0], int)
+    if is_other or is_tabbed or counts_links([_first_weight(links)], num_links - 1):
+        return None
+    return network
+
+
+def _first_weight(links: bytes) -> float:
+    return float(links.lstrip().partition(b"\n")[0].split()[2])
 
 
 def _without_comments(data: bytes) -> tuple[bytes | None, int]:
@@ -93,7 +130,7 @@ def _header(data: bytes, options: FileOptions) -> tuple[list[str] | None, bytes]
 
 
 def _text_pairs(links: bytes, header, options: FileOptions, notes: dict[str, int]) -> Network | None:
-    """The network of a text of which every line is two labels, or None if the careful reader must look."""
+    """Likewise where labels are text."""
     number_of: dict[bytes, int] = {}
     ends = array("q")
     for block in _blocks(links):
@@ -120,7 +157,7 @@ def _begins_with_link(labels: list[str], number_of: dict, ends: array) -> bool:
     if all(is_whole(label) for label in labels):
         return False  # beyond 18 digits; the careful reader judges
     first = [labels[end] for end in ends[:2]]
-    if first[0].rstrip(":=").casefold() in COUNTED or all(is_whole(label) for label in first):
+    if all(is_whole(label) for label in first):
         return False
     if any(is_number(label.encode()) for label in first):
         return True
@@ -130,7 +167,7 @@ def _begins_with_link(labels: list[str], number_of: dict, ends: array) -> bool:
 
 def _is_plain(label: str) -> bool:
     """Whether a label is certainly one, whole and alone."""
-    if label.startswith(_ODD_START) or label.endswith(_ODD_END):
+    if label.startswith(_ODD_START) or label.endswith(_ODD_END) or label.rstrip("=").casefold() in COUNTED:
         return False
     try:
         check_label(label)

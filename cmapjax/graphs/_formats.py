@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from cmapjax._file_options import ENDINGS, FileOptions
+from cmapjax._file_options import ENDINGS, FORMATS, FileOptions
 from cmapjax.graphs._adjacency import is_adjacency_matrix, read_adjacency_list, read_adjacency_matrix
 from cmapjax.graphs._edge_list import read_edge_list
+from cmapjax.graphs._files import CHUNK, MEMORY_PER_DIGIT
 from cmapjax.graphs._gexf import parse_gexf
 from cmapjax.graphs._gml import parse_gml
 from cmapjax.graphs._graphml import parse_graphml
@@ -14,7 +15,7 @@ from cmapjax.graphs._matrix import read_matrix_market
 from cmapjax.graphs._network import Network
 from cmapjax.graphs._node_link import parse_node_link
 from cmapjax.graphs._npz import read_npz
-from cmapjax.graphs._pajek import parse_pajek
+from cmapjax.graphs._pajek import read_pajek
 from cmapjax.graphs._structured import declared_network
 
 _WHOLE = {
@@ -23,14 +24,16 @@ _WHOLE = {
     "adjacency-list": read_adjacency_list,
     "npz": read_npz,
     "konect": read_konect,
+    "pajek": read_pajek,
 }
 _DECLARED = {
     "graphml": parse_graphml,
     "gml": parse_gml,
     "gexf": parse_gexf,
     "node-link": parse_node_link,
-    "pajek": parse_pajek,
 }
+_LINES = ("edge-list", "csv", "tsv", "konect", "adjacency-list")
+_OF_NUMBERS = b"0123456789 \t\r\n,"
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 
 
@@ -39,6 +42,14 @@ def format_of_name(name: str) -> str | None:
     name = name.rpartition("/")[2]
     form = ENDINGS.get(Path(name).suffix)
     return "konect" if form is None and name.startswith("out.") else form
+
+
+def memory_per_byte(form: str, data: bytes) -> int:
+    """Memory that a byte of a file of this format takes until it is part of a market, as a rule."""
+    if form == "npz":
+        return 1  # the arrays' own sizes are looked at before they are read
+    is_numbers = form in _LINES and not data[-CHUNK:].translate(None, _OF_NUMBERS)
+    return MEMORY_PER_DIGIT if is_numbers else FORMATS[form].memory
 
 
 def read_network(path: Path, data: bytes, form: str, options: FileOptions) -> Network:
@@ -50,9 +61,7 @@ def read_network(path: Path, data: bytes, form: str, options: FileOptions) -> Ne
     if form in _WHOLE:
         return _WHOLE[form](path, data, options)
     if form in _DECLARED:
-        nodes, edges, *notes = _DECLARED[form](path, data, options)
-        network = declared_network(path, nodes, edges, options)
-        return network._replace(notes={**network.notes, **notes[0]}) if notes else network
+        return declared_network(path, _DECLARED[form](path, data, options), options)
     if form == "adjacency-matrix":
         return read_adjacency_matrix(path, data, _separator(path, options), options)
     delimiter = _DELIMITERS[form]

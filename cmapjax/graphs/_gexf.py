@@ -14,18 +14,17 @@ from cmapjax._checks import short
 from cmapjax._file_options import FileOptions
 from cmapjax.graphs._files import CHUNK, complaint, detail
 from cmapjax.graphs._network import WEIGHTS
-from cmapjax.graphs._structured import Edge, Node
+from cmapjax.graphs._structured import Declared, Edge, Node, wanted_attributes
 
 _PARENTS = {"node": "nodes", "edge": "edges"}
 _DIRECTED = {"directed": True, "undirected": False, "mutual": False}
 
 
-def parse_gexf(
-    path: Path, data: bytes, options: FileOptions
-) -> tuple[list[Node], list[Edge], dict[str, int]]:
+def parse_gexf(path: Path, data: bytes, options: FileOptions) -> Declared:
     """The nodes, edges and notes of a GEXF file; DOCTYPE and entities are refused.
 
-    Nodes are named by `id`; `label` is an attribute as any other. A link that is there for a time is a link.
+    Nodes are named by `id`; `label` is an attribute as any other. A link that is there for a time is a
+    link. Nodes within nodes are read as all others; a node that holds some is a group.
     """
     events = _Events(path, options)
     parser = DefusedXMLParser(target=events, forbid_dtd=True)
@@ -44,7 +43,7 @@ def parse_gexf(
         raise complaint(path, f"is not well-formed XML ({detail(error)}); export it again.") from None
     if not events.has_graph:
         raise complaint(path, "holds no <graph>; export it again as GEXF.")
-    return events.nodes, events.edges, {WEIGHTS: events.weights}
+    return Declared(events.nodes, events.edges, {WEIGHTS: events.num_weights})
 
 
 class _Events:
@@ -52,7 +51,7 @@ class _Events:
 
     def __init__(self, path: Path, options: FileOptions):
         self.path = path
-        self.wanted = {options.label_attribute, options.endowment_attribute, options.value_attribute}
+        self.wanted = wanted_attributes(options)
         self.line_of = lambda: None
         self.has_graph = False
         self.is_directed = False
@@ -60,7 +59,7 @@ class _Events:
         self.defaults: dict[str, str] = {}
         self.nodes: list[Node] = []
         self.edges: list[Edge] = []
-        self.weights = 0
+        self.num_weights = 0
         self._stack: list[str] = []
         self._open: list[Node] = []
         self._class = ""
@@ -116,6 +115,8 @@ class _Events:
     def _start_node(self, attributes: dict[str, str]) -> None:
         key = self._required("node", attributes, "id")
         own = {name: attributes[name] for name in ("id", "label") if name in attributes}
+        if self._open:
+            self._open[-1] = self._open[-1]._replace(is_group=True)
         self._open.append(Node(key, key, own, self.line_of()))
 
     def _start_edge(self, attributes: dict[str, str]) -> None:
@@ -123,7 +124,7 @@ class _Events:
         directed = self.is_directed
         if "type" in attributes:
             directed = self._direction("type", attributes["type"])
-        self.weights += "weight" in attributes
+        self.num_weights += "weight" in attributes
         self.edges.append(Edge(source, target, directed, self.line_of()))
 
     def _attribute(self, attributes: dict[str, str]) -> None:

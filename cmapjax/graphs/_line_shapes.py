@@ -9,7 +9,10 @@ from cmapjax.graphs._files import complaint
 
 # What opens a longer piece of text, and what closes it.
 _PAIRS = {b"(": b")", b"[": b"]", b"{": b"}", b'"': b'"', b"'": b"'"}
+_OPENING = b"".join(_PAIRS)
 _AFTER_LABEL = (b",", b";", b":")
+# What a line of counts begins with ("nodes 34").
+COUNTED = frozenset(("nodes", "vertices", "edges", "links", "arcs", "agents", "num_nodes", "num_edges"))
 _SQUARE = 3  # lines of so many numbers may be weighted links; of more, as many lines are a matrix
 
 
@@ -28,6 +31,11 @@ def shown(cells: Sequence[bytes]) -> str:
     return repr(text if len(text) <= 60 else text[:59] + "…")
 
 
+def _counts(cells: Sequence[bytes]) -> bool:
+    """Whether a line is a word and a number that count what follows."""
+    return cells[1].isdigit() and cells[0].decode().rstrip(":=").casefold() in COUNTED
+
+
 class Shapes:
     """What the lines have in common, gathered as they come.
 
@@ -42,6 +50,8 @@ class Shapes:
         self.path, self.options, self.is_certain, self.begins = path, options, is_certain, begins
         self.widths: dict[int, int] = {}
         """The first line of every number of columns."""
+        self.counts: dict[int, int] = {}
+        """How many lines have that number of columns."""
         self.num_lines = 0
         self.first: list[tuple[int, list[bytes]]] = []
         self._wide: tuple[int, list[bytes]] | None = None
@@ -67,10 +77,18 @@ class Shapes:
                 f"{shown(cells)} begins a Pajek file; pass {self.options.say('format', 'pajek')}.",
                 line,
             )
+        if self.num_lines < 3 and _counts(cells) and self.options.header is not False:
+            raise complaint(
+                self.path,
+                f"{shown(cells)} counts what follows; remove the line, or pass "
+                f"{self.options.say('header', False)} if it is a link.",
+                line,
+            )
         if not self.is_certain:
             self._check_whole_labels(line, cells)
         self.num_lines += 1
         self.widths.setdefault(len(cells), line)
+        self.counts[len(cells)] = self.counts.get(len(cells), 0) + 1
         if len(self.first) <= _SQUARE:
             self.first.append((line, cells))
         self._is_after_label = self._is_after_label and cells[0].endswith(_AFTER_LABEL)
@@ -187,6 +205,8 @@ class Shapes:
 
     def _check_whole_labels(self, line: int, cells: list[bytes]) -> None:
         """Raise if a cell opens a bracket or quote that a later one closes: a label that was cut in two."""
+        if not any(cell[0] in _OPENING for cell in cells):
+            return
         for place, cell in enumerate(cells[:-1]):
             end = _PAIRS.get(cell[:1])
             if end is None or (len(cell) > 1 and cell.endswith(end)):

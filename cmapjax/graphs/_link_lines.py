@@ -28,8 +28,6 @@ from cmapjax.graphs._table import (
 )
 
 MARKS = b"#%"
-# What a line of counts begins with ("nodes 34").
-COUNTED = frozenset(("nodes", "vertices", "edges", "links", "arcs", "agents", "num_nodes", "num_edges"))
 _DATA = re.compile(rb"[ \t]+(\{.*\})$")
 
 
@@ -42,10 +40,11 @@ def is_plain_comment(text: bytes) -> bool:
 def could_be_counts(pairs: np.ndarray) -> bool:
     """Whether the first of these pairs may count the agents and the links that follow (34 78)."""
     first, rest = pairs[0].tolist(), len(pairs) - 1
-    return _counts_links(first, rest) and _counts_agents(first, len(np.unique(pairs[1:])))
+    return counts_links(first, rest) and _counts_agents(first, len(np.unique(pairs[1:])))
 
 
-def _counts_links(numbers: Sequence[int], num_links: int) -> bool:
+def counts_links(numbers: Sequence[float], num_links: int) -> bool:
+    """Whether the last of these numbers may count the links that follow."""
     # Twice as many where every link is listed both ways. One line alone is no list to be counted.
     return num_links >= 2 and numbers[-1] in (num_links, num_links / 2)
 
@@ -74,11 +73,13 @@ class _Survey:
         if self.first is None:
             self.first = line, text
             return
-        words = text.split()
-        self.tabs.add(text.count(b"\t"))
-        self.words.add(len(words))
-        self.is_last_number = self.is_last_number and is_number(words[-1])
-        self.is_numbers = self.is_numbers and self.is_last_number and all(map(is_number, words))
+        num_tabs = text.count(b"\t")
+        self.tabs.add(num_tabs)
+        if num_tabs:  # else blanks part columns, whatever they hold
+            words = text.split()
+            self.words.add(len(words))
+            self.is_last_number = self.is_last_number and is_number(words[-1])
+            self.is_numbers = self.is_numbers and self.is_last_number and all(map(is_number, words))
 
     def add_marked(self, line: int, text: bytes) -> None:
         self.num_comments += 1
@@ -240,14 +241,17 @@ class _Reader:
         cells = [cell.decode() for cell in self.split(text)]
         others = np.unique(np.frombuffer(self.ends, np.int64)[2:]).tolist()
         texts = list(self.agents.texts)
-        if cells[0].rstrip(":=").casefold() in COUNTED and is_whole(cells[1]):
-            raise self._doubt(line, cells, "counts")
         num_links = len(self.ends) // 2 - 1
         if all(is_whole(cell) and len(cell) < 19 for cell in cells):
             numbers = [int(cell) for cell in cells]
-            if _counts_links(numbers, num_links) and _counts_agents(numbers, len(others)):
+            if counts_links(numbers, num_links) and _counts_agents(numbers, len(others)):
                 raise self._doubt(line, cells, "counts of what follows")
         is_text = not any(map(is_number, self.split(text)[:2]))
+        widths, width = self.shapes.counts, len(cells)
+        if is_text and widths == {width: 1, width + 1: num_links} and num_links > 1:
+            raise self._doubt(
+                line, cells, f"a header over {width + 1} columns, the first of them without a name"
+            )
         if is_text and others and all(is_whole(texts[end]) for end in others):
             raise self._doubt(line, cells, "a header over whole numbers")
 

@@ -9,7 +9,7 @@ from cmapjax._checks import listed
 from cmapjax._file_options import FileOptions
 from cmapjax.graphs._edge_list import integer_pairs
 from cmapjax.graphs._files import complaint
-from cmapjax.graphs._network import WEIGHTS, Network
+from cmapjax.graphs._network import COMMENTS, WEIGHTS, Network
 from cmapjax.graphs._numbering import Agents, numbered
 from cmapjax.graphs._table import (
     column_of_weights,
@@ -22,6 +22,7 @@ from cmapjax.graphs._table import (
 )
 
 _SEPARATORS = ",;\t|"
+_HEAD = re.compile(rb"(?:[#%].*\n|\r?\n)*")
 # What Excel writes and reads before a header: the separator of the table.
 _EXCEL = re.compile(rb"sep=(.)\r?\n")
 
@@ -34,13 +35,16 @@ def read_link_table(path: Path, data: bytes, delimiter: str, options: FileOption
     """
     if excel := _EXCEL.match(data):
         delimiter, data = excel[1].decode(), data[excel.end() - 1 :]  # its line end keeps the lines counted
+    data, num_comments = _without_head(data, options)
     delimiter = options.separator or _delimiter(data, delimiter)
-    quick = _integers(data, delimiter, options)
+    quick = None if num_comments else _integers(data, delimiter, options)
     if quick is not None:
         return quick
     rows = read_table(path, data, delimiter)
-    line, first = next(rows)
-    agents, ends, notes = Agents(path), array("q"), {}
+    line, first = next(rows, (None, ()))
+    if not first:
+        raise complaint(path, "holds no table; write or fetch it again.")
+    agents, ends, notes = Agents(path), array("q"), {COMMENTS: num_comments}
     if options.header is False:
         names: list[str] = []
         source, target = numbered_columns(path, len(first), options, line)
@@ -62,14 +66,24 @@ def _chained(first, rows: Iterator) -> Iterator:
     yield from rows
 
 
+def _without_head(data: bytes, options: FileOptions) -> tuple[bytes, int]:
+    """The table with blank lines for the comments above its header, and how many these are."""
+    head = _HEAD.match(data)[0]
+    after = data[len(head) :]
+    if not head or options.header is False or not _fitting(after):
+        return data, 0
+    return b"\n" * head.count(b"\n") + after, sum(bool(line.strip()) for line in head.split(b"\n"))
+
+
+def _fitting(data: bytes) -> list[str]:
+    """The separators that part the first line into a known pair of names, and more perhaps."""
+    header = data.lstrip(b"\r\n").partition(b"\n")[0].decode()
+    return [s for s in _SEPARATORS if known_pair([cell.strip('" #\r') for cell in header.split(s)])]
+
+
 def _delimiter(data: bytes, given: str) -> str:
     """The separator of the ending, unless another one alone parts the header into a known pair of names."""
-    header = data.lstrip(b"\r\n").partition(b"\n")[0].decode()
-    fitting = [
-        separator
-        for separator in _SEPARATORS
-        if known_pair([cell.strip('" #\r') for cell in header.split(separator)])
-    ]
+    fitting = _fitting(data)
     return fitting[0] if len(fitting) == 1 else given
 
 
@@ -90,10 +104,9 @@ def _integers(data: bytes, delimiter: str, options: FileOptions) -> Network | No
 def _check_header_is_none(path, names, ends: tuple[int, int], agents: Agents, options: FileOptions) -> None:
     """Raise if the header may be a link between two agents of a table that has no header."""
     pair = [names[end] for end in ends] if names else []
-    is_given = options.header is True or options.source_column is not None
-    if not pair or is_given or [name.strip() for name in pair] == ["source", "target"]:
+    if not pair or options.header is True or options.source_column or options.target_column:
         return
-    if is_doubtful_pair(pair, agents.texts):
+    if [name.strip() for name in pair] != ["source", "target"] and is_doubtful_pair(pair, agents.texts):
         raise complaint(
             path,
             f"is the first row ({listed(pair)}) a header or a link? Agents of such names follow. Pass "

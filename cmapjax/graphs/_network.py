@@ -28,3 +28,5 @@ class Network(NamedTuple):
     endowment: list[float] | None = None
     value: list[float] | None = None
     notes: Mapping[str, int] = MappingProxyType({})
+    attributes: Sequence[str] = ()
+    """The attributes of agents that the file has, for errors that recommend one."""

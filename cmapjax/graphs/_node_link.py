@@ -13,15 +13,13 @@ from cmapjax._checks import listed, short
 from cmapjax._file_options import FileOptions
 from cmapjax.graphs._files import complaint, detail
 from cmapjax.graphs._network import WEIGHTS
-from cmapjax.graphs._structured import Edge, Node
+from cmapjax.graphs._structured import Declared, Edge, Node, wanted_attributes
 
 _LINKS = ("links", "edges")
 _WEIGHTS = ("weight", "value")  # NetworkX's and D3's custom
 
 
-def parse_node_link(
-    path: Path, data: bytes, options: FileOptions
-) -> tuple[list[Node], list[Edge], dict[str, int]]:
+def parse_node_link(path: Path, data: bytes, options: FileOptions) -> Declared:
     """The nodes, edges and notes of a node-link file.
 
     Nodes are named by `id`. Where no node has one, links count nodes from 0 (as D3 did up to its third
@@ -41,11 +39,7 @@ def parse_node_link(
     directed = document.get("directed", False)
     if not isinstance(directed, bool):
         raise complaint(path, f"directed is {short(directed)}; say true or false.")
-    wanted = [
-        name
-        for name in (options.label_attribute, options.endowment_attribute, options.value_attribute)
-        if name is not None
-    ]
+    wanted = wanted_attributes(options)
     has_ids = any("id" in node for node in places)
     nodes = [_node(path, number, node, has_ids, wanted) for number, node in enumerate(places)]
     edges = [
@@ -54,8 +48,11 @@ def parse_node_link(
         )
         for number, link in enumerate(links)
     ]
+    if options.label_attribute is None:
+        _check_names(path, places if has_ids else [])
     weights = sum(any(name in link for name in _WEIGHTS) for link in links)
-    return nodes, edges, {WEIGHTS: weights}
+    is_text = any(isinstance(node.get("id"), str) for node in places) and options.label_attribute is None
+    return Declared(nodes, edges, {WEIGHTS: weights}, is_text)
 
 
 class _Repeating(dict):
@@ -110,7 +107,7 @@ def _check_once(path: Path, where: str, item: dict) -> None:
         raise complaint(path, f"{where} has {short(item.repeated)} twice; keep one.")
 
 
-def _node(path: Path, number: int, node: Mapping, has_ids: bool, wanted: list[str]) -> Node:
+def _node(path: Path, number: int, node: Mapping, has_ids: bool, wanted: set[str]) -> Node:
     if has_ids and "id" not in node:
         raise complaint(path, f"nodes[{number}] has no id, though others have; give every node one.")
     name = node["id"] if has_ids else number
@@ -122,6 +119,16 @@ def _node(path: Path, number: int, node: Mapping, has_ids: bool, wanted: list[st
             f"the id of nodes[{number}] is {short(name)}; name agents by text or whole numbers.",
         )
     return Node(_key(name), str(name), attributes, None)
+
+
+def _check_names(path: Path, nodes: list[dict]) -> None:
+    """Raise unless every id can name an agent; to link by, any would do."""
+    for number, node in enumerate(nodes):
+        if not isinstance(node["id"], (str, int)) or isinstance(node["id"], bool):
+            raise complaint(
+                path,
+                f"the id of nodes[{number}] is {short(node['id'])}; name agents by text or whole numbers.",
+            )
 
 
 def _end(path: Path, where: str, link: Mapping, end: str) -> str:
@@ -136,4 +143,5 @@ def _key(name) -> str:
 
 
 def _text(value) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text.encode(errors="backslashreplace").decode()  # half a character, which no file can hold

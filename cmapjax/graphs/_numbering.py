@@ -43,17 +43,25 @@ class Agents:
             self.lines.append(line)
         return number
 
+    def checked(self) -> list[str]:
+        """All labels, in the order of their first appearance.
+
+        Raises:
+            ValueError: two labels that are the same number.
+        """
+        try:
+            check_numbers(self.texts, lambda text: f"line {self.lines[self.texts[text]]}")
+        except ValueError as error:
+            raise complaint(self.path, str(error)) from None
+        return list(self.texts)
+
     def network(self, ends: array, notes: dict[str, int]) -> Network:
         """The network of these ends of links, two after two.
 
         Raises:
             ValueError: two labels that are the same number.
         """
-        texts = list(self.texts)
-        try:
-            check_numbers(texts, lambda text: f"line {self.lines[self.texts[text]]}")
-        except ValueError as error:
-            raise complaint(self.path, str(error)) from None
+        texts = self.checked()
         links = np.frombuffer(ends, np.int64).reshape(-1, 2) if ends else np.zeros((0, 2), np.int64)
         notes = notes | {BLANKS: self.num_stripped}
         labels = as_labels(texts)

@@ -9,13 +9,15 @@ from pathlib import Path
 import networkx
 import numpy as np
 
-from cmapjax._checks import short
+from cmapjax._checks import listed, short
 from cmapjax._file_options import ENDINGS, EVERYWHERE, FORMATS, OF_AGENTS, FileOptions
 from cmapjax._market import Market
 from cmapjax._named_networks import KNOWN_NETWORKS, NETWORKX, SHIPPED
 from cmapjax.graphs._agents_table import read_agents
 from cmapjax.graphs._files import (
+    MEMORY_PER_DIGIT,
     STANDARD_INPUT,
+    check_budget,
     check_path,
     complaint,
     detail,
@@ -24,7 +26,7 @@ from cmapjax.graphs._files import (
     read_bytes,
     read_standard_input,
 )
-from cmapjax.graphs._formats import format_of_name, read_network
+from cmapjax.graphs._formats import format_of_name, memory_per_byte, read_network
 from cmapjax.graphs._network import Network
 from cmapjax.graphs._networkx import from_networkx
 from cmapjax.graphs._zero import market_without, without
@@ -99,8 +101,9 @@ def read_market(
             "drop" them, by name in `market.origin.dropped_zero` (and with drop_isolated those who are left
             without a neighbour). In this model they have weight zero and receive nothing.
         memory_budget: bytes of memory that reading a file may take, as estimated from the size it
-            unpacks to (16 times that) or declares; by default a quarter of the memory of this process,
-            at most 2 GiB, which allows edge lists of about ten million links.
+            unpacks to (8 times that for lists of numbers, 16 for other lists and tables, 24 for GML, JSON
+            and the like) or declares; by default a third of the memory of this process, at most 32 GiB: an
+            edge list of numbers of 2 GB is read where there are 48 GB.
 
     Raises:
         ValueError: anything wrong with a file, naming it, the line where there is one, the agent, the
@@ -174,10 +177,13 @@ def market_from_file(path, options: FileOptions, *, agents=None) -> Market:
         form, packing = _format_of(path, options)
     _check_options(path, form, options, agents)
     try:
+        how = {"is_text": form != "npz", "per_byte": 1 if form == "npz" else MEMORY_PER_DIGIT}
         if is_piped:
-            data = read_standard_input(budget, is_text=form != "npz")
+            data = read_standard_input(budget, **how)
         else:
-            data = read_bytes(path, budget, packing=packing, is_text=form != "npz")
+            data = read_bytes(path, budget, packing=packing, **how)
+        needed = memory_per_byte(form, data) * len(data)
+        check_budget(path, needed, budget, f"the file has {len(data):,} bytes, and reading that takes")
         network = read_network(path, data, form, options)
         del data
     except (MemoryError, RecursionError) as error:
@@ -188,8 +194,18 @@ def market_from_file(path, options: FileOptions, *, agents=None) -> Market:
     except ValueError as error:
         raise complaint(path, str(error)) from None
     if table is not None:
-        table.check_agents(market.labels, (*market.origin.dropped_isolated, *market.origin.dropped_zero))
+        dropped = (*market.origin.dropped_isolated, *market.origin.dropped_zero)
+        table.check_agents(market.labels, dropped, _other_labels(network.attributes, options))
     return market
+
+
+def _other_labels(attributes: Sequence[str], options: FileOptions) -> str:
+    """How agents may be named otherwise, for a table of agents with other names."""
+    if not attributes or options.label_attribute is not None:
+        return ""
+    return (
+        f" Or name agents by an attribute ({listed(attributes)}): {options.say('label_attribute', 'NAME')}."
+    )
 
 
 def _format_of(path: Path, options: FileOptions) -> tuple[str, str]:

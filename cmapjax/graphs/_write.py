@@ -13,6 +13,8 @@ import numpy as np
 from cmapjax._checks import escape_cell, listed, short
 from cmapjax._market import Market
 from cmapjax.graphs._files import check_writable_path, format_and_packing, write_bytes
+from cmapjax.graphs._graphml import AS_TEXT, LABELS
+from cmapjax.graphs._labels import check_numbers, is_whole
 from cmapjax.graphs._networkx import agent_columns, arc_flow, to_networkx
 
 _TABLES = {".csv": ",", ".tsv": "\t", ".parquet": "parquet"}
@@ -65,7 +67,7 @@ def write_graphml(market: Market, path, flow=None, attributes: Mapping | None = 
     """Write the graph of `to_networkx`, with its attributes, as `.graphml` (`.gz`).
 
     `read_market(path, endowment_attribute="endowment", value_attribute="value")` reads it back. Labels are
-    written as text, by `str`; whole numbers become integers again.
+    written as text, by `str`; whole numbers become integers again, unless they were text before.
 
     Raises:
         ValueError: a flow or vector that does not fit the market; labels or text that XML cannot hold; a
@@ -81,6 +83,8 @@ def write_graphml(market: Market, path, flow=None, attributes: Mapping | None = 
     for label, node in graph.nodes(data=True):
         for name, given in node.items():
             _check_text(given, f"{name} of agent {short(label)}")
+    if all(isinstance(label, str) for label in market.labels) and all(map(is_whole, market.labels)):
+        graph.graph[LABELS] = AS_TEXT
     buffer = io.BytesIO()
     nx.write_graphml_xml(nx.relabel_nodes(graph, texts), buffer)
     _write(path, buffer.getvalue(), packing)
@@ -90,7 +94,8 @@ def written_labels(market: Market) -> np.ndarray:
     """The agents' labels as a file holds them: integers if all are, else text (an array of objects).
 
     Raises:
-        ValueError: labels that no file holds: empty, with control characters, or alike as text.
+        ValueError: labels that no reader takes from a file: empty, with blanks around them or control
+            characters, alike as text or the same number (1 and 01).
     """
     if all(type(label) is int and 0 <= label < 2**63 for label in market.labels):
         return np.array(market.labels, np.int64)
@@ -98,10 +103,18 @@ def written_labels(market: Market) -> np.ndarray:
     texts[:] = [str(label) for label in market.labels]
     for text in texts:
         _check_text(text, "labels:")
+        if text != text.strip():
+            raise ValueError(
+                f"labels: {short(text)} begins or ends with a blank, which readers cut off; relabel it."
+            )
     if len(set(texts)) < len(texts):
         seen: set[str] = set()
         twice = [text for text in texts if text in seen or seen.add(text)]
         raise ValueError(f"labels: {listed(twice)} would stand for several agents in a file; relabel them.")
+    try:
+        check_numbers(texts.tolist())
+    except ValueError as error:
+        raise ValueError(f"{error} (Readers refuse such a file.)") from None
     return texts
 
 
