@@ -5,7 +5,7 @@ received). r_j = u_j / w_j is the ratio, w_j = ε_j v_j the contribution, W = Σ
 inside JAX transformations, in the precision of its input, and on plain arrays in NumPy.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jax.tree_util import Partial
@@ -197,6 +197,42 @@ def standard(equilibrium=None) -> dict[str, Callable]:
     return record
 
 
+def by_names(names: Sequence[str]) -> dict[str, Callable]:
+    """What `simulate` is to record, given by names: of `standard`, and `received`.
+
+    Raises:
+        ValueError: another name, with the list of those that there are; a name given twice.
+    """
+    known = standard() | {"received": received}
+    for number, name in enumerate(names):
+        if name in standard(np.ones(1)) and name not in known:
+            raise ValueError(
+                f"record: {name} compares with the equilibrium; give "
+                "record=metrics.standard(solve(market).utility)."
+            )
+        if name not in known:
+            raise ValueError(
+                f"record: {name!r} is not a metric that is known by name; give some of {', '.join(known)}, "
+                "or a mapping from names to functions of (market, state)."
+            )
+        if name in names[:number]:
+            raise ValueError(f"record: {name} is given twice; give it once.")
+    return {name: known[name] for name in names}
+
+
+def received(market: Market, state) -> Agents:
+    """u_j of the last round, what every agent received (value): to be recorded, one number per agent.
+
+    `Run.receipts` makes a table of it.
+    """
+    return state.utility.astype(np.float64)
+
+
+def average_certified_gap(market: Market, state) -> Markets:
+    """`certified_gap` of what agents received per round so far, against the equilibrium: to be recorded."""
+    return _of_average(certified_gap, market, state)
+
+
 def _of_utility(metric, market, state, **known):
     return metric(market, state.utility.astype(np.float64), **known)
 
@@ -228,6 +264,7 @@ def _count(market: Market, like: Array) -> Markets:
 
 __all__ = [
     "VERDICTS",
+    "average_certified_gap",
     "certified_gap",
     "certified_gap_of_flow",
     "community_utility",
@@ -243,6 +280,7 @@ __all__ = [
     "num_starved",
     "oscillation",
     "ratio",
+    "received",
     "share_of_equilibrium",
     "spending_error",
     "standard",

@@ -7,9 +7,11 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cmapjax._checks import short
 from cmapjax._cli._cache import switch_on
 from cmapjax._cli._output import PRINTED, check_folder, check_json, market_lines, say, write_json, write_text
 from cmapjax._cli._progress import Progress, interruptible
+from cmapjax._cli._receipts import check_receipts, memory_of_receipts, receipts_to, rounds_at_once
 from cmapjax._cli._source import Source, check, market
 from cmapjax._words._plans import Plan, make, plan
 from cmapjax._words._specs import ENDOWMENTS, choose, endowment_process, parse
@@ -38,6 +40,7 @@ class Request(NamedTuple):
     out: Path | None = None
     plot: bool = False
     json: str | None = None
+    receipts: Path | None = None
 
 
 class Outcome(NamedTuple):
@@ -60,21 +63,25 @@ def run(source: Source, request: Request) -> None:
         plans = [(line, *make(line)) for line in lines]
         process = _process(request.endowments)
     simulated = market(source, timings)
+    times_in = None
     if process is None:
-        simulated, process = _trace(source, simulated, request.endowments)
-    process = process.matched(simulated)
+        simulated, process, times_in = _trace(source, simulated, request.endowments)
+    times, process = getattr(process, "times", None), process.matched(simulated)
     _check_span(simulated, request)
     process.check(simulated, request.rounds)
     if request.out is not None:
         request.out.mkdir(parents=True, exist_ok=True)  # now, lest hours of work find no place
     if request.json != PRINTED:
         say("\n".join(market_lines(source, simulated)))
+        for line in _said_before(request, simulated, len(lines), times_in):
+            say(line)
     equilibrium = None
     if request.equilibrium:
         with timings("solving"):
             equilibrium = _solve(simulated)
     play = _prepared(simulated, request, process, equilibrium, source.seed)
-    outcomes = [_play(play, *line, request, timings) for line in plans]
+    with receipts_to(request.receipts, simulated, times) as receipts:
+        outcomes = [_play(play, *line, request, timings, receipts) for line in plans]
     if request.out is not None:
         with timings("writing"):
             _report.write(request.out, simulated, outcomes, equilibrium)
@@ -103,6 +110,8 @@ def _check(source: Source, request: Request) -> list[Plan]:
     if request.plot and request.out is None:
         raise ValueError("--plot writes pictures into a folder; name it with --out DIR.")
     check_json(request.json)
+    if request.receipts is not None:
+        check_receipts(request.receipts, request.every)
     if request.out is not None:
         check_folder("--out", request.out)
     _endowments_spec(request.endowments)
@@ -130,13 +139,13 @@ def _process(text: str):
 
 
 def _trace(source: Source, simulated, text: str):
-    """The recorded endowments, and the market that brings their means, unless a file says its own."""
+    """The market that brings a trace's means (or what a file says), the trace, and its column of times."""
     from cmapjax.endowments import Trace
     from cmapjax.graphs._trace import market_with_trace
 
     path = text.partition(":")[2].strip()
     simulated, table = market_with_trace(path, simulated, source.file, given_in=_endowments_in(source))
-    return simulated, Trace(table)
+    return simulated, Trace(table), table.index.name
 
 
 def _endowments_in(source: Source) -> str | None:
@@ -166,20 +175,48 @@ def _prepared(simulated, request: Request, process, equilibrium, seed: int):
     """`simulate` with all that the lines of a comparison have in common."""
     import jax
 
-    from cmapjax import metrics, simulate
+    from cmapjax import simulate
 
     return functools.partial(
         simulate,
         simulated,
         endowments=process,
-        record=metrics.standard(None if equilibrium is None else equilibrium.utility),
+        record=_record(request, process, equilibrium),
         every=request.every,
         precision=request.precision,
         key=jax.random.fold_in(jax.random.key(seed), 2**31),  # apart from the keys of drawn markets
     )
 
 
-def _play(play, line: Plan, strategy, schedule, request: Request, timings: Timings) -> Outcome:
+def _record(request: Request, process, equilibrium) -> dict:
+    """What is recorded of every line of a comparison, by name."""
+    from cmapjax import metrics
+
+    record = metrics.standard(None if equilibrium is None else equilibrium.utility)
+    if equilibrium is None and not process.is_constant:
+        record["average_certified_gap"] = metrics.average_certified_gap
+    if request.receipts is not None:
+        record["received"] = metrics.received
+    return record
+
+
+def _said_before(request: Request, simulated, count: int, named: str | None) -> list[str]:
+    """Which column holds times, and how much is to be written, before anything is played."""
+    lines = []
+    if named:
+        path = _endowments_spec(request.endowments).text.partition(":")[2].strip()
+        lines.append(f"{path}: column {short(named)} names no agent and is taken for the times of rounds")
+    if request.receipts is not None:
+        rows = request.rounds * simulated.num_agents * count
+        lines.append(
+            f"receipts: {rows:,} rows ({request.rounds:,} rounds, {simulated.num_agents:,} agents, {count} "
+            f"strategies) go to {request.receipts}, with about {memory_of_receipts(simulated):,} MiB of them "
+            "in memory at most"
+        )
+    return lines
+
+
+def _play(play, line: Plan, strategy, schedule, request: Request, timings: Timings, receipts) -> Outcome:
     began = time.perf_counter()
     with timings("planning"):
         (simulated,) = play.args
@@ -187,6 +224,8 @@ def _play(play, line: Plan, strategy, schedule, request: Request, timings: Timin
     parts, state, played = [], None, 0
     bar = Progress(line.label, request.rounds)
     chunk = _chunk(request) if bar.is_shown else request.rounds  # every start and end costs a round or two
+    if request.receipts is not None:
+        chunk = min(chunk, rounds_at_once(simulated))
     with timings("running") as spent, bar as advance:
         while played < request.rounds:
             rounds = min(chunk, request.rounds - played)
@@ -194,6 +233,7 @@ def _play(play, line: Plan, strategy, schedule, request: Request, timings: Timin
                 functools.partial(play, strategy, rounds=rounds, schedule=planned, start=state)
             )
             state, played = part.final, played + rounds
+            part = part if receipts is None else receipts.taken_from(part, line.label)
             parts = [*(dataclasses.replace(p, final=None) for p in parts), part]  # of flows only the last
             advance(rounds)
     return Outcome(line, _joined(parts), time.perf_counter() - began, spent["compiling"])
