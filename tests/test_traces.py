@@ -15,7 +15,7 @@ import xarray as xr
 import cmapjax as cj
 from cmapjax import endowments as en
 from cmapjax import metrics
-from cmapjax._cli import _report
+from cmapjax._cli import _receipts, _report
 from cmapjax._cli._output import plain
 from cmapjax._file_options import FileOptions
 from cmapjax.graphs import read_market, read_trace
@@ -370,6 +370,22 @@ def test_receipts_are_a_row_per_round_and_agent_with_times(night):
     given["mid"] = 2 * given["mid"]  # its units are worth two
     for agent, others in (("west", ("mid", "east")), ("mid", ("west", "east")), ("east", ("west", "mid"))):
         np.testing.assert_allclose(one[:, agent], (given[others[0]] + given[others[1]]) / 2, atol=1e-15)
+
+
+def test_receipts_are_written_in_parts_that_fit(triangle, tmp_path, monkeypatch):
+    """Whether rounds are recorded and written at once or a few at a time, the rows are the same."""
+    run = cj.simulate(triangle, cj.EqualSplit(), rounds=5, record=["received"])
+    for written in (10**6, 6):
+        monkeypatch.setattr(_receipts, "WRITTEN_AT_ONCE", written)
+        with _receipts.receipts_to(tmp_path / "r.parquet", triangle, None) as receipts:
+            assert "received" not in receipts.taken_from(run, "even").records
+        table = pd.read_parquet(tmp_path / "r.parquet")
+        assert table["round"].tolist() == [k for k in range(1, 6) for _ in range(3)]
+        assert table["agent"].tolist() == 5 * list(triangle.labels)
+        np.testing.assert_array_equal(table["received"], run.records["received"][1:].ravel())
+    assert _receipts.rounds_at_once(triangle, 7) == 7
+    monkeypatch.setattr(_receipts, "RECORDED_AT_ONCE", 6)
+    assert _receipts.rounds_at_once(triangle, 7) == 2
 
 
 def test_contradictions_and_zero_surplus_on_the_command_line(tmp_path):

@@ -9,9 +9,10 @@ from cmapjax._checks import escape_cell
 from cmapjax._cli._output import check_file
 
 ENDINGS = (".csv", ".tsv", ".parquet")
-ROWS_AT_ONCE = 1_000_000
-# Measured: records, columns and the text of a row while it is written.
-BYTES_PER_ROW = 200
+# Numbers recorded before any is written (starting again costs a round or two), and rows put in a table at once.
+RECORDED_AT_ONCE, WRITTEN_AT_ONCE = 10_000_000, 200_000
+# Of a recorded number, as compiled code and as NumPy holds it; of a row with its text (measured: 330).
+BYTES_RECORDED, BYTES_WRITTEN = 16, 350
 
 
 def check_receipts(path: Path, every: int) -> None:
@@ -23,14 +24,16 @@ def check_receipts(path: Path, every: int) -> None:
     check_file("--receipts", path)
 
 
-def rounds_at_once(market) -> int:
-    """How many rounds of receipts are held in memory."""
-    return max(1, ROWS_AT_ONCE // market.num_agents)
+def rounds_at_once(market, rounds: int) -> int:
+    """How many of these rounds are recorded before their receipts are written."""
+    return min(rounds, max(1, RECORDED_AT_ONCE // market.num_agents))
 
 
-def memory_of_receipts(market) -> int:
+def memory_of_receipts(market, rounds: int) -> int:
     """MiB that the receipts held at a time may take."""
-    return -(-rounds_at_once(market) * market.num_agents * BYTES_PER_ROW // 2**20)
+    numbers = rounds_at_once(market, rounds) * market.num_agents
+    written = min(numbers, max(WRITTEN_AT_ONCE, market.num_agents))
+    return -(-(numbers * BYTES_RECORDED + written * BYTES_WRITTEN) // 2**20)
 
 
 class Receipts:
@@ -47,10 +50,14 @@ class Receipts:
 
         from cmapjax._run import receipts
 
-        records, rounds = dict(run.records), run.rounds[1:]
-        columns = receipts(self.market, rounds, records.pop("received")[1:], self.times)
-        columns["agent"] = np.tile(self.labels, len(rounds))
-        self._write(pd.DataFrame({"strategy": strategy, **columns}))
+        records = dict(run.records)
+        received = records.pop("received")
+        step = max(1, WRITTEN_AT_ONCE // self.market.num_agents)
+        for first in range(1, len(received), step):
+            some = slice(first, first + step)
+            columns = receipts(self.market, run.rounds[some], received[some], self.times)
+            columns["agent"] = np.tile(self.labels, len(received[some]))
+            self._write(pd.DataFrame({"strategy": strategy, **columns}))
         return dataclasses.replace(run, records=records)
 
     def _write(self, table) -> None:

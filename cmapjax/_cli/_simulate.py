@@ -154,6 +154,8 @@ def _endowments_in(source: Source) -> str | None:
 
     if source.agents is not None and has_endowments(source.agents, source.file):
         return str(source.agents)
+    if source.mean_endowment != "unit":
+        return f"--mean-endowment {source.mean_endowment}"
     attribute = source.file.endowment_attribute
     return None if attribute is None else source.file.say("endowment_attribute", attribute)
 
@@ -208,10 +210,11 @@ def _said_before(request: Request, simulated, count: int, named: str | None) -> 
         lines.append(f"{path}: column {short(named)} names no agent and is taken for the times of rounds")
     if request.receipts is not None:
         rows = request.rounds * simulated.num_agents * count
+        memory = memory_of_receipts(simulated, request.rounds)
         lines.append(
             f"receipts: {rows:,} rows ({request.rounds:,} rounds, {simulated.num_agents:,} agents, {count} "
-            f"strategies) go to {request.receipts}, with about {memory_of_receipts(simulated):,} MiB of them "
-            "in memory at most"
+            f"strategies) go to {request.receipts}, with about {memory:,} MiB of them in memory at "
+            "most"
         )
     return lines
 
@@ -225,7 +228,7 @@ def _play(play, line: Plan, strategy, schedule, request: Request, timings: Timin
     bar = Progress(line.label, request.rounds)
     chunk = _chunk(request) if bar.is_shown else request.rounds  # every start and end costs a round or two
     if request.receipts is not None:
-        chunk = min(chunk, rounds_at_once(simulated))
+        chunk = min(chunk, rounds_at_once(simulated, request.rounds))
     with timings("running") as spent, bar as advance:
         while played < request.rounds:
             rounds = min(chunk, request.rounds - played)
