@@ -113,7 +113,7 @@ def simulate(
         else:
             state, seen = observe(bare, record, state)
             run = run_rounds(*arguments, state, seen, key, saves_memory=traced, **facts)
-        run = judged(market, strategy, endowments, key, _to_numpy(run), rounds=rounds, strict=strict)
+        run = judged(market, strategy, endowments, record, key, _to_numpy(run), rounds, strict)
         return dataclasses.replace(run, varies=not endowments.is_constant)
 
 

@@ -438,11 +438,8 @@ def test_a_market_ends_with_its_verdict_wherever_it_is_played():
     summary, curves = frames(study, [Chunk(0, 0, 6)])
     whole, all_curves = frames(Study(**STOPPING), [Chunk(0, 0, 6)])
     assert summary.stopped_round.notna().any()
-    assert set(summary.verdict[summary.stopped_round.notna()]) <= {
-        "converged",
-        "oscillating",
-        "starved for now",
-    }
+    ends = {"converged", "oscillating", "starved for now"}
+    assert set(summary.verdict[summary.stopped_round.notna()]) <= ends
     assert set(whole["rounds"]) == {64}
     for row in summary.itertuples():
         assert row.rounds == (64 if pd.isna(row.stopped_round) else row.stopped_round)
