@@ -30,6 +30,8 @@ class AgentsTable(NamedTuple):
     """The line (or row, in Parquet) of each agent, by its label as text."""
     numbers: dict[str, dict[str, float]]
     """For each column given, endowment or value: the number of each agent."""
+    unit: str = "line"
+    """What `row_of` counts: a line, or a row in Parquet."""
 
     def column(self, field: str, labels: Sequence) -> list[float] | float:
         """One number per agent, in order; 1 for agents without a row and for a column not given."""
@@ -48,11 +50,13 @@ class AgentsTable(NamedTuple):
         unknown = self.row_of.keys() - {str(label) for label in (*labels, *dropped)}
         if unknown:
             first = min(unknown, key=self.row_of.__getitem__)
+            is_row, row = self.unit == "row", self.row_of[first]
             raise complaint(
                 self.path,
-                f"agent {short(first)} has no link in the network ({len(unknown)} such; agents there are "
-                f"{listed(labels, 3)}); correct its label, or remove its row.{remedy}",
-                self.row_of[first],
+                f"{f'row {row}: ' if is_row else ''}agent {short(first)} has no link in the network "
+                f"({len(unknown)} such; agents there are {listed(labels, 3)}); "
+                f"correct its label, or remove its row.{remedy}",
+                None if is_row else row,
             )
         missing = [label for label in labels if str(label) not in self.row_of]
         if missing:
@@ -110,18 +114,18 @@ def _read_text(path: Path, data: bytes, delimiter: str, options: FileOptions) ->
     for line, row in rows:
         label = unescape_cell(row[agent]).strip()
         try:
-            _add_agent(table, label, line, "line")
+            _add_agent(table, label, line)
             for field, column in columns.items():
                 table.numbers[field][label] = _number(field, label, row[column], options)
         except ValueError as error:
             raise complaint(path, str(error), line) from None
-    _check_numbers(table, "line")
+    _check_numbers(table)
     return table
 
 
-def _check_numbers(table: AgentsTable, unit: str) -> None:
+def _check_numbers(table: AgentsTable) -> None:
     try:
-        check_numbers(list(table.row_of), lambda label: f"{unit} {table.row_of[label]}")
+        check_numbers(list(table.row_of), lambda label: f"{table.unit} {table.row_of[label]}")
     except ValueError as error:
         raise complaint(table.path, str(error)) from None
 
@@ -135,10 +139,10 @@ def _number(field: str, label: str, given: str | float, options: FileOptions) ->
         raise ValueError(f"{field} of agent {short(label)} {error}") from None
 
 
-def _add_agent(table: AgentsTable, label: str, row: int, unit: str) -> None:
+def _add_agent(table: AgentsTable, label: str, row: int) -> None:
     check_label(label)
     if label in table.row_of:
-        raise ValueError(f"agent {short(label)} stands also on {unit} {table.row_of[label]}; keep one.")
+        raise ValueError(f"agent {short(label)} stands also on {table.unit} {table.row_of[label]}; keep one.")
     table.row_of[label] = row
 
 
@@ -164,15 +168,15 @@ def _read_parquet(path: Path, options: FileOptions) -> AgentsTable:
         columns = {field: _parquet_numbers(path, field, frame.column(names[field])) for field in fields}
     except (pa.ArrowException, OSError, MemoryError, UnicodeDecodeError) as error:
         raise complaint(path, f"cannot be read as Parquet ({detail(error)}); write it again.") from None
-    table = AgentsTable(path, {}, {field: {} for field in fields})
+    table = AgentsTable(path, {}, {field: {} for field in fields}, "row")
     for row, label in enumerate(labels, 1):
         try:
-            _add_agent(table, label, row, "row")
+            _add_agent(table, label, row)
             for field in fields:
                 table.numbers[field][label] = _number(field, label, columns[field][row - 1], options)
         except ValueError as error:
             raise complaint(path, f"row {row}: {error}") from None
-    _check_numbers(table, "row")
+    _check_numbers(table)
     return table
 
 

@@ -63,6 +63,8 @@ def _quickly(data: bytes, options: FileOptions) -> Network | None:
     header, links = _header(links, options)
     notes = {COMMENTS: num_comments, HEADER: int(header is not None)}
     if header is None and _has_weight(links):
+        if options.header is True:
+            return None  # a header of three cells, whatever they are
         return _weighted(links, options, notes)
     return _pairs(links, header, options, notes)
 
@@ -139,7 +141,7 @@ def _text_pairs(links: bytes, header, options: FileOptions, notes: dict[str, int
             return None
         ends.extend([number_of.setdefault(label, len(number_of)) for label in block.split()])
     labels = [label.decode() for label in number_of]
-    if not all(_is_plain(label) for label in labels) or same_number(labels):
+    if not labels or not all(_is_plain(label) for label in labels) or same_number(labels):
         return None
     if header is not None and options.header is None and is_doubtful_pair(header, set(labels)):
         return None

@@ -16,7 +16,7 @@ from cmapjax.graphs._network import Network
 from cmapjax.graphs._node_link import parse_node_link
 from cmapjax.graphs._npz import read_npz
 from cmapjax.graphs._pajek import read_pajek
-from cmapjax.graphs._structured import declared_network
+from cmapjax.graphs._structured import Declared, declared_network
 
 _WHOLE = {
     "edge-list": read_edge_list,
@@ -61,7 +61,7 @@ def read_network(path: Path, data: bytes, form: str, options: FileOptions) -> Ne
     if form in _WHOLE:
         return _WHOLE[form](path, data, options)
     if form in _DECLARED:
-        return declared_network(path, _DECLARED[form](path, data, options), options)
+        return declared_network(path, Declared(*_DECLARED[form](path, data, options)), options)
     if form == "adjacency-matrix":
         return read_adjacency_matrix(path, data, _separator(path, options), options)
     delimiter = _DELIMITERS[form]

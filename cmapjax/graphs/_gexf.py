@@ -60,6 +60,7 @@ class _Events:
         self.nodes: list[Node] = []
         self.edges: list[Edge] = []
         self.num_weights = 0
+        self._space = ""
         self._stack: list[str] = []
         self._open: list[Node] = []
         self._class = ""
@@ -68,8 +69,10 @@ class _Events:
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         space, _, name = tag.rpartition("}")
+        if not self._stack:
+            self._space = space
         # Others' elements, such as colours and sizes ("…/viz"), mean nothing here.
-        tag = name if not space or (".gexf.net/" in space + "/" and not space.endswith("viz")) else tag
+        tag = name if space in ("", self._space) else tag
         parent = self._stack[-1] if self._stack else None
         if tag in _PARENTS and parent != _PARENTS[tag]:
             raise complaint(self.path, f"<{tag}> stands outside <{_PARENTS[tag]}>; move it.", self.line_of())

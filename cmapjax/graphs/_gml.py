@@ -13,12 +13,12 @@ from cmapjax._checks import short
 from cmapjax._file_options import FileOptions
 from cmapjax.graphs._files import complaint
 from cmapjax.graphs._network import WEIGHTS
-from cmapjax.graphs._structured import Edge, Node, wanted_attributes
+from cmapjax.graphs._structured import Declared, Edge, Node, wanted_attributes
 
 _TOKEN = re.compile(
     r"(?P<skip>\s+|#[^\n]*)"
-    r"|(?P<key>[A-Za-z_][A-Za-z0-9_]*)"
-    r"|(?P<number>[+-]?[0-9.][^\s\[\]\"]*|[+-](?:INF|NAN))"
+    r"|(?P<key>[A-Za-z_][^\s\[\]\"]*)"
+    r"|(?P<number>[+-]?[0-9.][^\s\[\]\"]*|[+-](?i:inf(?:inity)?|nan)(?![^\s\[\]]))"
     r'|"(?P<text>[^"]*)"'
     r"|(?P<open>\[)|(?P<close>\])"
 )
@@ -34,7 +34,7 @@ class _Item(NamedTuple):
     line: int
 
 
-def parse_gml(path: Path, data: bytes, options: FileOptions) -> tuple[list[Node], list[Edge], dict[str, int]]:
+def parse_gml(path: Path, data: bytes, options: FileOptions) -> Declared:
     """The nodes, edges and notes of a GML file. Nodes are named by `label` if they have one, else by `id`.
 
     A key may stand several times in a node (NetworkX writes lists so) unless it is asked for.
@@ -60,7 +60,7 @@ def parse_gml(path: Path, data: bytes, options: FileOptions) -> tuple[list[Node]
             fields = _fields(path, item, ("source", "target"), {"source", "target"}, options)
             edges.append(Edge(fields["source"], fields["target"], is_directed, item.line))
             num_weights += any(key in fields for key in _WEIGHTS)
-    return nodes, edges, {WEIGHTS: num_weights}
+    return Declared(nodes, edges, {WEIGHTS: num_weights}, has_labels=True)
 
 
 def _as_list(path: Path, item: _Item) -> list[_Item]:

@@ -58,7 +58,7 @@ def check_numbers(labels: Collection[str], place_of=None) -> None:
     pair = same_number(labels)
     if pair is None:
         return
-    a, b = (f"{short(text)}{f' ({place_of(text)})' if place_of else ''}" for text in pair)
+    a, b = (f"{short(text, 30)}{f' ({place_of(text)})' if place_of else ''}" for text in pair)
     raise ValueError(
         f"labels {a} and {b} are the same number, but labels are compared as text; write them alike if they "
         "are one agent, or put a letter in front."

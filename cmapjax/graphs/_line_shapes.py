@@ -9,7 +9,6 @@ from cmapjax.graphs._files import complaint
 
 # What opens a longer piece of text, and what closes it.
 _PAIRS = {b"(": b")", b"[": b"]", b"{": b"}", b'"': b'"', b"'": b"'"}
-_OPENING = b"".join(_PAIRS)
 _AFTER_LABEL = (b",", b";", b":")
 # What a line of counts begins with ("nodes 34").
 COUNTED = frozenset(("nodes", "vertices", "edges", "links", "arcs", "agents", "num_nodes", "num_edges"))
@@ -31,6 +30,11 @@ def shown(cells: Sequence[bytes]) -> str:
     return repr(text if len(text) <= 60 else text[:59] + "…")
 
 
+def holds_opening(data: bytes) -> bool:
+    """Whether brackets or quotes occur, which may hold labels together."""
+    return any(opening in data for opening in _PAIRS)
+
+
 def _counts(cells: Sequence[bytes]) -> bool:
     """Whether a line is a word and a number that count what follows."""
     return cells[1].isdigit() and cells[0].decode().rstrip(":=").casefold() in COUNTED
@@ -43,11 +47,13 @@ class Shapes:
         path: the file.
         options: how it is to be read.
         is_certain: whether it is certain what stands between columns, so that no label can hold that.
+        can_be_cut: whether labels in brackets or quotes may have been cut in two.
         begins: whether the first line is the first of the file.
     """
 
-    def __init__(self, path: Path, options: FileOptions, *, is_certain: bool, begins: bool):
-        self.path, self.options, self.is_certain, self.begins = path, options, is_certain, begins
+    def __init__(self, path: Path, options: FileOptions, *, is_certain: bool, can_be_cut: bool, begins: bool):
+        self.path, self.options, self.begins = path, options, begins
+        self.is_certain, self.can_be_cut = is_certain, can_be_cut
         self.widths: dict[int, int] = {}
         """The first line of every number of columns."""
         self.counts: dict[int, int] = {}
@@ -84,7 +90,7 @@ class Shapes:
                 f"{self.options.say('header', False)} if it is a link.",
                 line,
             )
-        if not self.is_certain:
+        if self.can_be_cut:
             self._check_whole_labels(line, cells)
         self.num_lines += 1
         self.widths.setdefault(len(cells), line)
@@ -205,8 +211,6 @@ class Shapes:
 
     def _check_whole_labels(self, line: int, cells: list[bytes]) -> None:
         """Raise if a cell opens a bracket or quote that a later one closes: a label that was cut in two."""
-        if not any(cell[0] in _OPENING for cell in cells):
-            return
         for place, cell in enumerate(cells[:-1]):
             end = _PAIRS.get(cell[:1])
             if end is None or (len(cell) > 1 and cell.endswith(end)):

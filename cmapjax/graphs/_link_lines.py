@@ -16,7 +16,7 @@ import numpy as np
 from cmapjax._file_options import FileOptions
 from cmapjax.graphs._files import complaint
 from cmapjax.graphs._labels import is_whole
-from cmapjax.graphs._line_shapes import Shapes, is_number, shown
+from cmapjax.graphs._line_shapes import Shapes, holds_opening, is_number, shown
 from cmapjax.graphs._network import COLUMNS, COMMENTS, DATA, HEADER, WEIGHTS, Network
 from cmapjax.graphs._numbering import Agents
 from cmapjax.graphs._table import (
@@ -127,7 +127,11 @@ def _separator(path: Path, survey: _Survey, options: FileOptions) -> bytes | Non
     """What stands between columns; None for any number of blanks and tabs."""
     if options.separator is not None:
         return None if options.separator == " " else options.separator.encode()
-    tabs = survey.tabs or {survey.first[1].count(b"\t")}
+    first_tabs = survey.first[1].count(b"\t")
+    tabs = survey.tabs or {first_tabs}
+    # Where no cell holds a blank, blanks part the first line too if that has no tab.
+    if survey.words == {tab + 1 for tab in tabs} and first_tabs not in tabs:
+        return None
     # Numbers hold no blanks, so that these part columns as tabs do.
     if len(tabs) > 1 or 0 in tabs or (survey.is_numbers and survey.num_lines > 1):
         return None
@@ -153,14 +157,14 @@ def read_lines(path: Path, data: bytes, options: FileOptions) -> Network:
     notes = {COMMENTS: survey.num_comments, DATA: survey.num_data}
     if survey.first is None:
         return Network(np.zeros((0, 2), np.int64), [], notes=notes)
-    return _Reader(path, survey, options).read(data, notes)
+    return _Reader(path, data, survey, options).read(notes)
 
 
 class _Reader:
     """The second time through the text: links, and what shows whether they are meant."""
 
-    def __init__(self, path: Path, survey: _Survey, options: FileOptions):
-        self.path, self.survey, self.options = path, survey, options
+    def __init__(self, path: Path, data: bytes, survey: _Survey, options: FileOptions):
+        self.path, self.data, self.survey, self.options = path, data, survey, options
         self.separator = _separator(path, survey, options)
         self.names: list[str] | None = None
         """What the header says, if the first line is one."""
@@ -170,7 +174,10 @@ class _Reader:
         self._begin()
         self.agents, self.ends = Agents(path), array("q")
         is_certain = self.separator == b"\t" or options.separator == " "
-        self.shapes = Shapes(path, options, is_certain=is_certain, begins=self.names is None)
+        can_be_cut = not is_certain and holds_opening(data)
+        self.shapes = Shapes(
+            path, options, is_certain=is_certain, can_be_cut=can_be_cut, begins=self.names is None
+        )
 
     def split(self, text: bytes) -> list[bytes]:
         """The cells of a line; empty ones at its end are none."""
@@ -198,11 +205,11 @@ class _Reader:
             self.columns = link_columns(self.path, names, options, line)
             self.is_named = True
 
-    def read(self, data: bytes, notes: dict[str, int]) -> Network:
+    def read(self, notes: dict[str, int]) -> Network:
         """The network, once all that may be doubtful has been looked at."""
         first_line = self.survey.first[0]
         source, target = self.columns
-        for line, text, _ in _lines(data):
+        for line, text, _ in _lines(self.data):
             if text[:1] in (b"#", b"%") or (self.names is not None and line == first_line):
                 continue
             cells = self.split(text)
@@ -249,9 +256,7 @@ class _Reader:
         is_text = not any(map(is_number, self.split(text)[:2]))
         widths, width = self.shapes.counts, len(cells)
         if is_text and widths == {width: 1, width + 1: num_links} and num_links > 1:
-            raise self._doubt(
-                line, cells, f"a header over {width + 1} columns, the first of them without a name"
-            )
+            raise self._doubt(line, cells, "a header that leaves out a column")
         if is_text and others and all(is_whole(texts[end]) for end in others):
             raise self._doubt(line, cells, "a header over whole numbers")
 

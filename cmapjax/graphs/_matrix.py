@@ -134,11 +134,13 @@ def _read_dense(path, lines, size, num_entries, field, symmetry) -> Int[np.ndarr
         line, cells = _next_cells(lines)
         if line is None:
             break
-        pending += cells
-        while len(pending) >= width:
-            is_link.append(not _is_zero(path, line, pending[:width]))
-            del pending[:width]
-    _check_count(path, len(is_link) + bool(pending), num_entries)
+        cells = pending + cells
+        whole = len(cells) - len(cells) % width
+        is_link.extend(not _is_zero(path, line, cells[i : i + width]) for i in range(0, whole, width))
+        pending = cells[whole:]
+    if pending:
+        raise complaint(path, "ends within a value, of which a complex one has two numbers; complete it.")
+    _check_count(path, len(is_link), num_entries)
     links = np.frombuffer(is_link, bool)
     # Column after column; unless it is general from the diagonal down, or from below that.
     if symmetry == "general":

@@ -111,14 +111,12 @@ def _node(path: Path, number: int, node: Mapping, has_ids: bool, wanted: set[str
     if has_ids and "id" not in node:
         raise complaint(path, f"nodes[{number}] has no id, though others have; give every node one.")
     name = node["id"] if has_ids else number
-    attributes = {key: _text(node[key]) for key in wanted if key in node}
-    # Any id will do to link by; only those that name an agent have to be text or a whole number.
-    if ("label_attribute" not in attributes and not isinstance(name, (str, int))) or isinstance(name, bool):
-        raise complaint(
-            path,
-            f"the id of nodes[{number}] is {short(name)}; name agents by text or whole numbers.",
-        )
-    return Node(_key(name), str(name), attributes, None)
+    attributes = {**node, **{key: _text(node[key]) for key in wanted if key in node}} if wanted else node
+    label = _text(name)
+    for text in (label, *(attributes[key] for key in wanted if key in node)):
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise complaint(path, f"nodes[{number}] holds half a character, {short(text)}; correct it.")
+    return Node(_key(name), label, attributes, None)
 
 
 def _check_names(path: Path, nodes: list[dict]) -> None:
@@ -143,5 +141,4 @@ def _key(name) -> str:
 
 
 def _text(value) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text.encode(errors="backslashreplace").decode()  # half a character, which no file can hold
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -57,27 +57,35 @@ def read_market(
     file) may follow it:
 
     - `.txt .edges .edgelist .el` (`edge-list`): an edge list as SNAP publishes them. Two labels a line,
-      apart by tabs or blanks; lines that begin with # or % are comments. Every line is an undirected link.
-    - `.csv .tsv` (`csv`, `tsv`): a header that names the columns source and target; other columns are not
-      looked at. An apostrophe before a leading = + - or @ is not part of a label (the writers put it there,
-      so that no spreadsheet runs the label as a formula); likewise in agents tables. A table that names the
-      same agents in its first row and first column is an `adjacency-matrix`.
-    - `.graphml`, `.gml`, `.gexf`: agents with attributes. Links of a directed graph must go both ways.
+      apart by blanks or tabs (tabs alone if every line has the same number of them, so that names may hold
+      blanks). Every line is an undirected link. Comments begin with # or % and a blank, or have another
+      number of columns than links. A third column of numbers holds weights. A first line such as
+      `source target` is a header; lines that may be links or else headers, counts (`34 78`) or comments
+      (`#tea #milk`) are errors that name the option to decide it.
+    - `.csv .tsv` (`csv`, `tsv`): a header that names the columns source and target, in any letter case (or
+      from and to, src and dst, node1 and node2 and the like); other columns are not looked at. An
+      apostrophe before a leading = + - or @ is not part of a label (the writers put it there, so that no
+      spreadsheet runs the label as a formula); likewise in agents tables. A table that names the same
+      agents in its first row and first column is an `adjacency-matrix`.
+    - `.graphml`, `.gml`, `.gexf`: agents with attributes, of which those that are not asked for are not
+      looked at. Links of a directed graph must go both ways. A group of nodes (a node with a graph in it)
+      is an agent only if it has links of its own. Agents are called by their ids, in GML by their labels.
     - `.json` (`node-link`): what NetworkX's `node_link_data` and D3 write, likewise.
     - `.net` (`pajek`): likewise; agents are called by their labels.
     - `.adj .adjlist` (`adjacency-list`): on every line an agent and its neighbours.
     - `.mtx` (`matrix-market`): a square matrix of symmetric pattern; agents are numbered from 1, as there.
+      Zeros that it lists are no links.
     - `.npz` (`npz`): a sparse matrix of SciPy's, likewise; agents are numbered from 0.
     - `out.*` (`konect`): a network of the KONECT collection; in a bipartite one, whose sides are numbered
       apart, agents are called left-1, right-1 and so on.
 
-    Labels are compared exactly, as text. Where all of them are whole numbers written plainly (0, 17) they
-    are Python integers. One that looks like a number but is not written so ("01", "1.0", "-1", "nan") is
-    an error, because it could be a second name of an agent. Agents come in the order in which the file
-    declares them; in edge lists and tables of links, which declare none, in ascending order if they are
-    integers, else in the order of first appearance. A link given twice, in either direction, is merged
-    and counted (`market.origin.merged_links`). Weights are not used: a link is there or not; that, and what
-    else was skipped, is counted in `market.origin.notes`.
+    Labels are compared exactly, as text, blanks around them cut off. Where all of them are whole numbers
+    written plainly (0, 17; up to 2^63 - 1) they are Python integers. Two labels of a file that are the same
+    number ("01" and "1") are an error, because they could be one agent. Agents come in the order in which
+    the file declares them; in edge lists and tables of links, which declare none, in ascending order if
+    they are integers, else in the order of first appearance. A link given twice, in either direction, is
+    merged and counted (`market.origin.merged_links`). Weights are not used: a link is there or not; that,
+    and what else was skipped, is counted in `market.origin.notes`.
 
     Args:
         path: the file with the links; or, where there is no file of that name, one of karate,
@@ -86,17 +94,19 @@ def read_market(
             value (per unit), in CSV, TSV or Parquet, with one row for every agent; one of the two
             numbers may be missing and is then 1. Other columns are not looked at.
         format: the name of the format (above), whatever the file's name ends in.
-        source_column, target_column: the columns of a table that hold the ends of each link.
+        source_column, target_column: the columns of a table that hold the ends of each link, by name, or
+            by number from 1 where there is no header.
         separator: what stands between the columns of a table or edge list: one character, or tab, comma,
             semicolon, blank, bar.
-        header: whether the first line names the columns.
-        label_attribute: the attribute of a file's agents that names them.
+        header: whether the first line is a header (of an edge list: to be skipped); by default found out.
+        label_attribute: the attribute of a file's agents that names them; "id" for the file's own ids.
         endowment_attribute: the attribute of a file's agents that holds their endowment.
         value_attribute: likewise their value per unit. What is not given is 1.
         drop_self_loops: leave out links of an agent with itself, instead of refusing them.
         drop_isolated: leave out agents without a neighbour, instead of refusing them.
         symmetrize: make every link of a directed graph or unsymmetric matrix go both ways.
-        ignore_extra_columns: read edge lists whose lines have more than two columns, and ignore those.
+        ignore_extra_columns: read edge lists whose lines have more columns than labels and a weight, and
+            ignore those.
         zero: what becomes of agents whose endowment is zero, in the agents table or attribute: "reject", or
             "drop" them, by name in `market.origin.dropped_zero` (and with drop_isolated those who are left
             without a neighbour). In this model they have weight zero and receive nothing.
@@ -216,7 +226,8 @@ def _format_of(path: Path, options: FileOptions) -> tuple[str, str]:
     name = path.name.lower().removesuffix(packing)
     form = format_of_name(name)
     if form is None and packing == ".zip":
-        form = format_of_name(member_of_zip(path, options.budget).lower())
+        name = member_of_zip(path, options.budget).lower()
+        form = format_of_name(name)
     if form is None:
         raise complaint(
             path,

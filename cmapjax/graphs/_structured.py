@@ -50,7 +50,9 @@ class Declared(NamedTuple):
     edges: Sequence[Edge]
     notes: Mapping[str, int] = MappingProxyType({})
     is_text: bool = False
-    """Whether labels are text even if all of them are whole numbers."""
+    """Whether ids as labels are text even if all of them are whole numbers."""
+    has_labels: bool = False
+    """Whether nodes have labels beside their ids, so that ids can be named instead."""
 
 
 def wanted_attributes(options: FileOptions) -> set[str]:
@@ -74,7 +76,8 @@ def declared_network(path: Path, declared: Declared, options: FileOptions) -> Ne
     linked = {end for edge in edges for end in (edge.source, edge.target)}
     agents = [node for node in nodes if not node.is_group or node.key in linked]
     attributes = sorted(set().union(*(node.attributes for node in agents)))
-    labels, num_stripped = _labels(path, agents, options, attributes)
+    remedy = _by_id(declared, options)
+    labels, num_stripped = _labels(path, agents, options, attributes, remedy)
     place = {node.key: number for number, node in enumerate(agents)}
     arcs = _arcs(path, edges, place)
     try:
@@ -90,7 +93,7 @@ def declared_network(path: Path, declared: Declared, options: FileOptions) -> Ne
     }
     return Network(
         links,
-        labels if declared.is_text else as_labels(labels),
+        labels if declared.is_text and options.label_attribute in (None, "id") else as_labels(labels),
         _attribute(path, agents, labels, options, "endowment", attributes),
         _attribute(path, agents, labels, options, "value", attributes),
         notes,
@@ -111,12 +114,17 @@ def _check_keys(path: Path, nodes: Sequence[Node]) -> None:
         seen.add(node.key)
 
 
+def _by_id(declared: Declared, options: FileOptions) -> str:
+    """The remedy for bad labels to name agents by their ids, unless labels are those."""
+    if options.label_attribute == "id" or (options.label_attribute is None and not declared.has_labels):
+        return ""
+    return f" Or pass {options.say('label_attribute', 'id')} to name agents by their ids."
+
+
 def _labels(
-    path: Path, nodes: Sequence[Node], options: FileOptions, attributes: Sequence[str]
+    path: Path, nodes: Sequence[Node], options: FileOptions, attributes: Sequence[str], remedy: str
 ) -> tuple[list[str], int]:
     """The label of every agent, blanks around it cut off, and how many had some."""
-    by_id = options.say("label_attribute", "id")
-    remedy = "" if options.label_attribute == "id" else f" Or pass {by_id} to name agents by their ids."
     first: dict[str, Node] = {}
     num_stripped = 0
     for node in nodes:
