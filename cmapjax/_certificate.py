@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from cmapjax._market import Market
 from cmapjax._precision import float64_on_host, namespace
 from cmapjax._reductions import blocks, combined, joined, over_entries, written
+from cmapjax._settings import check_x64
 from cmapjax._types import Array
 
 
@@ -62,7 +63,11 @@ def certified_gap_of_flow(
     Args:
         flow: y_ij in the market's layout.
         received: `market.mirror(flow)`, if it is at hand: to look it up costs as much as all the rest.
+
+    Raises:
+        ValueError: traced arguments outside x64 mode.
     """
+    check_x64("certified_gap_of_flow")
     xp = namespace(market, flow, received)
     links = market.links
     parts = [combined(jnp.add, xp.asarray(block, np.float64)) for block in links.blocks(xp.asarray(flow))]

@@ -6,6 +6,7 @@ Every message names the field, the agent, the value and the remedy.
 import math
 import os
 import re
+import sys
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -40,6 +41,12 @@ def as_real(field: str, values, shape: tuple[int, ...], name_of=None) -> np.ndar
         ValueError: text, objects, booleans, complex or half-precision numbers; a wrong shape; integers
             beyond 2^53.
     """
+    if is_traced_number(values):
+        raise ValueError(
+            f"{field} is traced by JAX (inside jit, vmap, scan or a derivative), and plain numbers are "
+            "needed to make this; make it before, and give traced endowments or values to a market by "
+            "market.with_contributions(endowment=…, value=…)."
+        )
     array = np.asarray(values)
     if array.dtype == object or array.dtype.kind in "USOV":
         wrong = [(i, v) for i, v in enumerate(np.ravel(array)) if not isinstance(v, (int, float))]
@@ -61,6 +68,15 @@ def as_real(field: str, values, shape: tuple[int, ...], name_of=None) -> np.ndar
     if array.shape not in ((), shape):
         raise ValueError(f"{field} has shape {array.shape}; give one number, or {shape} (one per agent).")
     return np.array(np.broadcast_to(array, shape), np.float64)  # a copy: never the caller's own
+
+
+def is_traced_number(values) -> bool:
+    """Whether these are numbers, or a list of numbers, that a transformation of JAX traces."""
+    jax = sys.modules.get("jax")  # not imported here: readers and checks start without it
+    if jax is None:
+        return False
+    each = values if isinstance(values, (list, tuple)) else (values,)
+    return any(isinstance(x, jax.core.Tracer) for x in each)
 
 
 def check_positive(field: str, values: np.ndarray, name_of) -> None:
@@ -148,7 +164,7 @@ def check_span(contribution: np.ndarray, precision: str, name_of) -> None:
             f"{CONTRIBUTION} spans {ends}: float32 keeps seven digits, so flows among the smallest drown in "
         )
         text += "those of the largest; use precision float64."
-        warnings.warn(SpanWarning(text, float(contribution[most] / contribution[least])), stacklevel=4)
+        warnings.warn(SpanWarning(text, float(contribution[most] / contribution[least])), stacklevel=5)
 
 
 def as_links(links) -> np.ndarray:

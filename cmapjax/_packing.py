@@ -10,6 +10,7 @@ from cmapjax._columns import Columns
 from cmapjax._labelled import by_name
 from cmapjax._market import Market, assemble_rows, listed_by_market
 from cmapjax._origin import Origin
+from cmapjax._settings import check_plain
 
 
 def pack(markets: Sequence[Market]) -> Market:
@@ -25,6 +26,7 @@ def pack(markets: Sequence[Market]) -> Market:
     markets = list(markets)
     if not markets:
         raise ValueError("pack: no markets given; give at least one.")
+    check_plain("pack", markets, "give contributions to the packed market, by with_contributions")
     offsets = np.cumsum([0] + [m.num_agents for m in markets])
     degrees, neighbours, market_of, num_markets = [], [], [], 0
     for market, offset in zip(markets, offsets, strict=False):
@@ -78,6 +80,7 @@ def copies(market: Market, *, endowment=None, value=None) -> Market:
             not finite and positive.
     """
     check_kind("market", market, Market, "Market.from_links(…), or a reader of cmapjax.graphs")
+    check_plain("copies", market, "give contributions to the copies, by with_contributions")
     given = {
         "endowment": by_name("endowment", endowment, market.labels),
         "value": by_name("value", value, market.labels),

@@ -17,6 +17,7 @@ from cmapjax._market import Market
 from cmapjax._play import Moment, Rules, play_round
 from cmapjax._precision import float64_on_host
 from cmapjax._schedule import EveryonePlan
+from cmapjax._settings import compiled
 from cmapjax._types import Array
 
 
@@ -131,7 +132,7 @@ def _observations(market, record, state):
 
 
 # The start is observed apart from the run, so that strategies compared on a market compile it once.
-@eqx.filter_jit
+@compiled
 def observe(market: Market, record, state: State):
     """The state, with what was left out and follows from its flow, and what is to be recorded of it."""
     dtype = state.history.dtype
@@ -146,7 +147,7 @@ def observe(market: Market, record, state: State):
     return jax.tree.map(market.links.everywhere, (state, seen))
 
 
-@eqx.filter_jit
+@compiled
 def run_rounds(
     market,
     beyond,

@@ -11,13 +11,13 @@ from jaxtyping import Float
 from cmapjax import _spans, metrics
 from cmapjax._checks import as_real, check_kind, check_span, short
 from cmapjax._community import beyond_table
-from cmapjax._derivatives import guard_precision, is_traced
 from cmapjax._judge import judged
 from cmapjax._labelled import unlabelled
 from cmapjax._market import Market
 from cmapjax._random import check_key
 from cmapjax._run import Run, State, observe, run_rounds
 from cmapjax._schedule import Plan, Schedule, Simultaneous
+from cmapjax._settings import entry, is_traced, on_host
 from cmapjax._types import Array
 from cmapjax.endowments import Constant, Endowments
 from cmapjax.strategies import PerAgent, Strategy, _calls
@@ -28,6 +28,7 @@ PRECISIONS = ("float32", "float64")
 ROUNDING = {"float32": 1e-3, "float64": 1e-5}
 
 
+@entry
 def simulate(
     market: Market,
     strategy: Strategy,
@@ -80,40 +81,36 @@ def simulate(
 
     Raises:
         ValueError: any of these is out of range; contributions that the precision cannot hold; a
-            missing key; a start that does not spend exactly the contributions; a derivative
+            missing key; a start that does not spend exactly the contributions; traced arguments
             outside x64 mode; a strategy whose code fails, or answers with something that is no row.
     """
     record = _recorders(record)
     _check_options(market, strategy, schedule, endowments, rounds, every, precision, record)
-    traced = is_traced((market, strategy, schedule, endowments, record, start))
-    if traced:
-        market, strategy, schedule, endowments, record, start = guard_precision(
-            (market, strategy, schedule, endowments, record, start)
-        )
     endowments = endowments.matched(market)
     endowments.check(market, rounds + _rounds_played(start))
     is_random = endowments.is_random or getattr(schedule, "is_random", False)
     if is_random:
         check_key(key, "this schedule or these endowments")
     dtype = np.dtype(precision)
-    with jax.enable_x64(True), _calls.brief_faults():
+    with _calls.brief_faults():
         plan = schedule if isinstance(schedule, Plan) else schedule.plan(market, strategy.hops)
         bare = market.bare()
         beyond = beyond_table(bare, strategy.hops) if strategy.hops > 1 else None
         state = _start(bare, start, dtype)
         arguments = (bare, beyond, strategy, plan, endowments, record)
+        traced = is_traced((arguments, state))
         facts = {
             "rounds": rounds,
             "every": every,
             "is_steady": endowments.is_constant and _spends_contributions(bare, start),
             "starts_even": start is None,
         }
-        if not traced and _spans.pays(bare, record, every):
+        if not is_traced((arguments, state, key)) and _spans.pays(bare, record, every):
             run = _spans.run_in_spans(*arguments, state, key, **facts)
         else:
             state, seen = observe(bare, record, state)
             run = run_rounds(*arguments, state, seen, key, saves_memory=traced, **facts)
-        run = judged(market, strategy, endowments, record, key, _to_numpy(run), rounds, strict)
+        run = judged(market, strategy, endowments, record, key, on_host(run), rounds, strict)
         return dataclasses.replace(run, varies=not endowments.is_constant)
 
 
@@ -221,12 +218,3 @@ def _check_flow(market: Market, flow: np.ndarray) -> None:
             f"start: agent {agent} gives {gave[agent]:g} of its contribution {owed[agent]:g}; "
             "every row of a start must spend exactly endowment × value."
         )
-
-
-def _to_numpy(run: Run) -> Run:
-    """Arrays as NumPy's, whose precision no global setting can take away; traced ones as they are."""
-
-    def convert(x):
-        return x if isinstance(x, jax.core.Tracer) else np.asarray(x)
-
-    return jax.tree.map(convert, run)

@@ -6,7 +6,6 @@ are the same whatever is recorded. In one loop (`run_rounds`) both are compiled 
 
 import dataclasses
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +14,7 @@ from cmapjax._engine import known_facts
 from cmapjax._feasibility import no_breach
 from cmapjax._play import Rules
 from cmapjax._run import Run, as_dtype, form_of, moment_of, observe, state_of
+from cmapjax._settings import compiled
 
 # Below this many rounds the work at either end of a span would be felt beside the rounds, and below so many
 # slots times rounds the work of handing it over.
@@ -57,12 +57,12 @@ def _seen(market, record, state):
     return jax.tree.map(np.asarray, observe(market, record, state)[1])
 
 
-@eqx.filter_jit
+@compiled
 def _begin(market, beyond, state):
     return known_facts(market, beyond, state.flow.dtype), moment_of(market, state)
 
 
-@eqx.filter_jit
+@compiled
 def _play_span(rules: Rules, at, length, every: int, starts_even: bool):
     form = form_of(rules, every, starts_even)
     at = form.advance(at, length)

@@ -16,6 +16,7 @@ from cmapjax._certificate import per_market
 from cmapjax._equilibrium import Equilibrium
 from cmapjax._labelled import by_name
 from cmapjax._market import Market
+from cmapjax._settings import entry
 from cmapjax._types import Array
 
 __all__ = [
@@ -34,6 +35,7 @@ MOST_COALITION = 14
 # A link counts as used when it carries more than this share of the smaller contribution at its ends:
 # below it stands the rounding of a converged run.
 USED = 1e-9
+OUTSIDE = "check the equilibrium once it is computed"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +51,7 @@ class BottleneckPair:
     market: int
 
 
+@entry(remedy=OUTSIDE)
 def bottleneck_pairs(market: Market, equilibrium: Equilibrium) -> list[BottleneckPair]:
     """The bottleneck decomposition (B_1, C_1, α_1), …, by market, α ascending.
 
@@ -72,6 +75,7 @@ def bottleneck_pairs(market: Market, equilibrium: Equilibrium) -> list[Bottlenec
     ]
 
 
+@entry(remedy=OUTSIDE)
 def reciprocity_error(market: Market, flow: Float[Array, "slots"]) -> Float[np.ndarray, "markets"]:
     """By how much reciprocity fails: the largest of 1 − r_p r_j over links, and |r_p r_j − 1| over used ones.
 
@@ -87,6 +91,7 @@ def reciprocity_error(market: Market, flow: Float[Array, "slots"]) -> Float[np.n
     return _worst(market, giver, error)
 
 
+@entry(remedy=OUTSIDE)
 def lexicographic_error(market: Market, flow: Float[Array, "slots"]) -> Float[np.ndarray, "markets"]:
     """By how much somebody richer is served before somebody poorer: max of r_j / min_{k ∈ N_p} r_k − 1
     over links p → j that are used.
@@ -106,6 +111,7 @@ def lexicographic_error(market: Market, flow: Float[Array, "slots"]) -> Float[np
     return _worst(market, giver, error)
 
 
+@entry(remedy=OUTSIDE)
 def lexicographic_ratios(market: Market) -> Float[np.ndarray, "agents"]:
     """The lexicographically optimal ratios, by progressive filling with linear programs (small markets).
 
@@ -149,6 +155,7 @@ def _raise(spends, gets, w, direction, floor) -> float:
     return found.x[-1]
 
 
+@entry(remedy=OUTSIDE)
 def best_coalition(market: Market, utility) -> tuple[tuple[Hashable, ...], float]:
     """The coalition that could gain most by itself, and the factor by which all its members could.
 
@@ -180,6 +187,7 @@ def best_coalition(market: Market, utility) -> tuple[tuple[Hashable, ...], float
     return best, factor
 
 
+@entry(remedy=OUTSIDE)
 def arrow_debreu_prices(market: Market, equilibrium: Equilibrium) -> Float[np.ndarray, "agents"]:
     """Prices π_p = √r_p, per unit of p's value, at which the equilibrium is a competitive one.
 
@@ -192,6 +200,7 @@ def arrow_debreu_prices(market: Market, equilibrium: Equilibrium) -> Float[np.nd
     return np.sqrt(np.asarray(equilibrium.ratio))
 
 
+@entry(remedy=OUTSIDE)
 def arrow_debreu_error(market: Market, price, flow: Float[Array, "slots"]) -> Float[np.ndarray, "markets"]:
     """By how much prices and flow miss a competitive equilibrium, relative; the larger of two errors.
 

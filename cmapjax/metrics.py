@@ -19,6 +19,7 @@ from cmapjax._labelled import unlabelled
 from cmapjax._market import Market
 from cmapjax._precision import float64_on_host, namespace
 from cmapjax._reductions import joined, ranges
+from cmapjax._settings import is_traced
 from cmapjax._types import Array
 from cmapjax._verdict import NOTHING, VERDICTS, verdict
 
@@ -186,7 +187,9 @@ def standard(equilibrium=None) -> dict[str, Callable]:
         "average_log_nash_welfare": Partial(_of_average, log_nash_welfare),
     }
     if equilibrium is not None:
-        u = np.asarray(unlabelled("equilibrium", equilibrium), np.float64)
+        u = equilibrium
+        if not is_traced(u):
+            u = np.asarray(unlabelled("equilibrium", u), np.float64)
         record |= {
             "share_of_equilibrium": Partial(_of_utility, share_of_equilibrium, equilibrium=u),
             "misallocated_share": Partial(_of_utility, misallocated_share, equilibrium=u),

@@ -11,10 +11,10 @@ PACKAGE = Path(cmapjax.__file__).parent
 # From the ground up. A module may import from an earlier layer; of its own layer, only what stands in
 # the same folder. The rest of the package may import everything.
 LAYERS = [
-    ["_checks", "_maximum_flow", "_rows"],
-    ["_labelled"],
+    ["_checks", "_generator", "_maximum_flow", "_named_networks", "_programs", "_rows"],
+    ["_labelled", "_origin", "_file_options", "_settings"],
     ["_types", "_precision"],
-    ["_origin", "_columns", "_derivatives", "_decomposition", "_file_options", "_named_networks"],
+    ["_columns", "_derivatives", "_decomposition"],
     ["_reductions"],
     ["_market", "_differences"],
     ["_devices", "_packing", "_random", "_turns"],

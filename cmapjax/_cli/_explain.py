@@ -33,9 +33,8 @@ def run(source: Source, request: Request) -> None:
     if request.plot is not None:
         check_file("--plot", request.plot)
     switch_on()
-    import jax
-
     from cmapjax import explain, plots
+    from cmapjax._random import key_of
 
     strategy, schedule = make(line)
     played = market(source)
@@ -45,7 +44,7 @@ def run(source: Source, request: Request) -> None:
         _label(played, request.agent),
         request.round,
         schedule=schedule,
-        key=jax.random.fold_in(jax.random.key(source.seed), 2**31),  # the one of `cmapjax simulate`
+        key=key_of(source.seed, 2**31),  # the one of `cmapjax simulate`
     )
     if request.plot is not None:
         plots.save(plots.explanation(about), request.plot)

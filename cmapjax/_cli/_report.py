@@ -8,6 +8,7 @@ import pandas as pd
 from cmapjax import metrics
 from cmapjax._cli._output import components, plain, say, slug, unconnected, write_text
 from cmapjax._cli._output import show as show_table
+from cmapjax._generator import GENERATOR
 
 SHARES = (0.98, 0.999)
 # What the table, the verdicts and the pictures are about.
@@ -86,6 +87,7 @@ def as_document(source, request, market, equilibrium, outcomes) -> dict:
         "cmapjax": __version__,
         "network": source.name,
         "seed": source.seed,
+        "generator": GENERATOR,
         "fingerprint": market.fingerprint(),
         "num_markets": market.num_markets,
         "num_agents": market.num_agents,

@@ -175,9 +175,8 @@ def _solve(simulated):
 
 def _prepared(simulated, request: Request, process, equilibrium, seed: int):
     """`simulate` with all that the lines of a comparison have in common."""
-    import jax
-
     from cmapjax import simulate
+    from cmapjax._random import key_of
 
     return functools.partial(
         simulate,
@@ -186,7 +185,7 @@ def _prepared(simulated, request: Request, process, equilibrium, seed: int):
         record=_record(request, process, equilibrium),
         every=request.every,
         precision=request.precision,
-        key=jax.random.fold_in(jax.random.key(seed), 2**31),  # apart from the keys of drawn markets
+        key=key_of(seed, 2**31),  # apart from the keys of drawn markets
     )
 
 

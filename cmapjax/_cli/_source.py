@@ -115,7 +115,7 @@ def _one(source: Source, text: str, number: int, timings: Timings):
 
 
 def _random(source: Source, text: str, number: int):
-    import jax
+    from cmapjax._random import key_of
 
     market = random_market(
         parse(text),
@@ -123,4 +123,4 @@ def _random(source: Source, text: str, number: int):
         value=("--value", source.value),
         isolated=source.isolated,
     )
-    return market.draw_parts(jax.random.fold_in(jax.random.key(source.seed), number), source.markets)
+    return market.draw_parts(key_of(source.seed, number), source.markets)

@@ -15,7 +15,11 @@ from cmapjax._checks import short
 from cmapjax._decomposition import Partition, as_integers, blocks, confirm, decompose, verify
 from cmapjax._equilibrium import Equilibrium, Fractions, Groups, Method
 from cmapjax._market import Market
+from cmapjax._settings import entry
 from cmapjax.methods._sweeps import ColouredSweeps
+
+# What gives utilities where a transformation of JAX traces contributions.
+IN_PROGRAMS = "cmapjax.equilibrium_utility gives utilities there, and their derivatives"
 
 
 class Decomposition(Method):
@@ -57,6 +61,7 @@ class IdentifyAndCertify(Method):
         return certify(market, np.asarray(near.ratio), tolerance=tolerance, resolution=self.resolution)
 
 
+@entry(remedy=IN_PROGRAMS)
 def certify(
     market: Market, ratio: Float[np.ndarray, "agents"], *, tolerance: float = 1e-10, resolution: float = 1e-3
 ) -> Equilibrium:
@@ -72,6 +77,7 @@ def certify(
     return network.answer(network.decompose() if found is None else found, tolerance)
 
 
+@entry(remedy=IN_PROGRAMS)
 def solve_in_fractions(market: Market, contribution: Sequence[int | Fraction] | None = None) -> Fractions:
     """The equilibrium in exact fractions, every law of it verified in integers.
 

@@ -14,6 +14,7 @@ from cmapjax._checks import check_kind
 from cmapjax._labelled import by_name
 from cmapjax._market import Market
 from cmapjax._schedule import Schedule, Simultaneous
+from cmapjax._settings import entry
 from cmapjax._simulate import simulate
 from cmapjax.strategies import CMAP, Damped, FixedDamping, PerAgent, Strategy
 
@@ -37,6 +38,7 @@ class BestDamping:
     """The least loss so far."""
 
 
+@entry(remedy="differentiate a run instead (cmapjax.simulate)")
 def best_damping(
     market: Market,
     strategy: Strategy = CMAP(),  # noqa: B008 - immutable
@@ -90,17 +92,16 @@ def best_damping(
         limit = jnp.log(1 / MARGIN)
         return loss, jnp.clip(optax.apply_updates(logit, change), -limit, limit), state
 
-    with jax.enable_x64(True):
-        logit = jax.scipy.special.logit(jnp.clip(safe, MARGIN, 1 - MARGIN))
-        state, history = optimiser.init(logit), []
-        best = first = None
-        for _ in range(steps):
-            tried = np.asarray(jax.nn.sigmoid(logit))
-            loss, logit, state = step(logit, state)
-            loss = np.asarray(loss)
-            first = loss if first is None else first
-            best = (tried, loss) if best is None else _better(best, (tried, loss))
-            history.append(best[1])
+    logit = jax.scipy.special.logit(jnp.clip(safe, MARGIN, 1 - MARGIN))
+    state, history = optimiser.init(logit), []
+    best = first = None
+    for _ in range(steps):
+        tried = np.asarray(jax.nn.sigmoid(logit))
+        loss, logit, state = step(logit, state)
+        loss = np.asarray(loss)
+        first = loss if first is None else first
+        best = (tried, loss) if best is None else _better(best, (tried, loss))
+        history.append(best[1])
     return BestDamping(best[0], best[1], safe, first, np.array(history))
 
 

@@ -12,6 +12,7 @@ from cmapjax._checks import short
 from cmapjax._decomposition import as_integers, decompose
 from cmapjax._equilibrium import Equilibrium
 from cmapjax._market import Market
+from cmapjax._settings import entry
 from cmapjax._solve import solve
 
 ARCS_AT_ONCE = 1_000_000
@@ -34,6 +35,7 @@ class LinkChanges:
     """Links left out because of `most`."""
 
 
+@entry(remedy="differentiate cmapjax.equilibrium_utility instead")
 def new_links(
     market: Market,
     objective: Callable = metrics.log_nash_welfare,
@@ -81,6 +83,7 @@ def new_links(
     return dataclasses.replace(found, num_untried=found.num_untried + num_untried)
 
 
+@entry(remedy="differentiate cmapjax.equilibrium_utility instead")
 def removed_links(
     market: Market,
     objective: Callable = metrics.log_nash_welfare,
@@ -199,8 +202,7 @@ class _Changes:
         return LinkChanges(links, change[order], untried)
 
     def objective(self, utility: Float[np.ndarray, "copies agents"]) -> Float[np.ndarray, "copies markets"]:
-        with jax.enable_x64(True):
-            return np.asarray(self.evaluate(utility))
+        return np.asarray(self.evaluate(utility))
 
     def solve(self, pairs: Int[np.ndarray, "copies 2"], is_new: bool) -> Float[np.ndarray, "copies agents"]:
         """Utilities of copies of the market, in each of which one link is new, or missing."""

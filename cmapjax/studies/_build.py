@@ -5,7 +5,6 @@ import functools
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from cmapjax import graphs
@@ -13,6 +12,7 @@ from cmapjax._checks import short
 from cmapjax._file_options import FileOptions
 from cmapjax._market import Market
 from cmapjax._origin import Origin
+from cmapjax._random import key_of
 from cmapjax._words._networks import ISOLATED, is_family
 from cmapjax._words._plans import make, plan
 from cmapjax._words._specs import distribution, endowment_process, family, parse
@@ -69,20 +69,14 @@ class Own(Distribution):
         return self.numbers
 
 
-def base_key(seed: int):
-    """The key of a seed, all 63 bits of it (without x64 JAX would cut it to 32)."""
-    with jax.enable_x64(True):
-        return jax.random.key(np.int64(seed))
-
-
 def ground_key(study, ground: Ground):
     """The key that the markets of a ground are drawn from."""
-    return jax.random.fold_in(base_key(study.seed), ground.number)
+    return key_of(study.seed, ground.number)
 
 
 def play_key(study, ground: Ground):
     """The key of random schedules and endowments: one for all cells of a ground, which so meet alike."""
-    return jax.random.fold_in(jax.random.fold_in(base_key(study.seed), PLAY), ground.number)
+    return key_of(study.seed, PLAY, ground.number)
 
 
 def random_market(study, ground: Ground) -> RandomMarket:
