@@ -5,7 +5,16 @@ from typing import NamedTuple
 
 from cmapjax._checks import short
 from cmapjax._cli._cache import switch_on
-from cmapjax._cli._output import check_file, market_lines, printable, say, show
+from cmapjax._cli._output import (
+    PRINTED,
+    check_file,
+    check_json,
+    market_lines,
+    printable,
+    say,
+    show,
+    write_json,
+)
 from cmapjax._cli._progress import Progress, interruptible
 from cmapjax._cli._source import Source, check, market
 
