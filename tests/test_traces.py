@@ -199,7 +199,7 @@ def test_tables_that_do_not_fit_are_refused(triangle, case):
 def test_a_trace_of_other_means_than_the_market_s_is_refused(triangle):
     trace = en.Trace(frame())
     with pytest.raises(
-        ValueError, match=r"agent 'mid' has 0\.5 a round on average, but an endowment of 1 in"
+        ValueError, match=r"agent 'west' has 2 a round on average, but an endowment of 1 in the market \(2 such"
     ):
         cj.simulate(triangle, cj.EqualSplit(), rounds=1, endowments=trace)
     rounded = triangle.with_contributions(endowment={"west": 2, "mid": 0.5, "east": 1.0009})
