@@ -42,19 +42,21 @@ def run_in_spans(
         now = dataclasses.replace(now, breach=no_breach(market, state.flow.dtype))
     at = form_of(rules, every, starts_even).begin(now)
     played = np.minimum(np.arange(1 + -(-rounds // every)) * every, rounds)
-    seen = [_seen(market, record, state)]
+    seen = [_seen(market, record, state, is_steady)]
     for length in np.diff(played).tolist():
         # All of one length: compiled for that length.
         length = length if rounds % every == 0 else jnp.array(length)
         at, state = _play_span(rules, at, length, every, starts_even)
-        seen.append(_seen(market, record, state))
+        seen.append(_seen(market, record, state, is_steady))
     updates, records = jax.tree.map(lambda *rows: np.stack(rows), *seen)
     return Run(played + first, updates, records, state, breach=None if rules.are_trusted else at.breach)
 
 
-def _seen(market, record, state):
+def _seen(market, record, state, is_steady: bool):
     """What is recorded, on the host: waiting for it keeps spans that nobody needs yet out of memory."""
-    return jax.tree.map(np.asarray, observe(market, record, state)[1])
+    return jax.tree.map(
+        np.asarray, observe(market, record, state, is_steady and state.flow.dtype == np.float32)[1]
+    )
 
 
 @compiled

@@ -158,7 +158,7 @@ def test_an_ensemble_is_matched_by_market_and_label():
 
 
 def test_metrics_match_by_name():
-    market = path_market(endowment=[3.0, 1.0, 2.0, 2.0])
+    market = path_market(endowment=[6.0, 3.0, 4.0, 4.0])
     best = cj.solve(market).utility
     for given in (series(), AMOUNT, series().rename_axis("a").to_xarray()):
         for metric in (

@@ -1,5 +1,6 @@
 """`cmapjax sensitivity`: what the equilibrium depends on."""
 
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -186,7 +187,11 @@ def _of_links(studied, equilibrium, objective, name: str, request: Request):
     document = {
         key: {
             "links": [list(link) for link in changes.links],
-            "change": changes.change,
+            "change": [
+                _in_words(agents) if agents and change == -math.inf else change
+                for change, agents in zip(changes.change.tolist(), changes.strands, strict=True)
+            ],
+            "strands": [list(agents) for agents in changes.strands],
             "num_untried": changes.num_untried,
         }
         for key, changes in (("new_links", new), ("removed_links", gone))
@@ -199,18 +204,26 @@ def _link_lines(head: str, changes, top: int, *, first: bool) -> list:
     from rich.markup import escape
     from rich.table import Table
 
-    rows = list(zip(changes.links, changes.change.tolist(), strict=True))
+    rows = list(zip(changes.links, changes.change.tolist(), changes.strands, strict=True))
     rows = rows[:top] if first else rows[::-1][:top]
-    rows = [(link, change) for link, change in rows if change != 0]
+    rows = [row for row in rows if row[1] != 0]
     table = Table("between", "and", "change", show_edge=False)
-    for (a, b), change in rows:
-        table.add_row(escape(printable(a)), escape(printable(b)), f"{change:+.6g}")
+    for (a, b), change, agents in rows:
+        number = "" if agents and change == -math.inf else f"{change:+.6g}"
+        words = _in_words(agents) if agents else ""
+        text = f"{number}, {words}" if number and words else number + words
+        table.add_row(escape(printable(a)), escape(printable(b)), escape(text))
     lines = [(head, table)] if rows else [(head + " none", None)]
     if changes.num_untried:
         lines.append(
             (f"{changes.num_untried:,} less promising ones were not tried (--most N tries more)", None)
         )
     return lines
+
+
+def _in_words(agents) -> str:
+    """Who is left without a link, instead of a logarithm of 0."""
+    return f"strands agent {' and '.join(printable(agent) for agent in agents)}"
 
 
 def _draw(studied, pictures, path: Path, title: str) -> None:

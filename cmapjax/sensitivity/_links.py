@@ -33,6 +33,9 @@ class LinkChanges:
     """The objective with the change, minus that of the market as it is."""
     num_untried: int
     """Links left out because of `most`."""
+    strands: tuple[tuple[Hashable, ...], ...] = ()
+    """The agents, by label, whose only link each of `links` is: they are left with nothing without it. Empty
+    tuples for new links."""
 
 
 @entry(remedy="differentiate cmapjax.equilibrium_utility instead")
@@ -95,7 +98,8 @@ def removed_links(
     """Which existing link matters most: every market with one link less, solved exactly.
 
     A link that some equilibrium flow does without changes nothing when it goes; only those that carry flow
-    are solved. An agent that loses its only link keeps a utility of 0: log Nash welfare falls to -inf.
+    are solved. An agent that loses its only link keeps a utility of 0: log Nash welfare falls to -inf, and
+    `LinkChanges.strands` names the agent.
 
     Args:
         objective, equilibrium: as for `new_links`.
@@ -199,7 +203,12 @@ class _Changes:
         order = np.argsort(-change, kind="stable")
         labels = self.market.labels
         links = tuple((labels[a], labels[b]) for a, b in pairs[order].tolist())
-        return LinkChanges(links, change[order], untried)
+        is_only = np.bincount(self.giver, minlength=self.market.num_agents) == 1
+        strands = tuple(
+            tuple(labels[end] for end in pair if is_only[end] and not is_new)
+            for pair in pairs[order].tolist()
+        )
+        return LinkChanges(links, change[order], untried, strands)
 
     def objective(self, utility: Float[np.ndarray, "copies agents"]) -> Float[np.ndarray, "copies markets"]:
         return np.asarray(self.evaluate(utility))
