@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import reference
 
 import cmapjax as cj
 from cmapjax import endowments as en
@@ -111,6 +112,44 @@ def test_a_trace_is_played_row_by_row(small_market):
     np.testing.assert_allclose(spent, table, atol=1e-14)
     with pytest.raises(ValueError, match="trace has 6 rounds, but round 7 is asked for"):
         cj.simulate(small_market, cj.CMAP(), rounds=1, endowments=trace, record={}, start=state)
+
+
+@pytest.mark.parametrize(
+    "schedule", [cj.RandomParticipation(0.5), cj.OneAgentPerRound()], ids=["terms posted", "rows answered"]
+)
+def test_to_give_as_before_is_to_scale_the_last_row_to_what_the_round_brings(small_market, schedule):
+    """Damped rows and skipped rounds, where surplus varies: y ← (1 − θ) · (last row scaled) + θ · answer."""
+    market, theta = small_market, 0.3
+    table = np.random.default_rng(1).uniform(0.2, 2, (5, 5))
+    table[2, 1] = 0  # and so it gave nothing before the fourth round: it then splits equally
+    w, links = reference.dense(market)
+    start = reference.random_split(np.random.default_rng(2), w, links)
+    run = cj.simulate(
+        market,
+        cj.Damped(cj.EqualSplit(), theta),
+        rounds=5,
+        schedule=schedule,
+        endowments=en.Trace(table),
+        record={"sent": lambda m, state: state.flow, "received": lambda m, state: state.received},
+        start=reference.flow_of(market, start),
+        key=jax.random.key(0),
+    )
+    before, moved = start, 0
+    for t, endowment in enumerate(table, start=1):
+        budget = (endowment * market.value)[:, None]
+        even, spent = links / links.sum(axis=1, keepdims=True), before.sum(axis=1, keepdims=True)
+        kept = budget * np.where(spent > 0, before / np.where(spent > 0, spent, 1), even)
+        damped = (1 - theta) * kept + theta * budget * even
+        row = reference.dense(market, run.records["sent"][t])[2]
+        as_kept, as_damped = (np.isclose(row, y, rtol=0, atol=1e-14).all(axis=1) for y in (kept, damped))
+        assert (as_kept | as_damped).all(), t
+        acted = run.agent_updates[t, 0] - run.agent_updates[t - 1, 0]
+        assert as_damped.sum() >= acted >= (~as_kept).sum()
+        moved += (~as_kept).sum()
+        received = reference.dense(market, market.mirror(run.records["received"][t]))[2]
+        np.testing.assert_allclose(received, row, rtol=1e-14)
+        before = row
+    assert moved >= 4  # rows told apart: every agent with more than one neighbour acts
 
 
 def test_the_average_of_random_rounds_approaches_the_equilibrium(small_market):

@@ -218,6 +218,21 @@ def test_a_table_of_links_is_not_taken_for_a_matrix(tmp_path):
     }  # fmt: skip
 
 
+TWICE = {
+    "a.gexf": gexf(NODES + EDGES.replace("</edges>", '<edge source="b" target="a"/></edges>')),
+    "a.json": SAME_NETWORK["links.json"].replace('"links": [', '"links": [{"source": "b", "target": "a"}, '),
+    "a.net": SAME_NETWORK["edges.net"] + "2 1\n",
+    "a.adj": "a b c d b\nb c\nc d\nd e\n",
+    "out.a": "% sym unweighted\n" + "".join(f"{a} {b}\n" for a, b in NUMBERS) + "2 1\n",
+}
+
+
+@pytest.mark.parametrize("name", TWICE)
+def test_a_link_given_twice_is_merged_and_counted(tmp_path, name):
+    market = read_market(write(tmp_path, name, TWICE[name]))
+    assert (market.num_links, market.origin.merged_links) == (6, 1)
+
+
 # -- compressed files --------------------------------------------------------------------------
 
 EDGES_TXT = b"0 1\n1 2\n2 0\n"

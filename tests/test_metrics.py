@@ -162,6 +162,13 @@ def test_oscillation_is_what_comes_back():
     assert amplitude(half_back, swung, at_rest) == pytest.approx(0, abs=1e-16)
 
 
+def test_who_has_less_than_a_thousand_millionth_of_its_contribution_has_nothing():
+    w = np.asarray(STAR.contribution)
+    for share, count in ((0.9e-9, 2), (1.1e-9, 0)):
+        u = w * np.array([1, 1, share, share])
+        assert metrics.num_starved(STAR, u)[0] == count
+
+
 def test_the_utility_of_communities(small_market):
     u = np.array([1.0, 2, 3, 1.5, 1])
     weighted = np.asarray(small_market.contribution) * np.log(u)

@@ -117,6 +117,14 @@ def test_samples_fill_their_ranges_and_follow_the_seed(method):
     assert np.median(degree) < 14  # the logarithm is what is spread evenly
 
 
+def test_a_logarithmic_sample_has_a_point_in_every_part_of_equal_ratio():
+    sample = {"number": 8, "method": "latin-hypercube", "degree": {"range": [3.0, 30.0], "log": True}}
+    study = Study(name="s", cells={"network": "er:n=100,degree={degree}"}, sample=sample)
+    degree = [cell.axes["degree"] for cell in study.cells()]
+    # A Latin hypercube of eight points has one in each eighth, here of the logarithm.
+    assert np.histogram(degree, np.geomspace(3, 30, 9))[0].tolist() == [1] * 8
+
+
 def test_a_sample_is_a_factor_of_the_product():
     study = described(
         grid={"agents": [20, 30], "damping": ["none", "local"]},

@@ -17,6 +17,8 @@ from cmapjax._random import key_of
 from cmapjax.studies import Chunk, Study
 from cmapjax.studies import _build as build
 from cmapjax.studies import _room as room
+from cmapjax.studies._names import SHARE
+from cmapjax.studies._results import Played, _first_round
 
 pytestmark = pytest.mark.optimised  # its values are the same bits however they are played
 
@@ -151,10 +153,12 @@ def test_forgetting_compiled_programs_changes_nothing_but_the_time(whole, monkey
         monkeypatch.setattr(_programs._Programs, name, value)
     assert_same(expected, frames(study, studies.chunks(study)))
     assert cleared
-    ready = room.COMPILATIONS._ready
-    with room.COMPILATIONS.turn([0], lambda number: "a program"):
-        assert not ready  # they will be compiled again
-    assert ready == {"a program"}
+    compilations = room.Compilations()
+    for _ in range(2):
+        with compilations.turn([0], lambda number: "a program"):
+            assert not compilations._ready  # it is to be compiled, and again once it is forgotten
+        assert compilations._ready == {"a program"}
+        monkeypatch.setattr(_programs._Programs, "times_forgotten", _programs.times_forgotten() + 1)
 
 
 def test_the_other_seed_draws_other_markets(whole):
@@ -202,6 +206,21 @@ def test_all_seeds_of_a_study_are_distinct():
     )
     seeds = [seed for ground in range(20) for seed in seeds_of(study, ground)[:40]]
     assert len(set(seeds)) == 800
+
+
+def test_every_ground_draws_its_markets_and_plays_its_runs_by_keys_of_its_own():
+    study = Study(name="s", cells={"network": "er:n={n},degree=3"}, grid={"n": list(range(6, 16))})
+    keys = [of(study, ground) for ground in study.grounds() for of in (build.ground_key, build.play_key)]
+    assert len({tuple(np.asarray(jax.random.key_data(key)).tolist()) for key in keys}) == 20
+
+
+def test_a_share_reached_after_a_market_has_ended_is_not_reached():
+    shares = np.array([[0.5, 0.5, 0.5], [0.9, 0.99, 0.97], [0.99, 1.0, 0.97]])
+    played = Played(
+        np.array([0, 10, 20]), np.zeros((3, 3), int), {SHARE: shares}, np.zeros((3, 3), int), None
+    )
+    assert _first_round(played, np.array([1, 2, 2]), 0.98).to_pylist() == [None, 10, None]
+    assert _first_round(played, np.array([2, 2, 2]), 0.98).to_pylist() == [20, 10, None]
 
 
 def test_seeds_beyond_32_bits_count_in_full():

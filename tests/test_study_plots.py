@@ -96,6 +96,15 @@ def test_tiles_hold_the_median_of_the_cells_medians(frames):
     assert len(set(texts)) == 4  # digits enough to tell tiles apart
 
 
+def test_tiles_do_not_depend_on_the_order_of_rows(frames):
+    summary, _ = frames
+    drawn = [
+        np.asarray(plots.heat_map(some, "agents", "degree", metric="min_ratio").axes[0].images[0].get_array())
+        for some in (summary, summary.sample(frac=1, random_state=1))
+    ]
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+
+
 def test_a_tile_whose_median_market_is_infinite_says_so(frames):
     summary = frames[0].assign(certified_gap=np.nan)
     figure = plots.heat_map(summary, "agents", "degree", metric="certified_gap")
@@ -140,6 +149,23 @@ def test_an_axis_of_many_numbers_is_put_into_ranges_and_words_keep_their_order()
     labels, place = _tables.levels(pd.Series(np.linspace(0, 1, 60)))
     assert len(labels) == 6
     assert np.bincount(place).tolist() == [10] * 6
+    labels, place = _tables.levels(pd.Series(np.arange(13)))
+    assert labels == ["0 to 2", "2 to 4", "4 to 6", "6 to 8", "8 to 10", "10 to 12"]
+    assert place.tolist() == [
+        0,
+        0,
+        1,
+        1,
+        2,
+        2,
+        3,
+        3,
+        4,
+        4,
+        5,
+        5,
+        5,
+    ]  # a border belongs to the range it begins
     assert _tables.levels(pd.Series(["none", "0.5", "none"]))[0] == ["none", "0.5"]
     labels, place = _tables.levels(pd.Series([100, 20, 100]))
     assert labels == ["20", "100"]

@@ -70,7 +70,11 @@ def convergence(
     Args:
         market: the markets that all runs were on.
         runs: by the name that the legend shows.
-        metric: a recorded metric, or "certified_share"; by default Nash welfare, as `comparison` has it.
+        metric: a recorded metric, or "certified_share", exp(−gap) of the certified gap: the share of the
+            equilibrium's Nash welfare that is certainly reached. By default "share_of_equilibrium" if all
+            runs have recorded it, which takes the equilibrium (`metrics.standard(solve(market).utility)`),
+            and else "certified_share", of what `simulate` records by itself; of running averages where
+            surplus varies.
         clock: "rounds", or "agent updates" (per agent).
 
     Raises:
@@ -194,20 +198,20 @@ def _updates(market, run) -> np.ndarray:
 
 
 def _values(run, name: str, metric: str) -> Float[np.ndarray, "records markets"]:
-    if metric == "certified_share" and "certified_gap" in run.records:
-        return 100 * np.exp(-run.records["certified_gap"])
-    if metric == "average_certified_share" and "average_certified_gap" in run.records:
-        return 100 * np.exp(-run.records["average_certified_gap"])
     if metric == "average_share_of_equilibrium" and {*_OF_AVERAGES} <= run.records.keys():
         average, *parts = (run.records[name] for name in _OF_AVERAGES)
         with np.errstate(invalid="ignore"):
             best = sum(parts)  # what a round has and what it lacks; the equilibrium's, in every round
         return 100 * np.exp(average - np.nanmax(np.where(np.isfinite(best), best, np.nan), axis=0))
-    if metric not in run.records:
+    recorded = metric.replace("certified_share", "certified_gap")
+    if recorded not in run.records:
         raise ValueError(
-            f"metric {metric!r} was not recorded by run {name!r}; recorded: {', '.join(run.records)}."
+            f"metric {recorded!r} was not recorded by run {name!r}; recorded: {', '.join(run.records)}."
         )
-    return run.records[metric] * (100 if metric == "share_of_equilibrium" else 1)
+    values = run.records[recorded]
+    if metric.endswith("certified_share"):
+        return 100 * np.exp(-values)
+    return values * (100 if metric == "share_of_equilibrium" else 1)
 
 
 def _legend(name: str, run) -> str:
