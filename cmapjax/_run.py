@@ -1,6 +1,7 @@
 """The loop, compiled: rounds are played, and what is asked for is recorded of them."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import equinox as eqx
 import jax
@@ -70,17 +71,61 @@ class Run(eqx.Module):
     """By how much the strategy's last rows miss the round's budget, relative (rounding, or a fault)."""
     breach: Breach | None = None
     """Who broke a law of spending in which round; None under strategies of this package."""
+    varies: bool = eqx.field(static=True, default=False)
+    """Whether surplus varied from round to round, so that running averages are what can be compared."""
 
     @property
     def verdicts(self) -> list[str]:
         """What became of each market, in words."""
         return [metrics.VERDICTS[code] for code in np.asarray(self.verdict)]
 
+    def receipts(self, market: Market, times: Sequence | None = None):
+        """What every agent received in every recorded round: a pandas DataFrame, a row per round and agent.
+
+        Columns: round (1 is the first), time (if given), market (if there are several), agent (its label) and
+        received (value).
+
+        Args:
+            market: whose run it is.
+            times: of every round from the first on, such as `trace.times`.
+
+        Raises:
+            ValueError: the run has not recorded `metrics.received` under the name "received"; too few times.
+        """
+        import pandas as pd
+
+        if "received" not in self.records:
+            raise ValueError('receipts were not recorded; simulate with record=["received"].')
+        is_round = np.asarray(self.rounds) > 0
+        rounds, received = (np.asarray(x)[is_round] for x in (self.rounds, self.records["received"]))
+        return pd.DataFrame(receipts(market, rounds, received, times))
+
     @property
     def reasons(self) -> list[str]:
         """The same with the certified gap that each rests on, e.g. "converged (certified gap 3.1e-09)"."""
         gaps = np.asarray(self.gap).tolist()
         return [f"{word} (certified gap {gap:.1e})" for word, gap in zip(self.verdicts, gaps, strict=True)]
+
+
+def receipts(
+    market: Market,
+    rounds: Int[np.ndarray, "rounds"],
+    received: Float[np.ndarray, "rounds agents"],
+    times=None,
+) -> dict:
+    """The columns of `Run.receipts`, for some rounds."""
+    if times is not None and len(rounds) and len(times) < rounds[-1]:
+        raise ValueError(f"times: {len(times)} for {rounds[-1]} rounds; give one for every round.")
+    labels = np.empty(market.num_agents, object)
+    labels[:] = list(market.labels)
+    columns = {"round": np.repeat(rounds, market.num_agents)}
+    if times is not None:
+        stamps = np.empty(len(rounds), object)
+        stamps[:] = [times[round - 1] for round in rounds.tolist()]
+        columns["time"] = np.repeat(stamps, market.num_agents)
+    if market.num_markets > 1:
+        columns["market"] = np.tile(np.asarray(market.market_of), len(rounds))
+    return columns | {"agent": np.tile(labels, len(rounds)), "received": received.ravel()}
 
 
 def _observations(market, record, state, is_steady: bool):

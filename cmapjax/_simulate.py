@@ -1,7 +1,7 @@
 """Rounds of a market under a strategy and a schedule: what is asked for, checked and handed to the loop."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +38,7 @@ def simulate(
     rounds: int = 100,
     schedule: Schedule | Plan = Simultaneous(),  # noqa: B008 - immutable
     endowments: Endowments = Constant(),  # noqa: B008 - immutable
-    record: Mapping[str, Callable] | None = None,
+    record: Mapping[str, Callable] | Sequence[str] | None = None,
     every: int = 1,
     start: State | Float[Array, "slots"] | None = None,
     precision: str = "float64",
@@ -53,8 +53,8 @@ def simulate(
         rounds: how many to play.
         schedule: who acts in which turn; or a plan made from one, to plan only once.
         endowments: the surplus of each round.
-        record: functions of (market, state) giving one number per market, by name; by default
-            `metrics.standard()`.
+        record: functions of (market, state) giving one number per market (or per agent), by name; or a list
+            of names from `metrics.standard()` and "received"; by default `metrics.standard()`.
         every: record after every so many rounds (and at the start, and at the end).
         start: a state to continue from, or a flow; by default everybody splits equally.
         precision: "float64" or "float32" of the run itself; records and certificates are float64.
@@ -86,8 +86,9 @@ def simulate(
             missing key; a start that does not spend exactly the contributions; traced arguments
             outside x64 mode; a strategy whose code fails, or answers with something that is no row.
     """
-    record = metrics.standard() if record is None else dict(record)
+    record = _recorders(record)
     _check_options(market, strategy, schedule, endowments, rounds, every, precision, record)
+    endowments = endowments.matched(market)
     endowments.check(market, rounds + _rounds_played(start))
     is_random = endowments.is_random or getattr(schedule, "is_random", False)
     if is_random:
@@ -113,7 +114,22 @@ def simulate(
         state, seen = observe(bare, record, state, facts["is_steady"] and dtype == np.float32)
         with _calls.brief_faults():
             run = run_rounds(*arguments, state, seen, key, saves_memory=traced, **facts)
-    return judged(market, strategy, endowments, record, key, on_host(run), rounds, strict)
+    run = judged(market, strategy, endowments, record, key, on_host(run), rounds, strict)
+    return dataclasses.replace(run, varies=not endowments.is_constant)
+
+
+def _recorders(record) -> dict[str, Callable]:
+    """What is to be recorded, by name."""
+    if record is None:
+        return metrics.standard()
+    if isinstance(record, Mapping):
+        return dict(record)
+    if isinstance(record, (list, tuple)) and all(isinstance(name, str) for name in record):
+        return metrics.by_names(record)
+    raise ValueError(
+        f"record is {short(record)}; give a list of names, such as ['gini'], or a mapping from names to "
+        "functions of (market, state)."
+    )
 
 
 def _check_options(market, strategy, schedule, endowments, rounds, every, precision, record) -> None:

@@ -94,6 +94,7 @@ def test_a_trace_is_played_row_by_row(small_market):
     table[2, 1] = 0
     trace = en.Trace(table)
     np.testing.assert_allclose(trace.means, table.mean(axis=0))
+    small_market = small_market.with_contributions(endowment=trace.means)
     spent = []
     state = None
     for _ in range(6):
