@@ -275,7 +275,7 @@ def test_the_status_of_a_folder_needs_no_jax(tmp_path):
     assert 0 < int(played) < 160
 
 
-@pytest.mark.parametrize(("width", "markets"), [(10.0, 4), (0.4, None), (1e-6, 20)])
+@pytest.mark.parametrize(("width", "markets"), [(0.8, 8), (0.5, None), (1e-6, 20)])
 def test_drawing_ends_at_the_same_market_however_chunks_are_cut(tmp_path, width, markets):
     of = tiny_study.study(stop={"interval": {"metric": "gini", "width": width, "least": 4}})
     digests = set()

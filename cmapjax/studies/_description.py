@@ -9,11 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationError
 
 from cmapjax._checks import short
+from cmapjax._words._specs import parse
 from cmapjax.studies._axes import Axes, Factor, factors, product
 from cmapjax.studies._cells import Cell, Ground, Resolver
 from cmapjax.studies._errors import explained
 from cmapjax.studies._files import digests
-from cmapjax.studies._names import METRICS, SCHEMA_VERSION, SHARE
+from cmapjax.studies._interval import fewest_markets
+from cmapjax.studies._names import ALWAYS_IN_UNIT, METRICS, SCHEMA_VERSION, SHARE
 from cmapjax.studies._sections import (
     AxisName,
     CellWords,
@@ -92,6 +94,7 @@ class Study(Table, table="study"):
         self._axes = Axes.of(self._factors, self.listed)
         self._check()
         self._cells, self._grounds = self._expand()
+        self._check_bounds()
         self._files = digests(self._grounds, self.folder)
         for path, digest in self.files.items():
             if self._files.get(path) != digest:
@@ -169,6 +172,11 @@ class Study(Table, table="study"):
                 f"markets are drawn {interval.least} at a time until {interval.metric} is known; the figures "
                 "are of all that may be drawn."
             )
+            if self.markets < (fewest := fewest_markets(interval.width)):
+                notes.append(
+                    f"stop.interval.width is {interval.width:g}, for which {fewest:,} markets are the least; "
+                    f"markets = {self.markets:,} ends before. Raise markets, or the width."
+                )
         seen: dict[tuple, int] = {}
         twins = [c.number for c in self._cells if seen.setdefault((c.ground, c.words), c.number) != c.number]
         if twins:
@@ -212,12 +220,25 @@ class Study(Table, table="study"):
                 f"{', '.join(self.metrics)}."
             )
 
+    def _check_bounds(self) -> None:
+        """The metric that decides whether more markets are drawn lies in [0, 1] in every cell."""
+        interval = self.stop.interval
+        if interval is None or interval.metric in ALWAYS_IN_UNIT:
+            return
+        for ground in self._grounds:
+            if parse(ground.process).name != "constant":
+                raise ValueError(
+                    f"stop.interval.metric is {interval.metric}, which has no bounds where endowments vary, "
+                    f"as in cell {ground.cells[0]} (process = {short(ground.process)}); take "
+                    f"{' or '.join(ALWAYS_IN_UNIT)}, or leave out interval and set markets."
+                )
+
     def _expand(self) -> tuple[list[Cell], list[Ground]]:
         axes = self._axes
-        conditions = []
+        conditions, values = [], self._given()
         for number, text in enumerate(self.where):
             try:
-                conditions.append(Constraint(text, axes.names))
+                conditions.append(Constraint(text, values))
             except ValueError as error:
                 raise ValueError(f"where[{number}] is {error}") from None
         resolver = Resolver(self, axes)
@@ -243,6 +264,17 @@ class Study(Table, table="study"):
         if not rows:
             raise ValueError("where leaves no cell; relax a condition.")
         return resolver.resolve(rows.values())
+
+    def _given(self) -> dict[str, list]:
+        """Every axis with its values as given, numbers as numbers."""
+        values: dict[str, list] = {name: [] for name in self._axes.names}
+        for factor in self._factors:
+            for k, name in enumerate(factor.axes):
+                values[name] += [point[k] for point in factor.points]
+        for row in self.listed:
+            for name, value in row.items():
+                values[name].append(value)
+        return values
 
     def check(self) -> None:
         """Build everything once, to refuse numbers out of range (imports JAX).
