@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import tiny_study
-from processes import cluster, environment
+from processes import cluster, environment, with_interrupts
 
 from cmapjax import _runner, studies
 from cmapjax._runner import _here
@@ -46,11 +46,15 @@ def digest(folder) -> str:
     return tiny_study.begin(folder)[1].values_digest()
 
 
-def start(folder, player, *how, **more) -> subprocess.Popen:
-    """A run of the tiny study in a process of its own."""
+def start(folder, player, *how, interrupts=signal.SIG_DFL, **more) -> subprocess.Popen:
+    """A run of the tiny study in a process of its own, which answers to ctrl-C or not."""
     words = [sys.executable, str(HERE / "tiny_study.py"), str(folder), player, *map(str, how)]
     return subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(**more)
+        with_interrupts(words, interrupts),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(**more),
     )
 
 
@@ -193,6 +197,20 @@ def test_a_second_signal_ends_the_run_at_once(tmp_path):
     assert time.monotonic() - began < 2
     assert running.returncode == 130
     assert error == "interrupted: ended at once; resume when you like.\n"
+
+
+def test_ctrl_c_is_ignored_where_it_was_when_the_run_began(tmp_path, undisturbed):
+    """So are programs in the background of a script: they end by SIGTERM, `cancel` or the time limit."""
+    (tmp_path / "marks").mkdir()
+    marks = str(tmp_path / "marks")
+    running = start(tmp_path / "out", "slow", interrupts=signal.SIG_IGN, TINY_STUDY_MARKS=marks)
+    wait_for((tmp_path / "marks" / "played").exists)
+    for _ in range(2):
+        running.send_signal(signal.SIGINT)
+    out, error = running.communicate(timeout=30)
+    assert (running.returncode, error) == (0, "")
+    assert out == f"{NUM_CHUNKS} 0 0 None\n"
+    assert digest(tmp_path / "out") == undisturbed
 
 
 def test_a_time_limit_ends_the_run_in_good_order(tmp_path):
