@@ -7,7 +7,8 @@ Typical outcome: the table in docs/studies.md, which this command prints (some m
 Every run draws markets `least` at a time until the interval is as narrow as asked for. It counts as held if
 the interval in which it stopped has the true mean, known on paper. *Once* is the number of markets of the
 usual interval, mean ± 1.96 standard errors, if it is worked out a single time, at the right number, and the
-standard deviation is known: no rule that stops by what it sees can do with as few.
+standard deviation is known: no rule that stops by what it sees can do with as few. *Usual held*: how often
+that interval has the mean if drawing stops by it, as cmapjax 0.1 did.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cmapjax.studies import mean_interval
+from cmapjax.studies import MeanInterval, mean_interval
 from cmapjax.studies._interval import LEVEL, fewest_markets
 
 MOST = 200_000
@@ -72,15 +73,23 @@ def one_run(kind: Kind, width: float, least: int, rng, interval=mean_interval):
             return found, x
 
 
+def usual_interval(x: np.ndarray, width: float) -> MeanInterval:
+    """Mean ± 1.96 standard errors."""
+    mean, half = float(x.mean()), 1.96 * float(x.std(ddof=1)) / math.sqrt(len(x))
+    return MeanInterval(len(x), mean, mean - half, mean + half)
+
+
 def measured(name: str, width: float, least: int, runs: int) -> dict:
     """How often the interval held, and how many markets it took."""
     kind, rng = KINDS[name], np.random.default_rng([runs, least])
-    held, drawn, variance = 0, [], []
+    held, usual, drawn, variance = 0, 0, [], []
     for _ in range(runs):
         found, x = one_run(kind, width, least, rng)
         held += found.low <= kind.mean <= found.high
         drawn.append(len(x))
         variance.append(x.var())
+        found, _ = one_run(kind, width, least, rng, usual_interval)
+        usual += found.low <= kind.mean <= found.high
     once = math.ceil(np.mean(variance) * (2 * 1.96 / width) ** 2)
     return {
         "metric": name,
@@ -88,6 +97,7 @@ def measured(name: str, width: float, least: int, runs: int) -> dict:
         "least": least,
         "runs": runs,
         "held": held / runs,
+        "usual_held": usual / runs,
         "markets": round(float(np.mean(drawn))),
         "once": once,
     }
@@ -95,10 +105,13 @@ def measured(name: str, width: float, least: int, runs: int) -> dict:
 
 def table(rows: list[dict]) -> str:
     """As docs/studies.md has it."""
-    lines = ["| metric | width | `least` | runs | held | markets | once |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| metric | width | `least` | runs | held | markets | once | usual held |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     lines += [
         f"| {r['metric']} | {r['width']} | {r['least']} | {r['runs']} | {r['held']:.3f} | {r['markets']:,} "
-        f"| {r['once']:,} |"
+        f"| {r['once']:,} | {r['usual_held']:.3f} |"
         for r in rows
     ]
     return "\n".join(lines)

@@ -1,12 +1,15 @@
 """The interval of a mean by which a study stops drawing markets: it holds its level when looked at often."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.stopping import KINDS, one_run
+from benchmarks.stopping import KINDS, one_run, table, usual_interval
 from cmapjax import studies
-from cmapjax.studies._interval import MeanInterval, fewest_markets, mean_interval, mean_intervals
+from cmapjax.studies._interval import fewest_markets, mean_interval, mean_intervals
 
 RUNS = 60
 
@@ -18,12 +21,6 @@ def coverage(name: str, width: float, least: int, interval=mean_interval) -> flo
     return np.mean([each.low <= kind.mean <= each.high for each in found])
 
 
-def usual(values, width):
-    """Mean ± 1.96 standard errors."""
-    half = 1.96 * np.std(values, ddof=1) / np.sqrt(len(values))
-    return MeanInterval(len(values), values.mean(), values.mean() - half, values.mean() + half)
-
-
 @pytest.mark.parametrize("name", KINDS)
 def test_the_interval_holds_its_level_whatever_the_metric_looks_like(name):
     # All runs hold but two or three in a hundred; 0.94 leaves room for three of sixty.
@@ -32,7 +29,7 @@ def test_the_interval_holds_its_level_whatever_the_metric_looks_like(name):
 
 def test_the_usual_interval_does_not():
     """What the simulation is there to notice."""
-    assert coverage("near 1, 2 % at 0", width=0.2, least=10, interval=usual) < 0.5
+    assert coverage("near 1, 2 % at 0", width=0.2, least=10, interval=usual_interval) < 0.5
 
 
 @pytest.mark.parametrize("value", [0.0, 0.3, 1.0])
@@ -85,6 +82,14 @@ def test_results_have_mean_and_interval_of_every_cell():
     assert found["is_reached"].tolist() == [False, True]
     assert found.loc[0, ["mean", "low", "high"]].isna().all()
     assert mean_intervals({}, summary) is None
+
+
+def test_the_table_in_the_docs_is_what_was_measured():
+    docs = Path(__file__).parents[1] / "docs"
+    rows = json.loads((docs / "stopping.json").read_text())["rows"]
+    assert table(rows) in (docs / "studies.md").read_text()
+    assert min(row["held"] for row in rows) >= 0.94
+    assert {row["metric"] for row in rows} == set(KINDS)
 
 
 def described(**more):
