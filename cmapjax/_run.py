@@ -11,8 +11,9 @@ from jaxtyping import Float, Int
 from cmapjax import _play, _scaling, metrics
 from cmapjax._derivatives import scan_in_chunks
 from cmapjax._engine import Flows, known_facts
+from cmapjax._feasibility import Breach, no_breach
 from cmapjax._market import Market
-from cmapjax._play import Moment, Rules, last_spending_error, play_round
+from cmapjax._play import Moment, Rules, play_round
 from cmapjax._precision import float64_on_host
 from cmapjax._schedule import EveryonePlan
 from cmapjax._types import Array
@@ -57,15 +58,27 @@ class Run(eqx.Module):
     records: dict[str, Array]
     """What was recorded, by name: one row per record, one column per market."""
     final: State
-    verdict: Int[Array, "markets"]
-    """What became of each market: a place in `metrics.VERDICTS`."""
-    spending_error: Float[Array, "markets"]
+    # What follows is worked out by `simulate`, on the host: compiling it would take longer than running.
+    verdict: Int[Array, "markets"] | None = None
+    """What became of each market: a place in `metrics.VERDICTS`, as `metrics.verdict` gives it."""
+    gap: Float[Array, "markets"] | None = None
+    """The certified gap that the verdict rests on: of the last allocation, or of the running averages where
+    surplus varies or the strategy looks at them."""
+    spending_error: Float[Array, "markets"] | None = None
     """By how much the strategy's last rows miss the round's budget, relative (rounding, or a fault)."""
+    breach: Breach | None = None
+    """Who broke a law of spending in which round; None under strategies of this package."""
 
     @property
     def verdicts(self) -> list[str]:
         """What became of each market, in words."""
         return [metrics.VERDICTS[code] for code in np.asarray(self.verdict)]
+
+    @property
+    def reasons(self) -> list[str]:
+        """The same with the certified gap that each rests on, e.g. "converged (certified gap 3.1e-09)"."""
+        gaps = np.asarray(self.gap).tolist()
+        return [f"{word} (certified gap {gap:.1e})" for word, gap in zip(self.verdicts, gaps, strict=True)]
 
 
 def _observations(market, record, state):
@@ -112,7 +125,7 @@ def run_rounds(
     rules = Rules(market, known, strategy, plan, endowments, key, is_steady)
     num_records = 1 + -(-rounds // every)
     out = jax.tree.map(lambda x: jnp.zeros((num_records, *x.shape), x.dtype).at[0].set(x), seen)
-    now = moment_of(market, state)
+    now = begin(rules, state)
     if rounds and saves_memory:
         now, out = _record_if_due(rules, record, now, out, rounds, every)
     elif rounds:
@@ -124,8 +137,7 @@ def run_rounds(
         updates,
         records,
         last,
-        metrics.verdict(market, last.history.astype(jnp.float64)),
-        last_spending_error(market, endowments, key, last.round, last.flow),
+        breach=now.breach,
     )
     return jax.tree.map(market.links.everywhere, run)
 
@@ -180,6 +192,14 @@ def _record_if_due(rules: Rules, record, now: Moment, out, rounds: int, every: i
 
     now, out, _ = scan_in_chunks(play, (now, out, jnp.ones((), jnp.int32)), rounds)
     return now, out
+
+
+def begin(rules: Rules, state: State) -> Moment:
+    """The state as the engine holds it, before the first round of a run."""
+    now = moment_of(rules.market, state)
+    if rules.are_trusted:
+        return now
+    return dataclasses.replace(now, breach=no_breach(rules.market, state.flow.dtype))
 
 
 def moment_of(market: Market, state: State) -> Moment:

@@ -12,13 +12,14 @@ from cmapjax import _spans, metrics
 from cmapjax._checks import as_real, check_kind, check_span, short
 from cmapjax._community import beyond_table
 from cmapjax._derivatives import guard_precision, is_traced
+from cmapjax._judge import judged
 from cmapjax._market import Market
 from cmapjax._random import check_key
 from cmapjax._run import Run, State, observe, run_rounds
 from cmapjax._schedule import Plan, Schedule, Simultaneous
 from cmapjax._types import Array
 from cmapjax.endowments import Constant, Endowments
-from cmapjax.strategies import PerAgent, Strategy
+from cmapjax.strategies import PerAgent, Strategy, _calls
 
 PRECISIONS = ("float32", "float64")
 # By how much rows of a run may miss what they should spend: who brings little beside what its neighbours have
@@ -38,6 +39,7 @@ def simulate(
     start: State | Float[Array, "slots"] | None = None,
     precision: str = "float64",
     key: Array | None = None,
+    strict: bool = False,
 ) -> Run:
     """The run of a market (or of every market of an ensemble) over some rounds.
 
@@ -56,6 +58,13 @@ def simulate(
             a run continued from a state equals one that was never interrupted (bit for bit, but for
             undamped proportional response by everybody at once, which is played in a form of its own,
             docs/performance.md, and equals it up to rounding).
+        strict: raise ValueError if an agent breaks a law of spending in any round (gives more or less than
+            it has, something negative, not finite or off the links); by default the run warns, and the
+            market's verdict is "not feasible".
+
+    Returns:
+        Records, the final state, and a verdict on every market: whether it settled, and whether at the
+        equilibrium (`metrics.verdict`).
 
     It can be differentiated, mapped and compiled (`docs/derivatives.md` says what is constant, and what
     reverse mode keeps in memory), inside x64 mode:
@@ -71,7 +80,7 @@ def simulate(
     Raises:
         ValueError: any of these is out of range; contributions that the precision cannot hold; a
             missing key; a start that does not spend exactly the contributions; a derivative
-            outside x64 mode.
+            outside x64 mode; a strategy whose code fails, or answers with something that is no row.
     """
     record = metrics.standard() if record is None else dict(record)
     _check_options(market, strategy, schedule, endowments, rounds, every, precision, record)
@@ -85,7 +94,7 @@ def simulate(
     if is_random:
         check_key(key, "this schedule or these endowments")
     dtype = np.dtype(precision)
-    with jax.enable_x64(True):
+    with jax.enable_x64(True), _calls.brief_faults():
         plan = schedule if isinstance(schedule, Plan) else schedule.plan(market, strategy.hops)
         bare = market.bare()
         beyond = beyond_table(bare, strategy.hops) if strategy.hops > 1 else None
@@ -102,7 +111,7 @@ def simulate(
         else:
             state, seen = observe(bare, record, state)
             run = run_rounds(*arguments, state, seen, key, saves_memory=traced, **facts)
-    return _to_numpy(run)
+        return judged(market, strategy, endowments, key, _to_numpy(run), rounds=rounds, strict=strict)
 
 
 def _check_options(market, strategy, schedule, endowments, rounds, every, precision, record) -> None:

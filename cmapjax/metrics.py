@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 from jax.tree_util import Partial
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from cmapjax._certificate import certified_gap, certified_gap_of_flow, spending_error
 from cmapjax._community import community_utility
@@ -19,14 +19,10 @@ from cmapjax._market import Market
 from cmapjax._precision import float64_on_host, namespace
 from cmapjax._reductions import joined, ranges
 from cmapjax._types import Array
+from cmapjax._verdict import NOTHING, VERDICTS, verdict
 
 Agents = Float[Array, "agents"]
 Markets = Float[Array, "markets"]
-
-# A run's verdict on each market, in the order in which it is given: the first that applies.
-VERDICTS = ("not finite", "starved", "converged", "oscillating", "still moving")
-# An agent with less than this share of its contribution has, in a market that starves it, nothing.
-NOTHING = 1e-9
 
 
 @float64_on_host
@@ -165,30 +161,6 @@ def oscillation(market: Market, history: Float[Array, "3 agents"]) -> Markets:
     steps = xp.minimum(abs(now - before), abs(before - earlier))
     returning = xp.maximum(steps - abs(now - earlier), 0)
     return market.total(returning) / (2 * market.total(_weight(market, now)))
-
-
-@float64_on_host
-def verdict(
-    market: Market, history: Float[Array, "3 agents"], tolerance: float = 1e-6
-) -> Int[Array, "markets"]:
-    """What became of each market, as a place in `VERDICTS`, judged by its last three rounds' utilities.
-
-    not finite: a utility is NaN or infinite. starved: an agent had nothing (less than 1e-9 of its
-    contribution) in either of the last two rounds. converged: the last round moved at most `tolerance`
-    of all value. oscillating: at least nine tenths of what the last round moved had been there two
-    rounds before. still moving: none of these. (A converged market's allocation may still cycle
-    between neighbours; compare flows two rounds apart with `flow_distance`.)
-    """
-    now, before, earlier = history
-    w = _weight(market, now)
-    worth = 2 * market.total(w)
-    step = market.total(abs(now - before)) / worth
-    two_steps = market.total(abs(now - earlier)) / worth
-    xp = namespace(market, history)
-    least = market.smallest(xp.minimum(now, before) / w)
-    finite = market.smallest(xp.isfinite(now).astype(now.dtype)) > 0
-    tests = [~finite, least < NOTHING, step <= tolerance, two_steps <= 0.1 * step]
-    return xp.select(tests, list(xp.arange(4)), 4)
 
 
 def standard(equilibrium: Agents | None = None) -> dict[str, Callable]:

@@ -44,9 +44,9 @@ def test_starved_markets_are_counted_in_the_legend(ensemble):
     market, runs, _ = ensemble
     figure = plots.comparison(market, runs)
     words = [text.get_text() for text in figure.legends[0].get_texts()]
-    starved = runs["all at once"].verdicts.count("starved")
+    starved = runs["all at once"].verdicts.count("starved for now")
     assert starved > 0
-    assert words == ["proportional", f"all at once ({starved} of 3 starved)"]
+    assert words == ["proportional", f"all at once ({starved} of 3 starved for now)"]
     assert [panel.get_xlabel() for panel in figure.axes] == ["rounds", "agent updates per agent"] * 2
 
 

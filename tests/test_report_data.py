@@ -74,7 +74,7 @@ def test_key_figures_are_medians_and_shares_of_the_summary(data, results):
     share = lines[1].medians["share_of_equilibrium"]
     assert share.value == pytest.approx(one["share_of_equilibrium"].median(), rel=1e-12)
     assert share.low <= share.value <= share.high
-    assert lines[1].shares["starved"].value == (one["verdict"] == "starved").mean() > 0
+    assert lines[1].shares["starved for now"].value == (one["verdict"] == "starved for now").mean() > 0
     assert lines[1].stopped == one["stopped_round"].notna().sum()
 
 
@@ -136,7 +136,7 @@ def test_cells_without_any_market_are_there(tmp_path):
 
 def test_numbers_that_are_not_finite_are_counted_by_metric(data, results):
     frame = results.frame()
-    starved = int((frame["verdict"] == "starved").sum())
+    starved = int((frame["verdict"] == "starved for now").sum())
     assert starved > 0
     assert non_finite(data.summary)["certified_gap"] == starved
     assert set(non_finite(data.summary).index) == {"certified_gap", "log_welfare_loss", "log_nash_welfare"}

@@ -179,7 +179,7 @@ def test_verdicts_tell_what_became_of_each_market():
         leaning = (giver >= first) & (giver < first + m)
         y[leaning] = np.where(receiver[leaning] == first + m, 0.6, 0.4)
     run = cj.simulate(packed, cj.CMAP(), rounds=30, start=packed.flow_from_arcs(y), record={})
-    assert run.verdicts == ["starved", "oscillating", "converged"]
+    assert run.verdicts == ["starved for now", "oscillating", "converged"]
     slow = cj.simulate(
         packed, cj.Damped(cj.CMAP(), 1e-3), rounds=5, start=packed.flow_from_arcs(y), record={}
     )

@@ -343,7 +343,7 @@ def test_what_is_not_finite_is_null_and_flagged():
     )
     result = studies.play_chunk(study, studies.chunks(study)[0])
     rows = result.summary.to_pylist()
-    assert "starved" in [row["verdict"] for row in rows]
+    assert "starved for now" in [row["verdict"] for row in rows]
     for row in rows:
         has_nothing = row["num_starved"] > 0
         assert (row["log_nash_welfare"] is None) == has_nothing
@@ -434,11 +434,11 @@ STOPPING = {
 
 
 def test_a_market_ends_with_its_verdict_wherever_it_is_played():
-    study = Study(**STOPPING, stop={"when": ["converged"]})
+    study = Study(**STOPPING, stop={"when": ["converged", "settled elsewhere"]})
     summary, curves = frames(study, [Chunk(0, 0, 6)])
     whole, all_curves = frames(Study(**STOPPING), [Chunk(0, 0, 6)])
     assert summary.stopped_round.notna().any()
-    assert set(summary.verdict[summary.stopped_round.notna()]) == {"converged"}
+    assert set(summary.verdict[summary.stopped_round.notna()]) <= {"converged", "settled elsewhere"}
     assert set(whole["rounds"]) == {64}
     for row in summary.itertuples():
         assert row.rounds == (64 if pd.isna(row.stopped_round) else row.stopped_round)
@@ -454,7 +454,7 @@ def test_a_market_ends_with_its_verdict_wherever_it_is_played():
 
 def test_sketches_count_ended_markets_on_whoever_they_are_played_with():
     given = {**STOPPING, "record": STOPPING["record"] | {"curves": "quantiles"}}
-    study = Study(**given, stop={"when": ["converged"]})
+    study = Study(**given, stop={"when": ["converged", "settled elsewhere"]})
     keys = ["cell", "round", "metric", "sign", "bucket"]
 
     def counted(chunks):

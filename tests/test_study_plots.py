@@ -109,7 +109,7 @@ def test_shares_of_verdicts_add_up_and_are_those_counted(frames):
     np.testing.assert_allclose(np.sum(list(widths.values()), axis=0), 100)
     names = _tables.play_names(summary)
     counted = 100 * pd.crosstab(names, summary["verdict"].astype(str), normalize="index").loc[PLAYS]
-    np.testing.assert_allclose(widths["starved"], counted["starved"])
+    np.testing.assert_allclose(widths["starved for now"], counted["starved for now"])
     hatches = [bars[0].get_hatch() for bars in panel.containers]
     assert len(set(hatches)) == len(hatches)
 

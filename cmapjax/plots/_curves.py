@@ -181,7 +181,7 @@ def _values(run, name: str, metric: str) -> Float[np.ndarray, "records markets"]
 def _legend(name: str, run) -> str:
     """The run's name and how many of its markets failed, and how."""
     markets, notes = len(run.verdict), []
-    for word in ("starved", "not finite"):
+    for word in ("settled elsewhere", "starved for now", "not feasible", "not finite"):
         failed = int(np.sum(np.asarray(run.verdict) == metrics.VERDICTS.index(word)))
         if failed:
             notes.append(word if markets == 1 else f"{failed:,} of {markets:,} {word}")

@@ -29,13 +29,16 @@ from cmapjax.plots._tables import (
 )
 
 COLUMN_WIDTH = 3.4  # inches; a column of a two-column paper
-HATCHES = ("", "////", "xxxx", "....", "----")
+HATCHES = ("", "\\\\\\\\", "////", "xxxx", "....", "++++", "----", "||||")
 # The verdicts from good to bad, each with a colour of the palette.
 VERDICT_COLOURS = {
     "converged": "#009E73",
+    "closing in": "#0072B2",
     "still moving": "#56B4E9",
     "oscillating": "#E69F00",
-    "starved": "#D55E00",
+    "settled elsewhere": "#F0E442",
+    "starved for now": "#D55E00",
+    "not feasible": "#CC79A7",
     "not finite": "#000000",
 }
 
@@ -253,7 +256,7 @@ def verdict_shares(
     where: Mapping | None = None,
     width: float = COLUMN_WIDTH,
 ):
-    """The share of markets that converged, oscillate, starve …, a bar per play or per value of an axis.
+    """The share of markets that converged, oscillate, settled elsewhere …, a bar per play or per value of an axis.
 
     Args:
         summary: `open_study(folder).frame()`.
@@ -284,7 +287,7 @@ def verdict_shares(
         panel.set_xlim(0, 100)
         panel.set_xlabel("% of markets")
         panel.spines[["top", "right", "left"]].set_visible(False)
-        figure.legend(loc="outside upper left", frameon=False, ncols=3)
+        figure.legend(loc="outside upper left", frameon=False, ncols=2)
     return figure
 
 

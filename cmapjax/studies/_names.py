@@ -100,4 +100,4 @@ TAKEN = {*BEFORE_AXES, *AFTER_AXES, *AT_THE_END, *METRICS, *MILESTONES, "round",
 TAKEN |= {"count", "mean", "q05", "q25", "q50", "q75", "q95"}
 
 # Verdicts that may end a market: those that further rounds do not change.
-ENDS = ("converged", "not finite")
+ENDS = ("converged", "settled elsewhere", "not finite")

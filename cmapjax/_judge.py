@@ -1,0 +1,95 @@
+"""What is said of a run when it is over: the verdict on each market, and a breach of the laws of spending."""
+
+import dataclasses
+import warnings
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from cmapjax import metrics
+from cmapjax._derivatives import is_traced
+from cmapjax._feasibility import Breach, breach_in_words, broken_markets, find_breach
+from cmapjax._market import Market
+from cmapjax._play import last_budget
+from cmapjax._precision import namespace
+from cmapjax._run import Run
+from cmapjax._verdict import VERDICTS, gap_judged
+from cmapjax.endowments import Endowments
+from cmapjax.strategies import Strategy
+
+
+def judged(
+    market: Market, strategy: Strategy, endowments: Endowments, key, run: Run, *, rounds: int, strict: bool
+) -> Run:
+    """The run with its verdicts, in NumPy unless the run is traced by a transformation.
+
+    Args:
+        rounds: how many were played.
+        strict: raise if a law of spending was broken, rather than warn.
+
+    Raises:
+        ValueError: with `strict`, who broke which law; or that compiled code cannot say.
+    """
+    by_averages = not endowments.is_constant or strategy.needs_averages
+    if is_traced((market, endowments, key, run)):
+        if strict:
+            raise ValueError(
+                "strict is asked for inside a transformation of JAX, where nothing can be raised; look at "
+                "run.verdict, or play once outside."
+            )
+        fields = _judge_traced(market.bare(), endowments, key, run.final, run.breach, rounds, by_averages)
+        return dataclasses.replace(run, **fields)
+    budget = market.contribution
+    if rounds and not endowments.is_constant:
+        budget = np.asarray(last_budget(market.bare(), endowments, key, run.final.round))
+    breach = run.breach
+    if breach is None and rounds:
+        breach = _last_breach(market, run, budget)
+    if breach is not None:
+        _complain(market, strategy, breach, strict)
+    fields = _fields(market, run.final, budget, breach, by_averages)
+    return dataclasses.replace(run, **fields)
+
+
+# Compiled, for a derivative would otherwise be taken operation by operation; and as constants to it.
+@eqx.filter_jit
+def _judge_traced(market: Market, endowments: Endowments, key, final, breach, rounds: int, by_averages: bool):
+    market, endowments, final = jax.lax.stop_gradient((market, endowments, final))
+    budget = market.contribution
+    if rounds and not endowments.is_constant:
+        budget = last_budget(market, endowments, key, final.round)
+    return _fields(market, final, budget, breach, by_averages)
+
+
+def _fields(market: Market, final, budget, breach: Breach | None, by_averages: bool) -> dict:
+    gap = gap_judged(market, final, by_averages=by_averages)
+    word = metrics.verdict(market, final, by_averages=by_averages, gap=gap)
+    if breach is not None:
+        is_broken = (broken_markets(market, breach) > 0) & (word != VERDICTS.index("not finite"))
+        word = namespace(word).where(is_broken, VERDICTS.index("not feasible"), word)
+    error = metrics.spending_error(market, final.flow.astype(np.float64), budget)
+    return {"verdict": word, "gap": gap, "spending_error": error}
+
+
+def _last_breach(market: Market, run: Run, budget) -> Breach:
+    """Of the last round, by its flow alone."""
+    dtype = run.final.flow.dtype
+    of_round = (market.stored(x) for x in (np.asarray(budget).astype(dtype), np.asarray(run.final.utility)))
+    return find_breach(market, run.final.round, market.links.blocks(run.final.flow), *of_round)
+
+
+def _complain(market: Market, strategy: Strategy, breach: Breach, strict: bool) -> None:
+    words = breach_in_words(market, _name(strategy), breach)
+    if words is None:
+        return
+    if strict:
+        raise ValueError(words)
+    warnings.warn(words, stacklevel=4)
+
+
+def _name(strategy: Strategy) -> str:
+    """As it would be written, without its numbers: Damped(Mine)."""
+    inner = getattr(strategy, "strategy", None)
+    name = type(strategy).__name__
+    return f"{name}({_name(inner)})" if isinstance(inner, Strategy) else name
