@@ -131,7 +131,7 @@ REFUSED = {
     "variation of zero": (lambda: en.Gamma(0.0), "variation is 0.0; give a number from 1e-06 to 3"),
     "variation that underflows": (lambda: en.Gamma(1e-200), "variation is 1e-200; give a number from 1e-06"),
     "variation that overflows": (lambda: en.Gamma(1e160), r"variation is 1e\+160; .* to 3"),
-    "draws of zero": (lambda: en.Gamma(30), "variation is 30; .* to 3"),
+    "draws of zero": (lambda: en.Gamma(30.0), "variation is 30.0; .* to 3"),
     "a spread that underflows": (lambda: en.LogNormal(1e-170), "variation is 1e-170"),
     "a spread that no run sees": (lambda: en.LogNormal(1e9), "variation is 1000000000.0; .* to 1000"),
     "never on": (lambda: en.OnOff(1e-200), "probability is 1e-200; give a number from 1e-06 to 1"),

@@ -81,6 +81,15 @@ def test_constraints_leave_out_cells_and_grounds():
     assert len(study.grounds()) == 2
 
 
+def test_a_condition_that_leaves_out_nothing_is_noted():
+    study = described(where=["degree < 6", "agents > 10", "degree != 7"])
+    assert study.notes() == [
+        "where[1], agents > 10, leaves out no cell.",
+        "where[2], degree != 7, leaves out no cell.",
+    ]
+    assert described(where=["degree < 6"]).notes() == []
+
+
 def test_an_axis_may_hold_the_names_of_others():
     study = described(
         cells={},

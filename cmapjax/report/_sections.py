@@ -160,7 +160,14 @@ def key_figures(data: ReportData) -> Markup:
     return tag("div", parts)
 
 
-def _figures_table(data: ReportData, some, name: str, caption: str, is_compared=True, is_explained=True):
+def _figures_table(
+    data: ReportData,
+    some: pd.DataFrame,
+    name: str,
+    caption: str,
+    is_compared: bool = True,
+    is_explained: bool = True,
+) -> Markup:
     """Key figures of these rows of the summary, and what they mean."""
     lines, keys = [line for line in by_play(data, some) if line], key_metrics(data)
     heads = ["strategy", "markets", *(KEY_METRICS[key][0] for key in keys)]

@@ -84,6 +84,8 @@ class Study(Table, table="study"):
     _cells: list[Cell] = PrivateAttr()
     _grounds: list[Ground] = PrivateAttr()
     _files: dict[str, str] = PrivateAttr()
+    _idle: list[int] = PrivateAttr()
+    """Conditions that leave out no cell that those before leave."""
 
     def __init__(self, /, **description: Any):
         try:
@@ -167,6 +169,7 @@ class Study(Table, table="study"):
                 f"nothing is random in {len(alone)} ground(s) such as {short(alone[0].network)}: one market "
                 f"each instead of {self.markets}."
             )
+        notes += [f"where[{k}], {self.where[k]}, leaves out no cell." for k in self._idle]
         if (interval := self.stop.interval) is not None:
             notes.append(
                 f"markets are drawn {interval.least} at a time until {interval.metric} is known; the figures "
@@ -243,8 +246,11 @@ class Study(Table, table="study"):
                 raise ValueError(f"where[{number}] is {error}") from None
         resolver = Resolver(self, axes)
         rows: dict[tuple, dict] = {}
+        idle = set(range(len(conditions)))
         for row in product(self._factors) if self._factors or not self.listed else ():
-            if all(condition.holds(row) for condition in conditions):
+            broken = next((k for k, condition in enumerate(conditions) if not condition.holds(row)), None)
+            idle.discard(broken)
+            if broken is None:
                 row = axes.typed(row)
                 rows[tuple(row.values())] = row
         for number, row in enumerate(self.listed):
@@ -263,6 +269,7 @@ class Study(Table, table="study"):
             rows[tuple(row.values())] = row
         if not rows:
             raise ValueError("where leaves no cell; relax a condition.")
+        self._idle = sorted(idle)
         return resolver.resolve(rows.values())
 
     def _given(self) -> dict[str, list]:
