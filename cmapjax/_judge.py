@@ -5,11 +5,12 @@ import warnings
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from cmapjax import metrics
 from cmapjax._derivatives import is_traced
-from cmapjax._feasibility import Breach, breach_in_words, broken_markets, find_breach
+from cmapjax._feasibility import TOLERANCE, Breach, breach_in_words, broken_markets, find_breach
 from cmapjax._market import Market
 from cmapjax._play import last_budget
 from cmapjax._precision import namespace
@@ -20,11 +21,19 @@ from cmapjax.strategies import Strategy
 
 
 def judged(
-    market: Market, strategy: Strategy, endowments: Endowments, key, run: Run, *, rounds: int, strict: bool
+    market: Market,
+    strategy: Strategy,
+    endowments: Endowments,
+    record,
+    key,
+    run: Run,
+    rounds: int,
+    strict: bool,
 ) -> Run:
     """The run with its verdicts, in NumPy unless the run is traced by a transformation.
 
     Args:
+        record: what was recorded, by name.
         rounds: how many were played.
         strict: raise if a law of spending was broken, rather than warn.
 
@@ -38,38 +47,43 @@ def judged(
                 "strict is asked for inside a transformation of JAX, where nothing can be raised; look at "
                 "run.verdict, or play once outside."
             )
-        fields = _judge_traced(market.bare(), endowments, key, run.final, run.breach, rounds, by_averages)
+        fields = _judge_traced(market.bare(), endowments, key, run.final, run.breach, by_averages)
         return dataclasses.replace(run, **fields)
     budget = market.contribution
-    if rounds and not endowments.is_constant:
+    if run.final.round > 0 and not endowments.is_constant:
         budget = np.asarray(last_budget(market.bare(), endowments, key, run.final.round))
+    error = metrics.spending_error(market, run.final.flow.astype(np.float64), budget)
     breach = run.breach
-    if breach is None and rounds:
+    if breach is None and rounds and not np.all(error <= TOLERANCE[str(run.final.flow.dtype)]):
         breach = _last_breach(market, run, budget)
     if breach is not None:
         _complain(market, strategy, breach, strict)
-    fields = _fields(market, run.final, budget, breach, by_averages)
-    return dataclasses.replace(run, **fields)
+    gap = None
+    if not by_averages and metrics.is_gap_of_flow(record.get("certified_gap")):
+        gap = run.records["certified_gap"][-1]  # of the same flow; on large markets it takes long
+    fields = _fields(market, run.final, breach, by_averages, gap)
+    return dataclasses.replace(run, spending_error=error, **fields)
 
 
 # Compiled, for a derivative would otherwise be taken operation by operation; and as constants to it.
 @eqx.filter_jit
-def _judge_traced(market: Market, endowments: Endowments, key, final, breach, rounds: int, by_averages: bool):
+def _judge_traced(market: Market, endowments: Endowments, key, final, breach, by_averages: bool):
     market, endowments, final = jax.lax.stop_gradient((market, endowments, final))
     budget = market.contribution
-    if rounds and not endowments.is_constant:
-        budget = last_budget(market, endowments, key, final.round)
-    return _fields(market, final, budget, breach, by_averages)
+    if not endowments.is_constant:
+        budget = jnp.where(final.round > 0, last_budget(market, endowments, key, final.round), budget)
+    error = metrics.spending_error(market, final.flow.astype(np.float64), budget)
+    return _fields(market, final, breach, by_averages) | {"spending_error": error}
 
 
-def _fields(market: Market, final, budget, breach: Breach | None, by_averages: bool) -> dict:
-    gap = gap_judged(market, final, by_averages=by_averages)
+def _fields(market: Market, final, breach: Breach | None, by_averages: bool, gap=None) -> dict:
+    if gap is None:
+        gap = gap_judged(market, final, by_averages=by_averages)
     word = metrics.verdict(market, final, by_averages=by_averages, gap=gap)
     if breach is not None:
         is_broken = (broken_markets(market, breach) > 0) & (word != VERDICTS.index("not finite"))
         word = namespace(word).where(is_broken, VERDICTS.index("not feasible"), word)
-    error = metrics.spending_error(market, final.flow.astype(np.float64), budget)
-    return {"verdict": word, "gap": gap, "spending_error": error}
+    return {"verdict": word, "gap": gap}
 
 
 def _last_breach(market: Market, run: Run, budget) -> Breach:

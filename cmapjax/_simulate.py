@@ -111,7 +111,7 @@ def simulate(
         else:
             state, seen = observe(bare, record, state)
             run = run_rounds(*arguments, state, seen, key, saves_memory=traced, **facts)
-        return judged(market, strategy, endowments, key, _to_numpy(run), rounds=rounds, strict=strict)
+        return judged(market, strategy, endowments, record, key, _to_numpy(run), rounds, strict)
 
 
 def _check_options(market, strategy, schedule, endowments, rounds, every, precision, record) -> None:

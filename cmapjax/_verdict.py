@@ -61,10 +61,11 @@ def verdict(
     rest while the allocation still cycles; compare flows two rounds apart with `flow_distance`.
 
     With surplus that varies no round is like the one before, and what a market comes to are its running
-    averages. With `by_averages` u(t) is the mean received per round so far, g the certified gap of these
-    means against the equilibrium of the mean contributions, √t stands for t (draws at random leave a mean
-    uncertain by about √t of its steps), and "starved for now" is an agent that has had nothing so far though
-    a neighbour had something to give in the last round.
+    averages. With `by_averages` u(t) is the mean received per round so far, and g the certified gap of these
+    means against the equilibrium of the mean contributions. "Converged" takes s and g alone, and "closing in"
+    Nash welfare. "Settled elsewhere" takes √t s in place of t d, s being the mean of the last two steps:
+    draws at random leave a mean uncertain by about √t of its steps. "Starved for now" is an agent that has
+    had nothing so far though a neighbour had something to give in the last round.
 
     Args:
         state: what `simulate` returns as `final`, or hands to what it records.
@@ -85,7 +86,11 @@ def verdict(
     step = market.total(abs(now - before)) / worth
     net = market.total(abs(now - earlier)) / worth / 2
     played = xp.asarray(state.round, now.dtype)
-    tail = net * (xp.sqrt(played) if by_averages else played)
+    if by_averages:
+        steps = market.total(abs(now - before) + abs(before - earlier)) / worth / 2
+        tail = steps * xp.sqrt(played)
+    else:
+        tail = net * played
     rounding = np.finfo(state.history.dtype).eps / 2
     rests = (step <= rounding) | ((step <= tolerance) & (tail <= tolerance))
     welfare = [market.total(w * log_or_minus_infinity(xp.maximum(u, 0) / w)) for u in (now, before, earlier)]
@@ -95,10 +100,10 @@ def verdict(
     tests = {
         "not finite": market.smallest(xp.isfinite(now).astype(now.dtype)) < 1,
         "starved for now": _starves(market, state, now, before, by_averages),
-        "converged": rests & (gap <= tolerance),
+        "converged": (rests | (by_averages & (step <= tolerance))) & (gap <= tolerance),
         "settled elsewhere": rests & has_all_acted & (gap > tolerance),
         "oscillating": (net <= 0.05 * step) & (step > tolerance),
-        "closing in": ~rests & ((step <= tolerance) | rises),
+        "closing in": ~rests & (rises | (step <= tolerance if not by_averages else False)),
     }
     words = xp.asarray([VERDICTS.index(word) for word in tests])
     return xp.select(list(tests.values()), list(words), VERDICTS.index("still moving"))

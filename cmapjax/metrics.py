@@ -202,6 +202,11 @@ def _of_average(metric, market, state, **known):
     return metric(market, state.average_utility, **known)
 
 
+def is_gap_of_flow(observer) -> bool:
+    """Whether what is recorded is the standard certified gap of the last allocation."""
+    return isinstance(observer, Partial) and observer.func is _gap
+
+
 def _gap(market, state):
     return certified_gap_of_flow(market, state.flow, state.received)
 

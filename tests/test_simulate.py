@@ -183,7 +183,7 @@ def test_verdicts_tell_what_became_of_each_market():
     slow = cj.simulate(
         packed, cj.Damped(cj.CMAP(), 1e-3), rounds=5, start=packed.flow_from_arcs(y), record={}
     )
-    assert slow.verdicts == ["still moving", "still moving", "converged"]
+    assert slow.verdicts == ["closing in", "closing in", "converged"]
 
 
 def test_what_is_not_finite_is_said_to_be(small_market):
@@ -191,7 +191,8 @@ def test_what_is_not_finite_is_said_to_be(small_market):
         def respond(self, view):
             return view.sent * jnp.nan
 
-    run = cj.simulate(small_market, Broken(), rounds=1)
+    with pytest.warns(UserWarning, match="Broken is not feasible: .* not finite"):
+        run = cj.simulate(small_market, Broken(), rounds=1)
     assert run.verdicts == ["not finite"]
     assert not np.isfinite(run.spending_error).any()
 
@@ -201,7 +202,8 @@ def test_a_strategy_that_misspends_shows_in_the_spending_error(small_market):
         def respond(self, view):
             return 0.75 * cj.EqualSplit().respond(view)
 
-    run = cj.simulate(small_market, Miser(), rounds=2, record={})
+    with pytest.warns(UserWarning, match="underspent"):
+        run = cj.simulate(small_market, Miser(), rounds=2, record={})
     assert run.spending_error[0] == pytest.approx(0.25)
 
 

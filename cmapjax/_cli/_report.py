@@ -147,6 +147,15 @@ def notes(request, market, equilibrium, is_random) -> list[str]:
     lines.append("98 % after: rounds (agent updates per agent) until that share was first recorded.")
     if is_random:
         lines.append("Columns are about the last round alone; on average: what agents received per round.")
+        lines.append(
+            "Verdicts are about what agents received per round: converged is certified to be within 1 % of the "
+            "equilibrium's Nash welfare."
+        )
+    else:
+        lines.append(
+            "Verdicts: converged is at rest within 1e-6 of all value, and certified to be within 1e-6 of the "
+            "equilibrium's Nash welfare; settled elsewhere is at rest, but not certified so."
+        )
     return lines
 
 

@@ -267,7 +267,7 @@ def verdict_shares(
     where: Mapping | None = None,
     width: float = COLUMN_WIDTH,
 ):
-    """The share of markets that converged, oscillate, settled elsewhere …, a bar per play or per value of an axis.
+    """The share of markets that converged, oscillate, starve …, a bar per play or per value of an axis.
 
     Args:
         summary: `open_study(folder).frame()`.
