@@ -6,9 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from cmapjax._checks import as_real, short
 from cmapjax._market import Market
 from cmapjax._precision import float64_on_host, namespace
-from cmapjax._reductions import blocks, combined, joined, over_entries, written
+from cmapjax._reductions import blocks, combined, joined, over_entries, over_slots, written
+from cmapjax._settings import check_x64
 from cmapjax._types import Array
 
 
@@ -47,7 +49,8 @@ def _gap_where_stored(market: Market, utility: Float[Array, "agents"]) -> Float[
     worth = market.total(w)
     # Written out, lest a product be rounded together with the sum it enters, or not, as shapes have it.
     gap = xp.log1p(market.total(written(excess)) / worth) - market.total(written(slack)) / worth
-    return xp.where(market.smallest(r) > 0, gap, xp.inf)
+    # Where numbers so far apart overflow, nothing is certain.
+    return xp.where((market.smallest(r) > 0) & (gap > -xp.inf), gap, xp.inf)
 
 
 @float64_on_host
@@ -57,28 +60,64 @@ def certified_gap_of_flow(
     """`certified_gap` of an allocation, in float64 and of exactly what it spends.
 
     Rows are first scaled in float64 to spend exactly the contributions, which undoes the rounding of a
-    float32 run: the bound is rigorous for the allocation so scaled.
+    float32 run: the bound is rigorous for the allocation so scaled, and never below zero but for the rounding
+    of float64. Of a float32 flow it is raised, where needed, so as to hold for the utilities as they are held
+    too, whose welfare lies some 1e-8 beside that of the scaled rows.
 
     Args:
         flow: y_ij in the market's layout.
         received: `market.mirror(flow)`, if it is at hand: to look it up costs as much as all the rest.
+
+    Raises:
+        ValueError: traced arguments outside x64 mode.
     """
-    xp = namespace(market, flow, received)
-    links = market.links
+    check_x64("certified_gap_of_flow")
+    xp, links = namespace(market, flow, received), market.links
+    flow = xp.asarray(flow)
+    utility = delivered(market, flow, received)
+    gap = _gap_where_stored(market, utility)
+    if flow.dtype == np.float64:
+        return gap
+    received = market.mirror(flow) if received is None else xp.asarray(received)
+    # Whether they are added up in one precision or the other.
+    single, double = (
+        xp.asarray(over_slots(links, jnp.add, xp.asarray(received, dtype)), utility.dtype)
+        for dtype in (flow.dtype, np.float64)
+    )
+    held = xp.minimum(single, double)
+    has = held > 0
+    more = xp.where(has, xp.log1p((utility - held) / xp.where(has, held, 1)), xp.inf)
+    w = xp.asarray(market.contribution)
+    return gap + xp.maximum(market.total(w * market.unstored(more)) / market.total(w), 0)
+
+
+@float64_on_host
+def delivered(
+    market: Market, flow: Float[Array, "slots"], received: Float[Array, "slots"] | None = None
+) -> Float[Array, "agents"]:
+    """u_j = Σ_i y_ij in the order of storage, in float64, of rows scaled to spend exactly w_i.
+
+    Args:
+        flow: y_ij in the market's layout.
+        received: as of `certified_gap_of_flow`. Not looked at beside a float32 flow: both ends of a link
+            hold copies of their own there, which differ by more than the bound may be wrong.
+    """
+    xp, links = namespace(market, flow, received), market.links
     parts = [combined(jnp.add, xp.asarray(block, np.float64)) for block in links.blocks(xp.asarray(flow))]
     spent = joined(links, parts)
     w = written(xp.asarray(market.contribution))
     scale = written(market.stored(w) / xp.where(spent > 0, spent, 1))
-    received = market.mirror(xp.asarray(flow)) if received is None else xp.asarray(received)
+    if received is None or flow.dtype != np.float64:
+        received = market.mirror(xp.asarray(flow))
     # The giver's scale comes from the vector of agents: flows themselves need no second look-up.
-    pairs = zip(blocks(links), links.blocks(received), strict=True)
+    pairs = zip(blocks(links), links.blocks(xp.asarray(received)), strict=True)
     # The mask changes no number (padding holds 0), but keeps compilers from rounding a product together
     # with the sum it enters in rows of one length and not in those of another.
     parts = [
         combined(jnp.add, xp.where(block.is_entry, xp.asarray(given, np.float64) * block.look(scale), 0))
         for block, given in pairs
     ]
-    return _gap_where_stored(market, joined(links, parts))
+    return joined(links, parts)
 
 
 @float64_on_host
@@ -103,6 +142,47 @@ def spending_error(
         for block, given in zip(blocks(links), links.blocks(flow), strict=True)
     ]
     return market.largest(xp.maximum(missing, market.unstored(joined(links, wrong))) / w)
+
+
+def check_flow(field: str, market: Market, flow, tolerance: float) -> Float[np.ndarray, "slots"]:
+    """The flow in float64, once it is known to be feasible.
+
+    Args:
+        field: what the caller calls it.
+        flow: y_ij in the market's layout.
+        tolerance: by how much a row may miss its agent's contribution, relative.
+
+    Raises:
+        ValueError: a flow of a wrong shape, negative or not finite somewhere, off the
+            network, or whose rows do not spend the contributions; the first agent is named.
+    """
+    num_slots = market.links.num_slots
+    if np.shape(flow) != (num_slots,):
+        raise ValueError(
+            f"{field} has shape {np.shape(flow)}; give one amount for each of this market's slots, "
+            f"({num_slots},), as `market.flow_from_arcs` makes it."
+        )
+    flow, labels = as_real(field, flow, (num_slots,)), market.labels
+    giver, receiver = market.arcs()
+    y = market.arc_values(flow)
+    bad = np.flatnonzero(~(np.isfinite(y) & (y >= 0)))
+    if len(bad):
+        arc = bad[0]
+        raise ValueError(
+            f"{field}: the flow holds {y[arc]}; give finite amounts ≥ 0 (from agent "
+            f"{short(labels[giver[arc]])} to agent {short(labels[receiver[arc]])})."
+        )
+    is_entry = joined(market.links, [block.is_entry for block in blocks(market.links)])
+    if np.any(flow[~is_entry] != 0):
+        raise ValueError(f"{field}: value flows where there is no link; make it with flow_from_arcs.")
+    gave, owed = market.gave(flow), np.asarray(market.contribution)
+    agent = int(np.argmax(np.abs(gave - owed) / owed))
+    if not abs(gave[agent] - owed[agent]) <= tolerance * owed[agent]:
+        raise ValueError(
+            f"{field}: agent {short(labels[agent])} gives {gave[agent]:.8g} of its contribution "
+            f"{owed[agent]:.8g}; every row of a {field} must spend exactly endowment × value."
+        )
+    return flow
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,7 +228,7 @@ def certify_arcs(
             np.log1p(per_market(np.add, excess, market_of) / worth)
             - per_market(np.add, slack, market_of) / worth
         )
-    gap = np.where(per_market(np.minimum, utility, market_of) > 0, gap, np.inf)
+    gap = np.where((per_market(np.minimum, utility, market_of) > 0) & (gap > -np.inf), gap, np.inf)
     error = np.maximum(np.abs(spent - contribution), -np.minimum.reduceat(flow, rows)) / contribution
     return Certificate(utility, gap, per_market(np.maximum, error, market_of))
 

@@ -6,6 +6,7 @@ Every message names the field, the agent, the value and the remedy.
 import math
 import os
 import re
+import sys
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -38,6 +39,12 @@ def as_real(field: str, values, shape: tuple[int, ...], name_of=None) -> np.ndar
         ValueError: text, objects, booleans, complex or half-precision numbers; a wrong shape; integers
             beyond 2^53.
     """
+    if is_traced_number(values):
+        raise ValueError(
+            f"{field} is traced by JAX (inside jit, vmap, scan or a derivative), and plain numbers are "
+            "needed to make this; make it before, and give traced endowments or values to a market by "
+            "market.with_contributions(endowment=…, value=…)."
+        )
     array = np.asarray(values)
     if array.dtype == object or array.dtype.kind in "USOV":
         wrong = [(i, v) for i, v in enumerate(np.ravel(array)) if not isinstance(v, (int, float))]
@@ -59,6 +66,15 @@ def as_real(field: str, values, shape: tuple[int, ...], name_of=None) -> np.ndar
     if array.shape not in ((), shape):
         raise ValueError(f"{field} has shape {array.shape}; give one number, or {shape} (one per agent).")
     return np.array(np.broadcast_to(array, shape), np.float64)  # a copy: never the caller's own
+
+
+def is_traced_number(values) -> bool:
+    """Whether these are numbers, or a list of numbers, that a transformation of JAX traces."""
+    jax = sys.modules.get("jax")  # not imported here: readers and checks start without it
+    if jax is None:
+        return False
+    each = values if isinstance(values, (list, tuple)) else (values,)
+    return any(isinstance(x, jax.core.Tracer) for x in each)
 
 
 def check_positive(field: str, values: np.ndarray, name_of) -> None:
@@ -92,7 +108,7 @@ def check_unique(field: str, labels: Iterable, remedy: str) -> None:
 def check_fits(field: str, values: np.ndarray, dtype, name_of, remedy: str = "simulate in float64") -> None:
     """Raise if a positive number over- or underflows `dtype` (subnormals count: they lose digits)."""
     limits = np.finfo(dtype)
-    bad = np.flatnonzero((values > limits.max) | (values < limits.tiny))
+    bad = np.flatnonzero(~((values <= limits.max) & (values >= limits.tiny)))
     if len(bad):
         pairs = listed(f"{name_of(i)}: {values[i]:g}" for i in bad).replace("'", "")
         raise ValueError(
@@ -110,32 +126,54 @@ class SpanWarning(UserWarning):
         self.ratio = ratio
 
 
-def check_span(contribution: np.ndarray, precision: str, name_of) -> None:
+def check_span(
+    contribution: np.ndarray, precision: str, name_of, market_of: np.ndarray | None = None
+) -> None:
     """Raise if sums or ratios of these contributions overflow a precision; warn if float32 loses them.
 
-    The largest number of a run is the sum over the smallest contribution, a ratio.
+    The largest number of a run is the sum over the smallest contribution, a ratio. Markets side by side, told
+    apart by `market_of`, share neither.
     """
     limits = np.finfo(precision)
-    check_fits(CONTRIBUTION, contribution, precision, name_of, remedy="use precision float64")
-    least, most = int(np.argmin(contribution)), int(np.argmax(contribution))
-    ends = (
-        f"from {contribution[least]:g} (agent {short(name_of(least))}) to {contribution[most]:g} "
-        f"(agent {short(name_of(most))})"
-    )
-    with np.errstate(over="ignore"):
-        top = contribution.sum()
-        if not top / min(contribution[least], 1) < limits.max / 8:  # 8: sums of a few such terms
-            remedy = "use precision float64, or leave out" if precision == "float32" else "leave out"
-            raise ValueError(
-                f"{CONTRIBUTION} spans {ends}, and ratios overflow {precision} ({limits.max:.1e}); {remedy} "
-                "agents that bring next to nothing."
-            )
-    if precision == "float32" and contribution[most] > 1e6 * contribution[least]:
-        text = (
-            f"{CONTRIBUTION} spans {ends}: float32 keeps seven digits, so flows among the smallest drown in "
+    is_single = precision == "float32"
+    remedy = "use precision float64" if is_single else "correct them"
+    check_fits(CONTRIBUTION, contribution, precision, name_of, remedy=remedy)
+    agents = np.arange(len(contribution))
+    if _overflows(contribution, limits) and market_of is not None:
+        by_market = np.argsort(market_of, kind="stable")
+        markets = np.split(by_market, np.flatnonzero(np.diff(np.asarray(market_of)[by_market])) + 1)
+        agents = next((own for own in markets if _overflows(contribution[own], limits)), agents[:0])
+    if _overflows(contribution[agents], limits):
+        remedy = "use precision float64, or leave out" if is_single else "leave out"
+        raise ValueError(
+            f"{CONTRIBUTION} spans {_ends(contribution, agents, name_of)}, and ratios overflow {precision} "
+            f"({limits.max:.1e}); {remedy} agents that bring next to nothing."
         )
-        text += "those of the largest; use precision float64."
-        warnings.warn(SpanWarning(text, float(contribution[most] / contribution[least])), stacklevel=4)
+    least, most = contribution.min(), contribution.max()
+    if is_single and most > 1e6 * least:
+        text = (
+            f"{CONTRIBUTION} spans {_ends(contribution, np.arange(len(contribution)), name_of)}: float32 "
+            "keeps seven digits, so flows among the smallest drown in those of the largest; use precision "
+            "float64."
+        )
+        warnings.warn(SpanWarning(text, float(most / least)), stacklevel=5)
+
+
+def _overflows(contribution: np.ndarray, limits) -> bool:
+    if not len(contribution):
+        return False
+    with np.errstate(over="ignore"):
+        # 8: sums of a few such terms.
+        return not contribution.sum() / min(contribution.min(), 1) < limits.max / 8
+
+
+def _ends(contribution: np.ndarray, agents: np.ndarray, name_of) -> str:
+    """The smallest and the largest contribution of these agents, and whose they are."""
+    least, most = (agents[pick(contribution[agents])] for pick in (np.argmin, np.argmax))
+    return (
+        f"from {contribution[least]:g} (agent {short(name_of(int(least)))}) to {contribution[most]:g} "
+        f"(agent {short(name_of(int(most)))})"
+    )
 
 
 def as_links(links) -> np.ndarray:

@@ -13,6 +13,7 @@ from cmapjax._derivatives import log_or_minus_infinity
 from cmapjax._market import Market
 from cmapjax._precision import float64_on_host, namespace
 from cmapjax._reductions import over_entries, written
+from cmapjax._settings import check_plain
 from cmapjax._types import Array
 
 MAX_MEMBERS = 200_000_000  # entries of a table of communities (0.8 GB of int32)
@@ -25,6 +26,7 @@ def communities(market: Market, hops: int | float) -> scipy.sparse.csr_array:
         ValueError: a k that is no number of hops; more members in all than memory is meant for.
     """
     check_hops(hops)
+    check_plain("communities", market.links, "the network must be known there, not an argument of it")
     adjacency = market.adjacency().astype(bool)
     step = adjacency + scipy.sparse.eye_array(market.num_agents, dtype=bool, format="csr")
     reach = scipy.sparse.eye_array(market.num_agents, dtype=bool, format="csr")

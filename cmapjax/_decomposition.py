@@ -62,7 +62,13 @@ def as_integers(
 
     Exactly contribution = number · 2^power. The numbers are int64 where all of them, added up, fit, and
     Python's integers otherwise.
+
+    Raises:
+        ValueError: a contribution that is not finite and above zero.
     """
+    bad = ~(np.isfinite(contribution) & (contribution > 0))
+    if np.any(bad):
+        raise ValueError(f"contribution: one is {contribution[bad][0]:g}; all must be finite and above zero.")
     mantissa, power = np.frexp(contribution)
     number = np.ldexp(mantissa, 53).astype(np.int64)
     lowest_bit = number & -number

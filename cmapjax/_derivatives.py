@@ -1,4 +1,4 @@
-"""What derivatives through a run need: memory that stays small, a precision that lasts, finite slopes."""
+"""What derivatives through a run need: memory that stays small, finite slopes."""
 
 import math
 from collections.abc import Callable
@@ -41,37 +41,3 @@ def scan_in_chunks(step: Callable, carry, length: int):
 
     numbers = jnp.arange(num_chunks * chunk).reshape(num_chunks, chunk)
     return jax.lax.scan(jax.checkpoint(play_chunk, prevent_cse=False), carry, numbers)[0]
-
-
-def is_traced(tree) -> bool:
-    """Whether anything in the tree is seen by a JAX transformation."""
-    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
-
-
-def guard_precision(tree):
-    """The tree itself, in which differentiating raises ValueError if JAX is not in its x64 mode.
-
-    Runs enter x64 mode by themselves, but JAX takes the backward pass after they have left it.
-    """
-    if jnp.zeros(()).dtype == jnp.float64:
-        return tree
-
-    def guard(x):
-        is_real = isinstance(x, jax.core.Tracer) and jnp.issubdtype(x.dtype, jnp.floating)
-        return _undifferentiated(x) if is_real else x
-
-    return jax.tree.map(guard, tree)
-
-
-@jax.custom_jvp
-def _undifferentiated(x):
-    return x
-
-
-@_undifferentiated.defjvp
-def _refuse(primals, tangents):
-    raise ValueError(
-        "derivatives of a run need JAX's x64 mode around them, since JAX differentiates after the run has "
-        "left its own; write `with jax.enable_x64(True): slope = jax.grad(objective)(x)`, or set "
-        '`jax.config.update("jax_enable_x64", True)` once. This holds for precision="float32" too.'
-    )

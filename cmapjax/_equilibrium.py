@@ -82,7 +82,7 @@ class Equilibrium(eqx.Module):
     """
 
     utility: Float[Array, "agents"]
-    """u*_j, value received."""
+    """u*_j, value received: at least 2.2e-308, the smallest number that float64 holds in full."""
     ratio: Float[Array, "agents"]
     """r*_j = u*_j / w_j, value received per value contributed."""
     price: Float[Array, "agents"]
@@ -95,8 +95,9 @@ class Equilibrium(eqx.Module):
     gap: Float[Array, "markets"]
     """Certified: the true optimum's log Nash welfare is at most this much higher."""
     price_error: Float[Array, "markets"]
-    """max_i |q_i / r_i − 1|, which is 0 at the equilibrium: about the relative error of utilities. (The
-    gap is of second order in it, so a gap of 1e-10 alone leaves utilities uncertain by 1e-5.)"""
+    """max_i |q_i / r_i − 1|, with q and r of the utilities that the flow delivers, whatever the method: 0
+    exactly at the equilibrium, and near it about the relative error of those utilities. (The gap is of second
+    order in it, so a gap of 1e-10 alone leaves utilities uncertain by 1e-5.)"""
     spending_error: Float[Array, "markets"]
     """The worst violation of feasibility by the flow, in parts of the agent's contribution."""
     iterations: Int[Array, ""]

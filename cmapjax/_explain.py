@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Hashable
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +16,7 @@ from cmapjax._market import Market
 from cmapjax._play import round_key
 from cmapjax._random import check_key
 from cmapjax._schedule import Schedule, Simultaneous
+from cmapjax._settings import compiled, entry
 from cmapjax._simulate import simulate
 from cmapjax._types import Array
 from cmapjax.strategies import (
@@ -105,6 +105,7 @@ class Explanation:
         return "\n".join([*_heading(self), "", *_table(self), "", *_reasons(self)])
 
 
+@entry(remedy="explain a run of plain numbers")
 def explain(
     market: Market,
     strategy: Strategy,
@@ -142,15 +143,15 @@ def explain(
     average = np.asarray(before.final.average_utility) if strategy.needs_averages else None
     view, receivers = _view_of(market, strategy, number, flow, average)
     own, theta = _as_followed_by(strategy, number), 1.0
-    with jax.enable_x64(True), _calls.brief_faults():
-        if turn is None:
-            row = answer = view.sent
-        else:
+    if turn is None:
+        row = answer = view.sent
+    else:
+        with _calls.brief_faults():
             row, answer = map(np.asarray, _answers(own, view))
-            if not _calls.is_of_package(strategy):
-                check_row(type(_undamped(strategy)).__name__, agent, row, float(view.budget))
-        while isinstance(own, Damped):
-            theta, own = theta * float(own.damping.step(jax.tree.map(jnp.asarray, view))), own.strategy
+        if not _calls.is_of_package(strategy):
+            check_row(type(_undamped(strategy)).__name__, agent, row, float(view.budget))
+    while isinstance(own, Damped):
+        theta, own = theta * float(own.damping.step(jax.tree.map(jnp.asarray, view))), own.strategy
     columns = [view.contribution, view.degree, view.utility, view.received, view.sent, answer, row]
     columns += [] if average is None else [view.average_utility]
     neighbours = tuple(
@@ -179,40 +180,38 @@ def _as_followed_by(strategy: Strategy, agent: int) -> Strategy:
 def _until_turn(market, strategy, schedule, agent: int, round: int, key, state):
     """The agent's turn (None if it does not act), how many there are, and the flow when it comes."""
     flow = state.flow
-    with jax.enable_x64(True):
-        plan, bare = schedule.plan(market, strategy.hops), market.bare()
-        now = jnp.asarray(round - 1, jnp.int64)
-        key = None if key is None else round_key(key, 1, now)
-        acts = plan.acts(bare, key)
-        takes_part = acts is None or bool(acts[agent])
-        if plan.is_everyone:
-            return (1 if takes_part else None), 1, flow
-        tables = tuple(map(np.asarray, plan.tables(bare, now, key)))
-        at = [np.flatnonzero((table == market.links.place[agent]).any(axis=1)) for table in tables]
-        turns = np.concatenate(at)
-        if not takes_part or not len(turns):
-            return None, len(tables[0]), flow
-        turn = int(turns[0])
-        if turn:
-            beyond = beyond_table(bare, strategy.hops) if strategy.hops > 1 else None
-            acting = None if acts is None else bare.stored(acts)
-            # The other turns are nobody's; tables keep their shape, so that all turns share a program.
-            earlier = tuple(
-                np.where(np.arange(len(t))[:, None] < turn, t, bare.num_agents).astype(t.dtype)
-                for t in tables
-            )
-            flow = _play_turns(bare, beyond, strategy, plan, earlier, state, acting)
-        return turn + 1, len(tables[0]), np.asarray(flow)
+    plan, bare = schedule.plan(market, strategy.hops), market.bare()
+    now = jnp.asarray(round - 1, jnp.int64)
+    key = None if key is None else round_key(key, 1, now)
+    acts = plan.acts(bare, key)
+    takes_part = acts is None or bool(acts[agent])
+    if plan.is_everyone:
+        return (1 if takes_part else None), 1, flow
+    tables = tuple(map(np.asarray, plan.tables(bare, now, key)))
+    at = [np.flatnonzero((table == market.links.place[agent]).any(axis=1)) for table in tables]
+    turns = np.concatenate(at)
+    if not takes_part or not len(turns):
+        return None, len(tables[0]), flow
+    turn = int(turns[0])
+    if turn:
+        beyond = beyond_table(bare, strategy.hops) if strategy.hops > 1 else None
+        acting = None if acts is None else bare.stored(acts)
+        # The other turns are nobody's; tables keep their shape, so that all turns share a program.
+        earlier = tuple(
+            np.where(np.arange(len(t))[:, None] < turn, t, bare.num_agents).astype(t.dtype) for t in tables
+        )
+        flow = _play_turns(bare, beyond, strategy, plan, earlier, state, acting)
+    return turn + 1, len(tables[0]), np.asarray(flow)
 
 
-@eqx.filter_jit
+@compiled
 def _answers(strategy: Strategy, view: View):
     """The agent's next row, and what it would be undamped."""
     view = jax.tree.map(jnp.asarray, view)
     return _calls.respond(strategy, view), _calls.respond(_undamped(strategy), view)
 
 
-@eqx.filter_jit
+@compiled
 def _play_turns(market, beyond, strategy, plan, tables, state, acts):
     average = market.stored(state.average_utility) if strategy.needs_averages else None
     known, flow = known_facts(market, beyond, np.float64, average), jnp.asarray(state.flow)

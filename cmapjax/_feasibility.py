@@ -130,7 +130,7 @@ def check_row(name: str, agent, row: Float[np.ndarray, "neighbours"], budget: fl
     for law, (is_broken, amount) in faults.items():
         if is_broken:
             words = _WORDS[law].format(amount=amount, budget=budget)
-            warnings.warn(f"{name} is not feasible: agent {_plain(agent)} {words}. {_ADVICE}", stacklevel=3)
+            warnings.warn(f"{name} is not feasible: agent {_plain(agent)} {words}. {_ADVICE}", stacklevel=4)
             return
 
 

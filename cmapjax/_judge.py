@@ -3,18 +3,17 @@
 import dataclasses
 import warnings
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from cmapjax import metrics
-from cmapjax._derivatives import is_traced
 from cmapjax._feasibility import TOLERANCE, Breach, breach_in_words, broken_markets, find_breach
 from cmapjax._market import Market
 from cmapjax._play import last_budget
 from cmapjax._precision import namespace
 from cmapjax._run import Run
+from cmapjax._settings import compiled, is_traced
 from cmapjax._verdict import VERDICTS, gap_judged
 from cmapjax.endowments import Endowments
 from cmapjax.strategies import Strategy
@@ -66,7 +65,7 @@ def judged(
 
 
 # Compiled, for a derivative would otherwise be taken operation by operation; and as constants to it.
-@eqx.filter_jit
+@compiled
 def _judge_traced(market: Market, endowments: Endowments, key, final, breach, by_averages: bool):
     market, endowments, final = jax.lax.stop_gradient((market, endowments, final))
     budget = market.contribution
@@ -99,7 +98,7 @@ def _complain(market: Market, strategy: Strategy, breach: Breach, strict: bool) 
         return
     if strict:
         raise ValueError(words)
-    warnings.warn(words, stacklevel=4)
+    warnings.warn(words, stacklevel=5)
 
 
 def _name(strategy: Strategy) -> str:

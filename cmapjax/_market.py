@@ -28,6 +28,7 @@ from cmapjax._origin import Origin
 from cmapjax._precision import float64_on_host, namespace
 from cmapjax._reductions import blocks, joined, over_ranges, over_slots, written
 from cmapjax._rows import compressed_rows
+from cmapjax._settings import entry
 from cmapjax._types import Array
 
 
@@ -200,6 +201,7 @@ class Market(eqx.Module):
         """This market without its names, as compiled code sees it."""
         return dataclasses.replace(self, origin=Origin())
 
+    @entry(remedy="take it of a market of plain numbers")
     def fingerprint(self) -> str:
         """A short hash of links, endowments and values: equal markets, equal fingerprints."""
         digest = hashlib.sha256()
@@ -269,7 +271,7 @@ class Market(eqx.Module):
 
     def arc_values(self, flow: Shaped[np.ndarray, "slots"]) -> Shaped[np.ndarray, "arcs"]:
         """The flow on every arc, in the order of `arcs` (value; divide by the giver's v for units)."""
-        return np.asarray(flow)[self._arc_slots()[2]]
+        return namespace(flow).asarray(flow)[self._arc_slots()[2]]
 
     def flow_from_arcs(self, values: Float[np.ndarray, "arcs"]) -> Float[np.ndarray, "slots"]:
         """The flow with these values on the arcs, in the order of `arcs`."""
@@ -278,6 +280,7 @@ class Market(eqx.Module):
         flow[slots] = as_real("flow", values, slots.shape)
         return flow
 
+    @entry(remedy="take it of a flow that is computed")
     def allocation(self, flow: Shaped[np.ndarray, "slots"]) -> scipy.sparse.csr_array:
         """The matrix x_ij = y_ij / v_i: what agent i gives to j, in units of i's resource (rows sum to ε_i).
 

@@ -1,7 +1,9 @@
 """Where a market's agents came from."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
+
+from cmapjax._checks import listed
 
 
 class Origin:
@@ -18,11 +20,42 @@ class Origin:
         merged_links: int = 0,
         dropped_self_loops: Sequence[Hashable] = (),
         dropped_isolated: Sequence[Hashable] = (),
+        notes: Mapping[str, int] | None = None,
     ):
         self.labels = None if labels is None else tuple(labels)
         self.merged_links = merged_links
         self.dropped_self_loops = tuple(dropped_self_loops)
         self.dropped_isolated = tuple(dropped_isolated)
+        self._notes = tuple((what, count) for what, count in (notes or {}).items() if count)
+
+    @property
+    def notes(self) -> dict[str, int]:
+        """What reading skipped, ignored or changed, and how often: {"comment lines skipped": 4}."""
+        return dict(self._notes)
+
+    def told(self) -> list[str]:
+        """What was merged, dropped and noted on the way, a line each."""
+        lines = []
+        if self.merged_links:
+            lines.append(f"merged {self.merged_links:,} links that were given more than once")
+        if self.dropped_self_loops:
+            lines.append(f"dropped self-loops of agent {listed(self.dropped_self_loops)}")
+        if self.dropped_isolated:
+            count = len(self.dropped_isolated)
+            lines.append(f"dropped {count:,} agents without a neighbour: {listed(self.dropped_isolated)}")
+        if self._notes:
+            lines.append("; ".join(f"{what}: {count:,}" for what, count in self._notes))
+        return lines
+
+    def noting(self, notes: Mapping[str, int]) -> "Origin":
+        """The same origin with these notes."""
+        return Origin(
+            self.labels,
+            merged_links=self.merged_links,
+            dropped_self_loops=self.dropped_self_loops,
+            dropped_isolated=self.dropped_isolated,
+            notes=notes,
+        )
 
     @cached_property
     def position(self) -> dict[Hashable, int]:
@@ -35,6 +68,7 @@ class Origin:
             self.merged_links,
             self.dropped_self_loops,
             self.dropped_isolated,
+            self._notes,
         )
 
     def __eq__(self, other) -> bool:

@@ -1,5 +1,6 @@
 """Several markets side by side as one: different ones, or copies of one."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -8,6 +9,7 @@ from cmapjax._checks import CONTRIBUTION, as_real, check_fits, check_kind, check
 from cmapjax._columns import Columns
 from cmapjax._market import Market, assemble_rows, listed_by_market
 from cmapjax._origin import Origin
+from cmapjax._settings import check_plain
 
 
 def pack(markets: Sequence[Market]) -> Market:
@@ -23,6 +25,7 @@ def pack(markets: Sequence[Market]) -> Market:
     markets = list(markets)
     if not markets:
         raise ValueError("pack: no markets given; give at least one.")
+    check_plain("pack", markets, "give contributions to the packed market, by with_contributions")
     offsets = np.cumsum([0] + [m.num_agents for m in markets])
     degrees, neighbours, market_of, num_markets = [], [], [], 0
     for market, offset in zip(markets, offsets, strict=False):
@@ -41,6 +44,7 @@ def pack(markets: Sequence[Market]) -> Market:
         merged_links=sum(m.origin.merged_links for m in markets),
         dropped_self_loops=[x for m in markets for x in m.origin.dropped_self_loops],
         dropped_isolated=[x for m in markets for x in m.origin.dropped_isolated],
+        notes=sum((Counter(m.origin.notes) for m in markets), Counter()),
     )
     numbers = np.concatenate([np.asarray(m.numbers) for m in markets])
     if len(np.unique(numbers)) < num_markets:
@@ -73,6 +77,7 @@ def copies(market: Market, *, endowment=None, value=None) -> Market:
             not finite and positive.
     """
     check_kind("market", market, Market, "Market.from_links(…), or a reader of cmapjax.graphs")
+    check_plain("copies", market, "give contributions to the copies, by with_contributions")
     given = {"endowment": endowment, "value": value}
     shapes = {name: np.shape(x) for name, x in given.items() if x is not None}
     number = next((shape[0] for shape in shapes.values() if shape), 0)

@@ -19,7 +19,9 @@ from cmapjax._engine import (
 )
 from cmapjax._feasibility import Breach, find_breach
 from cmapjax._market import Market
+from cmapjax._precision import namespace
 from cmapjax._schedule import Plan
+from cmapjax._settings import compiled
 from cmapjax._types import Array
 from cmapjax.endowments import Endowments
 from cmapjax.strategies import Strategy, _calls
@@ -64,8 +66,9 @@ class Moment(eqx.Module):
 
 def average_utility(at) -> Float[Array, "agents"]:
     """Mean value received per round so far, of a `Moment` or a state; of the start, before the first."""
-    played = jnp.maximum(at.round, 1)
-    return jnp.where(at.round > 0, at.total_utility / played, at.history[0])
+    xp = namespace(at)
+    played = xp.maximum(at.round, 1)
+    return xp.where(at.round > 0, at.total_utility / played, at.history[0])
 
 
 def play_round(rules: Rules, now: Moment) -> Moment:
@@ -171,7 +174,7 @@ def round_key(key, purpose: int, round):
     return jax.random.fold_in(jax.random.fold_in(key, purpose), round)
 
 
-@eqx.filter_jit
+@compiled
 def last_budget(market: Market, endowments: Endowments, key, round) -> Float[Array, "agents"]:
     """Value that each agent had to give in the last round, float64 and in the caller's order."""
     return _budget(market, endowments, key, round - 1)

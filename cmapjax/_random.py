@@ -11,8 +11,24 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Shaped
 
+from cmapjax._generator import GENERATOR
 from cmapjax._market import Market
+from cmapjax._settings import entry
 from cmapjax._types import Array
+
+
+@entry
+def key_of(seed: int, *numbers: int) -> Array:
+    """The key of a seed (64 bits of it), folded in turn with some numbers (32 bits each).
+
+    The same whatever JAX's settings: `jax.random.key(seed)` depends on the default generator, on an offset to
+    all seeds, and outside x64 mode on 32 bits of the seed alone.
+    """
+    words = np.array([seed >> 32 & 0xFFFFFFFF, seed & 0xFFFFFFFF], np.uint32)
+    key = jax.random.wrap_key_data(words, impl=GENERATOR)
+    for number in numbers:
+        key = jax.random.fold_in(key, number)
+    return key
 
 
 def draw_per_agent(key: Array, market: Market, draw: Callable) -> Shaped[Array, "agents"]:

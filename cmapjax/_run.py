@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from cmapjax import _play, _scaling, metrics
+from cmapjax._certificate import delivered
 from cmapjax._derivatives import scan_in_chunks
 from cmapjax._engine import Flows, known_facts
 from cmapjax._feasibility import Breach, no_breach
@@ -16,6 +17,7 @@ from cmapjax._market import Market
 from cmapjax._play import Moment, Rules, play_round
 from cmapjax._precision import float64_on_host
 from cmapjax._schedule import EveryonePlan
+from cmapjax._settings import compiled
 from cmapjax._types import Array
 
 
@@ -81,14 +83,31 @@ class Run(eqx.Module):
         return [f"{word} (certified gap {gap:.1e})" for word, gap in zip(self.verdicts, gaps, strict=True)]
 
 
-def _observations(market, record, state):
+def _observations(market, record, state, is_steady: bool):
+    """What is to be recorded of a state.
+
+    Of a float32 run whose rows spend the contributions, recorded is what they deliver when they spend them
+    exactly: the utilities as they are held sum to more or less than there is, by rounding, and would beat
+    the equilibrium now and then.
+    """
+    if is_steady and state.flow.dtype == jnp.float32:
+        utility = market.unstored(delivered(market, state.flow))
+        history = jnp.concatenate([utility[None], state.history[1:].astype(utility.dtype)])
+        state = dataclasses.replace(state, history=history)
     return {name: jnp.asarray(f(market, state)) for name, f in record.items()}
 
 
+def _observed(rules: Rules, record, now: Moment):
+    return _observations(rules.market, record, state_of(rules.market, now), rules.is_steady)
+
+
 # The start is observed apart from the run, so that strategies compared on a market compile it once.
-@eqx.filter_jit
-def observe(market: Market, record, state: State):
-    """The state, with what was left out and follows from its flow, and what is to be recorded of it."""
+@compiled
+def observe(market: Market, record, state: State, is_steady: bool = False):
+    """The state, with what was left out and follows from its flow, and what is to be recorded of it.
+
+    `is_steady` as in `Rules`; it makes a difference in float32 alone.
+    """
     dtype = state.history.dtype
     if state.flow is None:
         state = dataclasses.replace(state, flow=market.equal_flow().astype(dtype))
@@ -97,11 +116,11 @@ def observe(market: Market, record, state: State):
     if not len(state.history):
         utility = market.unstored(market.links.total(state.received))
         state = dataclasses.replace(state, history=jnp.stack([utility] * 3))
-    seen = state.agent_updates, _observations(market, record, state)
+    seen = state.agent_updates, _observations(market, record, state, is_steady)
     return jax.tree.map(market.links.everywhere, (state, seen))
 
 
-@eqx.filter_jit
+@compiled
 def run_rounds(
     market,
     beyond,
@@ -156,7 +175,10 @@ def _record_between(rules: Rules, record, now: Moment, out, rounds: int, every: 
         length = every if rounds % every == 0 else jnp.minimum(every, rounds - (row - 1) * every)
         carry = form.advance(carry, length)
         now = form.show(carry)
-        seen = now.agent_updates, _observations(rules.market, record, state_of(rules.market, now))
+        seen = (
+            now.agent_updates,
+            _observations(rules.market, record, state_of(rules.market, now), rules.is_steady),
+        )
         return (carry, jax.tree.map(lambda table, x: table.at[row].set(x), out, seen)), None
 
     num_spans = -(-rounds // every)
@@ -184,7 +206,10 @@ def _record_if_due(rules: Rules, record, now: Moment, out, rounds: int, every: i
         due = (played % every == 0) | (played == rounds)
 
         def write(out):
-            seen = now.agent_updates, _observations(rules.market, record, state_of(rules.market, now))
+            seen = (
+                now.agent_updates,
+                _observations(rules.market, record, state_of(rules.market, now), rules.is_steady),
+            )
             return jax.tree.map(lambda table, x: table.at[row].set(x), out, seen)
 
         out = jax.lax.cond(due, write, lambda out: out, out)

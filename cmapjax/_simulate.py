@@ -9,14 +9,15 @@ import numpy as np
 from jaxtyping import Float
 
 from cmapjax import _spans, metrics
-from cmapjax._checks import as_real, check_kind, check_span, short
+from cmapjax._certificate import check_flow
+from cmapjax._checks import check_kind, check_span, short
 from cmapjax._community import beyond_table
-from cmapjax._derivatives import guard_precision, is_traced
 from cmapjax._judge import judged
 from cmapjax._market import Market
 from cmapjax._random import check_key
 from cmapjax._run import Run, State, observe, run_rounds
 from cmapjax._schedule import Plan, Schedule, Simultaneous
+from cmapjax._settings import entry, is_traced, on_host
 from cmapjax._types import Array
 from cmapjax.endowments import Constant, Endowments
 from cmapjax.strategies import PerAgent, Strategy, _calls
@@ -25,8 +26,11 @@ PRECISIONS = ("float32", "float64")
 # By how much rows of a run may miss what they should spend: who brings little beside what its neighbours have
 # misses more. A start beyond that is taken for one of other endowments.
 ROUNDING = {"float32": 1e-3, "float64": 1e-5}
+# By how much a row handed in as a start may miss its agent's contribution.
+START_TOLERANCE = 1e-6
 
 
+@entry
 def simulate(
     market: Market,
     strategy: Strategy,
@@ -79,39 +83,37 @@ def simulate(
 
     Raises:
         ValueError: any of these is out of range; contributions that the precision cannot hold; a
-            missing key; a start that does not spend exactly the contributions; a derivative
+            missing key; a start that does not spend exactly the contributions; traced arguments
             outside x64 mode; a strategy whose code fails, or answers with something that is no row.
     """
     record = metrics.standard() if record is None else dict(record)
     _check_options(market, strategy, schedule, endowments, rounds, every, precision, record)
-    traced = is_traced((market, strategy, schedule, endowments, record, start))
-    if traced:
-        market, strategy, schedule, endowments, record, start = guard_precision(
-            (market, strategy, schedule, endowments, record, start)
-        )
     endowments.check(market, rounds + _rounds_played(start))
     is_random = endowments.is_random or getattr(schedule, "is_random", False)
     if is_random:
         check_key(key, "this schedule or these endowments")
     dtype = np.dtype(precision)
-    with jax.enable_x64(True), _calls.brief_faults():
-        plan = schedule if isinstance(schedule, Plan) else schedule.plan(market, strategy.hops)
-        bare = market.bare()
-        beyond = beyond_table(bare, strategy.hops) if strategy.hops > 1 else None
-        state = _start(bare, start, dtype)
-        arguments = (bare, beyond, strategy, plan, endowments, record)
-        facts = {
-            "rounds": rounds,
-            "every": every,
-            "is_steady": endowments.is_constant and _spends_contributions(bare, start),
-            "starts_even": start is None,
-        }
-        if not traced and _spans.pays(bare, record, every):
+    plan = schedule if isinstance(schedule, Plan) else schedule.plan(market, strategy.hops)
+    bare = market.bare()
+    beyond = beyond_table(bare, strategy.hops) if strategy.hops > 1 else None
+    state = _start(bare, start, dtype)
+    arguments = (bare, beyond, strategy, plan, endowments, record)
+    traced = is_traced((arguments, state))
+    facts = {
+        "rounds": rounds,
+        "every": every,
+        "is_steady": endowments.is_constant and _spends_contributions(bare, start),
+        "starts_even": start is None,
+    }
+    if not is_traced((arguments, state, key)) and _spans.pays(bare, record, every):
+        with _calls.brief_faults():
             run = _spans.run_in_spans(*arguments, state, key, **facts)
-        else:
-            state, seen = observe(bare, record, state)
+    else:
+        # Said in float32 alone, where it matters: float64 starts share one program.
+        state, seen = observe(bare, record, state, facts["is_steady"] and dtype == np.float32)
+        with _calls.brief_faults():
             run = run_rounds(*arguments, state, seen, key, saves_memory=traced, **facts)
-        return judged(market, strategy, endowments, record, key, _to_numpy(run), rounds, strict)
+    return judged(market, strategy, endowments, record, key, on_host(run), rounds, strict)
 
 
 def _check_options(market, strategy, schedule, endowments, rounds, every, precision, record) -> None:
@@ -133,7 +135,9 @@ def _check_options(market, strategy, schedule, endowments, rounds, every, precis
             raise ValueError(f"record: {name} is {short(observer)}; give a function of (market, state).")
     contribution = market.contribution
     if not isinstance(contribution, jax.core.Tracer):
-        check_span(np.asarray(contribution), precision, lambda i: market.labels[i])
+        check_span(
+            np.asarray(contribution), precision, lambda i: market.labels[i], np.asarray(market.market_of)
+        )
 
 
 def _rounds_played(start) -> int:
@@ -165,9 +169,7 @@ def _start(market: Market, start, dtype) -> State:
             raise ValueError(f"start has shape {start.shape}; give {market.links.num_slots} slots.")
         flow = start.astype(dtype)
     else:
-        flow = as_real("start", start, (market.links.num_slots,))
-        _check_flow(market, flow)
-        flow = jnp.asarray(flow, dtype)
+        flow = jnp.asarray(check_flow("start", market, start, START_TOLERANCE), dtype)
     return State(
         jnp.zeros((), jnp.int64),
         flow,
@@ -187,29 +189,3 @@ def _spends_contributions(market: Market, start) -> bool:
     spent = np.concatenate([block.sum(axis=0) for block in links.blocks(flow)])
     contribution = np.asarray(market.contribution)[np.asarray(links.order)]
     return bool(np.all(np.abs(spent - contribution) <= ROUNDING[str(flow.dtype)] * contribution))
-
-
-def _check_flow(market: Market, flow: np.ndarray) -> None:
-    bad = ~(np.isfinite(flow) & (flow >= 0))
-    if np.any(bad):
-        raise ValueError(f"start: the flow holds {flow[bad][0]}; give finite amounts ≥ 0.")
-    on_padding = ~np.asarray(market.links.is_entry) & (flow != 0)
-    if np.any(on_padding):
-        raise ValueError("start: value flows where there is no link; make it with flow_from_arcs.")
-    error = np.asarray(metrics.spending_error(market, flow))
-    if error.max() > 1e-6:
-        gave, owed = np.asarray(market.gave(flow)), np.asarray(market.contribution)
-        agent = int(np.argmax(np.abs(gave / owed - 1)))
-        raise ValueError(
-            f"start: agent {agent} gives {gave[agent]:g} of its contribution {owed[agent]:g}; "
-            "every row of a start must spend exactly endowment × value."
-        )
-
-
-def _to_numpy(run: Run) -> Run:
-    """Arrays as NumPy's, whose precision no global setting can take away; traced ones as they are."""
-
-    def convert(x):
-        return x if isinstance(x, jax.core.Tracer) else np.asarray(x)
-
-    return jax.tree.map(convert, run)

@@ -2,15 +2,17 @@
 
 import dataclasses
 
-import jax
 import numpy as np
 
 from cmapjax._checks import check_kind, check_span
 from cmapjax._equilibrium import Equilibrium, Method
 from cmapjax._market import Market
+from cmapjax._settings import entry
 from cmapjax.methods import Decomposition, solve_in_fractions
+from cmapjax.methods._exact import IN_PROGRAMS
 
 
+@entry(remedy=IN_PROGRAMS)
 def solve(
     market: Market,
     *,
@@ -32,12 +34,15 @@ def solve(
             in `market.contribution`; `methods.solve_in_fractions` takes others.
 
     Raises:
-        ValueError: a tolerance out of range; contributions whose ratios overflow.
+        ValueError: a tolerance out of range; contributions whose ratios overflow float64, or an agent whose
+            utility lies below what float64 holds; traced arguments.
     """
     if not isinstance(tolerance, (int, float, np.floating)) or not 1e-14 <= tolerance < 1:
         raise ValueError(f"tolerance is {tolerance!r}; give a number from 1e-14 to below 1.")
     check_kind("market", market, Market, "Market.from_links(…), or a reader of cmapjax.graphs")
     check_kind("method", method, Method, "Decomposition()")
-    check_span(np.asarray(market.contribution), "float64", lambda i: market.labels[i])
-    found = jax.tree.map(np.asarray, method.solve(market, tolerance))
+    check_span(
+        np.asarray(market.contribution), "float64", lambda i: market.labels[i], np.asarray(market.market_of)
+    )
+    found = method.solve(market, tolerance)
     return dataclasses.replace(found, exact=solve_in_fractions(market)) if exact else found

@@ -6,7 +6,6 @@ are the same whatever is recorded. In one loop (`run_rounds`) both are compiled 
 
 import dataclasses
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +14,7 @@ from cmapjax._engine import known_facts
 from cmapjax._feasibility import no_breach
 from cmapjax._play import Rules
 from cmapjax._run import Run, as_dtype, form_of, moment_of, observe, state_of
+from cmapjax._settings import compiled
 
 # Below this many rounds the work at either end of a span would be felt beside the rounds, and below so many
 # slots times rounds the work of handing it over.
@@ -42,27 +42,29 @@ def run_in_spans(
         now = dataclasses.replace(now, breach=no_breach(market, state.flow.dtype))
     at = form_of(rules, every, starts_even).begin(now)
     played = np.minimum(np.arange(1 + -(-rounds // every)) * every, rounds)
-    seen = [_seen(market, record, state)]
+    seen = [_seen(market, record, state, is_steady)]
     for length in np.diff(played).tolist():
         # All of one length: compiled for that length.
         length = length if rounds % every == 0 else jnp.array(length)
         at, state = _play_span(rules, at, length, every, starts_even)
-        seen.append(_seen(market, record, state))
+        seen.append(_seen(market, record, state, is_steady))
     updates, records = jax.tree.map(lambda *rows: np.stack(rows), *seen)
     return Run(played + first, updates, records, state, breach=None if rules.are_trusted else at.breach)
 
 
-def _seen(market, record, state):
+def _seen(market, record, state, is_steady: bool):
     """What is recorded, on the host: waiting for it keeps spans that nobody needs yet out of memory."""
-    return jax.tree.map(np.asarray, observe(market, record, state)[1])
+    return jax.tree.map(
+        np.asarray, observe(market, record, state, is_steady and state.flow.dtype == np.float32)[1]
+    )
 
 
-@eqx.filter_jit
+@compiled
 def _begin(market, beyond, state):
     return known_facts(market, beyond, state.flow.dtype), moment_of(market, state)
 
 
-@eqx.filter_jit
+@compiled
 def _play_span(rules: Rules, at, length, every: int, starts_even: bool):
     form = form_of(rules, every, starts_even)
     at = form.advance(at, length)

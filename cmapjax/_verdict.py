@@ -9,6 +9,7 @@ from cmapjax._derivatives import log_or_minus_infinity
 from cmapjax._market import Market
 from cmapjax._precision import float64_on_host, namespace
 from cmapjax._reductions import blocks, combined, joined
+from cmapjax._settings import check_x64
 from cmapjax._types import Array
 
 # In the order in which they are given: the first that applies.
@@ -56,7 +57,7 @@ def verdict(
     - closing in: not at rest, and s ≤ tolerance, or Nash welfare rose in each of the last two rounds.
     - still moving: none of these.
 
-    Steps below half a rounding of the run's precision count as none. "Settled elsewhere" takes a market in
+    Steps below a rounding of the run's precision count as none. "Settled elsewhere" takes a market in
     which every agent has acted in every round: others may be at rest because few acted. Utilities may be at
     rest while the allocation still cycles; compare flows two rounds apart with `flow_distance`.
 
@@ -75,7 +76,11 @@ def verdict(
 
     Returns:
         One whole number per market.
+
+    Raises:
+        ValueError: traced arguments outside x64 mode.
     """
+    check_x64("verdict")
     if tolerance is None:
         tolerance = TOLERANCE_OF_AVERAGES if by_averages else TOLERANCE
     gap = gap_judged(market, state, by_averages=by_averages) if gap is None else gap
@@ -91,7 +96,7 @@ def verdict(
         tail = steps * xp.sqrt(played)
     else:
         tail = net * played
-    rounding = np.finfo(state.history.dtype).eps / 2
+    rounding = np.finfo(state.flow.dtype).eps
     rests = (step <= rounding) | ((step <= tolerance) & (tail <= tolerance))
     welfare = [market.total(w * log_or_minus_infinity(xp.maximum(u, 0) / w)) for u in (now, before, earlier)]
     rises = (welfare[0] > welfare[1]) & ((welfare[1] > welfare[2]) | (played < 2))

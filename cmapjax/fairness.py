@@ -1,20 +1,25 @@
 """What makes an equilibrium fair and stable, in the forms of the literature, each a check of its own.
 
 They are equivalent on undirected networks, so each can confirm the others; none uses the solver's groups
-except `bottleneck_pairs`, which is another way of writing them. On the host, in float64.
+except `bottleneck_pairs`, which is another way of writing them. On the host, in float64. A flow that is not
+feasible is refused: nothing can be said of its fairness.
 """
 
 import dataclasses
+import itertools
+import math
 from collections.abc import Hashable
+from fractions import Fraction
 
+import networkx as nx
 import numpy as np
-import scipy.optimize
-import scipy.sparse
 from jaxtyping import Float
 
-from cmapjax._certificate import per_market
+from cmapjax._certificate import check_flow, per_market
+from cmapjax._checks import as_real, check_positive, check_span, short
 from cmapjax._equilibrium import Equilibrium
 from cmapjax._market import Market
+from cmapjax._settings import entry
 from cmapjax._types import Array
 
 __all__ = [
@@ -28,11 +33,15 @@ __all__ = [
     "reciprocity_error",
 ]
 
-MOST_LINEAR = 300
+MOST_FILLING = 300
 MOST_COALITION = 14
-# A link counts as used when it carries more than this share of the smaller contribution at its ends:
-# below it stands the rounding of a converged run.
+# A link counts as used when it carries more than this share of what its giver has, or of what its receiver
+# gets: below it stands the rounding of a converged run.
 USED = 1e-9
+# By how much rows of a flow may miss what they should spend, by the precision in which they are held: as much
+# as runs' rows may miss by rounding. The errors below are never less than what is missed.
+ROUNDING = {"float32": 1e-3, "float64": 1e-5}
+OUTSIDE = "check the equilibrium once it is computed"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +57,7 @@ class BottleneckPair:
     market: int
 
 
+@entry(remedy=OUTSIDE)
 def bottleneck_pairs(market: Market, equilibrium: Equilibrium) -> list[BottleneckPair]:
     """The bottleneck decomposition (B_1, C_1, α_1), …, by market, α ascending.
 
@@ -71,21 +81,33 @@ def bottleneck_pairs(market: Market, equilibrium: Equilibrium) -> list[Bottlenec
     ]
 
 
+@entry(remedy=OUTSIDE)
 def reciprocity_error(market: Market, flow: Float[Array, "slots"]) -> Float[np.ndarray, "markets"]:
     """By how much reciprocity fails: the largest of 1 − r_p r_j over links, and |r_p r_j − 1| over used ones.
 
     0 exactly at the equilibrium: agents exchange with those whose ratio is the inverse of their own, and
     nobody has a neighbour with whom both would rather exchange. A link counts as used when it carries
-    more than 1e-9 of the smaller contribution at its ends.
+    more than 1e-9 of what its giver has or its receiver gets.
+
+    Args:
+        flow: y_ij in the market's layout (value).
+
+    Returns:
+        A number per market; if that is larger, the share by which a row misses its contribution.
+
+    Raises:
+        ValueError: a flow that is not feasible, beyond rounding (1e-3 of a contribution in float32, else
+            1e-5); the agent and the amounts are named. Inside a JAX transformation.
 
     Source: derived in docs/model.md; the level structure is in Georgiadis, Iosifidis and Tassiulas, 2015.
     """
-    giver, receiver, y, ratio = _arcs(market, flow)
-    product = ratio[giver] * ratio[receiver]
-    error = np.where(_is_used(market, giver, receiver, y), np.abs(product - 1), np.maximum(1 - product, 0))
-    return _worst(market, giver, error)
+    arcs = _Arcs(market, flow)
+    with np.errstate(over="ignore"):
+        product = arcs.ratio[arcs.giver] * arcs.ratio[arcs.receiver]
+    return arcs.worst(np.where(arcs.is_used, np.abs(product - 1), np.maximum(1 - product, 0)))
 
 
+@entry(remedy=OUTSIDE)
 def lexicographic_error(market: Market, flow: Float[Array, "slots"]) -> Float[np.ndarray, "markets"]:
     """By how much somebody richer is served before somebody poorer: max of r_j / min_{k ∈ N_p} r_k − 1
     over links p → j that are used.
@@ -94,91 +116,129 @@ def lexicographic_error(market: Market, flow: Float[Array, "slots"]) -> Float[np
     the second least, and so on. (A flow is improvable if and only if value can be moved from a richer to
     a poorer receiver along a path of givers, and then it can be moved at one giver of that path.)
 
-    Source: Georgiadis, Iosifidis and Tassiulas, SIGMETRICS 2015; Fujishige, Math. Oper. Res. 5, 1980.
-    """
-    giver, receiver, y, ratio = _arcs(market, flow)
-    rows = np.flatnonzero(np.diff(giver, prepend=-1))
-    poorest = np.minimum.reduceat(ratio[receiver], rows)
-    is_used = _is_used(market, giver, receiver, y)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        error = np.where(is_used & (ratio[receiver] > 0), ratio[receiver] / poorest[giver] - 1, 0)
-    return _worst(market, giver, error)
+    Args:
+        flow: y_ij in the market's layout (value).
 
-
-def lexicographic_ratios(market: Market) -> Float[np.ndarray, "agents"]:
-    """The lexicographically optimal ratios, by progressive filling with linear programs (small markets).
-
-    Raise everybody's ratio together as far as it goes; freeze those who can go no further; repeat.
-    Independent of every other solver here, and slow: meant for checking.
+    Returns:
+        A number per market, +inf where a neighbour has nothing; if that is larger, the share by which a row
+        misses its contribution.
 
     Raises:
-        ValueError: more than 300 agents, or several markets.
+        ValueError: as of `reciprocity_error`.
+
+    Source: Georgiadis, Iosifidis and Tassiulas, SIGMETRICS 2015; Fujishige, Math. Oper. Res. 5, 1980.
     """
-    _check_small(market, MOST_LINEAR)
-    giver, receiver = market.arcs()
-    w, n, arcs = np.asarray(market.contribution), market.num_agents, len(giver)
-    columns = np.arange(arcs)
-    spends = scipy.sparse.csr_array((np.ones(arcs), (giver, columns)), (n, arcs))
-    gets = scipy.sparse.csr_array((1 / w[receiver], (receiver, columns)), (n, arcs))
-    ratio = np.full(n, np.nan)
-    while np.any(np.isnan(ratio)):
-        is_free = np.isnan(ratio)
-        floor = np.where(is_free, 0, ratio)
-        level = _raise(spends, gets, w, is_free.astype(float), floor)
-        stuck = [
-            j
-            for j in np.flatnonzero(is_free)
-            if _raise(spends, gets, w, np.eye(n)[j], np.where(is_free, level, ratio)) <= 1e-9 * level
-        ]
-        ratio[stuck] = level
-    return ratio
+    arcs = _Arcs(market, flow)
+    received = arcs.ratio[arcs.receiver]
+    poorest = np.minimum.reduceat(received, arcs.rows)[arcs.giver]
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        error = np.where(arcs.is_used & (received > 0), received / poorest - 1, 0)
+    return arcs.worst(error)
 
 
-def _raise(spends, gets, w, direction, floor) -> float:
-    """The greatest t with ratios ≥ floor + t · direction (the floor lowered by a hair, for rounding)."""
-    n, arcs = spends.shape
-    objective = np.concatenate([np.zeros(arcs), [-1.0]])
-    balance = scipy.sparse.hstack([-gets, scipy.sparse.csr_array(direction[:, None])])
-    spending = scipy.sparse.hstack([spends, scipy.sparse.csr_array((n, 1))])
-    found = scipy.optimize.linprog(
-        objective, A_ub=balance, b_ub=-floor * (1 - 1e-12), A_eq=spending, b_eq=w, method="highs"
-    )
-    if found.status != 0:
-        raise ArithmeticError(f"linear program: {found.message}")
-    return found.x[-1]
+@entry(remedy=OUTSIDE)
+def lexicographic_ratios(market: Market) -> Float[np.ndarray, "agents"]:
+    """The lexicographically optimal ratios, by progressive filling in whole numbers (small markets).
+
+    Raise everybody's ratio together as far as it goes; freeze those who can go no further, with the givers
+    who serve them; repeat with the others. How far it goes is found by Dinkelbach's method on maximum flows
+    of NetworkX, in Python's integers: nothing is rounded before the end. The ratios are then verified by
+    reciprocity. Shares no code with `solve`, and is slow: meant for checking.
+
+    Returns:
+        r_j of each agent, the nearest float64.
+
+    Raises:
+        ValueError: more than 300 agents, or several markets; contributions whose ratios overflow.
+        ArithmeticError: the ratios found are not reciprocal, which would be a fault of this function.
+
+    Source: Megiddo, Math. Prog. 7, 1974 (lexicographically optimal flows); Dinkelbach, Management Science
+    13, 1967.
+    """
+    _check_small(market, MOST_FILLING)
+    contribution = np.asarray(market.contribution)
+    check_span(contribution, "float64", lambda i: market.labels[i])
+    exact = [Fraction(w) for w in contribution.tolist()]
+    unit = math.lcm(*(w.denominator for w in exact))
+    weight = [int(w * unit) for w in exact]
+    starts, neighbours = market.neighbour_rows()
+    around = [neighbours[a:b].tolist() for a, b in itertools.pairwise(starts)]
+    ratio: dict[int, Fraction] = {}
+    givers, receivers = set(range(len(weight))), set(range(len(weight)))
+    while receivers:
+        level, stuck, serving = _lowest_level(around, weight, givers, receivers)
+        ratio |= dict.fromkeys(stuck, level)
+        givers, receivers = givers - serving, receivers - stuck
+    if any(ratio[p] * ratio[j] < 1 for p in ratio for j in around[p]):
+        raise ArithmeticError("lexicographic_ratios: r_p r_j < 1 on a link; please report this market.")
+    return np.array([float(ratio[j]) for j in range(len(weight))])
 
 
+def _lowest_level(around, weight, givers: set, receivers: set) -> tuple[Fraction, set, set]:
+    """The ratio that all receivers can have together, those who can have no more, and their givers.
+
+    min over parts S of the receivers of w(their givers) / w(S). A level too high for some part leaves it
+    short in the maximum flow; the level of that part is lower, and is tried next, until nobody is short.
+    """
+    part = receivers
+    while True:
+        serving = {i for j in part for i in around[j] if i in givers}
+        level = Fraction(sum(weight[i] for i in serving), sum(weight[j] for j in part))
+        network = nx.DiGraph()
+        for i in serving:
+            network.add_edge("source", ("gives", i), capacity=weight[i] * level.denominator)
+            network.add_edges_from((("gives", i), ("gets", j)) for j in around[i] if j in part)
+        for j in part:
+            network.add_edge(("gets", j), "sink", capacity=weight[j] * level.numerator)
+        flow, (_, below) = nx.minimum_cut(network, "source", "sink")
+        if flow == sum(weight[j] for j in part) * level.numerator:
+            return level, part, serving
+        part = {j for j in part if ("gets", j) in below}
+
+
+@entry(remedy=OUTSIDE)
 def best_coalition(market: Market, utility: Float[Array, "agents"]) -> tuple[tuple[Hashable, ...], float]:
     """The coalition that could gain most by itself, and the factor by which all its members could.
 
     A coalition S that exchanges only within itself can give every member t times its utility where
-    t = min over X ⊆ S of w(N(X) ∩ S) / u(X). The utilities are in the core, no coalition improves all its
-    members, if the factor is ≤ 1. All 2^n coalitions are tried.
+    t = min over X ⊆ S of w(N(X) ∩ S) / u(X). Utilities of a feasible flow are in the core, no coalition
+    improves all its members, if the factor is ≤ 1. All 2^n coalitions are tried.
+
+    Args:
+        utility: u_j, value received.
+
+    Returns:
+        The labels of the coalition, and t: +inf if it can serve members who have nothing.
 
     Raises:
-        ValueError: more than 14 agents, or several markets.
+        ValueError: more than 14 agents, or several markets; utilities that are negative, not finite, or
+            more in sum than all contributions.
 
     Source: the core of Georgiadis, Iosifidis and Tassiulas, SIGMETRICS 2015; t by Hall's condition.
     """
     _check_small(market, MOST_COALITION)
     n = market.num_agents
+    utility = _checked_utility(market, utility)
     sets = np.arange(2**n)
     is_member = (sets[:, None] >> np.arange(n)) & 1
     giver, receiver = market.arcs()
     neighbours = np.zeros(n, np.int64)
     np.bitwise_or.at(neighbours, receiver, 1 << giver)
     reach = np.bitwise_or.reduce(np.where(is_member, neighbours, 0), axis=1)
-    worth, wish = is_member @ np.asarray(market.contribution), is_member @ np.asarray(utility)
+    worth, wish = is_member @ np.asarray(market.contribution), is_member @ utility
     best, factor = (), 0.0
     for coalition in sets[1:]:
         parts = sets[1:][(sets[1:] & ~coalition) == 0]
-        with np.errstate(divide="ignore"):
-            gain = np.min(worth[reach[parts] & coalition] / wish[parts])
+        has, wants = worth[reach[parts] & coalition], wish[parts]
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            # Who has nothing, and whom the coalition cannot serve, gains nothing.
+            gain = np.min(np.where(has > 0, has / wants, 0))
         if gain > factor:
             best, factor = tuple(np.array(market.labels, object)[is_member[coalition] > 0]), float(gain)
     return best, factor
 
 
+@entry(remedy=OUTSIDE)
 def arrow_debreu_prices(market: Market, equilibrium: Equilibrium) -> Float[np.ndarray, "agents"]:
     """Prices π_p = √r_p, per unit of p's value, at which the equilibrium is a competitive one.
 
@@ -191,40 +251,76 @@ def arrow_debreu_prices(market: Market, equilibrium: Equilibrium) -> Float[np.nd
     return np.sqrt(np.asarray(equilibrium.ratio))
 
 
+@entry(remedy=OUTSIDE)
 def arrow_debreu_error(
     market: Market, price: Float[Array, "agents"], flow: Float[Array, "slots"]
 ) -> Float[np.ndarray, "markets"]:
     """By how much prices and flow miss a competitive equilibrium, relative; the larger of two errors.
 
     An agent's spending Σ_p π_p y_pj against its income π_j w_j, and what it pays on used links against the
-    price of its cheapest neighbour.
+    price of its cheapest neighbour. (Goods are cleared: a flow that does not give everything away is
+    refused.)
+
+    Args:
+        price: π_p of each agent, per unit of its value, above zero.
+        flow: y_ij in the market's layout (value).
+
+    Returns:
+        A number per market; if that is larger, the share by which a row misses its contribution.
+
+    Raises:
+        ValueError: prices that are not finite and above zero, one per agent; a flow as of
+            `reciprocity_error`.
     """
-    giver, receiver, y, _ = _arcs(market, flow)
-    price, n = np.asarray(price), market.num_agents
-    spending = np.bincount(receiver, price[giver] * y, n)
-    income = price * np.asarray(market.contribution)
+    arcs = _Arcs(market, flow)
+    price = as_real("price", price, (market.num_agents,), lambda i: market.labels[i])
+    check_positive("price", price, lambda i: market.labels[i])
+    giver, receiver = arcs.giver, arcs.receiver
+    with np.errstate(over="ignore", invalid="ignore"):
+        # In parts of the receiver's income, which neither overflow nor underflow near an equilibrium.
+        bill = price[giver] / price[receiver] * (arcs.flow / arcs.contribution[receiver])
+    spending = np.bincount(receiver, np.where(arcs.flow > 0, bill, 0), market.num_agents)
     # Seen from each agent as a buyer: arcs come in both directions, so its sellers are its own row.
-    rows = np.flatnonzero(np.diff(giver, prepend=-1))
-    cheapest = np.minimum.reduceat(price[receiver], rows)
-    is_used = _is_used(market, giver, receiver, y)
-    overpaid = np.where(is_used, price[giver] / cheapest[receiver] - 1, 0)
-    budget = per_market(np.maximum, np.abs(spending / income - 1), np.asarray(market.market_of))
-    return np.maximum(budget, _worst(market, giver, overpaid))
+    cheapest = np.minimum.reduceat(price[receiver], arcs.rows)
+    with np.errstate(over="ignore"):
+        overpaid = np.where(arcs.is_used, price[giver] / cheapest[receiver] - 1, 0)
+    budget = per_market(np.maximum, np.abs(spending - 1), np.asarray(market.market_of))
+    return np.maximum(budget, arcs.worst(overpaid))
 
 
-def _arcs(market: Market, flow):
-    giver, receiver = market.arcs()
-    return giver, receiver, market.arc_values(flow), market.received(flow) / np.asarray(market.contribution)
+class _Arcs:
+    """A feasible flow on both directions of every link, ordered by giver."""
+
+    def __init__(self, market: Market, flow):
+        dtype = str(getattr(flow, "dtype", "float64"))
+        flow = check_flow("flow", market, flow, ROUNDING.get(dtype, ROUNDING["float64"]))
+        self.market_of = np.asarray(market.market_of)
+        self.contribution, self.flow = np.asarray(market.contribution), market.arc_values(flow)
+        self.giver, self.receiver = market.arcs()
+        self.rows = np.flatnonzero(np.diff(self.giver, prepend=-1))
+        utility = market.received(flow)
+        self.ratio = utility / self.contribution
+        # Of a giver's contribution, or of what a receiver gets: beside a rich neighbour all that somebody
+        # receives may be next to nothing of what the giver has, and the other way round.
+        self.is_used = self.flow > USED * np.minimum(self.contribution[self.giver], utility[self.receiver])
+        self.missed = np.abs(market.gave(flow) / self.contribution - 1)
+
+    def worst(self, error) -> Float[np.ndarray, "markets"]:
+        """The largest error in each market's arcs, or of its agents' spending."""
+        worst = np.maximum(np.maximum.reduceat(error, self.rows), self.missed)
+        return per_market(np.maximum, worst, self.market_of)
 
 
-def _is_used(market: Market, giver, receiver, y):
-    w = np.asarray(market.contribution)
-    return y > USED * np.minimum(w[giver], w[receiver])
-
-
-def _worst(market: Market, giver, error) -> Float[np.ndarray, "markets"]:
-    worst = np.maximum.reduceat(error, np.flatnonzero(np.diff(giver, prepend=-1)))
-    return per_market(np.maximum, worst, np.asarray(market.market_of))
+def _checked_utility(market: Market, utility) -> Float[np.ndarray, "agents"]:
+    utility = as_real("utility", utility, (market.num_agents,), lambda i: market.labels[i])
+    bad = np.flatnonzero(~(np.isfinite(utility) & (utility >= 0)))
+    if len(bad):
+        label = short(market.labels[bad[0]])
+        raise ValueError(f"utility: agent {label} receives {utility[bad[0]]}; give finite amounts ≥ 0.")
+    total, worth = utility.sum(), np.asarray(market.contribution).sum()
+    if total > worth * (1 + ROUNDING["float64"]):
+        raise ValueError(f"utility: all agents receive {total:.8g}, and contribute {worth:.8g} in all.")
+    return utility
 
 
 def _check_small(market: Market, most: int) -> None:

@@ -18,6 +18,7 @@ from cmapjax._differences import differences
 from cmapjax._market import Market
 from cmapjax._precision import float64_on_host, namespace
 from cmapjax._reductions import joined, ranges
+from cmapjax._settings import is_traced
 from cmapjax._types import Array
 from cmapjax._verdict import NOTHING, VERDICTS, verdict
 
@@ -179,7 +180,7 @@ def standard(equilibrium: Agents | None = None) -> dict[str, Callable]:
         "average_log_nash_welfare": Partial(_of_average, log_nash_welfare),
     }
     if equilibrium is not None:
-        u = np.asarray(equilibrium, np.float64)
+        u = equilibrium if is_traced(equilibrium) else np.asarray(equilibrium, np.float64)
         record |= {
             "share_of_equilibrium": Partial(_of_utility, share_of_equilibrium, equilibrium=u),
             "misallocated_share": Partial(_of_utility, misallocated_share, equilibrium=u),

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
@@ -13,6 +12,7 @@ from cmapjax._community import beyond_table
 from cmapjax._engine import _answer_rows, act_together, as_before, both_ends, known_facts, received_totals
 from cmapjax._market import Market
 from cmapjax._packing import pack
+from cmapjax._settings import compiled, entry
 from cmapjax.strategies import Beyond, Strategy, View, _calls
 
 __all__ = ["LAWS", "StrategyError", "check_strategy"]
@@ -47,6 +47,7 @@ class StrategyError(AssertionError):
         self.market = market
 
 
+@entry(remedy="check it outside of transformations")
 def check_strategy(strategy: Strategy, *, markets: Sequence[Market] | None = None) -> None:
     """Nothing, if the strategy obeys every law on small markets; otherwise it raises.
 
@@ -82,8 +83,7 @@ def check_strategy(strategy: Strategy, *, markets: Sequence[Market] | None = Non
         if market.num_markets > 1:
             raise ValueError(f"markets: one packs {market.num_markets}; give single markets.")
     cases = _cases(sorted(markets, key=lambda m: (m.num_agents, m.num_links)))
-    with jax.enable_x64(True):
-        _Trial(strategy, cases).run()
+    _Trial(strategy, cases).run()
 
 
 # -- the markets and starts that are tried ---------------------------------------------------------
@@ -348,7 +348,7 @@ def _facts(strategy, market, beyond, average):
     return known_facts(market, beyond, average.dtype, average if strategy.needs_averages else None)
 
 
-@eqx.filter_jit
+@compiled
 def _answers(strategy, market, beyond, flow, budget, average, width: int):
     known, flows = _facts(strategy, market, beyond, average), both_ends(market, flow)
     repeated = market.links.join(as_before(market, known, flows, budget).sent)
@@ -360,7 +360,7 @@ def _answers(strategy, market, beyond, flow, budget, average, width: int):
     return slots, rows
 
 
-@eqx.filter_jit
+@compiled
 def _act(strategy, market, beyond, flow, budget, average):
     known, flows = _facts(strategy, market, beyond, average), both_ends(market, flow)
     utility, repeated = received_totals(market, flows), as_before(market, known, flows, budget)

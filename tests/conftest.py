@@ -1,7 +1,5 @@
 """Shared by all tests: array shapes are checked while tests run, and a few small markets."""
 
-import gc
-import itertools
 import os
 from pathlib import Path
 
@@ -29,6 +27,7 @@ checked = beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))
 install_import_hook(CHECKED, "conftest.checked")
 
 import cmapjax as cj  # noqa: E402 - after the hook
+from cmapjax._programs import forget_if_many  # noqa: E402
 
 # Commands that tests run leave nothing in the user's cache folder.
 os.environ["CMAPJAX_COMPILATION_CACHE"] = "off"
@@ -61,22 +60,11 @@ def pytest_runtest_setup(item):
         jax.clear_caches()  # what was compiled otherwise is not taken for it
 
 
-# A process may hold some 65,000 memory maps (Linux), and every compiled run takes hundreds.
-MANY_MAPS = 30_000
-LOOK_EVERY = 10
-tests_run = itertools.count(1)
-
-
 @pytest.fixture(autouse=True)
 def _few_compiled_programs():
-    """Forget compiled programs before there are too many for the system, which ends the process."""
+    """Forget compiled programs before there are too many, after tests that call no public function too."""
     yield
-    maps = Path("/proc/self/maps")
-    if next(tests_run) % LOOK_EVERY or not maps.exists():
-        return
-    if maps.read_bytes().count(b"\n") > MANY_MAPS:
-        jax.clear_caches()
-        gc.collect()
+    forget_if_many()
 
 
 @pytest.fixture(scope="session")

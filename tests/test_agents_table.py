@@ -41,6 +41,17 @@ def test_an_agents_table_gives_endowments_in_any_order(tmp_path, ending):
     assert market.value.tolist() == [1, 1, 1]
 
 
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_columns_of_agents_are_known_in_any_letter_case_and_their_labels_without_blanks(tmp_path, ending):
+    links = write(tmp_path, "a.txt", "ann bo\n")
+    if ending == ".parquet":
+        table = tmp_path / "agents.parquet"
+        pq.write_table(pa.table({"Agent ": [" bo", "ann"], "note": [1, 2], "VALUE": [2.0, 3.0]}), table)
+    else:
+        table = write(tmp_path, "agents.csv", "note,note,VALUE,Agent \n1,1,2, bo\n2,2,3,ann\n")
+    assert read_market(links, agents=table).value.tolist() == [3, 2]
+
+
 def test_rows_of_dropped_agents_may_stand_in_the_agents_table_or_not(tmp_path):
     links = write(tmp_path, "a.txt", "0 1\n2 2\n")
     drop = {"drop_self_loops": True, "drop_isolated": True}
@@ -53,11 +64,13 @@ BAD_TABLES = {
     "empty": ("", ["empty"]),
     "no agent column": ("name,value\n0,1\n", ["line 1", "'agent'", "'name'"]),
     "no numbers": ("agent,wealth\n0,1\n", ["line 1", "endowment or value", "'wealth'"]),
-    "misspelt": ("agent,value,Endowment\n0,1,1\n", ["line 1", "'Endowment' looks like 'endowment'"]),
+    "misspelt": ("agent,value,Endowments\n0,1,1\n", ["line 1", "'Endowments' looks like 'endowment'"]),
+    "alike but for case": ("agent,value,Value\n0,1,1\n", ["line 1", "'value' occurs twice"]),
     "unknown agent": ("agent,value\n0,1\n1,1\n2,1\n", ["line 4", "agent '2'", "remove its row"]),
     "missing agent": ("agent,value\n0,1\n", ["1 agent(s)", "(1)", "add one"]),
     "agent twice": ("agent,value\n0,1\n1,1\n0,2\n", ["line 4", "agent '0'", "line 2"]),
-    "odd label": ("agent,value\n0,1\n01,1\n", ["line 3", "'01'"]),
+    "odd label": ("agent,value\n0,1\n1,1\n01,1\n", ["'01' (line 4)", "'1' (line 3)", "same number"]),
+    "other label": ("agent,value\n0,1\n01,1\n", ["line 3", "'01'", "agents there are 0, 1"]),
     "empty cell": ("agent,value\n0,1\n1,\n", ["line 3", "value of agent '1' is empty", "above zero"]),
     "text": ("agent,value\n0,1\n1,lots\n", ["line 3", "agent '1' is 'lots'", "plain number"]),
     "underscore": ("agent,value\n0,1\n1,1_000\n", ["line 3", "'1_000'", "plain number"]),

@@ -65,7 +65,18 @@ def test_solve_writes_the_equilibrium_in_the_labels_of_the_file(command, tmp_pat
 
 
 def test_simulate_compares_strategies_and_writes_what_it_prints(command, tmp_path):
-    words = ["simulate", "ring:n=4", "-s", "cmap:schedule=sequential", "-s", "pr", "--rounds", "4", "--json"]
+    words = [
+        "simulate",
+        "ring:n=4",
+        "-s",
+        "cmap:schedule=sequential",
+        "-s",
+        "pr",
+        "--rounds",
+        "4",
+        "--json",
+        "-",
+    ]
     code, out, err = command(*words, "--out", "results", "--plot")
     assert (code, err) == (0, "")
     document = json.loads(out)
@@ -89,8 +100,8 @@ def test_an_ensemble_is_drawn_and_counted(command):
     assert code == 0
     assert "5 markets" in out
     assert "on average" in out
-    again = command("simulate", *words, "--endowments", "exponential", "--seed", "3", "--json")[1]
-    once_more = command("simulate", *words, "--endowments", "exponential", "--seed", "3", "--json")[1]
+    again = command("simulate", *words, "--endowments", "exponential", "--seed", "3", "--json", "-")[1]
+    once_more = command("simulate", *words, "--endowments", "exponential", "--seed", "3", "--json", "-")[1]
     first, second = json.loads(again), json.loads(once_more)
     for document in (first, second):
         del document["timings"]
@@ -112,7 +123,7 @@ def test_where_the_time_went_is_told_stage_by_stage(command, tmp_path):
     assert timings["compiling"] > 0
     assert f"{total:.1f} s: " in out
     assert "compiling" in out
-    run = json.loads(command(*words, "--rounds", "3", "--json")[1])["runs"][0]
+    run = json.loads(command(*words, "--rounds", "3", "--json", "-")[1])["runs"][0]
     assert 0 <= run["seconds_compiling"] <= run["seconds"]
 
 
@@ -132,7 +143,7 @@ def test_curves_hold_every_record_of_every_run(command, tmp_path, monkeypatch):
 
 
 def test_compiled_programs_are_kept_where_one_says_or_nowhere(tmp_path):
-    words = ["simulate", "ring:n=5", "-s", "equal-split", "--rounds", "2", "--no-equilibrium", "--json"]
+    words = ["simulate", "ring:n=5", "-s", "equal-split", "--rounds", "2", "--no-equilibrium", "--json", "-"]
     plain = {name: x for name, x in os.environ.items() if name != "CMAPJAX_COMPILATION_CACHE"}
     plain["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"  # which are kept must not hang on the clock
     plain["XDG_CACHE_HOME"] = plain["LOCALAPPDATA"] = plain["HOME"] = str(tmp_path / "user")
@@ -165,7 +176,7 @@ def test_compiled_programs_are_kept_where_one_says_or_nowhere(tmp_path):
 def test_a_compilation_cache_that_cannot_be_written_is_done_without(tmp_path):
     (tmp_path / "a-file").write_text("")
     line = [sys.executable, "-m", "cmapjax", "--compilation-cache", str(tmp_path / "a-file")]
-    line += ["simulate", "ring:n=5", "-s", "equal-split", "--rounds", "2", "--json"]
+    line += ["simulate", "ring:n=5", "-s", "equal-split", "--rounds", "2", "--json", "-"]
     done = subprocess.run(line, capture_output=True, text=True, check=True, timeout=200)
     assert json.loads(done.stdout)["runs"]
     assert done.stderr.startswith("warning: ")

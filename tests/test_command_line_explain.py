@@ -25,7 +25,7 @@ def test_explain_tells_what_an_agent_saw_and_why_it_gave(command, tmp_path):
 
 
 def test_explain_prints_json(command):
-    code, out, _ = command("star.csv", "--agent", "bob", "--round", "2", "-s", "pr", "--json")
+    code, out, _ = command("star.csv", "--agent", "bob", "--round", "2", "-s", "pr", "--json", "-")
     assert code == 0
     document = json.loads(out)
     (ann,) = document["neighbours"]

@@ -58,6 +58,28 @@ def test_links_are_tried_and_drawn(command, tmp_path):
     assert (tmp_path / "links-links-removed.png").exists()
 
 
+def test_a_link_whose_loss_strands_an_agent_says_so_in_words(command, tmp_path):
+    (tmp_path / "kite.csv").write_text("source,target\na,b\nb,c\nc,a\nc,the tail\n")
+    words = ["--with-respect-to", "links", "--json", "kite.json"]
+    code, out, err = command("kite.csv", *words)
+    assert (code, err) == (0, "")
+    assert "strands agent the tail" in out
+    assert "inf" not in out
+    gone = json.loads((tmp_path / "kite.json").read_text())["removed_links"]
+    last = gone["links"].index(["c", "the tail"])
+    assert (gone["change"][last], gone["strands"][last]) == ("strands agent the tail", ["the tail"])
+    assert all(isinstance(x, float) for x in gone["change"][:last])
+    assert gone["strands"][:last] == [[]] * 3
+    code, out, _ = command("kite.csv", "--with-respect-to", "links", "--of", "min-ratio")
+    assert ", strands agent the tail" in out
+
+
+def test_both_ends_of_an_only_link_are_stranded(command, tmp_path):
+    (tmp_path / "two.csv").write_text("source,target\nann,bob\n")
+    _, out, _ = command("two.csv", "--with-respect-to", "links", "--json", "-")
+    assert json.loads(out)["removed_links"]["change"] == ["strands agent ann and bob"]
+
+
 def test_what_was_not_tried_is_counted(command):
     code, out, _ = command("karate", "--with-respect-to", "links", "--most", "5", "--top", "2")
     assert code == 0

@@ -196,7 +196,7 @@ def test_components_of_an_ensemble_are_reported(command, tmp_path):
     two, ring = json.loads(command("solve", "two.csv", "ring:n=3", "--json", "-")[1])["markets"]
     assert [part["num_agents"] for part in two["components"]] == [3, 2]
     assert len(ring["components"]) == 1
-    words = ["two.csv", "ring:n=3", "-s", "equal-split", "--rounds", "1", "--json"]
+    words = ["two.csv", "ring:n=3", "-s", "equal-split", "--rounds", "1", "--json", "-"]
     document = json.loads(command("simulate", *words)[1])
     assert [part["market"] for part in document["components"]] == [0, 0]
 

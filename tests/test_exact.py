@@ -221,6 +221,26 @@ def test_groups_taken_together_by_mistake_are_divided_again():
     np.testing.assert_array_equal(found.groups.receives_in, direct.groups.receives_in)
 
 
+@pytest.mark.parametrize(
+    ("graph", "w", "ratio"),
+    [
+        (nx.path_graph(5), [3, 3.8, 1.6, 1.6, 1.7], [2, 1, 2, 4, 2]),
+        (nx.path_graph(6), [2.9, 2.6, 0.4, 1.3, 0.8, 2], [0.5, 0.5, 0.5, 1, 0.25, 1]),
+        (nx.cycle_graph(6), [0.8, 0.4, 0.3, 1.2, 2.2, 0.7], [2, 0.25, 2, 2, 0.5, 2]),
+        (nx.cycle_graph(5), [2.4, 1.9, 2.6, 3.8, 3], [2, 0.25, 2, 0.25, 0.5]),
+    ],
+    ids=["path of 5", "path of 6", "ring of 6", "ring of 5"],
+)
+def test_groups_that_can_be_filled_but_stand_in_a_wrong_order_are_not_confirmed(graph, w, ratio):
+    market = cj.graphs.from_networkx(graph, endowment=w)
+    weight, _ = decomposition.as_integers(np.asarray(market.contribution), np.zeros(len(w), int))
+    problem = (*market.arcs(), weight, np.zeros(len(w), np.int64))
+    receives_in = np.unique(ratio, return_inverse=True)[1]
+    gives_in = np.array([min(receives_in[j] for j in graph[i]) for i in graph])
+    assert decomposition.confirm(*problem, gives_in, receives_in) is None
+    np.testing.assert_array_equal(certify(market, np.array(ratio)).utility, cj.solve(market).utility)
+
+
 # -- proofs -----------------------------------------------------------------------------------------
 
 
@@ -308,6 +328,53 @@ def test_what_runs_record_is_what_the_certificate_on_arcs_says():
         np.testing.assert_allclose(run.final.utility, proof.utility, rtol=1e-13)
 
 
+@pytest.fixture(scope="module")
+def many():
+    """300 small random markets side by side, and their equilibria."""
+    rng = np.random.default_rng(17)
+    market = cj.pack(
+        [
+            cj.Market.from_links(reference.random_links(rng, n, 0.3), endowment=rng.lognormal(0, 1, n))
+            for n in rng.integers(4, 9, 300).tolist()
+        ]
+    )
+    return market, cj.solve(market)
+
+
+def test_the_gap_of_a_float32_flow_is_never_below_zero_nor_below_its_loss(many):
+    market, found = many
+    giver, receiver = market.arcs()
+    held = found.flow.astype(np.float32)
+    leaned = market.arc_values(held) * (1 + 1e-3 * np.sin(7.0 * giver + 3.0 * receiver))
+    spent = np.bincount(giver, leaned)
+    leaned = market.flow_from_arcs(leaned * (market.contribution / spent)[giver]).astype(np.float32)
+    for flow in (held, leaned):
+        gap = cj.certified_gap_of_flow(market, flow)
+        assert gap.min() > -1e-15
+        for utility in (market.received(flow), market.received(flow.astype(np.float64))):
+            loss = cj.metrics.log_welfare_loss(market, utility.astype(np.float64), found.utility)
+            assert np.min(gap - loss) > -1e-15
+        # Beside what the scaled rows lack it is raised by rounding alone.
+        values = market.arc_values(flow).astype(np.float64)
+        market_of = np.asarray(market.market_of)
+        proof = certify_arcs(giver, receiver, values, np.asarray(market.contribution), market_of)
+        assert np.all((gap >= proof.gap - 1e-15) & (gap <= proof.gap + 2e-7))
+
+
+def test_what_a_float32_run_records_stays_within_what_it_certifies(many):
+    market, found = many
+    standard = cj.metrics.standard(found.utility)
+    record = {name: standard[name] for name in ("certified_gap", "log_welfare_loss", "share_of_equilibrium")}
+    for strategy in (cj.ProportionalResponse(), cj.Damped(cj.CMAP(), cj.LocalDamping())):
+        run = cj.simulate(market, strategy, rounds=100, every=50, record=record, precision="float32")
+        gap, loss = run.records["certified_gap"], run.records["log_welfare_loss"]
+        assert np.isfinite(gap).all()
+        assert loss.min() > -1e-15
+        assert (gap - loss).min() > -1e-15
+        assert run.records["share_of_equilibrium"].max() < 1 + 1e-15
+        assert gap[-1].min() < 1e-7  # where rounding decides
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.floats(5e-324, 1e300, allow_nan=False), min_size=1, max_size=6))
 def test_every_float_is_a_whole_number_of_units(contribution):
@@ -325,7 +392,86 @@ def test_blocks_are_the_connected_parts_of_groups():
     np.testing.assert_array_equal(groups.gives_in_block, [1, 0, 0, 4, 3, 3])
 
 
+def test_the_price_error_is_what_it_says_of_what_the_flow_delivers(many):
+    """max |q_i / r_i − 1|, q_i the best of the neighbours' 1 / r_j: once more, arc by arc."""
+    market, found = many
+    giver, receiver = market.arcs()
+    for method in (cj.Decomposition(), cj.MirrorAscent(5, 5)):
+        found = cj.solve(market, method=method)
+        ratio = market.received(found.flow) / market.contribution
+        price = np.zeros(market.num_agents)
+        np.maximum.at(price, giver, 1 / ratio[receiver])
+        error = np.zeros(market.num_markets)
+        np.maximum.at(error, market.market_of, np.abs(price / ratio - 1))
+        np.testing.assert_allclose(found.price_error, error, rtol=1e-6, atol=1e-15)
+    assert found.price_error.max() > 0.01
+
+
 # -- refusals ---------------------------------------------------------------------------------------
+
+
+TOO_FAR_APART = {
+    "a leaf": (
+        [1e-140, 3.0, 1e-170, 1e120],
+        "agent 2, who contributes 1e-170, would receive 1e-260 .* 1e-430",
+    ),
+    "a hub's": ([2e-250, 1.0, 1e-90, 1.0], "agent 2, who contributes 1e-90, would receive 1e-250 .* 1e-340"),
+    "in part": ([1e-160, 1.0, 1e-150, 1.0], "agent 2, who contributes 1e-150, .* some 1e-311"),
+}
+
+
+@pytest.mark.parametrize("case", TOO_FAR_APART)
+def test_utilities_that_float64_does_not_hold_are_refused_by_name(case):
+    w, message = TOO_FAR_APART[case]
+    star = cj.graphs.from_networkx(nx.star_graph(3), endowment=w)
+    with pytest.raises(ValueError, match=message):
+        cj.solve(star)
+    with pytest.raises(ValueError, match=message):
+        cj.solve(star, exact=True)
+    with pytest.raises(ValueError, match=message):
+        certify(star, np.ones(4))
+    with pytest.raises(ValueError, match="agent 5, who contributes"):
+        cj.solve(cj.pack([cj.graphs.from_networkx(nx.path_graph(3)), star]))
+    # The remedy named.
+    exact = solve_in_fractions(star)
+    leaves = sum(Fraction(x) for x in w[1:])
+    assert exact.utility[2] == Fraction(w[0]) * Fraction(w[2]) / leaves
+
+
+def test_the_smallest_utility_that_float64_holds_is_right():
+    w = [1e-160, 1.0, 1e-147, 1.0]
+    found = cj.solve(cj.graphs.from_networkx(nx.star_graph(3), endowment=w), exact=True)
+    assert found.utility[2] == pytest.approx(float(found.exact.utility[2]), rel=1e-15)
+    assert found.utility[2] == pytest.approx(5e-308, rel=1e-12)
+    assert found.gap[0] < 1e-14
+    assert found.price_error[0] < 1e-14
+
+
+def test_markets_side_by_side_may_be_in_units_of_any_size():
+    graph = nx.path_graph(4)
+    units = (1e-250, 1.0, 1e250)
+    markets = [cj.graphs.from_networkx(graph, endowment=np.array([1, 4, 2, 3]) * unit) for unit in units]
+    found = cj.solve(cj.pack(markets))
+    np.testing.assert_allclose(found.ratio.reshape(3, 4), np.tile(found.ratio[4:8], (3, 1)), rtol=1e-14)
+    assert found.gap.max() < 1e-14
+    wide = cj.graphs.from_networkx(graph, endowment=[1.0, 1e-200, 3.0, 1e200])
+    with pytest.raises(ValueError, match=r"from 1e-200 \(agent 5\) to 1e\+200 \(agent 7\)"):
+        cj.solve(cj.pack([markets[0], wide]))
+
+
+@pytest.mark.parametrize("product", [0.0, np.inf, np.nan])
+def test_products_that_are_no_contributions_are_refused_by_name(product):
+    market = cj.graphs.from_networkx(nx.path_graph(3))
+    market = dataclasses.replace(market, endowment=np.array([1.0, product, 1.0]))
+    for find in (solve_in_fractions, lambda m: certify(m, np.ones(3)), cj.solve):
+        with pytest.raises(ValueError, match=r"contribution endowment × value .* 1 agent\(s\) \(1: "):
+            find(market)
+
+
+def test_a_gap_that_overflows_is_no_proof():
+    market = cj.graphs.from_networkx(nx.path_graph(3), endowment=[1e300, 1e300, 1e-5])
+    utility = np.array([1e-5, 1e-5, 2e300])  # ratios of 1e-305 and 1e305
+    assert cj.certified_gap(market, utility)[0] == np.inf
 
 
 @pytest.mark.parametrize(

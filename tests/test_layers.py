@@ -11,7 +11,9 @@ PACKAGE = Path(cmapjax.__file__).parent
 # From the ground up. A module may import from an earlier layer; of its own layer, only what stands in
 # the same folder. The rest of the package may import everything.
 LAYERS = [
-    ["_types", "_checks", "_origin", "_precision", "_maximum_flow", "_rows"],
+    ["_types", "_checks", "_generator", "_maximum_flow", "_named_networks", "_programs", "_rows"],
+    ["_origin", "_file_options", "_settings"],
+    ["_precision"],
     ["_columns", "_derivatives", "_decomposition"],
     ["_reductions"],
     ["_market", "_differences"],

@@ -10,7 +10,8 @@ import scipy.sparse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmapjax.graphs import _edge_list
+from cmapjax._file_options import FileOptions
+from cmapjax.graphs import _edge_list, _link_lines
 from cmapjax.graphs._edge_list import integer_pairs
 from cmapjax.graphs._read import read_market
 
@@ -184,7 +185,8 @@ labels = st.one_of(
 @given(st.lists(st.tuples(labels, labels).filter(lambda ends: ends[0] != ends[1]), min_size=1, max_size=20))
 def test_an_edge_list_reads_back_as_it_was_written(tmp_path_factory, links):
     path = write(tmp_path_factory.mktemp("links"), "a.txt", "".join(f"{a}\t{b}\n" for a, b in links))
-    market = read_market(path)
+    # Generated links may look like a header, which the option excludes.
+    market = read_market(path, header=False)
     is_numbered = all(label.isdecimal() for ends in links for label in ends)
     kind = int if is_numbered else str
     assert arcs(market) == {pair for a, b in links for pair in ((kind(a), kind(b)), (kind(b), kind(a)))}
@@ -217,26 +219,63 @@ def _outcome(read, text):
         network = read(text)
     except ValueError as error:
         return str(error)
-    return np.asarray(network.links).tolist(), list(network.labels), [type(x) for x in network.labels]
+    notes = {what: count for what, count in network.notes.items() if count}
+    return np.asarray(network.links).tolist(), list(network.labels), [type(x) for x in network.labels], notes
+
+
+FIRST_LINES = [
+    "source target",
+    "from\tto",
+    "x y",
+    "node1 node2",
+    "nodes 3",
+    "4 3",
+    "# a b",
+    "#a b",
+    "3 3 4",
+    "4",
+]
+LINES = ["0 1", "7\t12", "a b", "é x", "", " ", "# c", "  % 1 2", "a", "1 2 3", "01 2"]
+WEIGHTED = ["0 1 0.5", "1 2 3", "2\t3\t1e3", "0 2 1", " 3 0 -4 ", "10 20 2", "# x", "", "0 10 .5", "1 0 0"]
+NAMED = [
+    "ann bo 0.5",
+    "bo cy 3",
+    "ann cy 1",
+    "cy di 2.",
+    "# x",
+    "",
+    "ann 1 2",
+    "a b 3",
+    "b c 4",
+    "c a 5",
+    "(x y) 1",
+]
 
 
 @given(
-    st.lists(st.sampled_from(["0 1", "7\t12", "a b", "é x", "", " ", "# c", "  % 1 2", "a", "1 2 3", "01 2"]))
+    st.lists(st.sampled_from(FIRST_LINES), max_size=1),
+    st.lists(st.sampled_from(LINES))
+    | st.lists(st.sampled_from(WEIGHTED), min_size=3)
+    | st.lists(st.sampled_from(NAMED), min_size=3)
     | st.lists(st.text("019ab#% \t\u00a0.-n", max_size=8)),
     st.sampled_from(["\n", "\r\n"]),
     st.sampled_from([1, 5, 1 << 24]),
     st.booleans(),
+    st.sampled_from([None, True, False]),
 )
-def test_edge_lists_read_quickly_are_as_read_line_by_line_faults_included(lines, line_end, block, is_open):
-    text = (line_end.join(lines) + line_end * (not is_open)).encode()
+def test_edge_lists_read_quickly_are_as_read_line_by_line_faults_included(
+    first, lines, line_end, block, is_open, header
+):
+    text = (line_end.join(first + lines) + line_end * (not is_open)).encode()
+    options = FileOptions(header=header)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_edge_list, "_BLOCK", block)
-        quick = _outcome(lambda t: _edge_list.read_edge_list("a.txt", t, ignore_extra_columns=False), text)
-    assert quick == _outcome(lambda t: _edge_list._careful_edge_list("a.txt", t, False), text)
+        quick = _outcome(lambda t: _edge_list.read_edge_list("a.txt", t, options), text)
+    assert quick == _outcome(lambda t: _link_lines.read_lines("a.txt", t, options), text)
 
 
 @pytest.mark.parametrize("largest", [3, 10**6, 10**17, 10**18, 2**63 - 1])
 def test_numbers_far_apart_are_read_the_same(largest):
     text = f"{largest} 1\n1 2\n".encode()
-    read = _outcome(lambda t: _edge_list.read_edge_list("a.txt", t, ignore_extra_columns=False), text)
-    assert read == ([[2, 0], [0, 1]], [1, 2, largest], [int] * 3)
+    read = _outcome(lambda t: _edge_list.read_edge_list("a.txt", t, FileOptions()), text)
+    assert read == ([[2, 0], [0, 1]], [1, 2, largest], [int] * 3, {})

@@ -79,7 +79,7 @@ def test_what_is_no_row_is_refused_in_words(name):
         assert str(caught.value).startswith("Mine.respond")
         assert "cmapjax.testing.check_strategy" in str(caught.value)
         frames = traceback.extract_tb(caught.value.__traceback__)
-        assert len(frames) <= 5, "frames of JAX and of the package are left out"
+        assert len(frames) <= 6, "frames of JAX and of the package are left out"
         assert caught.value.__cause__ is None
 
 

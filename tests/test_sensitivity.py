@@ -241,6 +241,36 @@ def test_changes_of_links_are_those_of_solving_every_changed_network(objective):
     assert gone.change[-1] < -1e-3
 
 
+@pytest.mark.parametrize("n", [5, 7, 9])
+def test_a_link_that_carries_value_one_way_only_matters_whichever_way_it_is(n):
+    """On a ring of odd length the flow of an equilibrium may run round it, one way or the other."""
+    ring = nx.cycle_graph(n)
+    for start in range(2):  # numbered along the ring, and against it
+        names = {i: (i * (-1) ** start) % n for i in range(n)}
+        graph = nx.relabel_nodes(ring, names)
+        for w in (np.ones(n), np.random.default_rng(n).uniform(1, 1.4, n)):
+            market = cj.graphs.from_networkx(graph, endowment=dict(zip(graph, w, strict=True)))
+            before = metrics.log_nash_welfare(market, cj.solve(market).utility)[0]
+            gone = sensitivity.removed_links(market)
+            changes = dict(zip(gone.links, gone.change, strict=True))
+            assert len(changes) == n
+            for (a, b), change in changes.items():
+                path = graph.copy()
+                path.remove_edge(a, b)
+                left = cj.graphs.from_networkx(path, endowment=dict(zip(graph, w, strict=True)))
+                after = metrics.log_nash_welfare(left, cj.solve(left).utility)[0]
+                assert change == pytest.approx(after - before, abs=1e-12)
+
+
+def test_links_whose_loss_strands_somebody_name_the_agent():
+    market = cj.graphs.from_networkx(nx.lollipop_graph(3, 2))
+    gone = sensitivity.removed_links(market)
+    assert dict(zip(gone.links, gone.strands, strict=True))[3, 4] == (4,)
+    assert sum(map(bool, gone.strands)) == 1
+    assert gone.change[-1] == -np.inf
+    assert not any(sensitivity.new_links(market).strands)
+
+
 def test_links_left_out_are_counted():
     market = random_market(8, n=8, density=0.15)
     every, few = sensitivity.new_links(market), sensitivity.new_links(market, most=2)

@@ -67,7 +67,7 @@ def test_status_tells_what_is_there(place):
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search(r"state\s+│ complete", done.stdout)
     assert re.search(r"markets done\s+│ 12 of 12 \(100.0%\), in 2 chunks", done.stdout)
-    document = json.loads(cmapjax(place, "status", "out", "--json").stdout)
+    document = json.loads(cmapjax(place, "status", "out", "--json", "-").stdout)
     assert (document["cells"], document["failed"], document["running"]) == (2, {}, None)
 
 
@@ -179,7 +179,7 @@ def test_a_changed_study_file_is_named_and_refused(place):
 def test_init_writes_a_study_that_can_be_planned_and_overwrites_nothing(place):
     done = cmapjax(place, "init", "mine.toml")
     assert (done.returncode, done.stderr) == (0, "")
-    done = cmapjax(place, "plan", "mine.toml", "--no-sample", "--json")
+    done = cmapjax(place, "plan", "mine.toml", "--no-sample", "--json", "-")
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["cells"] > 1
     done = cmapjax(place, "init", "mine.toml")

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pytest
 
 import cmapjax as cj
-from cmapjax import studies
+from cmapjax import _programs, studies
+from cmapjax._random import key_of
 from cmapjax.studies import Chunk, Study
 from cmapjax.studies import _build as build
 from cmapjax.studies import _room as room
@@ -144,13 +145,16 @@ def test_long_runs_of_proportional_response_do_not_depend_on_the_company():
 def test_forgetting_compiled_programs_changes_nothing_but_the_time(whole, monkeypatch):
     study, expected = whole
     cleared = []
-    monkeypatch.setattr(room, "maps_used", lambda: 0.9)
+    monkeypatch.setattr(_programs, "maps_used", lambda: 0.95)
     monkeypatch.setattr(jax, "clear_caches", lambda: cleared.append(True))
+    for name, value in {"new": 1, "share": 0.0, "others": 0.0}.items():
+        monkeypatch.setattr(_programs._Programs, name, value)
     assert_same(expected, frames(study, studies.chunks(study)))
-    assert len(cleared) == 2  # before each cell
-    monkeypatch.setattr(room, "maps_used", lambda: 0.1)
+    assert cleared
+    ready = room.COMPILATIONS._ready
     with room.COMPILATIONS.turn([0], lambda number: "a program"):
-        assert len(cleared) == 2
+        assert not ready  # they will be compiled again
+    assert ready == {"a program"}
 
 
 def test_the_other_seed_draws_other_markets(whole):
@@ -201,9 +205,10 @@ def test_all_seeds_of_a_study_are_distinct():
 
 
 def test_seeds_beyond_32_bits_count_in_full():
-    keys = [np.asarray(jax.random.key_data(build.base_key(seed))).tolist() for seed in (3, 3 + 2**32, 2**62)]
+    keys = [np.asarray(jax.random.key_data(key_of(seed))).tolist() for seed in (3, 3 + 2**32, 2**62)]
     assert keys == [[0, 3], [1, 3], [2**30, 0]]
     assert jax.random.key_data(jax.random.key(3)).tolist() == keys[0]
+    assert key_of(3, 7, 2**32 - 1) == jax.random.fold_in(jax.random.fold_in(jax.random.key(3), 7), 2**32 - 1)
 
 
 # Of NumPy's streams and of this package's families: they change with a version of either, and then the

@@ -1,5 +1,7 @@
 """Verdicts: what is said of a market from the state that it ended in, worked out on paper."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -51,7 +53,12 @@ def test_a_tail_of_one_over_t_is_closing_in_until_what_is_left_is_small(rounds, 
 
 def test_a_tail_in_float32_ends_where_steps_drown_in_rounding():
     assert word(PATH, fading(706, np.float32)) == "closing in"
-    assert word(PATH, fading(20_000, np.float32)) == "converged"
+    rest = fading(20_000, np.float32)
+    trembling = rest.history.copy()
+    trembling[0, 1] = np.nextafter(trembling[0, 1], np.float32(2))  # one rounding, for ever to and fro
+    assert word(PATH, dataclasses.replace(rest, history=trembling)) == "converged"
+    in_float64 = dataclasses.replace(rest, history=trembling, flow=rest.flow.astype(np.float64))
+    assert word(PATH, in_float64) == "closing in"
 
 
 def test_the_tolerance_is_of_value_left_and_of_the_gap():

@@ -16,19 +16,12 @@ BAD_INPUT = 2
 INTERRUPTED = 130
 # Errors of files that other words on the command line would not have avoided.
 DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
-# The library names its arguments in what it says; here they are options.
+# The library names its arguments in what it says; here they are options. (Those of a file: `FileOptions`.)
 OPTIONS = {
     "isolated=Drop()": "--isolated drop",
     "isolated=Redraw()": "--isolated redraw",
-    "drop_isolated=True": "--isolated drop",
-    "drop_self_loops=True": "--drop-self-loops",
-    "symmetrize=True": "--symmetrize",
-    "ignore_extra_columns=True": "--ignore-extra-columns",
-    "endowment_attribute": "--endowment-attribute",
-    "value_attribute": "--value-attribute",
     "precision float64": "--precision float64",
-    "an agents table": "an agents table (--agents FILE)",
-    "pass a larger memory_budget": "read it in Python with a larger memory_budget",
+    "pass a larger memory_budget": "pass a larger --memory-budget",
 }
 
 

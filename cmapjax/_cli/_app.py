@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from cmapjax._cli import _study
+from cmapjax._cli._options import Json, Seed, takes_networks
 
 app = typer.Typer(
     name="cmapjax",
@@ -39,57 +40,10 @@ def configure(
         os.environ["CMAPJAX_COMPILATION_CACHE"] = compilation_cache
 
 
-NETWORK_HELP = (
-    "A network file (.txt .edges .csv .tsv .graphml .gml .mtx, also .gz), a named network (karate, "
-    "les-miserables, davis, florentine, gnutella), or a random family with its options: er:n=100,degree=6 "
-    "ba:n=100,m=2 ws:n=100,k=4,rewiring=0.1 geometric:n=100,degree=8 regular:n=100,degree=4 tree:n=100 "
-    "torus:rows=8,columns=8 bipartite:left=20,right=30,degree=4 blocks:sizes=20+30,within=0.3,between=0.05 "
-    "complete:n=5 ring:n=5 star:n=5. Several are packed side by side."
-)
-Networks = Annotated[list[str], typer.Argument(metavar="NETWORK|FAMILY…", help=NETWORK_HELP)]
-Agents = Annotated[
-    Path | None,
-    typer.Option("--agents", help="Table with the columns agent, endowment, value (CSV, TSV, Parquet)."),
-]
-Markets = Annotated[int, typer.Option("--markets", help="How many random markets of a family to draw.")]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
-MeanEndowment = Annotated[
-    str,
-    typer.Option(
-        "--mean-endowment",
-        help="Distribution of mean endowments in a random market: unit, uniform:low=0.5,high=1.5, "
-        "lognormal:sigma=1, pareto:alpha=2, exponential, gamma:shape=2.",
-    ),
-]
-Value = Annotated[str, typer.Option("--value", help="Likewise the value of a unit.")]
-Isolated = Annotated[
-    str,
-    typer.Option(
-        "--isolated",
-        help="Agents without a neighbour: reject them, drop them, or redraw the random network.",
-    ),
-]
-DropSelfLoops = Annotated[
-    bool, typer.Option("--drop-self-loops", help="Leave out links of an agent with itself.")
-]
-Symmetrize = Annotated[
-    bool, typer.Option("--symmetrize", help="Make the links of a directed network go both ways.")
-]
-IgnoreColumns = Annotated[
-    bool, typer.Option("--ignore-extra-columns", help="Read edge lists of more than two columns.")
-]
-EndowmentAttribute = Annotated[
-    str | None,
-    typer.Option("--endowment-attribute", help="Attribute of a GraphML or GML agent: its endowment."),
-]
-ValueAttribute = Annotated[
-    str | None, typer.Option("--value-attribute", help="Attribute of a GraphML or GML agent: its value.")
-]
-
-
 @app.command()
+@takes_networks()
 def simulate(
-    networks: Networks,
+    source,
     strategy: Annotated[
         list[str] | None,
         typer.Option(
@@ -122,18 +76,7 @@ def simulate(
             "or trace:FILE (a column per agent, a row per round).",
         ),
     ] = "constant",
-    agents: Agents = None,
-    markets: Markets = 1,
-    seed: Seed = 0,
     precision: Annotated[str, typer.Option("--precision", help="float64 or float32.")] = "float64",
-    mean_endowment: MeanEndowment = "unit",
-    value: Value = "unit",
-    isolated: Isolated = "reject",
-    drop_self_loops: DropSelfLoops = False,
-    symmetrize: Symmetrize = False,
-    ignore_extra_columns: IgnoreColumns = False,
-    endowment_attribute: EndowmentAttribute = None,
-    value_attribute: ValueAttribute = None,
     equilibrium: Annotated[
         bool,
         typer.Option(help="Solve for the equilibrium first, and compare with it."),
@@ -142,26 +85,11 @@ def simulate(
         Path | None, typer.Option("--out", help="Folder for tables of results (must be new or empty).")
     ] = None,
     plot: Annotated[bool, typer.Option("--plot", help="Write pictures too, to --out.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    json: Json = None,
 ) -> None:
     """Run one or several strategies on the same markets, side by side."""
     from cmapjax._cli import _simulate
-    from cmapjax._cli._source import Source
 
-    source = Source(
-        tuple(networks),
-        agents,
-        markets,
-        seed,
-        mean_endowment,
-        value,
-        isolated,
-        drop_self_loops,
-        symmetrize,
-        ignore_extra_columns,
-        endowment_attribute,
-        value_attribute,
-    )
     request = _simulate.Request(
         tuple(strategy or ()),
         schedule,
@@ -179,11 +107,10 @@ def simulate(
 
 
 @app.command()
+@takes_networks()
 def solve(
-    networks: Networks,
-    json: Annotated[
-        str | None, typer.Option("--json", help="Write the equilibrium to this file ('-': print it).")
-    ] = None,
+    source,
+    json: Json = None,
     tolerance: Annotated[float, typer.Option("--tolerance", help="Certified gap to reach.")] = 1e-9,
     method: Annotated[
         str,
@@ -197,42 +124,17 @@ def solve(
     exact: Annotated[
         bool, typer.Option("--exact", help="Give utilities and ratios as fractions too.")
     ] = False,
-    agents: Agents = None,
-    markets: Markets = 1,
-    seed: Seed = 0,
-    mean_endowment: MeanEndowment = "unit",
-    value: Value = "unit",
-    isolated: Isolated = "reject",
-    drop_self_loops: DropSelfLoops = False,
-    symmetrize: Symmetrize = False,
-    ignore_extra_columns: IgnoreColumns = False,
-    endowment_attribute: EndowmentAttribute = None,
-    value_attribute: ValueAttribute = None,
 ) -> None:
     """Find the fair and stable allocation, with a certificate."""
     from cmapjax._cli import _solve
-    from cmapjax._cli._source import Source
 
-    source = Source(
-        tuple(networks),
-        agents,
-        markets,
-        seed,
-        mean_endowment,
-        value,
-        isolated,
-        drop_self_loops,
-        symmetrize,
-        ignore_extra_columns,
-        endowment_attribute,
-        value_attribute,
-    )
     raise typer.Exit(_solve.run(source, _solve.Request(method, tolerance, exact, json)))
 
 
 @app.command()
+@takes_networks()
 def sensitivity(
-    networks: Networks,
+    source,
     of: Annotated[
         str, typer.Option("--of", help="What depends: nash-welfare, min-ratio or utility:AGENT.")
     ] = "nash-welfare",
@@ -244,48 +146,21 @@ def sensitivity(
         int | None,
         typer.Option("--most", help="Links to try exactly; by default about a minute's worth."),
     ] = None,
-    json: Annotated[
-        str | None, typer.Option("--json", help="Write all derivatives to this file ('-': print them).")
-    ] = None,
+    json: Json = None,
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Picture of the network coloured by derivative (.png …).")
     ] = None,
-    agents: Agents = None,
-    markets: Markets = 1,
-    seed: Seed = 0,
-    mean_endowment: MeanEndowment = "unit",
-    value: Value = "unit",
-    isolated: Isolated = "reject",
-    drop_self_loops: DropSelfLoops = False,
-    symmetrize: Symmetrize = False,
-    ignore_extra_columns: IgnoreColumns = False,
-    endowment_attribute: EndowmentAttribute = None,
-    value_attribute: ValueAttribute = None,
 ) -> None:
     """What the equilibrium depends on: exact derivatives, and what a link more or less would change."""
     from cmapjax._cli import _sensitivity
-    from cmapjax._cli._source import Source
 
-    source = Source(
-        tuple(networks),
-        agents,
-        markets,
-        seed,
-        mean_endowment,
-        value,
-        isolated,
-        drop_self_loops,
-        symmetrize,
-        ignore_extra_columns,
-        endowment_attribute,
-        value_attribute,
-    )
     _sensitivity.run(source, _sensitivity.Request(of, with_respect_to, top, most, json, plot))
 
 
 @app.command()
+@takes_networks("markets")
 def explain(
-    networks: Networks,
+    source,
     agent: Annotated[str, typer.Option("--agent", help="Whose turn to explain, by its name.")],
     round: Annotated[int, typer.Option("--round", help="In which round; 1 is the first.")] = 1,
     strategy: Annotated[
@@ -296,36 +171,11 @@ def explain(
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Picture of its neighbours as vessels (.png, .pdf, .svg).")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
-    agents: Agents = None,
-    seed: Seed = 0,
-    mean_endowment: MeanEndowment = "unit",
-    value: Value = "unit",
-    isolated: Isolated = "reject",
-    drop_self_loops: DropSelfLoops = False,
-    symmetrize: Symmetrize = False,
-    ignore_extra_columns: IgnoreColumns = False,
-    endowment_attribute: EndowmentAttribute = None,
-    value_attribute: ValueAttribute = None,
+    json: Json = None,
 ) -> None:
     """What one agent saw in a round, what it gave to whom, and why."""
     from cmapjax._cli import _explain
-    from cmapjax._cli._source import Source
 
-    source = Source(
-        tuple(networks),
-        agents,
-        1,
-        seed,
-        mean_endowment,
-        value,
-        isolated,
-        drop_self_loops,
-        symmetrize,
-        ignore_extra_columns,
-        endowment_attribute,
-        value_attribute,
-    )
     _explain.run(source, _explain.Request(agent, round, strategy, schedule, damping, plot, json))
 
 

@@ -1,13 +1,12 @@
 """`cmapjax explain`: one agent in one round."""
 
 import dataclasses
-import json as json_format
 from pathlib import Path
 from typing import NamedTuple
 
 from cmapjax._checks import short
 from cmapjax._cli._cache import switch_on
-from cmapjax._cli._output import check_file, plain, say
+from cmapjax._cli._output import PRINTED, check_file, check_json, say, write_json
 from cmapjax._cli._source import Source, check, market
 from cmapjax._words._plans import make, plan
 
@@ -21,7 +20,7 @@ class Request(NamedTuple):
     schedule: str = "simultaneous"
     damping: str = "none"
     plot: Path | None = None
-    json: bool = False
+    json: str | None = None
 
 
 def run(source: Source, request: Request) -> None:
@@ -30,12 +29,12 @@ def run(source: Source, request: Request) -> None:
     if request.round < 1:
         raise ValueError(f"--round is {request.round}; give a whole number, 1 or more.")
     line = plan(request.strategy, request.schedule, request.damping)
+    check_json(request.json)
     if request.plot is not None:
         check_file("--plot", request.plot)
     switch_on()
-    import jax
-
     from cmapjax import explain, plots
+    from cmapjax._random import key_of
 
     strategy, schedule = make(line)
     played = market(source)
@@ -45,13 +44,12 @@ def run(source: Source, request: Request) -> None:
         _label(played, request.agent),
         request.round,
         schedule=schedule,
-        key=jax.random.fold_in(jax.random.key(source.seed), 2**31),  # the one of `cmapjax simulate`
+        key=key_of(source.seed, 2**31),  # the one of `cmapjax simulate`
     )
     if request.plot is not None:
         plots.save(plots.explanation(about), request.plot)
-    if request.json:
-        say(json_format.dumps(plain(_document(about, line.label)), allow_nan=False))
-    else:
+    write_json(request.json, _document(about, line.label))
+    if request.json != PRINTED:
         say(str(about))
 
 

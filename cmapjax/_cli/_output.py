@@ -1,5 +1,6 @@
 """What commands print and write: lines about a market, JSON without NaN, files replaced whole."""
 
+import json
 import math
 import os
 import re
@@ -7,6 +8,8 @@ import sys
 from pathlib import Path
 
 SHOWN_COMPONENTS = 3
+# What --json is given to print its document, and nothing else.
+PRINTED = "-"
 # Where there is no terminal to fit (a file, a pipe) rows stay whole.
 WIDE = 240
 
@@ -45,20 +48,10 @@ def plain(x):
 
 def market_lines(source, market) -> list[str]:
     """What the market is, and what reading it has merged, dropped or found."""
-    from cmapjax._checks import listed
-
     several = f" in {market.num_markets:,} markets" if market.num_markets > 1 else ""
     name = printable(source.name)
-    lines = [f"{name}: {market.num_agents:,} agents, {market.num_links:,} links{several}"]
-    origin = market.origin
-    if origin.merged_links:
-        lines.append(f"merged {origin.merged_links:,} links that were given more than once")
-    if origin.dropped_self_loops:
-        lines.append(f"dropped self-loops of agent {listed(origin.dropped_self_loops)}")
-    if origin.dropped_isolated:
-        count = len(origin.dropped_isolated)
-        lines.append(f"dropped {count:,} agents without a neighbour: {listed(origin.dropped_isolated)}")
-    return lines + _component_lines(market)
+    line = f"{name}: {market.num_agents:,} agents, {market.num_links:,} links{several}"
+    return [line, *market.origin.told(), *_component_lines(market)]
 
 
 def _component_lines(market) -> list[str]:
@@ -129,6 +122,23 @@ def write_text(path: str | Path, text: str) -> None:
     from cmapjax.graphs._files import check_writable_path, write_bytes
 
     write_bytes(check_writable_path(path), text.encode())
+
+
+def check_json(target: str | None) -> None:
+    """Raise ValueError unless what --json names is nothing, - or a file that may be put there."""
+    if target not in (None, PRINTED):
+        check_file("--json", Path(target))
+
+
+def write_json(target: str | None, document) -> None:
+    """The document as JSON into the file that --json names, or printed for -; nothing if there is none."""
+    if target is None:
+        return
+    text = json.dumps(plain(document), allow_nan=False)
+    if target == PRINTED:
+        say(text)
+    else:
+        write_text(target, text + "\n")
 
 
 def check_file(option: str, path: Path) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 from cmapjax import metrics
 from cmapjax._cli._output import components, plain, say, slug, unconnected, write_text
 from cmapjax._cli._output import show as show_table
+from cmapjax._generator import GENERATOR
 
 SHARES = (0.98, 0.999)
 QUANTILES = (0.1, 0.5, 0.9)
@@ -63,11 +64,13 @@ def as_document(source, request, market, equilibrium, outcomes) -> dict:
         "cmapjax": __version__,
         "network": source.name,
         "seed": source.seed,
+        "generator": GENERATOR,
         "fingerprint": market.fingerprint(),
         "num_markets": market.num_markets,
         "num_agents": market.num_agents,
         "num_links": market.num_links,
         "merged_links": market.origin.merged_links,
+        "notes": market.origin.notes,
         "components": components(market)[0] if market.num_markets == 1 else unconnected(market),
         "rounds": request.rounds,
         "endowments": request.endowments,
@@ -148,7 +151,7 @@ def notes(request, market, equilibrium, is_random) -> list[str]:
     if is_random:
         lines.append("Columns are about the last round alone; on average: what agents received per round.")
         lines.append(
-            "Verdicts are about what agents received per round: converged is certified to be within 1 % of the "
+            "Verdicts are about what agents received per round: converged is certified within 1 % of the "
             "equilibrium's Nash welfare."
         )
     else:

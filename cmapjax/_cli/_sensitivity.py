@@ -1,12 +1,12 @@
 """`cmapjax sensitivity`: what the equilibrium depends on."""
 
-import json as json_format
+import math
 from pathlib import Path
 from typing import NamedTuple
 
 from cmapjax._checks import short
 from cmapjax._cli._cache import switch_on
-from cmapjax._cli._output import check_file, market_lines, plain, printable, say, show, write_text
+from cmapjax._cli._output import check_file, market_lines, printable, say, show
 from cmapjax._cli._progress import Progress, interruptible
 from cmapjax._cli._source import Source, check, market
 
@@ -40,7 +40,7 @@ def run(source: Source, request: Request) -> None:
 
     studied = market(source)
     label = _agent(studied, request.of)
-    if request.json != "-":
+    if request.json != PRINTED:
         say("\n".join(market_lines(source, studied)))
     with Progress("equilibrium"):
         equilibrium = interruptible(lambda: solve(studied))
@@ -57,14 +57,10 @@ def run(source: Source, request: Request) -> None:
         "value": objective(studied, equilibrium.utility),
         "gap": equilibrium.gap,
     } | document
-    text = json_format.dumps(plain(document), allow_nan=False)
-    if request.json not in (None, "-"):
-        write_text(request.json, text)
+    write_json(request.json, document)
     if request.plot is not None:
         _draw(studied, pictures, request.plot, title=f"{source.name}: {name}")
-    if request.json == "-":
-        say(text)
-    else:
+    if request.json != PRINTED:
         for line, table in tables:
             say(line)
             if table is not None:
@@ -83,8 +79,7 @@ def _check(source: Source, request: Request) -> None:
     for option, number in (("--top", request.top), ("--most", request.most)):
         if number is not None and number < 1:
             raise ValueError(f"{option} is {number}; give a whole number, 1 or more.")
-    if request.json not in (None, "-"):
-        check_file("--json", Path(request.json))
+    check_json(request.json)
     if request.plot is not None:
         if request.plot.suffix.lower() not in PICTURES:
             raise ValueError(f"--plot {request.plot}: end its name in .png, .pdf or .svg.")
@@ -183,7 +178,11 @@ def _of_links(studied, equilibrium, objective, name: str, request: Request):
     document = {
         key: {
             "links": [list(link) for link in changes.links],
-            "change": changes.change,
+            "change": [
+                _in_words(agents) if agents and change == -math.inf else change
+                for change, agents in zip(changes.change.tolist(), changes.strands, strict=True)
+            ],
+            "strands": [list(agents) for agents in changes.strands],
             "num_untried": changes.num_untried,
         }
         for key, changes in (("new_links", new), ("removed_links", gone))
@@ -196,18 +195,26 @@ def _link_lines(head: str, changes, top: int, *, first: bool) -> list:
     from rich.markup import escape
     from rich.table import Table
 
-    rows = list(zip(changes.links, changes.change.tolist(), strict=True))
+    rows = list(zip(changes.links, changes.change.tolist(), changes.strands, strict=True))
     rows = rows[:top] if first else rows[::-1][:top]
-    rows = [(link, change) for link, change in rows if change != 0]
+    rows = [row for row in rows if row[1] != 0]
     table = Table("between", "and", "change", show_edge=False)
-    for (a, b), change in rows:
-        table.add_row(escape(printable(a)), escape(printable(b)), f"{change:+.6g}")
+    for (a, b), change, agents in rows:
+        number = "" if agents and change == -math.inf else f"{change:+.6g}"
+        words = _in_words(agents) if agents else ""
+        text = f"{number}, {words}" if number and words else number + words
+        table.add_row(escape(printable(a)), escape(printable(b)), escape(text))
     lines = [(head, table)] if rows else [(head + " none", None)]
     if changes.num_untried:
         lines.append(
             (f"{changes.num_untried:,} less promising ones were not tried (--most N tries more)", None)
         )
     return lines
+
+
+def _in_words(agents) -> str:
+    """Who is left without a link, instead of a logarithm of 0."""
+    return f"strands agent {' and '.join(printable(agent) for agent in agents)}"
 
 
 def _draw(studied, pictures, path: Path, title: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cmapjax._cli._cache import switch_on
-from cmapjax._cli._output import check_folder, market_lines, say, write_text
+from cmapjax._cli._output import PRINTED, check_folder, check_json, market_lines, say, write_json, write_text
 from cmapjax._cli._progress import Progress, interruptible
 from cmapjax._cli._source import Source, check, market
 from cmapjax._words._plans import Plan, make, plan
@@ -37,7 +37,7 @@ class Request(NamedTuple):
     equilibrium: bool = True
     out: Path | None = None
     plot: bool = False
-    json: bool = False
+    json: str | None = None
 
 
 class Outcome(NamedTuple):
@@ -66,7 +66,7 @@ def run(source: Source, request: Request) -> None:
     process.check(simulated, request.rounds)
     if request.out is not None:
         request.out.mkdir(parents=True, exist_ok=True)  # now, lest hours of work find no place
-    if not request.json:
+    if request.json != PRINTED:
         say("\n".join(market_lines(source, simulated)))
     equilibrium = None
     if request.equilibrium:
@@ -85,9 +85,8 @@ def run(source: Source, request: Request) -> None:
     document["timings"] = timings.document()
     if request.out is not None:  # last, for it says how long the others took
         write_text(request.out / "summary.json", json_format.dumps(document, allow_nan=False, indent=1))
-    if request.json:
-        say(json_format.dumps(document, allow_nan=False))
-    else:
+    write_json(request.json, document)
+    if request.json != PRINTED:
         _report.show(request, simulated, equilibrium, document)
         say(in_words(document["timings"]))
 
@@ -102,6 +101,7 @@ def _check(source: Source, request: Request) -> list[Plan]:
         raise ValueError(f"--precision is {request.precision!r}; give float64 or float32.")
     if request.plot and request.out is None:
         raise ValueError("--plot writes pictures into a folder; name it with --out DIR.")
+    check_json(request.json)
     if request.out is not None:
         check_folder("--out", request.out)
     _endowments_spec(request.endowments)
@@ -133,8 +133,10 @@ def _trace(source: Source, simulated, text: str):
     from cmapjax.endowments import Trace
     from cmapjax.graphs import read_trace
 
-    trace = Trace(read_trace(text.partition(":")[2].strip(), simulated))
-    if source.agents is None and source.endowment_attribute is None:
+    trace = Trace(
+        read_trace(text.partition(":")[2].strip(), simulated, memory_budget=source.file.memory_budget)
+    )
+    if source.agents is None and source.file.endowment_attribute is None:
         simulated = simulated.with_contributions(endowment=trace.means)
     return simulated, trace
 
@@ -154,9 +156,8 @@ def _solve(simulated):
 
 def _prepared(simulated, request: Request, process, equilibrium, seed: int):
     """`simulate` with all that the lines of a comparison have in common."""
-    import jax
-
     from cmapjax import metrics, simulate
+    from cmapjax._random import key_of
 
     return functools.partial(
         simulate,
@@ -165,7 +166,7 @@ def _prepared(simulated, request: Request, process, equilibrium, seed: int):
         record=metrics.standard(None if equilibrium is None else equilibrium.utility),
         every=request.every,
         precision=request.precision,
-        key=jax.random.fold_in(jax.random.key(seed), 2**31),  # apart from the keys of drawn markets
+        key=key_of(seed, 2**31),  # apart from the keys of drawn markets
     )
 
 

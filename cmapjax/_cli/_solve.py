@@ -1,21 +1,19 @@
 """`cmapjax solve`."""
 
-import json as json_format
 import sys
 import time
-from pathlib import Path
 from typing import NamedTuple
 
 from cmapjax._cli._cache import switch_on
 from cmapjax._cli._output import (
-    check_file,
+    PRINTED,
+    check_json,
     components,
     market_lines,
-    plain,
     printable,
     say,
     show,
-    write_text,
+    write_json,
 )
 from cmapjax._cli._progress import Progress, interruptible
 from cmapjax._cli._source import Source, check, market
@@ -42,7 +40,7 @@ def run(source: Source, request: Request) -> int:
     from cmapjax import solve
 
     solved_for, how = market(source), method(request.method)
-    if request.json != "-":
+    if request.json != PRINTED:
         say("\n".join(market_lines(source, solved_for)))
     began = time.perf_counter()
     with Progress("equilibrium"):
@@ -51,12 +49,8 @@ def run(source: Source, request: Request) -> int:
         )
     seconds = time.perf_counter() - began
     if request.json is not None:
-        text = json_format.dumps(plain(as_document(solved_for, equilibrium, request)), allow_nan=False)
-        if request.json == "-":
-            say(text)
-        else:
-            write_text(request.json, text)
-    if request.json != "-":
+        write_json(request.json, as_document(solved_for, equilibrium, request))
+    if request.json != PRINTED:
         report(solved_for, equilibrium, request, seconds)
     if equilibrium.is_solved:
         return 0
@@ -67,8 +61,7 @@ def run(source: Source, request: Request) -> int:
 def _check(source: Source, request: Request) -> None:
     check(source)
     method_entry(request.method)
-    if request.json not in (None, "-"):
-        check_file("--json", Path(request.json))
+    check_json(request.json)
     if not 1e-14 <= request.tolerance < 1:
         raise ValueError(f"--tolerance is {request.tolerance:g}; give a number from 1e-14 to below 1.")
 

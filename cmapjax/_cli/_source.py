@@ -1,15 +1,15 @@
 """The market that the command line asks for."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cmapjax._checks import short
+from cmapjax._file_options import FORMATS, FileOptions
 from cmapjax._words._networks import (
     ISOLATED,
     check_network,
     is_family,
     is_known,
-    known_network,
     random_market,
 )
 from cmapjax._words._specs import DISTRIBUTIONS, choose, parse
@@ -26,17 +26,21 @@ class Source(NamedTuple):
     mean_endowment: str = "unit"
     value: str = "unit"
     isolated: str = "reject"
-    drop_self_loops: bool = False
-    symmetrize: bool = False
-    ignore_extra_columns: bool = False
-    endowment_attribute: str | None = None
-    value_attribute: str | None = None
+    file: FileOptions = FileOptions(place="command")
+    """How network files are to be read."""
 
     @property
     def name(self) -> str:
         """A title."""
         names = [text if is_known(text) else Path(text).name for text in self.networks]
         return " + ".join(names)
+
+
+def source_of(networks: tuple[str, ...], file: dict[str, Any], isolated: str, **options) -> Source:
+    """The source that these options describe; those of a file are apart."""
+    drops = isolated == "drop"
+    read = FileOptions(**file, drop_isolated=drops, place="command")
+    return Source(networks, isolated=isolated, file=read, **options)
 
 
 def market(source: Source, timings: Timings | None = None):
@@ -79,6 +83,14 @@ def check(source: Source) -> None:
         )
     for option, text in (("--mean-endowment", source.mean_endowment), ("--value", source.value)):
         choose(option, parse(text), DISTRIBUTIONS)
+    given, files = source.file.given(), [text for text in source.networks if not is_known(text)]
+    if given and not files and not any(Path(text).is_file() for text in source.networks):
+        name = source.file.called(given[0])
+        raise ValueError(f"{name} is for network files; leave it out for {short(source.networks[0])}.")
+    if "-" in files and (source.file.format is None or files.count("-") > 1):
+        remedy = source.file.say("format", "NAME")
+        formats = ", ".join(FORMATS)
+        raise ValueError(f"- is standard input, read once: name its format by {remedy} ({formats}).")
     if source.isolated not in ISOLATED:
         raise ValueError(f"--isolated is {short(source.isolated)}; give reject, drop or redraw.")
     if source.isolated == "redraw" and not random:
@@ -92,31 +104,15 @@ def _one(source: Source, text: str, number: int, timings: Timings):
         with timings("building"):
             return drawn.packed()
     with timings("reading"):
-        found = known_network(parse(text).name) if is_known(text) else text
-        if isinstance(found, (str, Path)):
-            return _from_file(source, found)
-        from cmapjax.graphs import with_agents
+        from cmapjax.graphs._read import is_network_known_by, known_market, market_from_file
 
-        return found if source.agents is None else with_agents(found, source.agents)
-
-
-def _from_file(source: Source, path: str | Path):
-    from cmapjax.graphs import read_market
-
-    return read_market(
-        path,
-        agents=source.agents,
-        endowment_attribute=source.endowment_attribute,
-        value_attribute=source.value_attribute,
-        drop_self_loops=source.drop_self_loops,
-        drop_isolated=source.isolated == "drop",
-        symmetrize=source.symmetrize,
-        ignore_extra_columns=source.ignore_extra_columns,
-    )
+        if is_known(text) and is_network_known_by(parse(text).name):
+            return known_market(parse(text).name, source.file, agents=source.agents)
+        return market_from_file(text, source.file, agents=source.agents)
 
 
 def _random(source: Source, text: str, number: int):
-    import jax
+    from cmapjax._random import key_of
 
     market = random_market(
         parse(text),
@@ -124,4 +120,4 @@ def _random(source: Source, text: str, number: int):
         value=("--value", source.value),
         isolated=source.isolated,
     )
-    return market.draw_parts(jax.random.fold_in(jax.random.key(source.seed), number), source.markets)
+    return market.draw_parts(key_of(source.seed, number), source.markets)

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from cmapjax._cli._options import Json
+
 app = typer.Typer(
     name="study",
     help="Sweeps over many cells: describe, plan, run, resume, check and compare.",
@@ -49,7 +51,6 @@ Mixed = Annotated[
         "--mixed", help="Go on although versions or the device are not those that the study was begun with."
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 @app.command()
@@ -68,7 +69,7 @@ def init(
 def plan(
     file: File,
     sample: Annotated[bool, typer.Option(help="Play a small sample to tell how long it will take.")] = True,
-    json: Json = False,
+    json: Json = None,
 ) -> None:
     """Cells, markets, memory, disk and time of a study, before anything is run."""
     from cmapjax._cli import _study_files
@@ -117,7 +118,7 @@ def resume(
 
 
 @app.command()
-def status(folder: Folder, json: Json = False) -> None:
+def status(folder: Folder, json: Json = None) -> None:
     """How far a study is, whether it is being run, and what has failed."""
     from cmapjax._cli import _study_look
 

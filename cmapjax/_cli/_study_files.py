@@ -1,10 +1,9 @@
 """`cmapjax study init` and `cmapjax study plan`."""
 
 import dataclasses
-import json as json_format
 from pathlib import Path
 
-from cmapjax._cli._output import check_file, plain, printable, say, show, write_text
+from cmapjax._cli._output import PRINTED, check_file, check_json, printable, say, show, write_json, write_text
 
 
 def init(file: Path) -> None:
@@ -18,18 +17,19 @@ def init(file: Path) -> None:
     say(f"wrote {printable(file)}: change it to your study, then `cmapjax study plan {printable(file)}`")
 
 
-def plan(file: Path, sample: bool, json: bool) -> None:
+def plan(file: Path, sample: bool, json: str | None) -> None:
     """Print what a study comes to."""
     from cmapjax import studies
 
+    check_json(json)
     study = studies.read_study(file)
     if sample:
         from cmapjax._cli import _cache
 
         _cache.switch_on()
     estimate = studies.estimate(study, sample=sample)
-    if json:
-        say(json_format.dumps(plain(dataclasses.asdict(estimate)), allow_nan=False))
+    write_json(json, dataclasses.asdict(estimate))
+    if json == PRINTED:
         return
     show(_table(study, estimate))
     for note in estimate.notes:

@@ -1,11 +1,10 @@
 """Commands that look at a results folder: status, cancel, verify, diff, export, report."""
 
-import json as json_format
 import sys
 import time
 from pathlib import Path
 
-from cmapjax._cli._output import check_file, plain, printable, say, show
+from cmapjax._cli._output import PRINTED, check_file, check_json, printable, say, show, write_json
 from cmapjax._cli._study_files import duration
 
 DONE, NOT_REACHED = 0, 1
@@ -14,13 +13,14 @@ SHOWN_FAILURES = 10
 CANCEL_SECONDS = 15.0
 
 
-def status(folder: Path, json: bool) -> None:
+def status(folder: Path, json: str | None) -> None:
     """Print how far the study is."""
     from cmapjax import _runner
 
+    check_json(json)
     found = _runner.status(folder)
-    if json:
-        say(json_format.dumps(plain(found.__dict__), allow_nan=False))
+    write_json(json, found.__dict__)
+    if json == PRINTED:
         return
     from rich.markup import escape
     from rich.table import Table
@@ -46,7 +46,7 @@ def status(folder: Path, json: bool) -> None:
     for name, reason in list(found.failed.items())[:SHOWN_FAILURES]:
         say(f"failed: {name}: {printable(reason)}")
     if len(found.failed) > SHOWN_FAILURES:
-        say(f"failed: {len(found.failed) - SHOWN_FAILURES:,} more; --json names them all")
+        say(f"failed: {len(found.failed) - SHOWN_FAILURES:,} more; --json FILE names them all")
     for line in found.last:
         say(f"log: {printable(line)}")
 

@@ -10,7 +10,7 @@ from cmapjax._store._names import CURVES, SUMMARY, as_range
 from cmapjax._store._results import StudyResults, open_study
 from cmapjax._store._values import NO_VALUES, values_of
 
-_MADE_WITH = ("versions", "commit", "device", "precision")
+_MADE_WITH = ("versions", "commit", "device", "precision", "generator")
 _KEYS = ["cell", "market"]
 
 

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from cmapjax._checks import short
+from cmapjax._generator import GENERATOR
 from cmapjax._store._disk import put, read
 from cmapjax._store._errors import Damaged, StoreError, shown
 from cmapjax._store._names import check_study_name
@@ -45,6 +46,7 @@ def new_manifest(document: dict, digest: str, more: dict, study_text: str | None
         "versions": versions(),
         "commit": commit(),
         **{key: document[key] for key in ("seed", "precision") if key in document},
+        "generator": GENERATOR,
         **more,
         "runs": [],
     }
@@ -207,7 +209,9 @@ def check_study_file(folder: Path, manifest: dict) -> None:
 def deciding(manifest: dict, other: dict) -> dict:
     """What values may depend on, as far as both say it: not the versions of Python and pyarrow."""
     kept = {
-        key: manifest[key] for key in ("versions", "device", "precision") if key in manifest and key in other
+        key: manifest[key]
+        for key in ("versions", "device", "precision", "generator")
+        if key in manifest and key in other
     }
     if "versions" in kept:
         kept["versions"] = {k: v for k, v in kept["versions"].items() if k not in ("python", "pyarrow")}

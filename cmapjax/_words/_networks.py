@@ -3,17 +3,15 @@
 from pathlib import Path
 
 from cmapjax._checks import short
+from cmapjax._named_networks import KNOWN_NETWORKS
 from cmapjax._words._specs import (
     FAMILIES,
-    NAMED_NETWORKS,
-    SHIPPED_NETWORKS,
     Spec,
     distribution,
     family,
     parse,
 )
 
-KNOWN_NETWORKS = (*NAMED_NETWORKS, *SHIPPED_NETWORKS)
 ISOLATED = {"reject": "Reject", "drop": "Drop", "redraw": "Redraw"}
 
 
@@ -32,7 +30,7 @@ def check_network(text: str) -> None:
     if not text.strip():
         raise ValueError("the name of a network is empty; name a file, a network or a family.")
     if not is_known(text):
-        if not Path(text).exists() and not Path(text).suffix:
+        if text != "-" and not Path(text).exists() and not Path(text).suffix:
             raise ValueError(
                 f"{short(text)} is neither a file nor a known network ({', '.join(KNOWN_NETWORKS)}) or "
                 f"family ({', '.join(FAMILIES)})."
@@ -41,19 +39,6 @@ def check_network(text: str) -> None:
     spec = parse(text)
     if spec.options and spec.name in KNOWN_NETWORKS:
         raise ValueError(f"network {spec.name} has no options; write just {spec.name}.")
-
-
-def known_network(name: str):
-    """A network known by name: the path of its file, or the market itself where it comes with NetworkX."""
-    if name in SHIPPED_NETWORKS:
-        from cmapjax.graphs import shipped
-
-        return shipped(name)
-    import networkx
-
-    from cmapjax.graphs import from_networkx
-
-    return from_networkx(getattr(networkx, NAMED_NETWORKS[name])())
 
 
 def random_market(spec: Spec, *, endowment: tuple[str, str], value: tuple[str, str], isolated: str):

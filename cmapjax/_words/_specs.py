@@ -148,13 +148,6 @@ SCHEDULES = {
     "one-agent": "OneAgentPerRound",
     "participation": "RandomParticipation",
 }
-NAMED_NETWORKS = {
-    "karate": "karate_club_graph",
-    "les-miserables": "les_miserables_graph",
-    "davis": "davis_southern_women_graph",
-    "florentine": "florentine_families_graph",
-}
-SHIPPED_NETWORKS = ("gnutella",)
 
 
 def family(spec: Spec):

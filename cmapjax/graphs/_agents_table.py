@@ -1,14 +1,14 @@
 """The agents table: one row per agent with what it brings (CSV, TSV or Parquet)."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from cmapjax._checks import listed, short
-from cmapjax.graphs._files import check_budget, check_path, complaint, detail, format_and_gzip, read_bytes
-from cmapjax.graphs._labels import check_label, check_number, positive_number
-from cmapjax.graphs._table import check_header, read_table, unescape_cell
+from cmapjax.graphs._files import check_budget, check_path, complaint, detail, format_and_packing, read_bytes
+from cmapjax.graphs._labels import check_label, check_number, check_numbers, positive_number
+from cmapjax.graphs._table import check_header, folded, read_table, unescape_cell
 
 AGENT_FORMATS = {".csv": ",", ".tsv": "\t", ".parquet": "parquet"}
 _FIELDS = ("endowment", "value")
@@ -23,6 +23,8 @@ class AgentsTable(NamedTuple):
     """The line (or row, in Parquet) of each agent, by its label as text."""
     numbers: dict[str, dict[str, float]]
     """For each column given, endowment or value: the number of each agent."""
+    unit: str = "line"
+    """What `row_of` counts: a line, or a row in Parquet."""
 
     def column(self, field: str, labels: Sequence) -> list[float] | float:
         """One number per agent, in order; 1 for agents without a row and for a column not given."""
@@ -30,22 +32,31 @@ class AgentsTable(NamedTuple):
             return 1.0
         return [self.numbers[field].get(str(label), 1.0) for label in labels]
 
-    def check_agents(self, labels: Sequence, dropped: Sequence) -> None:
-        """Raise unless the table has exactly these agents (and any of the dropped ones)."""
+    def check_agents(self, labels: Sequence, dropped: Sequence, remedy: str = "") -> None:
+        """Raise unless the table has exactly these agents (and any of the dropped ones).
+
+        Args:
+            labels: the network's agents.
+            dropped: those that were left out.
+            remedy: what else helps where the labels are others.
+        """
         unknown = self.row_of.keys() - {str(label) for label in (*labels, *dropped)}
         if unknown:
             first = min(unknown, key=self.row_of.__getitem__)
+            is_row, row = self.unit == "row", self.row_of[first]
             raise complaint(
                 self.path,
-                f"agent {short(first)} has no link in the network ({len(unknown)} such); "
-                "correct its label, or remove its row.",
-                self.row_of[first],
+                f"{f'row {row}: ' if is_row else ''}agent {short(first)} has no link in the network "
+                f"({len(unknown)} such; agents there are {listed(labels, 3)}); "
+                f"correct its label, or remove its row.{remedy}",
+                None if is_row else row,
             )
         missing = [label for label in labels if str(label) not in self.row_of]
         if missing:
             raise complaint(
                 self.path,
-                f"{len(missing)} agent(s) of the network have no row ({listed(missing)}); add one for each.",
+                f"{len(missing)} agent(s) of the network have no row ({listed(missing)}); add one for each."
+                f"{remedy}",
             )
 
 
@@ -56,46 +67,55 @@ def read_agents(path, budget: int) -> AgentsTable:
     written by `write_agents` can be read back, but one that looks like a misspelt field is an error.
     """
     path = check_path(path)
-    form, gzipped = format_and_gzip(path, AGENT_FORMATS)
+    form, packing = format_and_packing(path, AGENT_FORMATS)
     if form == "parquet":
-        if gzipped:
+        if packing:
             raise complaint(path, "Parquet is compressed already; unpack it.")
         return _read_parquet(path, budget)
-    return _read_text(path, read_bytes(path, budget, gzipped=gzipped), form)
+    return _read_text(path, read_bytes(path, budget, packing=packing), form)
 
 
-def _check_columns(path: Path, header: Sequence[str], line: int | None) -> list[str]:
-    check_header(path, header, ("agent",), line)
+def _columns(path: Path, header: Sequence[str], line: int | None) -> dict[str, int]:
+    """Where agent and the numbers stand, their names written in any letter case."""
+    names = [folded(name) if folded(name) in ("agent", *_FIELDS) else name for name in header]
+    check_header(path, names, ("agent",), line, used=("agent", *_FIELDS))
     for field in _FIELDS:
-        folded = {name.strip().casefold(): name for name in header if name not in ("agent", *_FIELDS)}
-        close = difflib.get_close_matches(field, folded, n=1, cutoff=0.8)
-        if field not in header and close:
-            name = folded[close[0]]
+        others = {folded(name): name for name in names if name not in ("agent", *_FIELDS)}
+        close = difflib.get_close_matches(field, others, n=1, cutoff=0.8)
+        if field not in names and close:
+            name = others[close[0]]
             raise complaint(path, f"column {short(name)} looks like {field!r}; rename or remove it.", line)
-    fields = [field for field in _FIELDS if field in header]
+    fields = [field for field in _FIELDS if field in names]
     if not fields:
         raise complaint(
             path, f"no column endowment or value (found {listed(header)}); give at least one.", line
         )
-    return fields
+    return {field: names.index(field) for field in ("agent", *fields)}
 
 
 def _read_text(path: Path, data: bytes, delimiter: str) -> AgentsTable:
     rows = read_table(path, data, delimiter)
     line, header = next(rows)
-    fields = _check_columns(path, header, line)
-    agent = header.index("agent")
-    columns = {field: header.index(field) for field in fields}
-    table = AgentsTable(path, {}, {field: {} for field in fields})
+    columns = _columns(path, header, line)
+    agent = columns.pop("agent")
+    table = AgentsTable(path, {}, {field: {} for field in columns})
     for line, row in rows:
-        label = unescape_cell(row[agent])
+        label = unescape_cell(row[agent]).strip()
         try:
-            _add_agent(table, label, line, "line")
+            _add_agent(table, label, line)
             for field, column in columns.items():
                 table.numbers[field][label] = _named(field, label, positive_number, row[column])
         except ValueError as error:
             raise complaint(path, str(error), line) from None
+    _check_numbers(table)
     return table
+
+
+def _check_numbers(table: AgentsTable) -> None:
+    try:
+        check_numbers(list(table.row_of), lambda label: f"{table.unit} {table.row_of[label]}")
+    except ValueError as error:
+        raise complaint(table.path, str(error)) from None
 
 
 def _named(field: str, label: str, check, given) -> float:
@@ -105,10 +125,10 @@ def _named(field: str, label: str, check, given) -> float:
         raise ValueError(f"{field} of agent {short(label)} {error}") from None
 
 
-def _add_agent(table: AgentsTable, label: str, row: int, unit: str) -> None:
+def _add_agent(table: AgentsTable, label: str, row: int) -> None:
     check_label(label)
     if label in table.row_of:
-        raise ValueError(f"agent {short(label)} stands also on {unit} {table.row_of[label]}; keep one.")
+        raise ValueError(f"agent {short(label)} stands also on {table.unit} {table.row_of[label]}; keep one.")
     table.row_of[label] = row
 
 
@@ -119,41 +139,43 @@ def _read_parquet(path: Path, budget: int) -> AgentsTable:
     try:
         with pq.ParquetFile(path) as file:
             schema, metadata = file.schema_arrow, file.metadata
-        fields = _check_columns(path, schema.names, None)
-        _check_types(path, schema, fields)
+        names = {field: schema.names[place] for field, place in _columns(path, schema.names, None).items()}
+        fields = [field for field in names if field != "agent"]
+        _check_types(path, schema, names)
         # By row group: pyarrow 26 ends the process when it is asked for a damaged column's size.
         groups = [metadata.row_group(g) for g in range(metadata.num_row_groups)]
         needed = sum(g.total_byte_size + _BYTES_PER_CELL * (1 + len(fields)) * g.num_rows for g in groups)
         check_budget(path, needed, budget, "the table declares")
         # Labels as a dictionary: a long one that fills a billion rows is held once.
-        with pq.ParquetFile(path, page_checksum_verification=True, read_dictionary=["agent"]) as file:
-            frame = file.read(columns=["agent", *fields])
+        with pq.ParquetFile(path, page_checksum_verification=True, read_dictionary=[names["agent"]]) as file:
+            frame = file.read(columns=list(names.values()))
         frame.validate(full=True)
-        labels = _parquet_labels(path, frame.column("agent").combine_chunks())
-        columns = {field: _parquet_numbers(path, field, frame.column(field)) for field in fields}
+        labels = _parquet_labels(path, frame.column(names["agent"]).combine_chunks())
+        columns = {field: _parquet_numbers(path, field, frame.column(names[field])) for field in fields}
     except (pa.ArrowException, OSError, MemoryError, UnicodeDecodeError) as error:
         raise complaint(path, f"cannot be read as Parquet ({detail(error)}); write it again.") from None
-    table = AgentsTable(path, {}, {field: {} for field in fields})
+    table = AgentsTable(path, {}, {field: {} for field in fields}, "row")
     for row, label in enumerate(labels, 1):
         try:
-            _add_agent(table, label, row, "row")
+            _add_agent(table, label, row)
             for field in fields:
                 table.numbers[field][label] = _named(field, label, check_number, columns[field][row - 1])
         except ValueError as error:
             raise complaint(path, f"row {row}: {error}") from None
+    _check_numbers(table)
     return table
 
 
-def _check_types(path: Path, schema, fields: Sequence[str]) -> None:
+def _check_types(path: Path, schema, names: Mapping[str, str]) -> None:
     import pyarrow as pa
 
-    kind = schema.field("agent").type
+    kind = schema.field(names["agent"]).type
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     if not (is_text or pa.types.is_integer(kind)):
         raise complaint(path, f"column agent is of type {kind}; use integers or text.")
-    for field in fields:
-        kind = schema.field(field).type
+    for field in names.keys() - {"agent"}:
+        kind = schema.field(names[field]).type
         if not (pa.types.is_integer(kind) or kind in (pa.float32(), pa.float64())):
             raise complaint(path, f"column {field} is of type {kind}; use float64, float32 or integers.")
 
@@ -166,8 +188,8 @@ def _parquet_labels(path: Path, column) -> list[str]:
         raise complaint(path, f"row {row}: the agent is empty; give every agent a name.")
     if pa.types.is_dictionary(column.type):
         names = column.dictionary.to_pylist()
-        return [str(names[i]) for i in column.indices.to_pylist()]
-    return [str(label) for label in column.to_pylist()]
+        return [str(names[i]).strip() for i in column.indices.to_pylist()]
+    return [str(label).strip() for label in column.to_pylist()]
 
 
 def _parquet_numbers(path: Path, field: str, column) -> list[float]:

@@ -1,5 +1,6 @@
 """Markets from arrays in memory: two columns of labels, or an adjacency matrix."""
 
+import dataclasses
 from collections.abc import Hashable, Sequence
 
 import numpy as np
@@ -8,6 +9,7 @@ import scipy.sparse
 from cmapjax._checks import short
 from cmapjax._market import Market
 from cmapjax.graphs._labels import LARGEST, per_agent, undirected, unless_numbers
+from cmapjax.graphs._network import ZEROS
 
 
 def from_arrays(
@@ -113,8 +115,8 @@ def from_sparse(
 ) -> Market:
     """The market on an adjacency matrix, sparse (SciPy, any format) or dense (NumPy).
 
-    Entries other than zero are links, those on the diagonal self-loops; their values are not used, and
-    zeros that a sparse matrix stores are no links.
+    Entries other than zero are links, those on the diagonal self-loops; their values are not used. Zeros
+    that a sparse matrix stores are no links; `market.origin.notes` counts them.
 
     Args:
         matrix: square, of symmetric pattern.
@@ -155,7 +157,7 @@ def from_sparse(
     is_link = entries.data != 0
     links = np.stack([entries.row[is_link], entries.col[is_link]], axis=1).astype(np.int64)
     links = undirected(links, symmetrize, "matrix: entry", name_of)
-    return Market.from_links(
+    market = Market.from_links(
         links,
         endowment=per_agent("endowment", endowment, names),
         value=per_agent("value", value, names),
@@ -163,4 +165,8 @@ def from_sparse(
         num_agents=len(names),
         drop_self_loops=drop_self_loops,
         drop_isolated=drop_isolated,
+    )
+    num_zeros = int(np.count_nonzero(~is_link))
+    return (
+        dataclasses.replace(market, origin=market.origin.noting({ZEROS: num_zeros})) if num_zeros else market
     )

@@ -1,6 +1,5 @@
-"""Links as lines of text: SNAP edge lists, and CSV or TSV tables with columns source and target."""
+"""Links as lines of text (SNAP edge lists): quickly if every line is plain, else by `_link_lines`."""
 
-import io
 import re
 from array import array
 from collections.abc import Iterator
@@ -9,23 +8,38 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
+from cmapjax._file_options import FileOptions
 from cmapjax.graphs._files import complaint
-from cmapjax.graphs._labels import as_labels, check_label
-from cmapjax.graphs._network import Network
-from cmapjax.graphs._table import check_header, read_table, unescape_cell
+from cmapjax.graphs._labels import as_labels, check_label, is_whole, same_number
+from cmapjax.graphs._line_shapes import COUNTED, is_number
+from cmapjax.graphs._link_lines import could_be_counts, counts_links, is_plain_comment, read_lines
+from cmapjax.graphs._network import COMMENTS, HEADER, WEIGHTS, Network
+from cmapjax.graphs._numbering import numbered
+from cmapjax.graphs._table import is_doubtful_pair, known_pair
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)")
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\r") | {127})
 _COMMENT = re.compile(rb"(?m)^[ \t]*[#%].*$")
+# A label that begins or ends so may be part of a longer one, or of something else than a link.
+_ODD_START = tuple("#%*([{\"'")
+_ODD_END = tuple(")]}\"',;:")
+# Two labels and a number.
+_WEIGHTED = re.compile(
+    rb"(?m)^[ \t]*(\S+)[ \t]+(\S+)[ \t]+[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[ \t\r]*$"
+)
 _BLOCK = 1 << 24  # bytes looked at together: bounds the working arrays to a few hundred MiB
 _MAX_NUMBER = 10**18  # numbers of up to 18 digits fit int64; the careful path judges longer ones
 
 
-def read_edge_list(path: Path, data: bytes, *, ignore_extra_columns: bool) -> Network:
+def read_edge_list(path: Path, data: bytes, options: FileOptions) -> Network:
     """The network of a SNAP edge list: two labels a line, apart by tabs or blanks.
 
-    Lines that begin with # (or %, as other collections write) and blank lines are skipped. Agents are in
-    ascending order where all labels are whole numbers, else in the order in which they first appear.
+    Blank lines and comments are skipped: lines that begin with # or % and a blank, or so without a blank
+    but with another number of columns than links have. Agents are in ascending order where all labels are
+    whole numbers, else in the order in which they first appear.
+
+    Raises:
+        ValueError: lines that may or may not be links; what `_link_lines` refuses.
     """
     # Counting is ten times as fast as the search, which then only has to find the first.
     is_plain = len(data.translate(None, _CONTROLS)) == len(data) and data.count(b"\r") == data.count(b"\r\n")
@@ -36,126 +50,132 @@ def read_edge_list(path: Path, data: bytes, *, ignore_extra_columns: bool) -> Ne
             f"control character {control[0].decode()!r}; is this a text file? Save it as plain text.",
             data.count(b"\n", 0, control.start()) + 1,
         )
-    links = _without_comments(data)
-    pairs = integer_pairs(links)
-    if pairs is not None:
-        return _numbered(pairs)
-    network = _text_pairs(path, links)
-    return network or _careful_edge_list(path, data, ignore_extra_columns)
+    return _quickly(data, options) or read_lines(path, data, options)
 
 
-def _without_comments(data: bytes) -> bytes:
-    start = 0
-    while comment := _COMMENT.match(data, start):  # at the head, where most files have them all
-        start = comment.end() + 1
-    data = data[start:]
-    return _COMMENT.sub(b"", data) if b"#" in data or b"%" in data else data
+def _quickly(data: bytes, options: FileOptions) -> Network | None:
+    """The network of a text in which every line is plainly a comment or a link, or None."""
+    if not (options.separator is options.source_column is options.target_column is None):
+        return None
+    links, num_comments = _without_comments(data)
+    if links is None:
+        return None
+    header, links = _header(links, options)
+    notes = {COMMENTS: num_comments, HEADER: int(header is not None)}
+    if header is None and _has_weight(links):
+        if options.header is True:
+            return None  # a header of three cells, whatever they are
+        return _weighted(links, options, notes)
+    return _pairs(links, header, options, notes)
 
 
-def _text_pairs(path: Path, data: bytes) -> Network | None:
+def _pairs(links: bytes, header, options: FileOptions, notes: dict[str, int]) -> Network | None:
     """The network of a text of which every line is two labels, or None if the careful reader must look."""
-    agents, ends = _Agents(path), array("q")
-    number_of = agents.number_of
-    for block in _blocks(data):
+    pairs = integer_pairs(links)
+    if pairs is None:
+        return _text_pairs(links, header, options, notes)
+    is_doubtful = options.header is None and header is None and could_be_counts(pairs)
+    return None if is_doubtful else numbered(pairs, notes)
+
+
+def _has_weight(links: bytes) -> bool:
+    cells = links.lstrip().partition(b"\n")[0].split()
+    return len(cells) == 3 and is_number(cells[2])
+
+
+def _weighted(links: bytes, options: FileOptions, notes: dict[str, int]) -> Network | None:
+    """Likewise of a text of which every line is two labels and a number, which is left out."""
+    pairs, num_links = _WEIGHTED.subn(rb"\1 \2", links)
+    network = _pairs(pairs, None, options, notes | {WEIGHTS: num_links})
+    if network is None or len(network.links) != num_links:
+        return None
+    first, second = (np.unique(ends) for ends in network.links.T)
+    # Few lines may be a matrix; lines that each begin with another label neighbours, those that begin with
+    # a letter DIMACS; one second label may be an arrow, one first line may count.
+    is_letters = all(len(str(network.labels[i])) == 1 for i in first.tolist())
+    is_other = num_links < 4 or len(first) == num_links or len(second) == 1 or is_letters
+    is_tabbed = b"\t" in links and not isinstance(network.labels[0], int)
+    if is_other or is_tabbed or counts_links([_first_weight(links)], num_links - 1):
+        return None
+    return network
+
+
+def _first_weight(links: bytes) -> float:
+    return float(links.lstrip().partition(b"\n")[0].split()[2])
+
+
+def _without_comments(data: bytes) -> tuple[bytes | None, int]:
+    """The lines that are no comments, and how many are; None if one may be a link after all."""
+    start = number = 0
+    while comment := _COMMENT.match(data, start):  # at the head, where most files have them all
+        if not is_plain_comment(comment[0]):
+            return None, 0
+        start = comment.end() + 1
+        number += 1
+    data = data[start:]
+    if b"#" in data or b"%" in data:
+        if not all(is_plain_comment(comment[0]) for comment in _COMMENT.finditer(data)):
+            return None, 0
+        data, more = _COMMENT.subn(b"", data)
+        number += more
+    return data, number
+
+
+def _header(data: bytes, options: FileOptions) -> tuple[list[str] | None, bytes]:
+    """The names in the first line, if it is a header of two columns for certain, and the lines after it."""
+    if options.header is False:
+        return None, data
+    first, _, rest = data.lstrip().partition(b"\n")
+    names = first.decode().split()
+    is_header = options.header is True or known_pair(names) is not None
+    return (names, rest) if is_header and len(names) == 2 else (None, data)
+
+
+def _text_pairs(links: bytes, header, options: FileOptions, notes: dict[str, int]) -> Network | None:
+    """Likewise where labels are text."""
+    number_of: dict[bytes, int] = {}
+    ends = array("q")
+    for block in _blocks(links):
         text = np.frombuffer(block, np.uint8)
         if _pair_starts(text, text > ord(" ")) is None:  # control characters are out
             return None
         ends.extend([number_of.setdefault(label, len(number_of)) for label in block.split()])
+    labels = [label.decode() for label in number_of]
+    if not labels or not all(_is_plain(label) for label in labels) or same_number(labels):
+        return None
+    if header is not None and options.header is None and is_doubtful_pair(header, set(labels)):
+        return None
+    if header is None and options.header is None and not _begins_with_link(labels, number_of, ends):
+        return None
+    agents = as_labels(labels)
+    pairs = np.frombuffer(ends, np.int64).reshape(-1, 2)
+    if isinstance(agents[0], int):
+        return numbered(np.array(agents, np.int64)[pairs], notes)
+    return Network(pairs, agents, notes=notes)
+
+
+def _begins_with_link(labels: list[str], number_of: dict, ends: array) -> bool:
+    """Whether the first line is a link for certain: neither a header nor counts."""
+    if all(is_whole(label) for label in labels):
+        return False  # beyond 18 digits; the careful reader judges
+    first = [labels[end] for end in ends[:2]]
+    if all(is_whole(label) for label in first):
+        return False
+    if any(is_number(label.encode()) for label in first):
+        return True
+    # A first line of text may be a header where every other label is a whole number.
+    return not all(is_whole(label) for label in labels[len(set(first)) :]) or len(ends) == 2
+
+
+def _is_plain(label: str) -> bool:
+    """Whether a label is certainly one, whole and alone."""
+    if label.startswith(_ODD_START) or label.endswith(_ODD_END) or label.rstrip("=").casefold() in COUNTED:
+        return False
     try:
-        for label in number_of:
-            check_label(label.decode())
+        check_label(label)
     except ValueError:
-        return None  # the careful reader says on which line
-    return agents.network(ends)
-
-
-def _careful_edge_list(path: Path, data: bytes, ignore_extra_columns: bool) -> Network:
-    """Line by line, so that what is wrong can be named."""
-    agents, ends = _Agents(path), array("q")
-    for line, text in enumerate(io.BytesIO(data), 1):
-        cells = text.split()  # of bytes: apart at blanks and tabs alone, for control characters are out
-        if not cells or cells[0][:1] in (b"#", b"%"):
-            continue
-        if len(cells) < 2:
-            raise complaint(
-                path,
-                f"one column {_shown(cells)}; give two labels apart by a tab or blank "
-                "(commas belong in a .csv with a header source,target).",
-                line,
-            )
-        if len(cells) > 2 and not ignore_extra_columns:
-            raise complaint(
-                path,
-                f"{len(cells)} columns {_shown(cells)}, but a link is two labels; remove the others, or pass "
-                "ignore_extra_columns=True.",
-                line,
-            )
-        ends.append(agents.number(cells[0], line))
-        ends.append(agents.number(cells[1], line))
-    return agents.network(ends)
-
-
-def read_link_table(path: Path, data: bytes, delimiter: str) -> Network:
-    """The network of a CSV or TSV table: columns source and target; other columns are not looked at.
-
-    Agents are ordered as in `read_edge_list`. Text that a spreadsheet would run as a formula may stand
-    behind an apostrophe, as the writers put it.
-    """
-    header, _, body = data.partition(b"\n")
-    if header.rstrip(b"\r") == f"source{delimiter}target".encode():
-        pairs = integer_pairs(body, delimiter.encode())
-        if pairs is not None:
-            return _numbered(pairs)
-    rows = read_table(path, data, delimiter)
-    line, names = next(rows)
-    check_header(path, names, ("source", "target"), line)
-    source, target = names.index("source"), names.index("target")
-    agents, ends = _Agents(path), array("q")
-    for line, row in rows:
-        ends.append(agents.number(unescape_cell(row[source]), line))
-        ends.append(agents.number(unescape_cell(row[target]), line))
-    return agents.network(ends)
-
-
-class _Agents:
-    """Numbers for labels as they come; each label is looked at once, where it first appears."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        self.number_of: dict[bytes | str, int] = {}
-
-    def number(self, label: bytes | str, line: int) -> int:
-        number = self.number_of.get(label)
-        if number is None:
-            try:
-                check_label(label.decode() if isinstance(label, bytes) else label)
-            except ValueError as error:
-                raise complaint(self.path, str(error), line) from None
-            number = self.number_of[label] = len(self.number_of)
-        return number
-
-    def network(self, ends: array) -> Network:
-        links = np.frombuffer(ends, np.int64).reshape(-1, 2) if ends else np.zeros((0, 2), np.int64)
-        texts = [label.decode() if isinstance(label, bytes) else label for label in self.number_of]
-        labels = as_labels(texts)
-        if labels and isinstance(labels[0], int):
-            return _numbered(np.array(labels, np.int64)[links])
-        return Network(links, labels)
-
-
-def _numbered(pairs: Int[np.ndarray, "links 2"]) -> Network:
-    """The network of links between whole numbers, agents ascending."""
-    largest = int(pairs.max(initial=-1))
-    if largest < 8 * pairs.size:  # a table is about as large as what sorting would need, and faster
-        is_agent = np.zeros(largest + 1, bool)
-        is_agent[pairs] = True
-        agents = np.flatnonzero(is_agent)
-        number = np.zeros(largest + 1, np.int32 if len(agents) < 2**31 else np.int64)
-        number[agents] = np.arange(len(agents))
-        links = number[pairs]
-    else:
-        agents, links = np.unique(pairs, return_inverse=True)
-    return Network(links.reshape(-1, 2), agents.tolist())
+        return False
+    return True
 
 
 def integer_pairs(data: bytes, delimiter: bytes | None = None) -> Int[np.ndarray, "links 2"] | None:
@@ -213,8 +233,3 @@ def _pair_starts(text: np.ndarray, is_inside: np.ndarray) -> np.ndarray | None:
     pattern = is_end[~is_blank_line]  # word, word, line end, word, word, …
     is_paired = not pattern[::3].any() and not pattern[1::3].any() and pattern[2::3].all()
     return starts if is_paired and len(starts) and len(pattern) % 3 != 1 else None
-
-
-def _shown(cells: list[bytes]) -> str:
-    text = " ".join(cell.decode() for cell in cells[:4])
-    return repr(text if len(text) <= 60 else text[:59] + "…")

@@ -1,32 +1,54 @@
 """Files as bytes: regular files alone, within a memory budget, and complaints that say where."""
 
+import bz2
+import codecs
 import contextlib
 import gzip
 import io
+import lzma
 import os
 import secrets
 import stat
+import sys
+import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
-from cmapjax._checks import default_memory_budget
+from cmapjax._checks import listed
 
 CHUNK = 1 << 20  # one MiB a time: large enough to be fast, small against any budget
-# Memory that a byte of text takes until it is part of a market. Measured: edge lists of numbers or of long
-# labels 16 to 18, MatrixMarket 17, GraphML 19; the worst, bare GML or labels of four letters, 44 to 66, which
-# a quarter of the memory still leaves room for.
+# Memory that a byte of text takes until it is part of a market. Measured: numbers 6 where agents have several
+# links, 13 in a path, 20 in pairs; labels as text 7 and 37; GraphML 19, GEXF 20, JSON 26, bare GML 39 to 66.
+# The default budget is a third of the memory, so that the worst of each still has room.
+MEMORY_PER_DIGIT = 8
 MEMORY_PER_BYTE = 16
 MAX_DETAIL = 160
 MAX_PATH = 80
 
-_GZIP = b"\x1f\x8b"
+STANDARD_INPUT = "standard input"
+
+
+class Packing(NamedTuple):
+    """A way in which one file is compressed."""
+
+    magic: bytes
+    """What such a file begins with."""
+    name: str
+
+
+PACKINGS = {
+    ".gz": Packing(b"\x1f\x8b", "gzip"),
+    ".bz2": Packing(b"BZh", "bzip2"),
+    ".xz": Packing(b"\xfd7zXZ\x00", "xz"),
+    ".zip": Packing(b"PK\x03\x04", "zip"),
+}
+_UNPACKING_ERRORS = (zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError)
 _DISGUISES = {
-    _GZIP: "a gzip file; end its name in .gz",
-    b"PK\x03\x04": "a zip archive; unpack it first",
-    b"BZh": "a bzip2 file; unpack it first",
-    b"\xfd7zXZ\x00": "an xz file; unpack it first",
+    packing.magic: f"a {packing.name} file; end its name in {ending}, or unpack it"
+    for ending, packing in PACKINGS.items()
+} | {
     b"\x28\xb5\x2f\xfd": "a zstd file; unpack it first",
     b"PAR1": "a Parquet file; end its name in .parquet (agents tables alone may be Parquet)",
     b"\xff\xfe": "UTF-16 text; save it as UTF-8",
@@ -46,15 +68,6 @@ def detail(error: BaseException) -> str:
     """The words of another library's error, cut to one short line."""
     text = " ".join((getattr(error, "strerror", None) or str(error)).split()) or type(error).__name__
     return text if len(text) <= MAX_DETAIL else text[: MAX_DETAIL - 1] + "…"
-
-
-def as_budget(memory_budget) -> int:
-    """The budget in bytes, the default where none is given."""
-    if memory_budget is None:
-        return default_memory_budget()
-    if isinstance(memory_budget, bool) or not isinstance(memory_budget, int) or memory_budget < 1:
-        raise ValueError(f"memory_budget is {memory_budget!r}; give a positive whole number of bytes.")
-    return memory_budget
 
 
 def check_budget(path, needed: int, budget: int, what: str) -> None:
@@ -89,68 +102,155 @@ def check_path(path) -> Path:
     return path
 
 
-def format_and_gzip(path: Path, formats: dict[str, str]) -> tuple[str, bool]:
-    """What `formats` says of the ending of this name, and whether the file is gzipped.
+def packing_of(name: str) -> str:
+    """The ending that says how a file is compressed; nothing if it is not."""
+    return next((ending for ending in PACKINGS if name.lower().endswith(ending)), "")
+
+
+def format_and_packing(
+    path: Path, formats: dict[str, str], packings: Iterable[str] = tuple(PACKINGS)
+) -> tuple[str, str]:
+    """What `formats` says of the ending of this name, and the ending behind it of a compressed file.
 
     Raises:
         ValueError: an ending that `formats` does not know; nothing is guessed.
     """
-    name = path.name.lower()
-    gzipped = name.endswith(".gz")
-    ending = Path(name.removesuffix(".gz")).suffix
-    if ending not in formats:
+    packing = packing_of(path.name)
+    ending = Path(path.name.lower().removesuffix(packing)).suffix
+    if ending not in formats or packing not in ("", *packings):
         raise complaint(
             path,
-            f"the ending {ending!r} is not known; use one of {' '.join(formats)} "
-            "(.gz may follow), so that the format is clear.",
+            f"the ending {ending if packing in ('', *packings) else packing!r} is not known; use one of "
+            f"{' '.join(formats)} ({' '.join(packings)} may follow), so that the format is clear.",
         )
-    return formats[ending], gzipped
+    return formats[ending], packing
 
 
-def read_bytes(path: Path, budget: int, *, gzipped: bool) -> bytes:
-    """The content of a file, unpacked, without a byte-order mark; checked to be UTF-8.
+def read_bytes(
+    path: Path, budget: int, *, packing: str = "", is_text: bool = True, per_byte: int = MEMORY_PER_BYTE
+) -> bytes:
+    """The content of a file, unpacked; of text without a byte-order mark, and checked to be UTF-8.
 
-    The size is counted while reading, so that a file that unpacks to too much (or grows) is left early.
+    The size is counted while reading, so that a file that unpacks to too much (or grows) is left early:
+    a byte takes `per_byte` bytes of memory.
     """
-    content = io.BytesIO()
     try:
         # Not blocking: what was a file when it was looked at may be a pipe by now.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         with os.fdopen(handle, "rb") as raw:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
                 raise complaint(path, "is not a regular file; copy it into a file first.")
-            if gzipped and raw.peek(2)[:2] != _GZIP:
-                raise complaint(path, "ends in .gz but is not gzip; rename it, or compress it again.")
-            with gzip.GzipFile(fileobj=raw) if gzipped else raw as stream:
-                while chunk := stream.read(CHUNK):
-                    content.write(chunk)
-                    needed = MEMORY_PER_BYTE * content.tell()
-                    what = f"the file unpacks to {content.tell():,} bytes or more, and reading that takes"
-                    check_budget(path, needed, budget, what)
+            with _unpacked(path, raw, packing, budget) as stream:
+                data = _read_all(path, stream, budget, per_byte)
     except EOFError:
-        raise complaint(path, "the gzip file ends too early; fetch or compress it again.") from None
-    except (OSError, zlib.error) as error:
+        raise complaint(
+            path, f"the {PACKINGS[packing].name} file ends too early; fetch or compress it again."
+        ) from None
+    except (OSError, *_UNPACKING_ERRORS) as error:
         raise complaint(path, f"cannot be read ({detail(error)}).") from None
-    data = content.getvalue().removeprefix(b"\xef\xbb\xbf")
-    _check_text(path, data, gzipped)
-    return data
+    return _checked(path, data, packing, is_text)
 
 
-def _check_text(path: Path, data: bytes, gzipped: bool) -> None:
-    if not data.strip():
+def read_standard_input(budget: int, *, is_text: bool = True, per_byte: int = MEMORY_PER_BYTE) -> bytes:
+    """All of standard input, within the budget; checked as a file is."""
+    try:
+        data = _read_all(STANDARD_INPUT, sys.stdin.buffer, budget, per_byte)
+    except OSError as error:
+        raise complaint(STANDARD_INPUT, f"cannot be read ({detail(error)}).") from None
+    return _checked(STANDARD_INPUT, data, "", is_text)
+
+
+def member_of_zip(path: Path, budget: int) -> str:
+    """The name of the one file in a zip file."""
+    try:
+        with open(path, "rb") as raw, zipfile.ZipFile(_sized(path, raw, budget)) as archive:
+            return _only_member(path, archive).filename
+    except (OSError, EOFError, *_UNPACKING_ERRORS) as error:
+        raise complaint(path, f"cannot be read ({detail(error)}).") from None
+
+
+def _read_all(path, stream, budget: int, per_byte: int) -> bytes:
+    content = io.BytesIO()
+    while chunk := stream.read(CHUNK):
+        content.write(chunk)
+        needed = per_byte * content.tell()
+        what = f"the file unpacks to {content.tell():,} bytes or more, and reading that takes"
+        check_budget(path, needed, budget, what)
+    return content.getvalue()
+
+
+@contextlib.contextmanager
+def _unpacked(path: Path, raw, packing: str, budget: int) -> Iterator:
+    """What is in a file, as a stream."""
+    if not packing:
+        yield raw
+        return
+    magic, name = PACKINGS[packing]
+    if not raw.peek(len(magic)).startswith(magic):
+        raise complaint(path, f"ends in {packing} but is not {name}; rename it, or compress it again.")
+    if packing == ".zip":
+        with (
+            zipfile.ZipFile(_sized(path, raw, budget)) as archive,
+            archive.open(_only_member(path, archive)) as stream,
+        ):
+            yield stream
+        return
+    with {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}[packing](raw) as stream:
+        yield stream
+
+
+def _sized(path: Path, raw, budget: int):
+    """A zip file of which the list of its files, too, fits into the budget."""
+    size = os.fstat(raw.fileno()).st_size
+    check_budget(
+        path, MEMORY_PER_BYTE * size, budget, f"the zip file has {size:,} bytes, and reading it takes"
+    )
+    return raw
+
+
+def _only_member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
+    # macOS adds a folder of its own, of what it knows of every file.
+    members = [m for m in archive.infolist() if not m.is_dir() and not m.filename.startswith("__MACOSX/")]
+    if len(members) != 1:
+        raise complaint(
+            path,
+            f"the zip file holds {len(members)} files ({listed(m.filename for m in members) or 'none'}); "
+            "put the one to be read into a zip file of its own, or unpack it.",
+        )
+    if members[0].flag_bits & 1:
+        raise complaint(path, "the zip file is encrypted; unpack it first.")
+    return members[0]
+
+
+def _checked(path, data: bytes, packing: str, is_text: bool) -> bytes:
+    data = data.removeprefix(b"\xef\xbb\xbf") if is_text else data
+    if not data or data.isspace():
         raise complaint(path, "the file is empty; write or fetch it again.")
-    if gzipped and data.startswith(_GZIP):
+    if not is_text:
+        return data
+    if packing and any(data.startswith(other.magic) for other in PACKINGS.values()):
         raise complaint(path, "is compressed twice; unpack it once.")
     for magic, what in _DISGUISES.items():
         if data.startswith(magic):
-            raise complaint(path, f"{'unpacks to' if gzipped else 'is'} {what}.")
+            raise complaint(path, f"{'unpacks to' if packing else 'is'} {what}.")
+    if not data.isascii():
+        _check_utf8(path, data)
+    return data
+
+
+def _check_utf8(path, data: bytes) -> None:
+    """Piece by piece, so that no second copy of the text is made."""
+    decoder, start = codecs.getincrementaldecoder("utf-8")(), 0
     try:
-        data.decode()
+        for start in range(0, len(data), CHUNK):
+            held = len(decoder.getstate()[0])
+            decoder.decode(data[start : start + CHUNK], final=start + CHUNK >= len(data))
     except UnicodeDecodeError as error:
+        place = start - held + error.start
         raise complaint(
             path,
-            f"byte {error.start} (0x{data[error.start]:02x}) is not UTF-8; save the file as UTF-8.",
-            data.count(b"\n", 0, error.start) + 1,
+            f"byte {place} (0x{data[place]:02x}) is not UTF-8; save the file as UTF-8.",
+            data.count(b"\n", 0, place) + 1,
         ) from None
 
 

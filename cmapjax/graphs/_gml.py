@@ -10,16 +10,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cmapjax._checks import short
+from cmapjax._file_options import FileOptions
 from cmapjax.graphs._files import complaint
-from cmapjax.graphs._structured import Edge, Node
+from cmapjax.graphs._network import WEIGHTS
+from cmapjax.graphs._structured import Declared, Edge, Node, wanted_attributes
 
 _TOKEN = re.compile(
     r"(?P<skip>\s+|#[^\n]*)"
-    r"|(?P<key>[A-Za-z_][A-Za-z0-9_]*)"
-    r"|(?P<number>[+-]?[0-9.][^\s\[\]\"]*|[+-](?:INF|NAN))"
+    r"|(?P<key>[A-Za-z_][^\s\[\]\"]*)"
+    r"|(?P<number>[+-]?[0-9.][^\s\[\]\"]*|[+-](?i:inf(?:inity)?|nan)(?![^\s\[\]]))"
     r'|"(?P<text>[^"]*)"'
     r"|(?P<open>\[)|(?P<close>\])"
 )
+# Words that writers put where GML wants a number or quotes; they matter only if they are asked for.
+_WORDS = frozenset(("nan", "inf", "infinity", "true", "false", "null", "none", "na"))
+_WEIGHTS = ("weight", "value")
 _MAX_DEPTH = 100  # a node's graphics need three or four
 
 
@@ -29,8 +34,11 @@ class _Item(NamedTuple):
     line: int
 
 
-def parse_gml(path: Path, data: bytes) -> tuple[list[Node], list[Edge]]:
-    """The nodes and edges of a GML file. Nodes are named by `label` if they have one, else by `id`."""
+def parse_gml(path: Path, data: bytes, options: FileOptions) -> Declared:
+    """The nodes, edges and notes of a GML file. Nodes are named by `label` if they have one, else by `id`.
+
+    A key may stand several times in a node (NetworkX writes lists so) unless it is asked for.
+    """
     graphs = [item for item in _items(path, data.decode()) if item.key == "graph"]
     if len(graphs) != 1:
         raise complaint(path, f"holds {len(graphs)} graph [ … ] lists; it must hold one.")
@@ -39,15 +47,20 @@ def parse_gml(path: Path, data: bytes) -> tuple[list[Node], list[Edge]]:
     if flags.get("directed", "0") not in ("0", "1"):
         raise complaint(path, f"directed is {short(flags['directed'])}; say 0 or 1.", graphs[0].line)
     is_directed = flags.get("directed") == "1"
-    nodes, edges = [], []
+    once = {"id", "label"} if options.label_attribute is None else {"id"}
+    once |= wanted_attributes(options)
+    nodes, edges, num_weights = [], [], 0
     for item in graph:
         if item.key == "node":
-            fields = _fields(path, item, ("id",))
-            nodes.append(Node(fields["id"], fields.get("label", fields["id"]), fields, item.line))
+            fields = _fields(path, item, ("id",), once, options)
+            is_group = fields.get("isGroup") == "1"  # as yEd marks its groups
+            label = fields.get("label", fields["id"])
+            nodes.append(Node(fields["id"], label, fields, item.line, is_group))
         elif item.key == "edge":
-            fields = _fields(path, item, ("source", "target"))
+            fields = _fields(path, item, ("source", "target"), {"source", "target"}, options)
             edges.append(Edge(fields["source"], fields["target"], is_directed, item.line))
-    return nodes, edges
+            num_weights += any(key in fields for key in _WEIGHTS)
+    return Declared(nodes, edges, {WEIGHTS: num_weights}, has_labels=True)
 
 
 def _as_list(path: Path, item: _Item) -> list[_Item]:
@@ -56,14 +69,19 @@ def _as_list(path: Path, item: _Item) -> list[_Item]:
     return item.value
 
 
-def _fields(path: Path, item: _Item, required: tuple[str, ...]) -> dict[str, str]:
+def _fields(
+    path: Path, item: _Item, required: tuple[str, ...], once: set[str], options: FileOptions
+) -> dict[str, str]:
     """The plain values of a node or edge; lists in it (such as graphics) are not looked at."""
     fields: dict[str, str] = {}
     for field in _as_list(path, item):
         if isinstance(field.value, list):
             continue
-        if field.key in fields:
-            raise complaint(path, f"{field.key} stands twice in one {item.key}; keep one.", field.line)
+        if field.key in fields and field.key in once:
+            remedy = f", or pass {options.say('label_attribute', 'id')}" if field.key == "label" else ""
+            raise complaint(
+                path, f"{field.key} stands twice in one {item.key}; keep one{remedy}.", field.line
+            )
         fields[field.key] = field.value
     for key in required:
         if key not in fields:
@@ -82,6 +100,9 @@ def _items(path: Path, text: str) -> list[_Item]:
         kind, position = token.lastgroup, token.end()
         if kind == "key" and key is None:
             key = token["key"]
+        elif kind == "key" and token["key"].casefold() in _WORDS:
+            stack[-1].append(_Item(key, token["key"], line))
+            key = None
         elif kind == "close" and key is None and len(stack) > 1:
             stack.pop()
         elif kind == "open" and key is not None:
@@ -96,10 +117,9 @@ def _items(path: Path, text: str) -> list[_Item]:
             stack[-1].append(_Item(key, value, line))
             key = None
         elif kind != "skip":
-            found = short(token[0])
-            raise complaint(
-                path, f"{found} where {'a key' if key is None else f'the value of {key}'} belongs.", line
-            )
+            where = "a key" if key is None else f"the value of {key}"
+            remedy = " Put text in quotes." if kind == "key" else ""
+            raise complaint(path, f"{short(token[0])} where {where} belongs.{remedy}", line)
         line += token[0].count("\n")
     if len(stack) > 1 or key is not None:
         raise complaint(path, "the file ends inside a list; fetch or export it again.", line)

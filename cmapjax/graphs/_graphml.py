@@ -11,17 +11,26 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
 
 from cmapjax._checks import short
+from cmapjax._file_options import FileOptions
 from cmapjax.graphs._files import CHUNK, complaint, detail
-from cmapjax.graphs._structured import Edge, Node
+from cmapjax.graphs._network import PORTS, WEIGHTS
+from cmapjax.graphs._structured import Declared, Edge, Node, wanted_attributes
 
 _NAMESPACE = "{http://graphml.graphdrawing.org/xmlns"
-_PARENTS = {"key": "graphml", "node": "graph", "edge": "graph"}
+_PARENTS = {"key": ("graphml",), "graph": ("graphml", "node"), "node": ("graph",), "edge": ("graph",)}
 _REFUSED = {"hyperedge": "a link has two ends", "locator": "a file stands for itself"}
+_WEIGHT = "weight"
+# What a writer notes of a whole graph: that whole numbers as labels are text.
+LABELS, AS_TEXT = "cmapjax_labels", "text"
 
 
-def parse_graphml(path: Path, data: bytes) -> tuple[list[Node], list[Edge]]:
-    """The nodes and edges of a GraphML file; DOCTYPE and entities are refused."""
-    events = _Events(path)
+def parse_graphml(path: Path, data: bytes, options: FileOptions) -> Declared:
+    """The nodes, edges and notes of a GraphML file; DOCTYPE and entities are refused.
+
+    Elements are known by their names, whatever the namespace of the root. Nodes of nested graphs are read
+    as all others; a node that holds a graph with nodes is a group.
+    """
+    events = _Events(path, options)
     parser = DefusedXMLParser(target=events, forbid_dtd=True)
     events.line_of = lambda: parser.parser.CurrentLineNumber
     try:
@@ -37,104 +46,172 @@ def parse_graphml(path: Path, data: bytes) -> tuple[list[Node], list[Edge]]:
     except ParseError as error:
         raise complaint(path, f"is not well-formed XML ({detail(error)}); export it again.") from None
     if not events.has_graph:
-        raise complaint(path, "holds no <graph>; export it again as GraphML.")
-    return events.nodes, events.edges
+        raise complaint(
+            path, f"holds no <graph> (its root is <{events.root}>); is it GraphML? Export it again as such."
+        )
+    notes = {WEIGHTS: events.num_weights, PORTS: events.num_ports}
+    nodes = [events.named(node) for node in events.nodes]
+    return Declared(nodes, events.edges, notes, is_text=events.is_text)
 
 
 class _Events:
-    """Nodes and edges, as the parser comes across them."""
+    """Nodes and edges, as the parser comes across them.
 
-    def __init__(self, path: Path):
+    Data are kept by key until the end, because a key may be declared after them, for another kind of
+    element, or not at all; only attributes that are asked for can be wrong.
+    """
+
+    def __init__(self, path: Path, options: FileOptions):
         self.path = path
+        self.wanted = wanted_attributes(options)
         self.line_of = lambda: None
+        self.root = ""
         self.has_graph = False
-        self.is_directed = False
+        self.is_text = False
+        self.num_weights = self.num_ports = 0
         self.names: dict[str, str] = {}
         self.defaults: dict[str, str] = {}
         self.nodes: list[Node] = []
         self.edges: list[Edge] = []
+        self._space = ""
+        self._weights: set[str] = set()
+        self._graph_keys: set[str] = set()
         self._stack: list[str] = []
+        self._is_directed: list[bool] = []
+        self._open: list[int] = []
         self._key: str | None = None
-        self._node: Node | None = None
-        self._text: list[str] = []
+        self._text: list[str] | None = None
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         space, _, name = tag.rpartition("}")
-        tag = name if space in ("", _NAMESPACE) else tag  # others' elements, such as drawings, mean nothing
+        if not self._stack:
+            self.root, self._space = name, space
+        # Others' elements, such as drawings, mean nothing.
+        tag = name if space in ("", _NAMESPACE, self._space) else tag
         if tag in _REFUSED:
             raise complaint(self.path, f"<{tag}> is not read: {_REFUSED[tag]}; remove it.", self.line_of())
         parent = self._stack[-1] if self._stack else None
-        if tag in _PARENTS and parent != _PARENTS[tag]:
-            raise complaint(self.path, f"<{tag}> stands outside <{_PARENTS[tag]}>; move it.", self.line_of())
+        if tag in _PARENTS and parent not in _PARENTS[tag]:
+            places = " or ".join(f"<{place}>" for place in _PARENTS[tag])
+            raise complaint(self.path, f"<{tag}> stands outside {places}; move it.", self.line_of())
         if tag == "graph":
-            self._start_graph(attributes)
-        elif tag == "key" and attributes.get("for", "all") in ("node", "all"):
-            self._key = self._required("key", attributes, "id")
-            self.names[self._key] = attributes.get("attr.name", self._key)
+            self._start_graph(parent, attributes)
+        elif tag == "key":
+            self._start_key(attributes)
         elif tag == "node":
-            key = self._required("node", attributes, "id")
-            self._node = Node(key, key, {}, self.line_of())
+            self._start_node(attributes)
         elif tag == "edge":
             self._start_edge(attributes)
         elif tag == "data" and parent == "node":
-            self._key = self._required("data", attributes, "key")
+            self._key, self._text = self._required("data", attributes, "key"), []
+        elif tag == "data" and parent == "graph" and attributes.get("key") in self._graph_keys:
+            self._text = []
+        elif tag == "data" and parent == "edge":
+            self.num_weights += attributes.get("key") in self._weights
+        elif tag == "default" and parent == "key" and self._key is not None:
+            self._text = []
+        self.num_ports += tag == "port" and parent == "node"
         self._stack.append(tag)
-        self._text = []
 
     def data(self, text: str) -> None:
-        if self._key is not None:
+        if self._text is not None:
             self._text.append(text)
 
     def end(self, tag: str) -> None:
         tag = self._stack.pop()
         parent = self._stack[-1] if self._stack else None
         if tag == "default" and parent == "key" and self._key is not None:
-            self.defaults[self.names[self._key]] = "".join(self._text)
+            self.defaults[self.names[self._key]] = self._end_text()
         elif tag == "data" and parent == "node":
             self._end_data()
+        elif tag == "data" and parent == "graph" and self._text is not None:
+            self.is_text = self._end_text().strip() == AS_TEXT
         elif tag == "key":
             self._key = None
         elif tag == "node":
-            node, self._node = self._node, None
-            self.nodes.append(node._replace(attributes=self.defaults | node.attributes))
+            self._open.pop()
+        elif tag == "graph":
+            self._is_directed.pop()
 
     def close(self) -> None:
         """Called by the parser at the end of the file."""
 
-    def _start_graph(self, attributes: dict[str, str]) -> None:
-        if self.has_graph:
-            raise complaint(self.path, "holds a second or nested <graph>; keep one.", self.line_of())
+    def named(self, node: Node) -> Node:
+        """The node with its attributes by name; those it lacks have the default of their key."""
+        found: dict[str, str] = {}
+        for key, text in node.attributes.items():
+            name = self.names.get(key)
+            if name is None:
+                continue
+            if name in found and name in self.wanted:
+                self._refuse_twice(node, name, node.line)
+            found[name] = text
+        own = {"id": node.key} if "id" in self.wanted else {}
+        return node._replace(attributes=self.defaults | found | own)
+
+    def _start_graph(self, parent: str | None, attributes: dict[str, str]) -> None:
+        if parent == "graphml" and self.has_graph:
+            raise complaint(self.path, "holds a second <graph>; keep one in a file.", self.line_of())
         self.has_graph = True
         default = attributes.get("edgedefault", "undirected")
         if default not in ("directed", "undirected"):
             raise complaint(
                 self.path, f"edgedefault is {short(default)}; say directed or undirected.", self.line_of()
             )
-        self.is_directed = default == "directed"
+        self._is_directed.append(default == "directed")
+
+    def _start_key(self, attributes: dict[str, str]) -> None:
+        kind, key = attributes.get("for", "all"), attributes.get("id")
+        name = attributes.get("attr.name", key)
+        if key is None:
+            return  # nothing can refer to it
+        if kind in ("edge", "all") and name.strip().casefold() == _WEIGHT:
+            self._weights.add(key)
+        if kind == "graph" and name == LABELS:
+            self._graph_keys.add(key)
+        if kind not in ("node", "all"):
+            return
+        other = self.names.setdefault(key, name)
+        if other != name and self.wanted & {name, other}:
+            raise complaint(
+                self.path,
+                f"key {short(key)} is declared as {short(other)} and {short(name)}; keep one.",
+                self.line_of(),
+            )
+        self._key = key
+
+    def _start_node(self, attributes: dict[str, str]) -> None:
+        key = self._required("node", attributes, "id")
+        if self._open:
+            holder = self._open[-1]
+            self.nodes[holder] = self.nodes[holder]._replace(is_group=True)
+        self._open.append(len(self.nodes))
+        self.nodes.append(Node(key, key, {}, self.line_of()))
 
     def _start_edge(self, attributes: dict[str, str]) -> None:
         source, target = (self._required("edge", attributes, end) for end in ("source", "target"))
-        directed = attributes.get("directed", "true" if self.is_directed else "false")
+        directed = attributes.get("directed", "true" if self._is_directed[-1] else "false")
         if directed not in ("true", "false"):
             raise complaint(self.path, f"directed is {short(directed)}; say true or false.", self.line_of())
         self.edges.append(Edge(source, target, directed == "true", self.line_of()))
 
+    def _end_text(self) -> str:
+        text, self._text = "".join(self._text or ()), None
+        return text
+
     def _end_data(self) -> None:
         key, self._key = self._key, None
-        if key not in self.names:
-            raise complaint(
-                self.path,
-                f"<data> has key {short(key)}, which no <key> declares; declare it.",
-                self.line_of(),
-            )
-        name, owner = self.names[key], self._node
-        if name in owner.attributes:
-            raise complaint(
-                self.path,
-                f"agent {short(owner.key)} has attribute {short(name)} twice; keep one.",
-                self.line_of(),
-            )
-        owner.attributes[name] = "".join(self._text)
+        node, text = self.nodes[self._open[-1]], self._end_text()
+        name = self.names.get(key)
+        if key in node.attributes and name in self.wanted:
+            self._refuse_twice(node, name, self.line_of())
+        # Those that nobody asks for are only listed, should a name not be found.
+        node.attributes[key] = text if name is None or name in self.wanted else ""
+
+    def _refuse_twice(self, node: Node, name: str, line: int | None) -> None:
+        raise complaint(
+            self.path, f"agent {short(node.key)} has attribute {short(name)} twice; keep one.", line
+        )
 
     def _required(self, tag: str, attributes: dict[str, str], name: str) -> str:
         if name not in attributes:

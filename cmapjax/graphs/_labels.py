@@ -2,7 +2,8 @@
 
 import re
 import unicodedata
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
 from numbers import Real
 
 import numpy as np
@@ -10,42 +11,80 @@ import numpy as np
 from cmapjax._checks import listed, short
 
 LARGEST = 2**63 - 1
+_DIGITS = len(str(LARGEST))
+_NUMBER_STARTS = ("+", "-", ".")
 _CANONICAL = re.compile(r"0|[1-9][0-9]*")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
 def check_label(text: str) -> None:
-    """Raise unless `text` may name an agent.
+    """Raise unless `text` may name an agent in a file: not empty, no blank at its ends, no control character.
 
-    A name is either a whole number written plainly (`0`, `17`; at most 2^63 - 1) or text that is not
-    taken for a number: "01", "+1", "1.0", "1e3", "1_000", "nan" and digits of other scripts are refused,
-    because they could be a second name of the same agent.
+    Everything else is text that is compared exactly, though "01", "1e5", "-3" or "NAN" look like numbers.
+    Only two labels of one file that are the same number cannot be told apart safely (`same_number`).
     """
     if not text:
         raise ValueError("an agent's label is empty; give every agent a name.")
-    if _CANONICAL.fullmatch(text):
-        if len(text) > 19 or int(text) > LARGEST:
-            raise ValueError(
-                f"label {short(text)} is beyond 2^63 - 1; renumber the agents, or put a letter in front."
-            )
-        return
     if text != text.strip():
         raise ValueError(f"label {short(text)} begins or ends with a blank; remove it.")
     if not text.isprintable() and any(unicodedata.category(c) in ("Cc", "Zl", "Zp") for c in text):
         raise ValueError(f"label {short(text)} holds a control character; remove it.")
-    try:
-        float(text)
-    except ValueError:
+
+
+def same_number(labels: Collection[str]) -> tuple[str, str] | None:
+    """The first two labels that are the same number, written differently (1 and 01), or None."""
+    if all(is_whole(text) or _as_number(text) is None for text in labels):
+        return None  # numbers written plainly are alike only if they are the same text
+    first: dict[Decimal, str] = {}
+    for text in labels:
+        number = _as_number(text)
+        if number is not None and number in first:
+            return first[number], text
+        if number is not None:
+            first[number] = text
+    return None
+
+
+def check_numbers(labels: Collection[str], place_of=None) -> None:
+    """Raise if two labels are the same number, written differently.
+
+    Args:
+        labels: texts, all different.
+        place_of: where a label stands first ("line 7").
+
+    Raises:
+        ValueError: naming both labels and where they stand.
+    """
+    pair = same_number(labels)
+    if pair is None:
         return
+    a, b = (f"{short(text, 30)}{f' ({place_of(text)})' if place_of else ''}" for text in pair)
     raise ValueError(
-        f"label {short(text)} looks like a number but is not written plainly (0, 1, 17 …), so it could be "
-        "a second name of the same agent; rewrite it, or put a letter in front."
+        f"labels {a} and {b} are the same number, but labels are compared as text; write them alike if they "
+        "are one agent, or put a letter in front."
     )
 
 
+def is_whole(text: str) -> bool:
+    """Whether the text is a whole number written plainly: 0, 17, not 01 or +1."""
+    return _CANONICAL.fullmatch(text) is not None
+
+
+def _as_number(text: str) -> Decimal | None:
+    """The finite number that a text is to Python, which takes more for one than most (1_2, ١)."""
+    if text[:1] not in _NUMBER_STARTS and not text[:1].isdecimal():
+        return None
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None
+
+
 def as_labels(texts: Sequence[str]) -> list[int] | list[str]:
-    """Checked names: Python integers if all of them are whole numbers, else text."""
-    if all(_CANONICAL.fullmatch(text) for text in texts):
+    """Checked names: Python integers if all of them are whole numbers up to 2^63 - 1, else text."""
+    # The length first: Python reads numbers of thousands of digits slowly, or not at all.
+    if all(is_whole(text) and len(text) <= _DIGITS and int(text) <= LARGEST for text in texts):
         return [int(text) for text in texts]
     return list(texts)
 
@@ -106,7 +145,9 @@ def real_of_agent(field: str, label: Hashable, number) -> float:
     return float(number)
 
 
-def undirected(links: np.ndarray, symmetrize: bool, what: str, name_of) -> np.ndarray:
+def undirected(
+    links: np.ndarray, symmetrize: bool, what: str, name_of, remedy: str = "symmetrize=True"
+) -> np.ndarray:
     """Each link once, from arcs that are given in both directions; repeated arcs stay repeated.
 
     Raises:
@@ -120,6 +161,6 @@ def undirected(links: np.ndarray, symmetrize: bool, what: str, name_of) -> np.nd
         a, b = (short(name_of(int(i))) for i in links[first])
         raise ValueError(
             f"{what} {a} → {b} has no reverse {b} → {a} ({int(one_way.sum())} such); agents share both ways. "
-            "Pass symmetrize=True to make every one a link."
+            f"Pass {remedy} to make every one a link."
         )
     return links[(giver <= receiver) | one_way]

@@ -1,6 +1,7 @@
 """Adjacency matrices in files: MatrixMarket, of which the pattern alone is read."""
 
 import io
+import math
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,43 +10,49 @@ import numpy as np
 from jaxtyping import Int
 
 from cmapjax._checks import short
+from cmapjax._file_options import FileOptions
 from cmapjax.graphs._files import check_budget, complaint
 from cmapjax.graphs._labels import LARGEST, undirected
-from cmapjax.graphs._network import Network
+from cmapjax.graphs._network import WEIGHTS, ZEROS, Network
 
-_BYTES_PER_ENTRY = 160  # positions, their sorted copies and keys, and two arcs of the market
-_BYTES_PER_AGENT = 200  # a label and the vectors over agents
+BYTES_PER_ENTRY = 160  # positions, their sorted copies and keys, and two arcs of the market
+BYTES_PER_AGENT = 200  # a label and the vectors over agents
 _SHORTEST_ENTRY = len("1 2\n")
 
 
-def read_matrix_market(path: Path, data: bytes, *, symmetrize: bool, budget: int) -> Network:
+def read_matrix_market(path: Path, data: bytes, options: FileOptions) -> Network:
     """The network of a square MatrixMarket matrix: an entry is a link, a diagonal entry a self-loop.
 
-    Agents are named as the file counts them, from 1. The values only have to be finite, and not zero
-    where they are listed one by one (is a listed zero a link?); nothing else is made of them.
+    Agents are named as the file counts them, from 1. Values only have to be finite; entries that are zero
+    are no links, those that are listed are counted in the notes.
     """
     lines = iter(enumerate(io.BytesIO(data), 1))
     layout, field, symmetry = _read_banner(path, next(lines)[1])
     line, sizes = _next_cells(lines)
     size, num_entries = _read_sizes(path, line, sizes, layout, symmetry)
-    needed = _BYTES_PER_AGENT * size + _BYTES_PER_ENTRY * num_entries
-    check_budget(path, needed, budget, f"the matrix of {size:,} agents and {num_entries:,} entries needs")
+    needed = BYTES_PER_AGENT * size + BYTES_PER_ENTRY * num_entries
+    check_budget(
+        path, needed, options.budget, f"the matrix of {size:,} agents and {num_entries:,} entries needs"
+    )
     if layout == "coordinate":
         if num_entries * _SHORTEST_ENTRY > len(data) + 1:  # the last line may lack its end
             raise complaint(
                 path, f"declares {num_entries:,} entries, more than it can hold; correct the count.", line
             )
-        entries = _read_coordinates(path, lines, size, num_entries, field)
+        entries, num_zeros = _read_coordinates(path, lines, size, num_entries, field)
     else:
-        entries = _read_dense(path, lines, size, num_entries, symmetry)
-    if symmetry == "symmetric":
+        entries, num_zeros = _read_dense(path, lines, size, num_entries, field, symmetry), 0
+    notes = {ZEROS: num_zeros, WEIGHTS: 0 if field == "pattern" else len(entries)}
+    if symmetry != "general":
         entries = np.sort(entries, axis=1)
     else:
         try:
-            entries = undirected(entries, symmetrize, "entry", lambda i: i + 1)
+            entries = undirected(
+                entries, options.symmetrize, "entry", lambda i: i + 1, options.say("symmetrize")
+            )
         except ValueError as error:
             raise complaint(path, str(error)) from None
-    return Network(entries, range(1, size + 1))
+    return Network(entries, range(1, size + 1), notes=notes)
 
 
 def _next_cells(lines: Iterator) -> tuple[int | None, list[bytes]]:
@@ -65,8 +72,8 @@ def _read_banner(path: Path, text: bytes) -> tuple[str, str, str]:
         )
     choices = (
         ("layout", ("coordinate", "array")),
-        ("field", ("pattern", "integer", "real", "double")),
-        ("symmetry", ("symmetric", "general")),
+        ("field", ("pattern", "integer", "unsigned-integer", "real", "double", "complex")),
+        ("symmetry", ("symmetric", "general", "skew-symmetric", "hermitian")),
     )
     for word, (name, known) in zip(words[2:], choices, strict=True):
         if word not in known:
@@ -87,12 +94,16 @@ def _read_sizes(path, line, cells, layout: str, symmetry: str) -> tuple[int, int
             path, f"the matrix is {rows} × {columns}; agents share with agents, so make it square.", line
         )
     if layout == "array":
-        return rows, rows * (rows + 1) // 2 if symmetry == "symmetric" else rows**2
+        # Of a skew-symmetric matrix the diagonal, which is zero, is left out.
+        half = rows * (rows - 1) // 2 if symmetry == "skew-symmetric" else rows * (rows + 1) // 2
+        return rows, rows**2 if symmetry == "general" else half
     return rows, entries[0]
 
 
-def _read_coordinates(path, lines, size, num_entries, field) -> Int[np.ndarray, "entries 2"]:
-    width = 2 if field == "pattern" else 3
+def _read_coordinates(path, lines, size, num_entries, field) -> tuple[Int[np.ndarray, "entries 2"], int]:
+    """The entries that are links, and how many others are listed."""
+    width = 2 + _num_values(field)
+    num_zeros = 0
     known: dict[bytes, int] = {}
     ends = array("q")
     while True:
@@ -101,32 +112,47 @@ def _read_coordinates(path, lines, size, num_entries, field) -> Int[np.ndarray, 
             break
         if len(cells) != width:
             raise complaint(path, f"{len(cells)} numbers, but a {field} entry has {width}; correct it.", line)
+        if width > 2 and _is_zero(path, line, cells[2:]):
+            for cell in cells[:2]:
+                _as_index(path, line, cell, size)
+            num_zeros += 1
+            continue
         for cell in cells[:2]:
             number = known.get(cell)
             if number is None:
                 number = known[cell] = _as_index(path, line, cell, size)
             ends.append(number)
-        if width == 3 and not _as_value(path, line, cells[2]):
-            raise complaint(path, "a zero is listed as an entry; is it a link? Remove it, or write 1.", line)
-    _check_count(path, len(ends) // 2, num_entries)
-    return np.frombuffer(ends, np.int64).reshape(-1, 2) if ends else np.zeros((0, 2), np.int64)
+    _check_count(path, len(ends) // 2 + num_zeros, num_entries)
+    entries = np.frombuffer(ends, np.int64).reshape(-1, 2) if ends else np.zeros((0, 2), np.int64)
+    return entries, num_zeros
 
 
-def _read_dense(path, lines, size, num_entries, symmetry) -> Int[np.ndarray, "entries 2"]:
-    values = array("d")
+def _read_dense(path, lines, size, num_entries, field, symmetry) -> Int[np.ndarray, "entries 2"]:
+    is_link, pending = bytearray(), []
+    width = _num_values(field)
     while True:
         line, cells = _next_cells(lines)
         if line is None:
             break
-        values.extend(_as_value(path, line, cell) for cell in cells)
-    _check_count(path, len(values), num_entries)
-    is_link = np.frombuffer(values, np.float64) != 0 if values else np.zeros(0, bool)
-    # Column after column; of a symmetric matrix from the diagonal down.
-    if symmetry == "symmetric":
-        column, row = np.triu_indices(size)
-    else:
+        cells = pending + cells
+        whole = len(cells) - len(cells) % width
+        is_link.extend(not _is_zero(path, line, cells[i : i + width]) for i in range(0, whole, width))
+        pending = cells[whole:]
+    if pending:
+        raise complaint(path, "ends within a value, of which a complex one has two numbers; complete it.")
+    _check_count(path, len(is_link), num_entries)
+    links = np.frombuffer(is_link, bool)
+    # Column after column; unless it is general from the diagonal down, or from below that.
+    if symmetry == "general":
         column, row = np.divmod(np.arange(num_entries), max(size, 1))
-    return np.stack([row[is_link], column[is_link]], axis=1)
+    else:
+        column, row = np.triu_indices(size, symmetry == "skew-symmetric")
+    return np.stack([row[links], column[links]], axis=1)
+
+
+def _num_values(field: str) -> int:
+    """How many numbers make the value of an entry."""
+    return {"pattern": 0, "complex": 2}.get(field, 1)
 
 
 def _check_count(path: Path, found: int, declared: int) -> None:
@@ -144,11 +170,19 @@ def _as_index(path: Path, line: int, cell: bytes, size: int) -> int:
     return int(cell) - 1
 
 
-def _as_value(path: Path, line: int, cell: bytes) -> float:
+def _is_zero(path: Path, line: int, cells: list[bytes]) -> bool:
+    """Whether a value, written as one number or two, is zero: by its digits, which a float may not hold."""
+    return True not in [_is_nonzero(path, line, cell) for cell in cells]
+
+
+def _is_nonzero(path: Path, line: int, cell: bytes) -> bool:
     try:
         value = float(cell)
     except ValueError:
         raise complaint(path, f"value {short(cell.decode())} is not a number; correct it.", line) from None
-    if not np.isfinite(value):
+    if value and math.isfinite(value):
+        return True
+    digits = cell.lower().partition(b"e")[0]
+    if not any(digit in digits for digit in b"0123456789"):
         raise complaint(path, f"value {short(cell.decode())} is not finite; correct or remove it.", line)
-    return value
+    return any(digit in digits for digit in b"123456789")

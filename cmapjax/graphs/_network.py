@@ -1,10 +1,23 @@
 """What every reader of links finds: agents, who is linked with whom, and numbers the file has for them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int
+
+# What readers note in `market.origin.notes`, each with how often.
+COMMENTS = "comment lines skipped"
+HEADER = "header line skipped"
+WEIGHTS = "weights of links ignored"
+COLUMNS = "lines with further columns ignored"
+DATA = "lines with a trailing {…} ignored"
+BLANKS = "labels with blanks around them, cut off"
+ZEROS = "stored zeros skipped"
+GROUPS = "groups without links left out"
+GROUP_AGENTS = "groups with links read as agents"
+PORTS = "ports of agents ignored"
 
 
 class Network(NamedTuple):
@@ -14,3 +27,6 @@ class Network(NamedTuple):
     labels: Sequence[int] | Sequence[str]
     endowment: list[float] | None = None
     value: list[float] | None = None
+    notes: Mapping[str, int] = MappingProxyType({})
+    attributes: Sequence[str] = ()
+    """The attributes of agents that the file has, for errors that recommend one."""

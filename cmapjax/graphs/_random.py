@@ -11,6 +11,7 @@ from cmapjax._checks import listed, short
 from cmapjax._market import Market, assemble
 from cmapjax._origin import Origin
 from cmapjax._random import check_key
+from cmapjax._settings import entry
 from cmapjax._types import Array
 from cmapjax.graphs._distributions import Distribution, Unit
 from cmapjax.graphs._families import Family
@@ -134,6 +135,7 @@ class RandomMarket:
         """
         return self.draw_parts(key, num_markets, first).packed()
 
+    @entry(remedy="draw the markets before")
     def draw_parts(self, key: Array, num_markets: int = 1, first: int = 0) -> "Drawn":
         """The numbers of `draw` before a market is made of them (for those who time the two apart)."""
         check_key(key, "a random market")

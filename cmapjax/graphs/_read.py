@@ -1,37 +1,46 @@
 """A market from files, whatever their format."""
 
+import dataclasses
+import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from cmapjax._checks import short
-from cmapjax._market import Market
-from cmapjax.graphs._agents_table import read_agents
-from cmapjax.graphs._edge_list import read_edge_list, read_link_table
-from cmapjax.graphs._files import as_budget, check_path, complaint, detail, format_and_gzip, read_bytes
-from cmapjax.graphs._gml import parse_gml
-from cmapjax.graphs._graphml import parse_graphml
-from cmapjax.graphs._labels import unless_numbers
-from cmapjax.graphs._matrix import read_matrix_market
-from cmapjax.graphs._network import Network
-from cmapjax.graphs._structured import declared_network
+import networkx
 
-_FORMATS = {
-    ".txt": "edges",
-    ".edges": "edges",
-    ".edgelist": "edges",
-    ".el": "edges",
-    ".csv": ",",
-    ".tsv": "\t",
-    ".graphml": "graphml",
-    ".gml": "gml",
-    ".mtx": "matrix",
-}
+from cmapjax._checks import listed, short
+from cmapjax._file_options import ENDINGS, EVERYWHERE, FORMATS, FileOptions, as_budget
+from cmapjax._market import Market
+from cmapjax._named_networks import KNOWN_NETWORKS, NETWORKX, SHIPPED
+from cmapjax.graphs._agents_table import read_agents
+from cmapjax.graphs._files import (
+    MEMORY_PER_DIGIT,
+    STANDARD_INPUT,
+    check_budget,
+    check_path,
+    complaint,
+    detail,
+    member_of_zip,
+    packing_of,
+    read_bytes,
+    read_standard_input,
+)
+from cmapjax.graphs._formats import format_of_name, memory_per_byte, read_network
+from cmapjax.graphs._labels import unless_numbers
+from cmapjax.graphs._network import Network
+from cmapjax.graphs._networkx import from_networkx
 
 
 def read_market(
     path,
     *,
     agents=None,
+    format: str | None = None,
+    source_column: str | None = None,
+    target_column: str | None = None,
+    separator: str | None = None,
+    header: bool | None = None,
+    label_attribute: str | None = None,
     endowment_attribute: str | None = None,
     value_attribute: str | None = None,
     drop_self_loops: bool = False,
@@ -40,73 +49,206 @@ def read_market(
     ignore_extra_columns: bool = False,
     memory_budget=None,
 ) -> Market:
-    """The market on the network in a file.
+    """The market on the network in a file, or on one that is known by name (`"karate"`).
 
-    The ending of the name says the format; `.gz` may follow it, of any but a Parquet agents table:
+    The ending of the name says the format, unless `format` does; `.gz`, `.bz2`, `.xz` or `.zip` (of one
+    file) may follow it:
 
-    - `.txt .edges .edgelist .el`: an edge list as SNAP publishes them. Two labels a line, apart by tabs
-      or blanks; lines that begin with # or % are comments. Every line is an undirected link.
-    - `.csv .tsv`: a header that names the columns source and target; other columns are not looked at.
-      An apostrophe before a leading = + - or @ is not part of a label (the writers put it there, so that
-      no spreadsheet runs the label as a formula); likewise in agents tables.
-    - `.graphml`, `.gml`: agents with attributes. Links of a directed graph must go both ways.
-    - `.mtx`: a square MatrixMarket matrix of symmetric pattern; agents are numbered from 1, as there.
+    - `.txt .edges .edgelist .el` (`edge-list`): an edge list as SNAP publishes them. Two labels a line,
+      apart by blanks or tabs (tabs alone if every line has the same number of them, so that names may hold
+      blanks). Every line is an undirected link. Comments begin with # or % and a blank, or have another
+      number of columns than links. A third column of numbers holds weights. A first line such as
+      `source target` is a header; lines that may be links or else headers, counts (`34 78`) or comments
+      (`#tea #milk`) are errors that name the option to decide it.
+    - `.csv .tsv` (`csv`, `tsv`): a header that names the columns source and target, in any letter case (or
+      from and to, src and dst, node1 and node2 and the like); other columns are not looked at. An
+      apostrophe before a leading = + - or @ is not part of a label (the writers put it there, so that no
+      spreadsheet runs the label as a formula); likewise in agents tables. A table that names the same
+      agents in its first row and first column is an `adjacency-matrix`.
+    - `.graphml`, `.gml`, `.gexf`: agents with attributes, of which those that are not asked for are not
+      looked at. Links of a directed graph must go both ways. A group of nodes (a node with a graph in it)
+      is an agent only if it has links of its own. Agents are called by their ids, in GML by their labels.
+    - `.json` (`node-link`): what NetworkX's `node_link_data` and D3 write, likewise.
+    - `.net` (`pajek`): likewise; agents are called by their labels.
+    - `.adj .adjlist` (`adjacency-list`): on every line an agent and its neighbours.
+    - `.mtx` (`matrix-market`): a square matrix of symmetric pattern; agents are numbered from 1, as there.
+      Zeros that it lists are no links.
+    - `.npz` (`npz`): a sparse matrix of SciPy's, likewise; agents are numbered from 0.
+    - `out.*` (`konect`): a network of the KONECT collection; in a bipartite one, whose sides are numbered
+      apart, agents are called left-1, right-1 and so on.
 
-    Labels are compared exactly, as text. Where all of them are whole numbers written plainly (0, 17) they
-    are Python integers. One that looks like a number but is not written so ("01", "1.0", "-1", "nan") is
-    an error, because it could be a second name of an agent. Agents come in the order in which the file
-    declares them; in edge lists and tables of links, which declare none, in ascending order if they are
-    integers, else in the order of first appearance. A link given twice, in either direction, is merged
-    and counted (`market.origin.merged_links`).
+    Labels are compared exactly, as text, blanks around them cut off. Where all of them are whole numbers
+    written plainly (0, 17; up to 2^63 - 1) they are Python integers. Two labels of a file that are the same
+    number ("01" and "1") are an error, because they could be one agent. Agents come in the order in which
+    the file declares them; in edge lists and tables of links, which declare none, in ascending order if
+    they are integers, else in the order of first appearance. A link given twice, in either direction, is
+    merged and counted (`market.origin.merged_links`). Weights are not used: a link is there or not; that,
+    and what else was skipped, is counted in `market.origin.notes`.
 
     Args:
-        path: the file with the links.
+        path: the file with the links; or, where there is no file of that name, one of karate,
+            les-miserables, davis, florentine and gnutella.
         agents: a file with the columns agent, endowment (units of the agent's resource per round) and
             value (per unit), in CSV, TSV or Parquet, with one row for every agent; one of the two
             numbers may be missing and is then 1. Other columns are not looked at.
-        endowment_attribute: the attribute of agents in GraphML or GML that holds their endowment.
+        format: the name of the format (above), whatever the file's name ends in.
+        source_column, target_column: the columns of a table that hold the ends of each link, by name, or
+            by number from 1 where there is no header.
+        separator: what stands between the columns of a table or edge list: one character, or tab, comma,
+            semicolon, blank, bar.
+        header: whether the first line is a header (of an edge list: to be skipped); by default found out.
+        label_attribute: the attribute of a file's agents that names them; "id" for the file's own ids.
+        endowment_attribute: the attribute of a file's agents that holds their endowment.
         value_attribute: likewise their value per unit. What is not given is 1.
         drop_self_loops: leave out links of an agent with itself, instead of refusing them.
         drop_isolated: leave out agents without a neighbour, instead of refusing them.
         symmetrize: make every link of a directed graph or unsymmetric matrix go both ways.
-        ignore_extra_columns: read edge lists whose lines have more than two columns, and ignore those.
+        ignore_extra_columns: read edge lists whose lines have more columns than labels and a weight, and
+            ignore those.
         memory_budget: bytes of memory that reading a file may take, as estimated from the size it
-            unpacks to (16 times that) or declares; by default a quarter of the memory of this process,
-            at most 2 GiB, which allows edge lists of about ten million links.
+            unpacks to (8 times that for lists of numbers, 16 for other lists and tables, 24 for GML, JSON
+            and the like) or declares; by default a third of the memory of this process, at most 32 GiB: an
+            edge list of numbers of 2 GB is read where there are 48 GB.
 
     Raises:
         ValueError: anything wrong with a file, naming it, the line where there is one, the agent, the
-            value and the remedy.
+            value and the remedy; an option that the format does not have.
     """
-    budget = as_budget(memory_budget)
-    path = check_path(path)
-    form, gzipped = format_and_gzip(path, _FORMATS)
-    named = {"endowment_attribute": endowment_attribute, "value_attribute": value_attribute}
-    for option, attribute in named.items():
-        if attribute is not None and form not in ("graphml", "gml"):
-            raise complaint(path, f"has no attributes for {option}={short(attribute)}; give an agents table.")
-        if attribute is not None and agents is not None:
-            raise complaint(path, f"both {option} and an agents table are given; leave one out.")
-    try:
-        network = _read_network(
-            path,
-            read_bytes(path, budget, gzipped=gzipped),
-            form,
-            named,
-            symmetrize,
-            ignore_extra_columns,
-            budget,
+    options = FileOptions(
+        format=format,
+        source_column=source_column,
+        target_column=target_column,
+        separator=separator,
+        header=header,
+        label_attribute=label_attribute,
+        endowment_attribute=endowment_attribute,
+        value_attribute=value_attribute,
+        drop_self_loops=drop_self_loops,
+        drop_isolated=drop_isolated,
+        symmetrize=symmetrize,
+        ignore_extra_columns=ignore_extra_columns,
+        memory_budget=memory_budget,
+    )
+    if isinstance(path, str) and is_network_known_by(path):
+        return known_market(path, options, agents=agents)
+    return market_from_file(path, options, agents=agents)
+
+
+def is_network_known_by(name: str) -> bool:
+    """Whether a network is known by this name and no file has it; a file goes first, with a warning."""
+    if name not in KNOWN_NETWORKS:
+        return False
+    if os.path.isfile(name):
+        warnings.warn(
+            f"{name} is a file here and is read, not the network that is known by this name (rename the file "
+            "to have that).",
+            stacklevel=3,
         )
+        return False
+    return True
+
+
+def known_market(name: str, options: FileOptions, *, agents=None) -> Market:
+    """The market on a network known by name: one of NetworkX's, or a file that comes with the package.
+
+    Raises:
+        ValueError: options of a file; anything wrong with the agents table.
+    """
+    given = options.given()
+    if given:
+        raise ValueError(f"{name} is a network known by name; {options.called(given[0])} is for files.")
+    if name in SHIPPED:
+        return market_from_file(shipped(name), options, agents=agents)
+    market = from_networkx(getattr(networkx, NETWORKX[name])())
+    return market if agents is None else with_agents(market, agents)
+
+
+def market_from_file(path, options: FileOptions, *, agents=None) -> Market:
+    """`read_market` of a file, with its options as one object, which also says how errors name them.
+
+    On the command line - is standard input.
+    """
+    budget = options.budget
+    is_piped = options.place == "command" and str(path) == "-"
+    if is_piped:
+        if options.format is None:
+            raise ValueError(
+                f"- is standard input, which has no ending; say {options.say('format', 'NAME')}."
+            )
+        path, form, packing = Path(STANDARD_INPUT), options.format, ""
+    else:
+        path = check_path(path)
+        form, packing = _format_of(path, options)
+    _check_options(path, form, options, agents)
+    try:
+        how = {"is_text": form != "npz", "per_byte": 1 if form == "npz" else MEMORY_PER_DIGIT}
+        if is_piped:
+            data = read_standard_input(budget, **how)
+        else:
+            data = read_bytes(path, budget, packing=packing, **how)
+        needed = memory_per_byte(form, data) * len(data)
+        check_budget(path, needed, budget, f"the file has {len(data):,} bytes, and reading that takes")
+        network = read_network(path, data, form, options)
+        del data
     except (MemoryError, RecursionError) as error:
         raise complaint(path, f"needs more memory than there is ({detail(error)}).") from None
     table = None if agents is None else read_agents(agents, budget)
     try:
-        market = _build(network, table, drop_self_loops, drop_isolated)
+        market = _build(network, table, options)
     except ValueError as error:
-        raise complaint(path, str(error)) from None
+        raise complaint(path, _in_words_of(options, str(error))) from None
     if table is not None:
-        table.check_agents(market.labels, market.origin.dropped_isolated)
+        table.check_agents(
+            market.labels, market.origin.dropped_isolated, _other_labels(network.attributes, options)
+        )
     return market
+
+
+def _other_labels(attributes: Sequence[str], options: FileOptions) -> str:
+    """How agents may be named otherwise, for a table of agents with other names."""
+    if not attributes or options.label_attribute is not None:
+        return ""
+    return (
+        f" Or name agents by an attribute ({listed(attributes)}): {options.say('label_attribute', 'NAME')}."
+    )
+
+
+def _format_of(path: Path, options: FileOptions) -> tuple[str, str]:
+    """The format of a file, and the ending that says how it is compressed."""
+    packing = packing_of(path.name)
+    if options.format is not None:
+        return options.format, packing
+    name = path.name.lower().removesuffix(packing)
+    form = format_of_name(name)
+    if form is None and packing == ".zip":
+        name = member_of_zip(path, options.budget).lower()
+        form = format_of_name(name)
+    if form is None:
+        raise complaint(
+            path,
+            f"the ending {Path(name).suffix!r} is not known; use one of {' '.join(ENDINGS)} out.* "
+            f"(.gz .bz2 .xz .zip may follow), or say {options.say('format', 'NAME')}: {', '.join(FORMATS)}.",
+        )
+    return form, packing
+
+
+def _check_options(path: Path, form: str, options: FileOptions, agents) -> None:
+    """Raise unless the format has all options that are given."""
+    for name in options.given():
+        if name in EVERYWHERE or name in FORMATS[form].takes:
+            continue
+        having = [other for other, one in FORMATS.items() if name in one.takes]
+        is_number = name in ("endowment_attribute", "value_attribute")
+        remedy = f"give an agents table, {options.say('agents', 'FILE')}" if is_number else "leave it out"
+        raise complaint(
+            path,
+            f"the format {form} has no {options.called(name)} (which is for {', '.join(having)}); {remedy}.",
+        )
+    for name in ("endowment_attribute", "value_attribute"):
+        if agents is not None and getattr(options, name) is not None:
+            raise complaint(
+                path, f"both {options.called(name)} and an agents table are given; leave one out."
+            )
 
 
 def with_agents(market: Market, agents, *, memory_budget=None) -> Market:
@@ -122,10 +264,6 @@ def with_agents(market: Market, agents, *, memory_budget=None) -> Market:
     )
 
 
-# Files that come with the package, by name.
-SHIPPED = {"gnutella": "p2p-Gnutella04.txt.gz"}
-
-
 def shipped(name: str) -> Path:
     """The path of a network that comes with the package: "gnutella", 10,875 peer-to-peer hosts.
 
@@ -137,29 +275,26 @@ def shipped(name: str) -> Path:
     return Path(__file__).parents[1] / "data" / SHIPPED[name]
 
 
-def _read_network(path, data, form, named, symmetrize, ignore_extra_columns, budget) -> Network:
-    if form == "edges":
-        return read_edge_list(path, data, ignore_extra_columns=ignore_extra_columns)
-    if form == "matrix":
-        return read_matrix_market(path, data, symmetrize=symmetrize, budget=budget)
-    if form in ("graphml", "gml"):
-        nodes, edges = (parse_graphml if form == "graphml" else parse_gml)(path, data)
-        return declared_network(path, nodes, edges, symmetrize=symmetrize, **named)
-    return read_link_table(path, data, form)
+def _in_words_of(options: FileOptions, message: str) -> str:
+    """What `Market.from_links` says, which knows its own arguments alone."""
+    for option in ("drop_self_loops", "drop_isolated"):
+        message = message.replace(f"{option}=True", options.say(option))
+    return message
 
 
-def _build(network: Network, table, drop_self_loops: bool, drop_isolated: bool) -> Market:
+def _build(network: Network, table, options: FileOptions) -> Market:
     def numbers(field: str, found: Sequence[float] | None):
         if table is not None:
             return table.column(field, network.labels)
         return 1.0 if found is None else found
 
-    return Market.from_links(
+    market = Market.from_links(
         network.links,
         endowment=numbers("endowment", network.endowment),
         value=numbers("value", network.value),
         labels=unless_numbers(network.labels),
         num_agents=len(network.labels),
-        drop_self_loops=drop_self_loops,
-        drop_isolated=drop_isolated,
+        drop_self_loops=options.drop_self_loops,
+        drop_isolated=options.drop_isolated,
     )
+    return dataclasses.replace(market, origin=market.origin.noting(network.notes))

@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int
 
 from cmapjax._checks import listed, short
+from cmapjax._file_options import FileOptions
 from cmapjax.graphs._files import complaint
-from cmapjax.graphs._labels import as_labels, check_label, positive_number, undirected
-from cmapjax.graphs._network import Network
+from cmapjax.graphs._labels import as_labels, check_label, check_numbers, positive_number, undirected
+from cmapjax.graphs._network import BLANKS, GROUP_AGENTS, GROUPS, Network
 
 
 class Node(NamedTuple):
@@ -18,8 +20,11 @@ class Node(NamedTuple):
 
     key: str
     label: str
+    """Its name, unless the options name an attribute that holds it."""
     attributes: Mapping[str, str]
-    line: int
+    line: int | None
+    is_group: bool = False
+    """Whether it stands for the nodes in it: an agent only if it has links of its own."""
 
 
 class Edge(NamedTuple):
@@ -28,54 +33,136 @@ class Edge(NamedTuple):
     source: str
     target: str
     is_directed: bool
-    line: int
+    line: int | None
 
 
-def declared_network(
-    path: Path,
-    nodes: Sequence[Node],
-    edges: Sequence[Edge],
-    *,
-    endowment_attribute: str | None,
-    value_attribute: str | None,
-    symmetrize: bool,
-) -> Network:
-    """The network of these declarations, agents in the order of their declaration."""
-    place = _places(path, nodes)
+class Declared(NamedTuple):
+    """What a file declares."""
+
+    nodes: Sequence[Node]
+    edges: Sequence[Edge]
+    notes: Mapping[str, int] = MappingProxyType({})
+    is_text: bool = False
+    """Whether ids as labels are text even if all of them are whole numbers."""
+    has_labels: bool = False
+    """Whether nodes have labels beside their ids, so that ids can be named instead."""
+
+
+def wanted_attributes(options: FileOptions) -> set[str]:
+    """The attributes of agents that are asked for; no other can be wrong."""
+    names = (options.label_attribute, options.endowment_attribute, options.value_attribute)
+    return {name for name in names if name is not None}
+
+
+def declared_network(path: Path, declared: Declared, options: FileOptions) -> Network:
+    """The network of these declarations, agents in the order of their declaration.
+
+    Labels are the nodes' own, or those of `options.label_attribute`; blanks around them are cut off. Groups
+    without links are left out.
+
+    Raises:
+        ValueError: keys or labels that stand twice, are missing or none; links of nodes that are not
+            declared; numbers that are none.
+    """
+    nodes, edges = declared.nodes, declared.edges
+    _check_keys(path, nodes)
+    linked = {end for edge in edges for end in (edge.source, edge.target)}
+    agents = [node for node in nodes if not node.is_group or node.key in linked]
+    attributes = sorted(set().union(*(node.attributes for node in agents)))
+    remedy = _by_id(declared, options)
+    labels, num_stripped = _labels(path, agents, options, attributes, remedy)
+    place = {node.key: number for number, node in enumerate(agents)}
     arcs = _arcs(path, edges, place)
     try:
-        links = undirected(arcs, symmetrize, "directed link", lambda i: nodes[i].label)
+        links = undirected(
+            arcs, options.symmetrize, "directed link", lambda i: labels[i], options.say("symmetrize")
+        )
     except ValueError as error:
         raise complaint(path, str(error)) from None
+    notes = dict(declared.notes) | {
+        BLANKS: num_stripped,
+        GROUPS: len(nodes) - len(agents),
+        GROUP_AGENTS: sum(node.is_group for node in agents),
+    }
     return Network(
         links,
-        as_labels([node.label for node in nodes]),
-        _attribute(path, nodes, endowment_attribute),
-        _attribute(path, nodes, value_attribute),
+        labels if declared.is_text and options.label_attribute in (None, "id") else as_labels(labels),
+        _attribute(path, agents, labels, options.endowment_attribute, attributes),
+        _attribute(path, agents, labels, options.value_attribute, attributes),
+        notes,
+        attributes,
     )
 
 
-def _places(path: Path, nodes: Sequence[Node]) -> dict[str, int]:
-    """The position of every node by its key, which no other has, nor its label."""
-    place: dict[str, int] = {}
-    line_of: dict[str, int] = {}
-    for number, (key, label, _, line) in enumerate(nodes):
-        if key in place:
+def _check_keys(path: Path, nodes: Sequence[Node]) -> None:
+    """Raise unless every node has a key of its own."""
+    seen: set[str] = set()
+    for node in nodes:
+        if node.key in seen:
             raise complaint(
-                path, f"node {short(key)} is declared twice; give every agent an id of its own.", line
+                path,
+                f"node {short(node.key)} is declared twice; give every agent an id of its own.",
+                node.line,
             )
+        seen.add(node.key)
+
+
+def _by_id(declared: Declared, options: FileOptions) -> str:
+    """The remedy for bad labels to name agents by their ids, unless labels are those."""
+    if options.label_attribute == "id" or (options.label_attribute is None and not declared.has_labels):
+        return ""
+    return f" Or pass {options.say('label_attribute', 'id')} to name agents by their ids."
+
+
+def _labels(
+    path: Path, nodes: Sequence[Node], options: FileOptions, attributes: Sequence[str], remedy: str
+) -> tuple[list[str], int]:
+    """The label of every agent, blanks around it cut off, and how many had some."""
+    first: dict[str, Node] = {}
+    num_stripped = 0
+    for node in nodes:
+        text = _label(path, node, options.label_attribute, attributes, remedy)
+        label = text.strip()
+        num_stripped += label != text
         try:
             check_label(label)
         except ValueError as error:
-            raise complaint(path, str(error), line) from None
-        if label in line_of:
+            raise complaint(path, f"{error}{remedy}", node.line) from None
+        if label in first:
             raise complaint(
                 path,
-                f"label {short(label)} stands also on line {line_of[label]}; give every agent its own.",
-                line,
+                f"label {short(label)} {_stands_also(first[label])}; give every agent its own.{remedy}",
+                node.line,
             )
-        place[key], line_of[label] = number, line
-    return place
+        first[label] = node
+    try:
+        check_numbers(list(first), lambda label: _place(first[label]))
+    except ValueError as error:
+        raise complaint(path, f"{error}{remedy}") from None
+    return list(first), num_stripped
+
+
+def _label(path: Path, node: Node, name: str | None, attributes: Sequence[str], remedy: str) -> str:
+    if name is None:
+        return node.label
+    if name == "id" and "id" not in node.attributes:
+        return node.key
+    if name not in node.attributes:
+        raise complaint(
+            path,
+            f"node {short(node.key)} has no attribute {short(name)} (found {listed(attributes) or 'none'}); "
+            f"give it one, or name another.{remedy}",
+            node.line,
+        )
+    return node.attributes[name]
+
+
+def _place(node: Node) -> str:
+    return f"line {node.line}" if node.line else f"node {short(node.key)}"
+
+
+def _stands_also(node: Node) -> str:
+    return f"stands also on line {node.line}" if node.line else f"is also that of node {short(node.key)}"
 
 
 def _arcs(path: Path, edges: Sequence[Edge], place: Mapping[str, int]) -> Int[np.ndarray, "arcs 2"]:
@@ -94,23 +181,24 @@ def _arcs(path: Path, edges: Sequence[Edge], place: Mapping[str, int]) -> Int[np
     return np.array(arcs, np.int64).reshape(-1, 2)
 
 
-def _attribute(path: Path, nodes: Sequence[Node], name: str | None) -> list[float] | None:
+def _attribute(
+    path: Path, nodes: Sequence[Node], labels: Sequence[str], name: str | None, known: Sequence[str]
+) -> list[float] | None:
     if name is None:
         return None
-    known = sorted(set().union(*(node.attributes for node in nodes)))
-    if name not in known:
+    if not any(name in node.attributes for node in nodes):
         raise complaint(
             path,
             f"no agent has an attribute {short(name)} (found {listed(known) or 'none'}); name one of these.",
         )
     numbers = []
-    for node in nodes:
+    for node, label in zip(nodes, labels, strict=True):
         if name not in node.attributes:
             raise complaint(
-                path, f"agent {short(node.label)} has no attribute {short(name)}; give it one.", node.line
+                path, f"agent {short(label)} has no attribute {short(name)}; give it one.", node.line
             )
         try:
             numbers.append(positive_number(node.attributes[name]))
         except ValueError as error:
-            raise complaint(path, f"{name} of agent {short(node.label)} {error}", node.line) from None
+            raise complaint(path, f"{name} of agent {short(label)} {error}", node.line) from None
     return numbers

@@ -3,18 +3,47 @@
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from cmapjax._checks import listed, short
+from cmapjax._file_options import FileOptions
 from cmapjax.graphs._files import complaint, detail
 
 _ESCAPED = re.compile(r"'+[=+\-@]")
+# Names of the two columns of links, as tables have them; letter case, blanks and punctuation aside.
+_PAIRS = (
+    ("source", "target"),
+    ("from", "to"),
+    ("src", "dst"),
+    ("src", "dest"),
+    ("src", "tgt"),
+    ("source", "destination"),
+    ("sourceid", "targetid"),
+    ("sourcenode", "targetnode"),
+    ("fromid", "toid"),
+    ("fromnode", "tonode"),
+    ("fromnodeid", "tonodeid"),
+    ("start", "end"),
+    ("startid", "endid"),
+    ("startnode", "endnode"),
+    ("head", "tail"),
+    ("sender", "receiver"),
+    ("giver", "receiver"),
+)
+# Likewise, followed by 1 and 2 or by a and b.
+_STEMS = ("node", "nodeid", "id", "vertex", "agent", "person", "user", "actor", "label", "name")
+_WEIGHTS = ("weight", "weights")
 
 
 def unescape_cell(cell: str) -> str:
     """The text that `escape_cell` wrote."""
     return cell[1:] if _ESCAPED.match(cell) else cell
+
+
+def folded(name: str) -> str:
+    """A column's name without regard to letter case and the blanks around it."""
+    return name.strip().casefold()
 
 
 def read_table(path: Path, data: bytes, delimiter: str) -> Iterator[tuple[int, list[str]]]:
@@ -34,14 +63,29 @@ def read_table(path: Path, data: bytes, delimiter: str) -> Iterator[tuple[int, l
         if len(row) != width:
             raise complaint(
                 path,
-                f"{len(row)} cell(s) where the header names {width}; complete or correct the row.",
+                f"{len(row)} cell(s) where the first row has {width}; complete or correct the row.",
                 rows.line_num,
             )
         yield rows.line_num, row
 
 
-def check_header(path: Path, header: Sequence[str], required: Sequence[str], line: int | None = 1) -> None:
-    """Raise unless every required column is there, and none of them twice."""
+def check_header(
+    path: Path,
+    header: Sequence[str],
+    required: Sequence[str],
+    line: int | None = 1,
+    *,
+    used: Collection[str] | None = None,
+) -> None:
+    """Raise unless every required column is there, and none that is used twice.
+
+    Args:
+        path: the table.
+        header: its columns.
+        required: those that must be there.
+        line: where the header stands.
+        used: all that will be looked at; by default every one.
+    """
     missing = [name for name in required if name not in header]
     if missing:
         raise complaint(
@@ -49,6 +93,116 @@ def check_header(path: Path, header: Sequence[str], required: Sequence[str], lin
             f"no column {listed(missing)} (found {listed(header)}); the first row must name the columns.",
             line,
         )
-    twice = sorted({name for name in header if header.count(name) > 1})
+    twice = sorted({name for name in header if header.count(name) > 1 and (used is None or name in used)})
     if twice:
         raise complaint(path, f"column {short(twice[0])} occurs twice; name every column once.", line)
+
+
+def known_pair(names: Sequence[str]) -> tuple[int, int] | None:
+    """Where the two columns of links stand, if the names of one known pair are there, each once."""
+    bare = [_bare(name) for name in names]
+    numbered = [(stem + a, stem + b) for stem in _STEMS for a, b in ("12", "ab")]
+    found = [pair for pair in (*_PAIRS, *numbered) if all(bare.count(name) == 1 for name in pair)]
+    # Source and target go before all others; any other two pairs would be a guess.
+    if not found or (len(found) > 1 and found[0] != _PAIRS[0]):
+        return None
+    return bare.index(found[0][0]), bare.index(found[0][1])
+
+
+def is_doubtful_pair(names: Sequence[str], labels: Collection[str]) -> bool:
+    """Whether the two names of a known pair may be agents: they recur, or others like node3 are agents."""
+    if any(name.strip() in labels for name in names):
+        return True
+    stem = _bare(names[0])[:-1]
+    return stem in _STEMS and any(
+        _bare(label).startswith(stem) and _bare(label)[len(stem) :].isdecimal() for label in labels
+    )
+
+
+def column_of_weights(names: Sequence[str]) -> int | None:
+    """Where the weights of links stand, if a column is called so."""
+    return next((i for i, name in enumerate(names) if folded(name) in _WEIGHTS), None)
+
+
+def link_columns(path: Path, names: Sequence[str], options: FileOptions, line: int | None) -> tuple[int, int]:
+    """Which two columns hold the ends of links: those of the options, else a known pair.
+
+    Raises:
+        ValueError: columns that are not there or there twice, saying which ones are.
+    """
+    pair = known_pair(names)
+    asked = (options.source_column, options.target_column)
+    if pair is None and None in asked:
+        for name in _PAIRS[0]:
+            if [folded(other) for other in names].count(name) > 1:
+                raise complaint(path, f"column {name!r} occurs twice; name every column once.", line)
+        if len(names) == 1:
+            raise complaint(
+                path,
+                f"one column {short(names[0])}, but a link has two ends; say what stands between them with "
+                f"{options.say('separator', 'CHARACTER')}.",
+                line,
+            )
+        raise complaint(
+            path,
+            f"no columns source and target (found {listed(names)}); name them with "
+            f"{options.say('source_column', 'NAME')} and {options.say('target_column', 'NAME')}, "
+            f"or pass {options.say('header', False)} if there is no header.",
+            line,
+        )
+    source, target = (
+        pair[end] if name is None else _column(path, names, name, line) for end, name in enumerate(asked)
+    )
+    if source == target:
+        raise complaint(
+            path, f"column {short(names[source])} cannot hold both ends of a link; name two columns.", line
+        )
+    return source, target
+
+
+def numbered_columns(path: Path, width: int, options: FileOptions, line: int | None) -> tuple[int, int]:
+    """Which two columns of a table without a header hold the ends of links, by number from 1; else the first.
+
+    Raises:
+        ValueError: columns that are no numbers, or beyond the table.
+    """
+    if width < 2:
+        raise complaint(
+            path,
+            "one column, but a link has two ends; say what stands between columns with "
+            f"{options.say('separator', 'CHARACTER')}.",
+            line,
+        )
+    found = []
+    for default, (option, name) in enumerate(
+        (("source_column", options.source_column), ("target_column", options.target_column))
+    ):
+        number = str(default + 1 if name is None else name)
+        if not (number.isdecimal() and len(number) <= 9 and 1 <= int(number) <= width):
+            raise complaint(
+                path,
+                f"{options.say(option, name)} is no column of a table without a header; give a number from "
+                f"1 to {width}.",
+                line,
+            )
+        found.append(int(number) - 1)
+    if found[0] == found[1]:
+        raise complaint(path, f"column {found[0] + 1} cannot hold both ends of a link; name two.", line)
+    return found[0], found[1]
+
+
+def _column(path: Path, names: Sequence[str], name: str, line: int | None) -> int:
+    """Where the column of this name stands: written exactly so, or else without regard to case and blanks."""
+    for spell in (str, folded):
+        places = [i for i, other in enumerate(names) if spell(other) == spell(name)]
+        if len(places) == 1:
+            return places[0]
+        if places:
+            raise complaint(
+                path, f"column {short(name)} occurs {len(places)} times; name every column once.", line
+            )
+    raise complaint(path, f"no column {short(name)} (found {listed(names)}); name one of these.", line)
+
+
+def _bare(name: str) -> str:
+    return "".join(c for c in name.casefold() if c.isalnum())

@@ -4,8 +4,9 @@ import numpy as np
 from jaxtyping import Float
 
 from cmapjax._checks import listed, short
+from cmapjax._file_options import as_budget
 from cmapjax._market import Market
-from cmapjax.graphs._files import as_budget, check_path, complaint, format_and_gzip, read_bytes
+from cmapjax.graphs._files import check_path, complaint, format_and_packing, read_bytes
 from cmapjax.graphs._table import check_header, read_table, unescape_cell
 
 
@@ -20,8 +21,8 @@ def read_trace(path, market: Market, *, memory_budget=None) -> Float[np.ndarray,
             with its line; no rounds; whatever is wrong with the file.
     """
     path = check_path(path)
-    form, gzipped = format_and_gzip(path, {".csv": ",", ".tsv": "\t"})
-    rows = read_table(path, read_bytes(path, as_budget(memory_budget), gzipped=gzipped), form)
+    form, packing = format_and_packing(path, {".csv": ",", ".tsv": "\t"})
+    rows = read_table(path, read_bytes(path, as_budget(memory_budget), packing=packing), form)
     line, header = next(rows)
     header = [unescape_cell(cell) for cell in header]
     labels = [str(label) for label in market.labels]

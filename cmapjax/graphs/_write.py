@@ -12,7 +12,9 @@ import numpy as np
 
 from cmapjax._checks import escape_cell, listed, short
 from cmapjax._market import Market
-from cmapjax.graphs._files import check_writable_path, format_and_gzip, write_bytes
+from cmapjax.graphs._files import check_writable_path, format_and_packing, write_bytes
+from cmapjax.graphs._graphml import AS_TEXT, LABELS
+from cmapjax.graphs._labels import check_numbers, is_whole
 from cmapjax.graphs._networkx import agent_columns, arc_flow, to_networkx
 
 _TABLES = {".csv": ",", ".tsv": "\t", ".parquet": "parquet"}
@@ -65,14 +67,14 @@ def write_graphml(market: Market, path, flow=None, attributes: Mapping | None = 
     """Write the graph of `to_networkx`, with its attributes, as `.graphml` (`.gz`).
 
     `read_market(path, endowment_attribute="endowment", value_attribute="value")` reads it back. Labels are
-    written as text, by `str`; whole numbers become integers again.
+    written as text, by `str`; whole numbers become integers again, unless they were text before.
 
     Raises:
         ValueError: a flow or vector that does not fit the market; labels or text that XML cannot hold; a
             path that cannot be written or whose ending is not known.
     """
     path = check_writable_path(path)
-    _, gzipped = format_and_gzip(path, {".graphml": "graphml"})
+    _, packing = format_and_packing(path, {".graphml": "graphml"}, (".gz",))
     graph = to_networkx(market, flow, attributes)
     texts = dict(zip(market.labels, (str(t) for t in written_labels(market).tolist()), strict=True))
     for _, _, edge in graph.edges(data=True):
@@ -81,16 +83,19 @@ def write_graphml(market: Market, path, flow=None, attributes: Mapping | None = 
     for label, node in graph.nodes(data=True):
         for name, given in node.items():
             _check_text(given, f"{name} of agent {short(label)}")
+    if all(isinstance(label, str) for label in market.labels) and all(map(is_whole, market.labels)):
+        graph.graph[LABELS] = AS_TEXT
     buffer = io.BytesIO()
     nx.write_graphml_xml(nx.relabel_nodes(graph, texts), buffer)
-    _write(path, buffer.getvalue(), gzipped)
+    _write(path, buffer.getvalue(), packing)
 
 
 def written_labels(market: Market) -> np.ndarray:
     """The agents' labels as a file holds them: integers if all are, else text (an array of objects).
 
     Raises:
-        ValueError: labels that no file holds: empty, with control characters, or alike as text.
+        ValueError: labels that no reader takes from a file: empty, with blanks around them or control
+            characters, alike as text or the same number (1 and 01).
     """
     if all(type(label) is int and 0 <= label < 2**63 for label in market.labels):
         return np.array(market.labels, np.int64)
@@ -98,10 +103,18 @@ def written_labels(market: Market) -> np.ndarray:
     texts[:] = [str(label) for label in market.labels]
     for text in texts:
         _check_text(text, "labels:")
+        if text != text.strip():
+            raise ValueError(
+                f"labels: {short(text)} begins or ends with a blank, which readers cut off; relabel it."
+            )
     if len(set(texts)) < len(texts):
         seen: set[str] = set()
         twice = [text for text in texts if text in seen or seen.add(text)]
         raise ValueError(f"labels: {listed(twice)} would stand for several agents in a file; relabel them.")
+    try:
+        check_numbers(texts.tolist())
+    except ValueError as error:
+        raise ValueError(f"{error} (Readers refuse such a file.)") from None
     return texts
 
 
@@ -118,9 +131,9 @@ def _check_text(text, where: str) -> None:
 
 def _write_table(path, columns: dict[str, np.ndarray]) -> None:
     path = check_writable_path(path)
-    form, gzipped = format_and_gzip(path, _TABLES)
+    form, packing = format_and_packing(path, _TABLES, (".gz",))
     if form == "parquet":
-        if gzipped:
+        if packing:
             raise ValueError(f"{path}: Parquet is compressed already; leave out .gz.")
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -129,7 +142,7 @@ def _write_table(path, columns: dict[str, np.ndarray]) -> None:
         # Checksums, because one flipped bit in a page otherwise reads as another number.
         table = pa.table({name: vector.tolist() for name, vector in columns.items()})
         pq.write_table(table, buffer, write_page_checksum=True)
-        _write(path, buffer.getvalue(), gzipped=False)
+        _write(path, buffer.getvalue(), packing="")
         return
     text = io.StringIO()
     writer = csv.writer(text, delimiter=form, lineterminator="\n")
@@ -139,9 +152,9 @@ def _write_table(path, columns: dict[str, np.ndarray]) -> None:
         for vector in columns.values()
     ]
     writer.writerows(zip(*cells, strict=True))
-    _write(path, text.getvalue().encode(), gzipped)
+    _write(path, text.getvalue().encode(), packing)
 
 
-def _write(path: Path, data: bytes, gzipped: bool) -> None:
+def _write(path: Path, data: bytes, packing: str) -> None:
     # No time stamp: the same market makes the same file.
-    write_bytes(path, gzip.compress(data, mtime=0) if gzipped else data)
+    write_bytes(path, gzip.compress(data, mtime=0) if packing else data)

@@ -3,12 +3,12 @@
 import warnings
 
 import equinox as eqx
-import jax
 import numpy as np
 import scipy.sparse
 from jaxtyping import Float
 
 from cmapjax._equilibrium import Method, of_flow
+from cmapjax._settings import entry
 from cmapjax._types import Array, as_parameter
 
 
@@ -42,6 +42,7 @@ class ConvexProgram(Method):
         if not _is_number(self.max_seconds) or not self.max_seconds > 0:
             raise ValueError(f"max_seconds is {self.max_seconds}; give a number above 0, or inf.")
 
+    @entry
     def solve(self, market, tolerance):
         cvxpy = import_cvxpy()
         giver, receiver = market.arcs()
@@ -58,8 +59,7 @@ class ConvexProgram(Method):
             if share is not None:
                 values[arcs] = weight[giver[arcs]] * share
         flow = market.flow_from_arcs(values)
-        with jax.enable_x64(True):
-            return of_flow(market, flow, tolerance, np.asarray(iterations))
+        return of_flow(market, flow, tolerance, np.asarray(iterations))
 
 
 def _is_number(x) -> bool:

@@ -11,11 +11,15 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from cmapjax._certificate import certify_arcs, per_market
-from cmapjax._checks import short
+from cmapjax._checks import CONTRIBUTION, check_positive, short
 from cmapjax._decomposition import Partition, as_integers, blocks, confirm, decompose, verify
-from cmapjax._equilibrium import Equilibrium, Fractions, Groups, Method
+from cmapjax._equilibrium import Equilibrium, Fractions, Groups, Method, price_error
 from cmapjax._market import Market
+from cmapjax._settings import entry
 from cmapjax.methods._sweeps import ColouredSweeps
+
+# What gives utilities where a transformation of JAX traces contributions.
+IN_PROGRAMS = "cmapjax.equilibrium_utility gives utilities there, and their derivatives"
 
 
 class Decomposition(Method):
@@ -57,6 +61,7 @@ class IdentifyAndCertify(Method):
         return certify(market, np.asarray(near.ratio), tolerance=tolerance, resolution=self.resolution)
 
 
+@entry(remedy=IN_PROGRAMS)
 def certify(
     market: Market, ratio: Float[np.ndarray, "agents"], *, tolerance: float = 1e-10, resolution: float = 1e-3
 ) -> Equilibrium:
@@ -66,12 +71,16 @@ def certify(
         ratio: r_j = u_j / w_j, value received per value contributed.
         tolerance: on the certified gap.
         resolution: ratios that differ by less than this share are taken for one group.
+
+    Raises:
+        ValueError: an agent whose utility lies below what float64 holds.
     """
     network = _Network.of(market)
     found = confirm(*network.problem, *network.identify(np.asarray(ratio), resolution))
     return network.answer(network.decompose() if found is None else found, tolerance)
 
 
+@entry(remedy=IN_PROGRAMS)
 def solve_in_fractions(market: Market, contribution: Sequence[int | Fraction] | None = None) -> Fractions:
     """The equilibrium in exact fractions, every law of it verified in integers.
 
@@ -114,7 +123,9 @@ class _Network:
     @staticmethod
     def of(market: Market) -> "_Network":
         market_of = np.asarray(market.market_of, np.int64)
-        weight, power = as_integers(np.asarray(market.contribution), market_of)
+        contribution = np.asarray(market.contribution)
+        check_positive(CONTRIBUTION, contribution, lambda i: market.labels[i])
+        weight, power = as_integers(contribution, market_of)
         unit = tuple(Fraction(2) ** int(p) for p in power)
         return _Network(market, *market.arcs(), weight, market_of, unit)
 
@@ -164,6 +175,7 @@ class _Network:
         flow = share * contribution[self.giver]
         proof = certify_arcs(self.giver, self.receiver, flow, contribution, self.market_of)
         ratio = found.ratio[found.receives_in]
+        self._check_utility(ratio)
         inverse = np.array([b / a for a, b in zip(found.numerator, found.denominator, strict=True)])
         group_market = np.zeros(len(inverse), np.int64)
         group_market[found.receives_in] = self.market_of
@@ -175,9 +187,7 @@ class _Network:
             flow=self.market.flow_from_arcs(flow),
             log_nash_welfare=log_welfare / per_market(np.add, contribution, self.market_of),
             gap=proof.gap,
-            price_error=per_market(
-                np.maximum, np.abs(proof.utility / (ratio * contribution) - 1), self.market_of
-            ),
+            price_error=price_error(self.market, proof.utility),
             spending_error=proof.spending_error,
             iterations=np.asarray(found.num_flows),
             result=(proof.gap > tolerance).astype(np.int32),
@@ -189,3 +199,17 @@ class _Network:
                 group_market,
             ),
         )
+
+    def _check_utility(self, ratio: Float[np.ndarray, "agents"]) -> None:
+        """Raise ValueError if a utility lies below what float64 holds in full, naming the agent."""
+        contribution, tiny = np.asarray(self.market.contribution), np.finfo(np.float64).tiny
+        small = np.flatnonzero(ratio * contribution < tiny)
+        if len(small):
+            i = small[0]
+            power = math.floor(math.log10(ratio[i]) + math.log10(contribution[i]))
+            raise ValueError(
+                f"utility: agent {short(self.market.labels[i])}, who contributes {contribution[i]:g}, would "
+                f"receive {ratio[i]:g} of that, some 1e{power}, which float64 does not hold (at least "
+                f"{tiny:.1e}; so for {len(small)} agent(s)); leave out agents that bring next to nothing, or "
+                "take the fractions of cmapjax.methods.solve_in_fractions(market), which hold it."
+            )

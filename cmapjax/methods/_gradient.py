@@ -13,6 +13,7 @@ from jaxtyping import Float
 from cmapjax._checks import check_kind
 from cmapjax._equilibrium import Method
 from cmapjax._market import Market
+from cmapjax._settings import compiled, entry
 from cmapjax._types import Array
 from cmapjax.methods._ascent import ascend, check_count
 from cmapjax.strategies._gradient import import_jaxopt
@@ -90,15 +91,15 @@ class ProjectedGradient(Method):
         check_count("check_every", self.check_every)
         check_kind("projection", self.projection, SimplexProjection, "OptaxProjection()")
 
+    @entry
     def solve(self, market, tolerance):
-        with jax.enable_x64(True):
-            return _climb(
-                market.bare(),
-                np.float64(tolerance),
-                np.int64(self.max_steps),
-                self.check_every,
-                self.projection,
-            )
+        return _climb(
+            market.bare(),
+            np.float64(tolerance),
+            np.int64(self.max_steps),
+            self.check_every,
+            self.projection,
+        )
 
 
 class _State(eqx.Module):
@@ -113,7 +114,7 @@ class _State(eqx.Module):
     curvature: Float[Array, "markets"]
 
 
-@eqx.filter_jit
+@compiled
 def _climb(market, tolerance, max_steps, check_every, projection):
     weight = market.stored(market.contribution)
     flow = market.equal_flow()

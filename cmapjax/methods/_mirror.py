@@ -1,12 +1,12 @@
 """Mirror ascent on the central program, which is proportional response."""
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from cmapjax._engine import act_together, both_ends, known_facts, received_totals
 from cmapjax._equilibrium import Method
+from cmapjax._settings import compiled, entry
 from cmapjax.methods._ascent import ascend, check_count
 from cmapjax.strategies import ProportionalResponse
 
@@ -35,12 +35,12 @@ class MirrorAscent(Method):
         check_count("max_steps", self.max_steps)
         check_count("check_every", self.check_every)
 
+    @entry
     def solve(self, market, tolerance):
-        with jax.enable_x64(True):
-            return _respond(market.bare(), np.float64(tolerance), np.int64(self.max_steps), self.check_every)
+        return _respond(market.bare(), np.float64(tolerance), np.int64(self.max_steps), self.check_every)
 
 
-@eqx.filter_jit
+@compiled
 def _respond(market, tolerance, max_steps, check_every):
     known = known_facts(market, None, jnp.float64)
 

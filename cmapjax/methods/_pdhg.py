@@ -3,13 +3,13 @@
 import functools
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from cmapjax._equilibrium import Method
 from cmapjax._market import Market
+from cmapjax._settings import compiled, entry
 from cmapjax._types import Array
 from cmapjax.methods._ascent import ascend, check_count
 
@@ -52,9 +52,9 @@ class PrimalDualHybridGradient(Method):
         check_count("max_steps", self.max_steps)
         check_count("check_every", self.check_every)
 
+    @entry
     def solve(self, market, tolerance):
-        with jax.enable_x64(True):
-            return _iterate(market.bare(), np.float64(tolerance), np.int64(self.max_steps), self.check_every)
+        return _iterate(market.bare(), np.float64(tolerance), np.int64(self.max_steps), self.check_every)
 
 
 class _State(eqx.Module):
@@ -71,7 +71,7 @@ class _State(eqx.Module):
     """By what share t changes next time."""
 
 
-@eqx.filter_jit
+@compiled
 def _iterate(market, tolerance, max_steps, check_every):
     links = market.links
     weight = market.stored(market.contribution)

@@ -1,13 +1,13 @@
 """Block-coordinate ascent on the central program, which is CMAP in coloured order."""
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from cmapjax._engine import act_in_turns, known_facts
 from cmapjax._equilibrium import Method
 from cmapjax._schedule import Coloured
+from cmapjax._settings import compiled, entry
 from cmapjax.methods._ascent import ascend, check_count
 from cmapjax.strategies import CMAP
 
@@ -29,15 +29,13 @@ class ColouredSweeps(Method):
         check_count("max_sweeps", self.max_sweeps)
         check_count("check_every", self.check_every)
 
+    @entry
     def solve(self, market, tolerance):
         plan = Coloured().plan(market)
-        with jax.enable_x64(True):
-            return _sweep(
-                market.bare(), plan, np.float64(tolerance), np.int64(self.max_sweeps), self.check_every
-            )
+        return _sweep(market.bare(), plan, np.float64(tolerance), np.int64(self.max_sweeps), self.check_every)
 
 
-@eqx.filter_jit
+@compiled
 def _sweep(market, plan, tolerance, max_sweeps, check_every):
     known = known_facts(market, None, jnp.float64)
     tables = plan.tables(market, 0, None)

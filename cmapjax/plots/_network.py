@@ -121,7 +121,7 @@ def derivatives(
     if strongest:
         notes.append(f"the {len(strongest)} links that matter most")
         notes += ["dashed: new"] if any(is_new for *_, is_new in strongest) else []
-        notes += ["black: −∞"] if not np.isfinite(numbers).all() else []
+        notes += ["black: −∞ (strands an agent)"] if not np.isfinite(numbers).all() else []
     if len(shown) < market.num_agents:
         notes.append(f"{len(shown):,} of {market.num_agents:,} agents, around those that matter most")
     drawing.write(title, "; ".join(notes))

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-import jax
 import numpy as np
 import pandas as pd
 
 from cmapjax import metrics
+from cmapjax._random import key_of
 from cmapjax._schedule import Coloured, Schedule
 from cmapjax.reproduce import _all_at_once_pictures as pictures
 from cmapjax.reproduce import _all_at_once_swing as swing
@@ -79,7 +79,7 @@ WORDS = {name: each.words for name, each in PLAYS.items()}
 def measure(setting: Setting) -> Finding:
     """Verdicts of all families under each way of acting, what dampings cost, and the swing of K_{m,2}."""
     markets, rounds = common(setting)
-    key = jax.random.key(setting.seed)
+    key = key_of(setting.seed)
     runs = {}
     for name, each in PLAYS.items():
         setting.tell(f"all at once: {each.words}")

@@ -29,7 +29,6 @@ number of givers of a receiver who have another receiver to turn to.
 
 from typing import NamedTuple
 
-import jax
 import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Float
@@ -38,6 +37,7 @@ from cmapjax import metrics
 from cmapjax._equilibrium import Equilibrium
 from cmapjax._market import Market
 from cmapjax._packing import pack
+from cmapjax._random import key_of
 from cmapjax._run import Run
 from cmapjax._schedule import RandomParticipation, Schedule
 from cmapjax._simulate import simulate
@@ -145,7 +145,7 @@ def play(
         rounds=rounds,
         schedule=RandomParticipation(share) if schedule is None else schedule,
         record=record,
-        key=jax.random.key(0) if key is None else key,
+        key=key_of(0) if key is None else key,
     )
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from cmapjax._random import key_of
 from cmapjax.reproduce import _families as fam
 from cmapjax.reproduce._numbers import count, median
 from cmapjax.reproduce._part import FAILS, HOLDS, IN_PART, Check, Finding, Picture, Setting
@@ -75,7 +76,6 @@ def _name(k) -> str:
 
 
 def _played(everything: fam.Ensemble, way: Way, hops, rounds: int, seed: int):
-    import jax
 
     import cmapjax as cj
     from cmapjax import metrics
@@ -91,7 +91,7 @@ def _played(everything: fam.Ensemble, way: Way, hops, rounds: int, seed: int):
         schedule=schedule,
         rounds=rounds,
         record={"log_welfare_loss": standard["log_welfare_loss"]},
-        key=jax.random.key(seed),
+        key=key_of(seed),
     )
 
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from cmapjax._random import key_of
 from cmapjax.strategies import CMAP, EqualSplit, ProportionalResponse, SelfishBestReply, View
 
 KINDS = ("CMAP", "proportional response", "equal split", "selfish")
@@ -99,7 +100,7 @@ def played(
         out = [np.asarray(_received(network, state.sent))[None]]
         for first in range(0, len(acts), STEPS):
             some = slice(first, first + STEPS)
-            state, received = _play(network, habits, acts[some], present[some], state, jax.random.key(seed))
+            state, received = _play(network, habits, acts[some], present[some], state, key_of(seed))
             out.append(np.asarray(received))
     return np.concatenate(out)[: rounds + 1]
 

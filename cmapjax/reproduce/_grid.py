@@ -3,9 +3,8 @@
 In the words of studies, and of these words as objects.
 """
 
-import jax
-
 from cmapjax._market import Market
+from cmapjax._random import key_of
 from cmapjax._words._specs import distribution, family, parse
 from cmapjax.graphs import Distribution, Drop, Family, RandomMarket, Redraw
 
@@ -75,6 +74,6 @@ def drawn(
         drops: isolated agents are left out, and not whole networks with one drawn again (in which large
             sparse networks, who always have some, would never succeed).
     """
-    key = jax.random.fold_in(jax.random.key(seed), stream)
+    key = key_of(seed, stream)
     isolated = Drop() if drops else Redraw()
     return RandomMarket(kind, endowment=contribution, isolated=isolated).draw(key, number)

@@ -5,7 +5,6 @@ import itertools
 from typing import NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
@@ -13,6 +12,7 @@ from jaxtyping import Float, Int
 
 from cmapjax import metrics
 from cmapjax._packing import copies, pack
+from cmapjax._random import key_of
 from cmapjax._schedule import Coloured, RandomParticipation, Schedule, Simultaneous
 from cmapjax._simulate import simulate
 from cmapjax._solve import solve
@@ -123,7 +123,7 @@ def play(setting: Setting, size: Size) -> Shares:
         drawn(family, CONTRIBUTIONS["uniform"], setting.seed, 100 + k, size.each)
         for k, family in enumerate(grid.values())
     ]
-    key = jax.random.fold_in(jax.random.key(setting.seed), 99)
+    key = key_of(setting.seed, 99)
     stage = _Stage(pack(kinds), size.rounds, key)
     swept = list(itertools.product(DAMPINGS, POWERS, size.steps, size.budgets))
     parts = []

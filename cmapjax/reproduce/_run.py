@@ -1,6 +1,5 @@
 """Parts measured one after another in a folder that keeps what is done."""
 
-import gc
 import hashlib
 import importlib
 import json
@@ -109,6 +108,7 @@ def write_page(folder: Path) -> list[Kept]:
 
 
 def _measured(folder: Path, part: Part, setting: Setting, stamp: dict) -> Kept:
+    from cmapjax._programs import forget_if_many
     from cmapjax._store._manifest import commit
 
     began = time.monotonic()
@@ -118,23 +118,13 @@ def _measured(folder: Path, part: Part, setting: Setting, stamp: dict) -> Kept:
         return {**about, "date": stamp_of_now(), "seconds": round(time.monotonic() - began, 1)}
 
     place = folder / part.name
-    _make_room()
+    forget_if_many(MOST_MAPS_SHARE)
     try:
         measure = importlib.import_module(f"cmapjax.reproduce.{part.module}").measure
         write_finding(place, measure(setting), told())
     except Exception as error:  # whatever it is, it costs this part and is reported with it
         write_failure(place, error, told())
     return read_kept(folder, part)
-
-
-def _make_room() -> None:
-    from cmapjax.studies._room import maps_used
-
-    if maps_used() > MOST_MAPS_SHARE:
-        import jax
-
-        jax.clear_caches()
-        gc.collect()
 
 
 def _stamp(quick: bool, seed: int) -> dict[str, Any]:

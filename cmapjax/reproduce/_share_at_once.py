@@ -8,11 +8,11 @@ to the last. The theory that predictions rest on stands in `_at_once_markets`.
 
 from typing import NamedTuple
 
-import jax
 import numpy as np
 import pandas as pd
 import scipy.stats
 
+from cmapjax._random import key_of
 from cmapjax.reproduce import _share_at_once_pictures as pictures
 from cmapjax.reproduce._at_once_markets import DEGREES, Crowding, Ensemble, by_degree, common, crowding, play
 from cmapjax.reproduce._grid import families
@@ -72,7 +72,7 @@ def measure(setting: Setting) -> Finding:
     for number, (p, theta) in enumerate(dict.fromkeys(wanted)):
         if number % 10 == 0:
             setting.tell(f"share at once: {number} of {len(dict.fromkeys(wanted))} points")
-        key = jax.random.fold_in(jax.random.key(setting.seed), 1 + number)
+        key = key_of(setting.seed, 1 + number)
         run = play(markets, theta, share=p, rounds=rounds, key=key)
         some = run.records["share"][:, phases.chosen]
         third, last = (1 - part.mean(axis=0) for part in np.array_split(some, 4)[2:])

@@ -13,6 +13,7 @@ from cmapjax import metrics
 from cmapjax._equilibrium import Groups
 from cmapjax._market import Market
 from cmapjax._packing import copies, pack
+from cmapjax._random import key_of
 from cmapjax._schedule import Coloured, Simultaneous
 from cmapjax._simulate import simulate
 from cmapjax._solve import solve
@@ -92,7 +93,7 @@ def play(setting: Setting, size: Size, rules: dict) -> Errors:
     side_by_side = copies(market, endowment=np.tile(market.endowment, (len(PROCESSES), 1)))
     best = np.tile(equilibrium.utility, len(PROCESSES))
     record = {"worst": Partial(_worst, best), "rms": Partial(_rms, best), "loss": Partial(_loss, best)}
-    key = jax.random.fold_in(jax.random.key(setting.seed), len(grid))
+    key = key_of(setting.seed, len(grid))
     starts = dict.fromkeys(rules, side_by_side.equal_flow())
     rounds, tables = [], {rule: [] for rule in rules}
     for first in range(0, size.rounds, size.at_a_time):

@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from cmapjax import metrics
 from cmapjax._market import Market
+from cmapjax._settings import entry
 from cmapjax.sensitivity._derivatives import equilibrium_utility
 
 
@@ -30,6 +31,7 @@ class Placement:
     """The best objective so far."""
 
 
+@entry(remedy="differentiate cmapjax.equilibrium_utility instead")
 def place_budget(
     market: Market,
     budget: float,
@@ -59,28 +61,27 @@ def place_budget(
         raise ValueError(f"steps is {steps!r}; give a whole number, 1 or more.")
     if optimiser is None:
         optimiser = optax.adam(optax.cosine_decay_schedule(0.05, steps))
-    with jax.enable_x64(True):
-        endowment, value = jnp.asarray(market.endowment), jnp.asarray(market.value)
+    endowment, value = jnp.asarray(market.endowment), jnp.asarray(market.value)
 
-        def goal(share):
-            richer = market.with_contributions(endowment=endowment + budget * share / value)
-            return jnp.sum(objective(richer, equilibrium_utility(richer)))
+    def goal(share):
+        richer = market.with_contributions(endowment=endowment + budget * share / value)
+        return jnp.sum(objective(richer, equilibrium_utility(richer)))
 
-        @eqx.filter_jit
-        def step(share, state):
-            slope = jax.grad(goal)(share)
-            change, state = optimiser.update(-slope, state, share)
-            share = optax.projections.projection_simplex(optax.apply_updates(share, change))
-            return share, state, goal(share)
+    @eqx.filter_jit
+    def step(share, state):
+        slope = jax.grad(goal)(share)
+        change, state = optimiser.update(-slope, state, share)
+        share = optax.projections.projection_simplex(optax.apply_updates(share, change))
+        return share, state, goal(share)
 
-        share = jnp.full(market.num_agents, 1 / market.num_agents)
-        before, evenly = float(goal(jnp.zeros_like(share))), float(goal(share))
-        best, state, history = (evenly, share), optimiser.init(share), []
-        for _ in range(steps):
-            share, state, reached = step(share, state)
-            if reached > best[0]:
-                best = (float(reached), share)
-            history.append(best[0])
+    share = jnp.full(market.num_agents, 1 / market.num_agents)
+    before, evenly = float(goal(jnp.zeros_like(share))), float(goal(share))
+    best, state, history = (evenly, share), optimiser.init(share), []
+    for _ in range(steps):
+        share, state, reached = step(share, state)
+        if reached > best[0]:
+            best = (float(reached), share)
+        history.append(best[0])
     return Placement(
         np.asarray(best[1]) * budget / np.asarray(market.value), before, evenly, best[0], np.array(history)
     )

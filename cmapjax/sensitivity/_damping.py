@@ -1,26 +1,23 @@
-"""The damping that brings each market closest to its equilibrium, by gradient through the run."""
+"""The damping that brings each market closest to its equilibrium, by a grid and a search around its best."""
 
 import dataclasses
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Float
 
 from cmapjax import metrics
 from cmapjax._checks import check_kind
 from cmapjax._market import Market
 from cmapjax._schedule import Schedule, Simultaneous
+from cmapjax._settings import entry
 from cmapjax._simulate import simulate
 from cmapjax.strategies import CMAP, Damped, FixedDamping, PerAgent, Strategy
 
 # Below this share of its contribution an agent counts as having that much, so that a market that starves
 # one has a loss, if a large one.
 FLOOR = 1e-9
-# θ is searched on a logit scale, which this keeps away from 0 and 1.
-MARGIN = 1e-4
+# Of the tries, the part that goes into the grid.
+GRID = 2 / 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +33,7 @@ class BestDamping:
     """The least loss so far."""
 
 
+@entry(remedy="differentiate a run instead (cmapjax.simulate)")
 def best_damping(
     market: Market,
     strategy: Strategy = CMAP(),  # noqa: B008 - immutable
@@ -43,22 +41,21 @@ def best_damping(
     equilibrium: Float[np.ndarray, "agents"],
     rounds: int = 20,
     schedule: Schedule = Simultaneous(),  # noqa: B008
-    steps: int = 60,
-    optimiser: optax.GradientTransformation | None = None,
+    steps: int = 180,
 ) -> BestDamping:
     """The damping θ of each market with which a strategy ends nearest to the equilibrium.
 
-    Minimises the log welfare loss after the last round, by the gradient through all of them, for all
-    markets of an ensemble at once. Large steps can make a run chaotic, and its loss rugged; the search
-    begins with the safe 1/Δ and returns the best θ that it met.
+    Minimises the log welfare loss after the last round: first 1/Δ, then an even grid of θ up to 1, then ever
+    nearer on both sides of the best value met. All markets of an ensemble are tried at once, each with a θ of
+    its own. A heuristic: large steps can make a run chaotic and its loss rugged, so that a narrow valley
+    between two values of the grid may be missed. The result is never worse than 1/Δ or any θ of the grid.
 
     Args:
         strategy: what is damped, without parameters of its own.
         equilibrium: utilities u*, of `solve`.
         rounds: of the run, from an equal split.
         schedule: not a random one.
-        steps: gradient steps.
-        optimiser: on logit θ; by default Adam with a cosine schedule from 0.3 to 0.
+        steps: values of θ tried in each market, each by one run; two thirds of them on the grid.
 
     Raises:
         ValueError: a random schedule; fewer than one step.
@@ -68,41 +65,35 @@ def best_damping(
         raise ValueError("schedule: the best damping of a random schedule is another one every time.")
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise ValueError(f"steps is {steps!r}; give a whole number, 1 or more.")
-    if optimiser is None:
-        optimiser = optax.adam(optax.cosine_decay_schedule(0.3, steps))
     plan = schedule.plan(market, strategy.hops)
-    safe = 1 / np.asarray(market.largest(np.asarray(market.degree, np.float64)))
+    floor = FLOOR * np.asarray(market.contribution)
 
-    def losses(logit):
-        theta = jax.nn.sigmoid(logit)[market.market_of]
-        damped = PerAgent(Damped(strategy, FixedDamping(theta)))
+    def losses(theta):
+        damped = PerAgent(Damped(strategy, FixedDamping(theta[market.market_of])))
         run = simulate(market, damped, rounds=rounds, schedule=plan, record={})
-        utility = jnp.maximum(run.final.utility, FLOOR * market.contribution)
-        return metrics.log_welfare_loss(market, utility, equilibrium)
+        return metrics.log_welfare_loss(market, np.maximum(run.final.utility, floor), equilibrium)
 
-    @eqx.filter_jit
-    def step(logit, state):
-        loss, back = jax.vjp(losses, logit)
-        (slope,) = back(jnp.ones_like(loss))  # markets do not touch: each slope is that of its own loss
-        change, state = optimiser.update(jnp.where(jnp.isfinite(slope), slope, 0), state, logit)
-        limit = jnp.log(1 / MARGIN)
-        return loss, jnp.clip(optax.apply_updates(logit, change), -limit, limit), state
-
-    with jax.enable_x64(True):
-        logit = jax.scipy.special.logit(jnp.clip(safe, MARGIN, 1 - MARGIN))
-        state, history = optimiser.init(logit), []
-        best = first = None
-        for _ in range(steps):
-            tried = np.asarray(jax.nn.sigmoid(logit))
-            loss, logit, state = step(logit, state)
-            loss = np.asarray(loss)
-            first = loss if first is None else first
-            best = (tried, loss) if best is None else _better(best, (tried, loss))
-            history.append(best[1])
-    return BestDamping(best[0], best[1], safe, first, np.array(history))
+    safe = 1 / np.asarray(market.largest(np.asarray(market.degree, np.float64)))
+    theta, first = safe, losses(safe)
+    loss, history = first, [first]
+    num_grid = int(GRID * (steps - 1))
+    for k in range(num_grid):
+        theta, loss = _better(theta, loss, np.full_like(safe, (k + 1) / num_grid), losses)
+        history.append(loss)
+    reach = np.full_like(safe, 1 / max(num_grid, 1))
+    before = np.full_like(loss, np.inf)
+    for k in range(steps - 1 - num_grid):
+        # Above, then below; where neither is better, half as far next time.
+        if k % 2 == 0:
+            reach, before = np.where(loss < before, reach, reach / 2), loss
+        other = theta + (-1) ** k * reach
+        theta, loss = _better(theta, loss, np.where((other > 0) & (other <= 1), other, theta), losses)
+        history.append(loss)
+    return BestDamping(theta, loss, safe, first, np.array(history))
 
 
-def _better(best, new):
+def _better(theta, loss, other, losses):
     """Market by market, whichever loses less."""
-    improves = new[1] < best[1]
-    return tuple(np.where(improves, n, b) for b, n in zip(best, new, strict=True))
+    new = losses(other)
+    improves = new < loss
+    return np.where(improves, other, theta), np.where(improves, new, loss)

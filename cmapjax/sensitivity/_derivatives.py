@@ -13,14 +13,15 @@ from cmapjax._checks import listed
 from cmapjax._decomposition import as_integers, blocks, decompose
 from cmapjax._equilibrium import Groups
 from cmapjax._market import Market
-from cmapjax._precision import float64_on_host
+from cmapjax._precision import float64_on_host, namespace
+from cmapjax._settings import entry
 from cmapjax._types import Array
 
 FIELDS = ("endowment", "value")
 MOST_ENTRIES = 100_000_000
 
 
-@float64_on_host
+@entry(any_precision=True)
 def equilibrium_utility(market: Market, groups: Groups | None = None) -> Float[Array, "agents"]:
     """u*_j of the equilibrium, differentiable in endowments and values: forwards, backwards, vmapped.
 
@@ -79,9 +80,10 @@ def _blocks_on_host(market: Market, w) -> tuple[np.ndarray, np.ndarray]:
 def utility_of(label) -> Callable:
     """The objective "utility of this agent" (value), of one market. By label."""
 
+    @float64_on_host
     def utility(market: Market, utility):
-        agent = market.index(label)
-        return jnp.where(jnp.arange(market.num_markets) == market.market_of[agent], utility[agent], 0)
+        agent, xp = market.index(label), namespace(market, utility)
+        return xp.where(xp.arange(market.num_markets) == market.market_of[agent], utility[agent], 0)
 
     return utility
 
@@ -92,6 +94,7 @@ def min_ratio(market: Market, utility: Float[Array, "agents"]) -> Float[Array, "
     return market.smallest(metrics.ratio(market, utility))
 
 
+@entry(remedy="differentiate cmapjax.equilibrium_utility instead")
 def gradient(
     market: Market,
     objective: Callable[[Market, Array], Array],
@@ -114,10 +117,10 @@ def gradient(
         changed = market.with_contributions(**{with_respect_to: x})
         return jnp.sum(objective(changed, equilibrium_utility(changed, groups)))
 
-    with jax.enable_x64(True):
-        return np.asarray(eqx.filter_jit(jax.grad(total))(jnp.asarray(given)))
+    return np.asarray(eqx.filter_jit(jax.grad(total))(jnp.asarray(given)))
 
 
+@entry(remedy="differentiate cmapjax.equilibrium_utility instead")
 def jacobian(
     market: Market,
     *,
@@ -157,9 +160,8 @@ def jacobian(
         _, ahead = jax.linearize(utility, x)
         return jax.vmap(lambda column: ahead(jnp.zeros_like(x).at[column].set(1)))(columns)[:, rows].T
 
-    with jax.enable_x64(True):
-        x = jnp.asarray(getattr(market, with_respect_to))
-        return np.asarray(jax.jit(pull if len(rows) <= len(columns) else push)(x))
+    x = jnp.asarray(getattr(market, with_respect_to))
+    return np.asarray(jax.jit(pull if len(rows) <= len(columns) else push)(x))
 
 
 def _numbers(market: Market, labels: Sequence | None) -> np.ndarray:
@@ -168,6 +170,7 @@ def _numbers(market: Market, labels: Sequence | None) -> np.ndarray:
     return np.array([market.index(label) for label in labels], np.int64)
 
 
+@entry(remedy="differentiate cmapjax.equilibrium_utility instead")
 def elasticities(
     market: Market, *, of: Sequence | None = None, by: Sequence | None = None, groups: Groups | None = None
 ) -> Float[np.ndarray, "of by"]:

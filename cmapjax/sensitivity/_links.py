@@ -12,6 +12,7 @@ from cmapjax._checks import short
 from cmapjax._decomposition import as_integers, decompose
 from cmapjax._equilibrium import Equilibrium
 from cmapjax._market import Market
+from cmapjax._settings import entry
 from cmapjax._solve import solve
 
 ARCS_AT_ONCE = 1_000_000
@@ -32,8 +33,12 @@ class LinkChanges:
     """The objective with the change, minus that of the market as it is."""
     num_untried: int
     """Links left out because of `most`."""
+    strands: tuple[tuple[Hashable, ...], ...] = ()
+    """The agents, by label, whose only link each of `links` is: they are left with nothing without it. Empty
+    tuples for new links."""
 
 
+@entry(remedy="differentiate cmapjax.equilibrium_utility instead")
 def new_links(
     market: Market,
     objective: Callable = metrics.log_nash_welfare,
@@ -81,6 +86,7 @@ def new_links(
     return dataclasses.replace(found, num_untried=found.num_untried + num_untried)
 
 
+@entry(remedy="differentiate cmapjax.equilibrium_utility instead")
 def removed_links(
     market: Market,
     objective: Callable = metrics.log_nash_welfare,
@@ -92,7 +98,8 @@ def removed_links(
     """Which existing link matters most: every market with one link less, solved exactly.
 
     A link that some equilibrium flow does without changes nothing when it goes; only those that carry flow
-    are solved. An agent that loses its only link keeps a utility of 0: log Nash welfare falls to -inf.
+    are solved. An agent that loses its only link keeps a utility of 0: log Nash welfare falls to -inf, and
+    `LinkChanges.strands` names the agent.
 
     Args:
         objective, equilibrium: as for `new_links`.
@@ -196,11 +203,15 @@ class _Changes:
         order = np.argsort(-change, kind="stable")
         labels = self.market.labels
         links = tuple((labels[a], labels[b]) for a, b in pairs[order].tolist())
-        return LinkChanges(links, change[order], untried)
+        is_only = np.bincount(self.giver, minlength=self.market.num_agents) == 1
+        strands = tuple(
+            tuple(labels[end] for end in pair if is_only[end] and not is_new)
+            for pair in pairs[order].tolist()
+        )
+        return LinkChanges(links, change[order], untried, strands)
 
     def objective(self, utility: Float[np.ndarray, "copies agents"]) -> Float[np.ndarray, "copies markets"]:
-        with jax.enable_x64(True):
-            return np.asarray(self.evaluate(utility))
+        return np.asarray(self.evaluate(utility))
 
     def solve(self, pairs: Int[np.ndarray, "copies 2"], is_new: bool) -> Float[np.ndarray, "copies agents"]:
         """Utilities of copies of the market, in each of which one link is new, or missing."""

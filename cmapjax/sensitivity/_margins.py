@@ -9,6 +9,7 @@ from jaxtyping import Float
 from cmapjax._equilibrium import Equilibrium
 from cmapjax._market import Market
 from cmapjax._maximum_flow import maximum_flow
+from cmapjax._settings import entry
 from cmapjax._solve import solve
 
 # Copies of blocks are tested side by side, this many arcs at a time.
@@ -39,6 +40,7 @@ class Margins:
         return np.minimum(self.down, self.up) <= KINK * self.endowment
 
 
+@entry(remedy="differentiate cmapjax.equilibrium_utility instead")
 def margins(market: Market, *, of: Sequence | None = None, equilibrium: Equilibrium | None = None) -> Margins:
     """How far each endowment may move, alone, before the blocks of exchange (`Groups`) change.
 

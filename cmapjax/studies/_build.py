@@ -5,18 +5,20 @@ import functools
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from cmapjax import graphs
 from cmapjax._checks import short
+from cmapjax._file_options import FileOptions
 from cmapjax._market import Market
 from cmapjax._origin import Origin
-from cmapjax._words._networks import ISOLATED, is_family, known_network
+from cmapjax._random import key_of
+from cmapjax._words._networks import ISOLATED, is_family
 from cmapjax._words._plans import make, plan
 from cmapjax._words._specs import distribution, endowment_process, family, parse
 from cmapjax.endowments import Trace
 from cmapjax.graphs import Distribution, Family, RandomMarket
+from cmapjax.graphs._read import known_market, market_from_file
 from cmapjax.strategies import Damped, ProportionalResponse
 from cmapjax.studies._cells import CellWords, Ground
 from cmapjax.studies._files import is_file, network_file, sha256, trace_path
@@ -25,7 +27,11 @@ from cmapjax.studies._files import is_file, network_file, sha256, trace_path
 PLAY = 2**32 - 1
 # What a check draws, at most: agents and markets of a ground, and so many grounds.
 DRAWN_AGENTS, DRAWN_MARKETS, DRAWN_GROUNDS = 2_000, 8, 200
-KEY_OF = {"isolated=Drop()": 'isolated = "drop"', "isolated=Redraw()": 'isolated = "redraw"'}
+KEY_OF = {
+    "isolated=Drop()": 'isolated = "drop"',
+    "isolated=Redraw()": 'isolated = "redraw"',
+    "pass a larger memory_budget": 'write network = "file:…,memory-budget=BYTES" with more bytes',
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -61,20 +67,14 @@ class Own(Distribution):
         return self.numbers
 
 
-def base_key(seed: int):
-    """The key of a seed, all 63 bits of it (without x64 JAX would cut it to 32)."""
-    with jax.enable_x64(True):
-        return jax.random.key(np.int64(seed))
-
-
 def ground_key(study, ground: Ground):
     """The key that the markets of a ground are drawn from."""
-    return jax.random.fold_in(base_key(study.seed), ground.number)
+    return key_of(study.seed, ground.number)
 
 
 def play_key(study, ground: Ground):
     """The key of random schedules and endowments: one for all cells of a ground, which so meet alike."""
-    return jax.random.fold_in(jax.random.fold_in(base_key(study.seed), PLAY), ground.number)
+    return key_of(study.seed, PLAY, ground.number)
 
 
 def random_market(study, ground: Ground) -> RandomMarket:
@@ -114,7 +114,7 @@ def fixed_market(study, ground: Ground) -> Market:
     market = _read_network(ground.network, ground.isolated == "drop", study.folder, hashes)
     if parse(ground.process).name != "trace" or ground.endowment != "own":
         return market
-    if is_file(ground.network) and network_file(ground.network).agents is not None:
+    if is_file(ground.network) and network_file(ground.network).has_endowments:
         return market
     return market.with_contributions(endowment=_trace(study, ground, market).means)
 
@@ -122,13 +122,14 @@ def fixed_market(study, ground: Ground) -> Market:
 @functools.lru_cache(maxsize=4)
 def _read_network(text: str, drops: bool, folder: str, hashes: tuple[tuple[str, str], ...]) -> Market:
     if not is_file(text):
-        found = known_network(parse(text).name)
-        return found if isinstance(found, Market) else graphs.read_market(found, drop_isolated=drops)
-    path, agents = network_file(text)
-    for each in network_file(text).paths:
+        return known_market(parse(text).name, FileOptions(drop_isolated=drops, place="study"))
+    file = network_file(text)
+    for each in file.paths:
         _check_unchanged(each, folder, dict(hashes))
-    return graphs.read_market(
-        Path(folder) / path, agents=None if agents is None else Path(folder) / agents, drop_isolated=drops
+    return market_from_file(
+        Path(folder) / file.path,
+        dataclasses.replace(file.options, drop_isolated=drops),
+        agents=None if file.agents is None else Path(folder) / file.agents,
     )
 
 
@@ -140,7 +141,9 @@ def _check_unchanged(path: str, folder: str, hashes: dict[str, str]) -> None:
 def _trace(study, ground: Ground, market: Market) -> Trace:
     path = trace_path(ground.process)
     _check_unchanged(path, study.folder, study.hashes)
-    return Trace(graphs.read_trace(Path(study.folder) / path, market))
+    file = network_file(ground.network) if is_file(ground.network) else None
+    budget = None if file is None else file.options.memory_budget
+    return Trace(graphs.read_trace(Path(study.folder) / path, market, memory_budget=budget))
 
 
 def draw(study, ground: Ground, first: int, count: int) -> Market:
@@ -179,6 +182,17 @@ def strategy_and_schedule(words: CellWords) -> tuple[Any, Any]:
     if isinstance(strategy, ProportionalResponse):
         strategy = Damped(strategy, 1.0)
     return strategy, schedule
+
+
+def reading_notes(study) -> list[str]:
+    """What reading the networks that are files has merged, dropped, skipped or ignored."""
+    notes: dict[str, None] = {}
+    for ground in study.grounds():
+        if is_file(ground.network):
+            path = network_file(ground.network).path
+            told = fixed_market(study, ground).origin.told()
+            notes |= dict.fromkeys(f"{path}: {line}." for line in told)
+    return list(notes)
 
 
 def check_all(study) -> None:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cmapjax._words._plans import plan
-from cmapjax.studies._build import size_of
+from cmapjax.studies._build import reading_notes, size_of
 from cmapjax.studies._cells import Cell, Ground
 from cmapjax.studies._chunks import Chunk, chunks
 from cmapjax.studies._company import companies, is_drawn
@@ -86,7 +86,7 @@ def estimate(study, sample: bool = True) -> Estimate:
         disk_bytes=round(_disk(study, plan_of_work, rates)),
         seconds=None if rates is None else rates.seconds(),
         compile_seconds=None if rates is None else rates.compiling * len(plan_of_work.programs),
-        notes=tuple(study.notes()),
+        notes=(*study.notes(), *reading_notes(study)),
     )
 
 

@@ -1,11 +1,14 @@
 """The files that a study reads: where they are, and that they are the same as when it was described."""
 
+import dataclasses
 import hashlib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from cmapjax._checks import short
+from cmapjax._file_options import FileOptions
 from cmapjax._words._networks import KNOWN_NETWORKS, is_family, is_known
 from cmapjax._words._specs import FAMILIES, parse
 
@@ -13,30 +16,65 @@ CHUNK = 1 << 20
 
 
 class NetworkFile(NamedTuple):
-    """`file:PATH`, perhaps with `agents=TABLE`, as given."""
+    """`file:PATH` with its options, as given."""
 
     path: str
     agents: str | None
+    options: FileOptions
 
     @property
     def paths(self) -> list[str]:
-        return [path for path in self if path is not None]
+        """The files that are read."""
+        return [path for path in (self.path, self.agents) if path is not None]
+
+    @property
+    def has_endowments(self) -> bool:
+        """Whether the files say what the agents bring."""
+        return self.agents is not None or self.options.endowment_attribute is not None
+
+
+# What is an option of a file in a study: all but what a study says otherwise.
+OPTIONS = {
+    field.name: field
+    for field in dataclasses.fields(FileOptions)
+    if field.name not in ("drop_isolated", "place")
+}
 
 
 def network_file(text: str) -> NetworkFile:
-    """The files that `file:links.csv,agents=agents.csv` names."""
+    """The files and options that `file:links.txt,agents=agents.csv,symmetrize=true` names."""
     path, *options = (part.strip() for part in text.partition(":")[2].split(","))
-    agents = None
+    given: dict[str, str] = {}
     for option in options:
-        key, _, value = option.partition("=")
-        if key.strip() != "agents" or not value.strip() or agents is not None:
+        key, _, value = (part.strip() for part in option.partition("="))
+        name = key.replace("-", "_")
+        if name not in ("agents", *OPTIONS) or not value:
+            known = ", ".join(["agents", *(name.replace("_", "-") for name in OPTIONS)])
             raise ValueError(
-                f"{short(option)} is no option of a file; write file:PATH or file:PATH,agents=TABLE."
+                f"{short(option)} is no option of a file; write file:PATH,option=value,… with: {known}."
             )
-        agents = value.strip()
+        if name in given:
+            raise ValueError(f"option {key} of a file is given twice; give it once.")
+        given[name] = value
     if not path:
         raise ValueError("file: needs a path; write file:PATH, from the folder of the study's file.")
-    return NetworkFile(path, agents)
+    agents = given.pop("agents", None)
+    values = {name: _value(name, value) for name, value in given.items()}
+    return NetworkFile(path, agents, FileOptions(**values, place="study"))
+
+
+def _value(name: str, text: str) -> str | bool | int:
+    """An option's value: true or false, bytes, or text."""
+    kind = OPTIONS[name].type
+    if "bool" in str(kind):
+        if text not in ("true", "false"):
+            raise ValueError(f"{name.replace('_', '-')} is {short(text)}; write true or false.")
+        return text == "true"
+    if "int" in str(kind):
+        if not re.fullmatch(r"[0-9]{1,18}", text):
+            raise ValueError(f"{name.replace('_', '-')} is {short(text)}; write a whole number of bytes.")
+        return int(text)
+    return text
 
 
 def is_file(text: str) -> bool:

@@ -13,6 +13,7 @@ from cmapjax import metrics
 from cmapjax._market import Market
 from cmapjax._packing import pack
 from cmapjax._run import Run
+from cmapjax._settings import entry
 from cmapjax._simulate import simulate
 from cmapjax._solve import solve
 from cmapjax._words._plans import plan
@@ -120,6 +121,7 @@ def _ground_of(study, chunk: Chunk) -> Ground:
     return ground
 
 
+@entry
 def _keys(study, ground: Ground, chunk: Chunk) -> np.ndarray:
     """Key data of every market of the chunk."""
     numbers = np.arange(chunk.first, chunk.first + chunk.count, dtype=np.uint32)

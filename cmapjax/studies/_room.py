@@ -1,25 +1,19 @@
-"""Shapes and plans that chunks share, so that few programs are compiled; and room in memory for those.
+"""Shapes and plans that chunks share, so that few programs are compiled; and who compiles what.
 
 Several threads of a process may play chunks at the same time. They share what is kept here.
 """
 
 import contextlib
-import gc
 import threading
 from collections.abc import Callable, Hashable, Iterator
-from pathlib import Path
 
-import jax
 import numpy as np
 
 from cmapjax._market import Market
+from cmapjax._programs import times_forgotten
 from cmapjax._schedule import Plan
 from cmapjax._shapes import Shape, fit, fit_plan, fits, shape_of
 
-# Every compiled program is mapped into memory in 400 to 1,000 pieces, of which Linux allows a process some
-# 65,000: after about 100 programs the next one ends it. Programs are forgotten at this share of the limit.
-MOST_MAPS_SHARE = 0.6
-MAPS, MOST_MAPS = Path("/proc/self/maps"), Path("/proc/sys/vm/max_map_count")
 # A shape that another ensemble left behind is used again unless it is this much larger than needed. Compiling
 # for a new one takes as long as a third more rounds in some ten chunks of default size.
 # (Chunks come largest first, and on random networks take a few per cent more than in shapes of their own.)
@@ -84,30 +78,25 @@ class Compilations:
         self._change = threading.Condition()
         self._ready: set[Hashable] = set()
         self._compiling: set[Hashable] = set()
-        self._playing = 0
-        self._is_clearing = False
+        self._forgotten = times_forgotten()
 
     @contextlib.contextmanager
     def turn(self, pending: list[int], program: Callable[[int], Hashable]) -> Iterator[int]:
-        """One of those pending (not empty) to be played now: the first whose program nobody else compiles.
-
-        Before that compiled programs are forgotten if there are nearly as many as the system lets a process
-        hold, once no thread plays any.
-        """
+        """One of those pending (not empty) to be played now: the first whose program nobody else compiles."""
         with self._change:
-            self._make_room()
+            if self._forgotten != times_forgotten():
+                self._forgotten = times_forgotten()
+                self._ready.clear()
             self._change.wait_for(lambda: self._first_free(pending, program) is not None)
             number = self._first_free(pending, program)
             key = program(number)
             is_new = key not in self._ready
             if is_new:
                 self._compiling.add(key)
-            self._playing += 1
         try:
             yield number
         finally:
             with self._change:
-                self._playing -= 1
                 if is_new:
                     self._compiling.discard(key)
                     self._ready.add(key)
@@ -116,26 +105,5 @@ class Compilations:
     def _first_free(self, pending: list[int], program) -> int | None:
         return next((n for n in pending if program(n) not in self._compiling), None)
 
-    def _make_room(self) -> None:
-        """The caller holds the lock, which it gives up while it waits."""
-        self._change.wait_for(lambda: not self._is_clearing)
-        if maps_used() <= MOST_MAPS_SHARE:
-            return
-        self._is_clearing = True
-        self._change.wait_for(lambda: self._playing == 0)
-        jax.clear_caches()
-        gc.collect()
-        self._ready.clear()
-        self._is_clearing = False
-        self._change.notify_all()
-
 
 COMPILATIONS = Compilations()
-
-
-def maps_used() -> float:
-    """The share of the memory maps allowed that this process has taken (0 where that is not limited)."""
-    try:
-        return MAPS.read_bytes().count(b"\n") / int(MOST_MAPS.read_text())
-    except (OSError, ValueError):
-        return 0.0

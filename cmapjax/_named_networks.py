@@ -1,0 +1,12 @@
+"""Networks that are known by name; a name is looked up before NetworkX and JAX are loaded."""
+
+NETWORKX = {
+    "karate": "karate_club_graph",
+    "les-miserables": "les_miserables_graph",
+    "davis": "davis_southern_women_graph",
+    "florentine": "florentine_families_graph",
+}
+"""The functions of NetworkX that make them."""
+SHIPPED = {"gnutella": "p2p-Gnutella04.txt.gz"}
+"""Files that come with the package."""
+KNOWN_NETWORKS = (*NETWORKX, *SHIPPED)

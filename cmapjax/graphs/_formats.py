@@ -1,0 +1,78 @@
+"""Which reader reads which format."""
+
+from pathlib import Path
+
+from cmapjax._file_options import ENDINGS, FORMATS, FileOptions
+from cmapjax.graphs._adjacency import is_adjacency_matrix, read_adjacency_list, read_adjacency_matrix
+from cmapjax.graphs._edge_list import read_edge_list
+from cmapjax.graphs._files import CHUNK, MEMORY_PER_DIGIT
+from cmapjax.graphs._gexf import parse_gexf
+from cmapjax.graphs._gml import parse_gml
+from cmapjax.graphs._graphml import parse_graphml
+from cmapjax.graphs._konect import read_konect
+from cmapjax.graphs._link_table import read_link_table
+from cmapjax.graphs._matrix import read_matrix_market
+from cmapjax.graphs._network import Network
+from cmapjax.graphs._node_link import parse_node_link
+from cmapjax.graphs._npz import read_npz
+from cmapjax.graphs._pajek import read_pajek
+from cmapjax.graphs._structured import declared_network
+
+_WHOLE = {
+    "edge-list": read_edge_list,
+    "matrix-market": read_matrix_market,
+    "adjacency-list": read_adjacency_list,
+    "npz": read_npz,
+    "konect": read_konect,
+    "pajek": read_pajek,
+}
+_DECLARED = {
+    "graphml": parse_graphml,
+    "gml": parse_gml,
+    "gexf": parse_gexf,
+    "node-link": parse_node_link,
+}
+_LINES = ("edge-list", "csv", "tsv", "konect", "adjacency-list")
+_OF_NUMBERS = b"0123456789 \t\r\n,"
+_DELIMITERS = {"csv": ",", "tsv": "\t"}
+
+
+def format_of_name(name: str) -> str | None:
+    """The format of a file of this name, not compressed and in small letters; None if it does not say."""
+    name = name.rpartition("/")[2]
+    form = ENDINGS.get(Path(name).suffix)
+    return "konect" if form is None and name.startswith("out.") else form
+
+
+def memory_per_byte(form: str, data: bytes) -> int:
+    """Memory that a byte of a file of this format takes until it is part of a market, as a rule."""
+    if form == "npz":
+        return 1  # the arrays' own sizes are looked at before they are read
+    is_numbers = form in _LINES and not data[-CHUNK:].translate(None, _OF_NUMBERS)
+    return MEMORY_PER_DIGIT if is_numbers else FORMATS[form].memory
+
+
+def read_network(path: Path, data: bytes, form: str, options: FileOptions) -> Network:
+    """The network in a file of this format.
+
+    Raises:
+        ValueError: whatever is wrong with it, and where.
+    """
+    if form in _WHOLE:
+        return _WHOLE[form](path, data, options)
+    if form in _DECLARED:
+        return declared_network(path, _DECLARED[form](path, data, options), options)
+    if form == "adjacency-matrix":
+        return read_adjacency_matrix(path, data, _separator(path, options), options)
+    delimiter = _DELIMITERS[form]
+    names_columns = (options.source_column, options.target_column, options.separator, options.header)
+    if names_columns == (None,) * 4 and is_adjacency_matrix(data, delimiter):
+        return read_adjacency_matrix(path, data, delimiter, options)
+    return read_link_table(path, data, delimiter, options)
+
+
+def _separator(path: Path, options: FileOptions) -> str:
+    """Of a matrix: what the options or the file's name say, or else a comma."""
+    if options.separator is not None:
+        return options.separator
+    return "\t" if ".tsv" in path.suffixes else ","
