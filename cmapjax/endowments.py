@@ -19,6 +19,10 @@ from cmapjax._market import Market
 from cmapjax._random import draw_per_agent
 from cmapjax._types import Array, as_parameter
 
+# Outside the ranges of their parameters draws are 0, infinite, or far from the mean that is promised.
+LEAST_VARIATION = 1e-6
+LEAST_PROBABILITY = 1e-6
+
 __all__ = ["Constant", "Endowments", "Exponential", "Gamma", "LogNormal", "OnOff", "Trace"]
 
 
@@ -76,16 +80,20 @@ class _Varying(Endowments):
 
     variation: Float[Array, ""] = eqx.field(converter=as_parameter, default=0.5)
 
-    def __check_init__(self):
-        _check_above_zero("variation", self.variation)
-
 
 class Gamma(_Varying):
     """Independent gamma draws with mean ε_i and a given coefficient of variation.
 
     Args:
-        variation: standard deviation divided by mean, above 0. Raises ValueError otherwise.
+        variation: standard deviation divided by mean, from 1e-6 (below, rounding makes it `Constant`) to 3
+            (above, draws underflow to 0 often enough to lower the mean).
+
+    Raises:
+        ValueError: a variation outside this range.
     """
+
+    def __check_init__(self):
+        _check_range("variation", self.variation, LEAST_VARIATION, 3)
 
     def draw(self, market, round, key):
         shape = 1 / jnp.square(self.variation)
@@ -97,8 +105,15 @@ class LogNormal(_Varying):
     """Independent log-normal draws with mean ε_i and a given coefficient of variation.
 
     Args:
-        variation: standard deviation divided by mean, above 0. Raises ValueError otherwise.
+        variation: standard deviation divided by mean, from 1e-6 (below, rounding makes it `Constant`) to 1000
+            (there the largest of a million draws is a tenth of their sum; above, runs miss the mean).
+
+    Raises:
+        ValueError: a variation outside this range.
     """
+
+    def __check_init__(self):
+        _check_range("variation", self.variation, LEAST_VARIATION, 1000)
 
     def draw(self, market, round, key):
         variance = jnp.log1p(jnp.square(self.variation))
@@ -110,15 +125,16 @@ class OnOff(Endowments):
     """Independently each round: ε_i / p with probability p, else nothing.
 
     Args:
-        probability: p, above 0 and at most 1. Raises ValueError otherwise.
+        probability: p, from 1e-6 (below, hardly any run sees an agent have anything) to 1.
+
+    Raises:
+        ValueError: a probability outside this range.
     """
 
     probability: Float[Array, ""] = eqx.field(converter=as_parameter, default=0.5)
 
     def __check_init__(self):
-        _check_above_zero("probability", self.probability)
-        if isinstance(self.probability, np.ndarray) and np.any(self.probability > 1):
-            raise ValueError(f"probability is {self.probability}; give a number above 0 and at most 1.")
+        _check_range("probability", self.probability, LEAST_PROBABILITY, 1)
 
     def draw(self, market, round, key):
         coin = draw_per_agent(key, market, jax.random.uniform)
@@ -257,9 +273,9 @@ def _as_numbers(values, names: list | None) -> np.ndarray:
     return values.astype(np.float64)
 
 
-def _check_above_zero(field: str, number) -> None:
-    """Raise ValueError unless the number is finite and above zero."""
+def _check_range(field: str, number, least: float, most: float) -> None:
+    """Raise ValueError unless the number lies in this range (traced ones cannot be looked at)."""
     if isinstance(number, np.ndarray) and not (
-        number.dtype.kind in "if" and np.all(np.isfinite(number) & (number > 0))
+        number.dtype.kind in "if" and np.all((number >= least) & (number <= most))
     ):
-        raise ValueError(f"{field} is {number}; give a finite number above 0.")
+        raise ValueError(f"{field} is {number}; give a number from {least:g} to {most:g}.")

@@ -168,12 +168,19 @@ def test_the_average_of_random_rounds_approaches_the_equilibrium(small_market):
 
 
 REFUSED = {
-    "variation of zero": (lambda: en.Gamma(0.0), "variation is 0.0; give a finite number above 0"),
+    "variation of zero": (lambda: en.Gamma(0.0), "variation is 0.0; give a number from 1e-06 to 3"),
+    "variation that underflows": (lambda: en.Gamma(1e-200), "variation is 1e-200; give a number from 1e-06"),
+    "variation that overflows": (lambda: en.Gamma(1e160), r"variation is 1e\+160; .* to 3"),
+    "draws of zero": (lambda: en.Gamma(30.0), "variation is 30.0; .* to 3"),
+    "a spread that underflows": (lambda: en.LogNormal(1e-170), "variation is 1e-170"),
+    "a spread that no run sees": (lambda: en.LogNormal(1e9), "variation is 1000000000.0; .* to 1000"),
+    "never on": (lambda: en.OnOff(1e-200), "probability is 1e-200; give a number from 1e-06 to 1"),
+    "not a number": (lambda: en.OnOff(np.nan), "probability is nan"),
     "negative variation": (lambda: en.LogNormal(-1), "variation is -1"),
     "infinite variation": (lambda: en.LogNormal(np.inf), "variation is inf"),
-    "text": (lambda: en.Gamma("a"), "variation is a; give a finite number"),
+    "text": (lambda: en.Gamma("a"), "variation is a; give a number"),
     "probability of zero": (lambda: en.OnOff(0), "probability is 0"),
-    "probability above 1": (lambda: en.OnOff(1.5), "probability is 1.5; give a number above 0 and at most 1"),
+    "probability above 1": (lambda: en.OnOff(1.5), "probability is 1.5; give a number from 1e-06 to 1"),
     "a list as trace": (lambda: en.Trace([1.0, 2.0]), r"trace has shape \(2,\); give a table"),
     "an empty trace": (lambda: en.Trace(np.zeros((0, 3))), r"trace has shape \(0, 3\)"),
     "a negative trace": (lambda: en.Trace([[1, 2], [3, -4]]), "agent 1 has -4.* in round 1"),
@@ -186,6 +193,28 @@ def test_processes_that_make_no_sense_are_refused(name):
     make, words = REFUSED[name]
     with pytest.raises(ValueError, match=words):
         make()
+
+
+@pytest.mark.parametrize(
+    ("process", "least", "most"),
+    [
+        (en.Gamma(1e-6), 0.9999, 1.0001),
+        (en.Gamma(3), 0.8, 1.2),
+        (en.LogNormal(1e-6), 0.9999, 1.0001),
+        (en.LogNormal(1000), 1e-6, np.inf),  # its mean needs millions of draws
+        (en.OnOff(1e-6), 0, 0),
+        (en.OnOff(1), 1, 1),
+    ],
+    ids=repr,
+)
+def test_at_the_ends_of_their_ranges_processes_draw_what_they_promise(small_market, process, least, most):
+    with jax.enable_x64(True):
+        keys = jax.random.split(jax.random.key(8), 2000)
+        drawn = jax.jit(jax.vmap(lambda key: process.draw(small_market, jnp.asarray(0), key)))(keys)
+    share = np.asarray(drawn) / np.asarray(small_market.endowment)
+    assert np.isfinite(share).all()
+    assert (share >= 0).all()
+    assert least <= share.mean() <= most
 
 
 def test_a_trace_of_another_market_is_refused(small_market):

@@ -194,3 +194,25 @@ def test_what_cannot_be_drawn_is_refused(frames):
         plots.verdict_shares(summary, where={"agents": 21})
     with pytest.raises(ValueError, match="verdict is 'happy'; known are not finite"):
         plots.verdict_shares(summary.assign(verdict="happy"))
+
+
+def test_shares_above_all_have_their_reason_on_the_axis(frames):
+    summary, curves = frames
+    above = summary.assign(share_of_equilibrium=1.1 * summary["share_of_equilibrium"])
+    raised = curves.assign(**{q: 1.1 * curves[q] for q in _tables.QUANTILES})
+    reason = "above 100: rounds with more than mean surplus"
+    for some, lines in ((summary, curves), (above, raised)):
+        texts = [
+            plots.distributions(some).axes[0].get_xlabel(),
+            plots.convergence_bands(lines, some).axes[0].get_ylabel(),
+            plots.heat_map(some, "agents", "degree").axes[0].get_title(loc="left"),
+        ]
+        assert [reason in text for text in texts] == [some is above] * 3
+    assert reason not in plots.distributions(above, metric="min_ratio").axes[0].get_xlabel()
+
+
+def test_whole_values_of_axes_are_whole_on_the_tiles_edges(frames):
+    summary = frames[0]
+    large = summary.assign(agents=summary["agents"] * 1_234_567)
+    panel = plots.heat_map(large, "agents", "degree").axes[0]
+    assert [label.get_text() for label in panel.get_xticklabels()] == ["24691340", "123456700"]

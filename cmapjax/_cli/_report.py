@@ -214,7 +214,7 @@ def clock(rounds: dict, updates: dict, market) -> str:
     if first is None:
         return "never"
     agents = market.num_agents / market.num_markets
-    return f"{first:g} ({count / agents:.3g})"
+    return f"{first:.0f} ({count / agents:.3g})"
 
 
 def write(folder: Path, market, outcomes, equilibrium) -> None:
