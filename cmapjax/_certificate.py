@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from cmapjax._checks import as_real, short
+from cmapjax._labelled import unlabelled
 from cmapjax._market import Market
 from cmapjax._precision import float64_on_host, namespace
 from cmapjax._reductions import blocks, combined, joined, over_entries, over_slots, written
@@ -156,7 +157,7 @@ def check_flow(field: str, market: Market, flow, tolerance: float) -> Float[np.n
         ValueError: a flow of a wrong shape, negative or not finite somewhere, off the
             network, or whose rows do not spend the contributions; the first agent is named.
     """
-    num_slots = market.links.num_slots
+    num_slots, flow = market.links.num_slots, unlabelled(field, flow)
     if np.shape(flow) != (num_slots,):
         raise ValueError(
             f"{field} has shape {np.shape(flow)}; give one amount for each of this market's slots, "

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,8 @@ import numpy as np
 SHOWN = 5
 MAX_BUDGET = 2 << 30
 _FORMULA = re.compile(r"'*[=+\-@]")
+# Means of a trace and endowments that differ by less are the same numbers, rounded for a table.
+ROUNDED = 1e-3
 CONTRIBUTION = "contribution endowment × value"
 
 
@@ -116,6 +118,17 @@ def check_fits(field: str, values: np.ndarray, dtype, name_of, remedy: str = "si
             f"({limits.tiny:.1e} to {limits.max:.1e}) for {len(bad)} agent(s) ({pairs}); {remedy}, "
             "or rescale all endowments or values by one common factor (which changes no ratio)."
         )
+
+
+def first_out_of_order(items: Sequence) -> int | None:
+    """The first place whose entry does not come after the one before; None if all do, or are of no order."""
+    for place in range(1, len(items)):
+        try:
+            if not items[place] > items[place - 1]:
+                return place
+        except TypeError:  # times with and without a zone
+            return None
+    return None
 
 
 class SpanWarning(UserWarning):

@@ -9,15 +9,18 @@ posted, and all that is gathered are vectors over agents. Other strategies' answ
 link, which on large markets takes longer than all the rest.
 """
 
+import functools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int, Shaped
 
+from cmapjax._columns import fold
 from cmapjax._market import Market
 from cmapjax._schedule import Plan
 from cmapjax._types import Array
-from cmapjax.strategies import Beyond, Link, PerAgent, Strategy, View
+from cmapjax.strategies import Beyond, Link, PerAgent, Strategy, View, _calls
 
 Blocks = tuple[Float[Array, "_ _"], ...]
 """A value per slot as one array [width, rows] per block."""
@@ -112,7 +115,8 @@ def act_together(
             answers.append(_answer(market, strategy, who, view))
             first = who.stop
         return both_ends(market, market.links.join(answers))
-    terms = [jax.vmap(strategy.post, in_axes=-1)(view) for view in views]
+    post = jax.vmap(functools.partial(_calls.post, strategy), in_axes=-1)
+    terms = [post(view) for view in views]
     return _on_links(
         known,
         _what_flows(strategy, terms, views),
@@ -121,7 +125,7 @@ def act_together(
 
 
 def _what_flows(strategy: Strategy, terms: list, links: list[Link]) -> list[Float[Array, "_ _"]]:
-    flow = jax.vmap(strategy.flow, in_axes=-1, out_axes=-1)
+    flow = jax.vmap(functools.partial(_calls.flow, strategy), in_axes=-1, out_axes=-1)
     return [flow(*both) for both in zip(terms, links, strict=True)]
 
 
@@ -206,9 +210,10 @@ def _other_ends(market, known: Known, flows: Flows, utility, repeated: Flows) ->
 def _answer(market: Market, strategy: Strategy, who, views: View) -> Float[Array, "width agents"]:
     """The rows of some agents, `who` being their places in storage (a slice, or numbers)."""
     if not isinstance(strategy, PerAgent):
-        return jax.vmap(strategy.respond, in_axes=-1, out_axes=-1)(views)
+        respond = functools.partial(_calls.respond, strategy)
+        return jax.vmap(respond, in_axes=-1, out_axes=-1)(views)
     own = jax.tree.map(lambda x: market.stored(x)[who], strategy.strategy)
-    return jax.vmap(lambda s, view: s.respond(view), in_axes=(0, -1), out_axes=-1)(own, views)
+    return jax.vmap(_calls.respond, in_axes=(0, -1), out_axes=-1)(own, views)
 
 
 def _beyond_blocks(known: Known, utility, links) -> list[Beyond | None]:
@@ -238,31 +243,37 @@ def act_in_turns(
     budget: Float[Array, "agents"],
     acts: Bool[Array, "agents"] | None,
     repeated: Float[Array, "slots"] | None = None,
-) -> Float[Array, "slots"]:
+    notes_lost: bool = False,
+) -> tuple[Float[Array, "slots"], Float[Array, "agents"] | None]:
     """The flow after all turns, each seeing what earlier ones left.
 
     Utilities are computed afresh once a round and then kept up to date by each turn's changes, which
     costs a turn what its own rows cost. `repeated` is what flows as before, by default `flow` itself.
+    With `notes_lost` it is noted how much every agent gave where it has no neighbour, which is cut off.
     """
     links = market.links
 
     def turn(carry, rows):
-        flow, utility = carry
+        flow, utility, lost = carry
         answers = [
             _answer_rows(market, known, strategy, width, agents, flow, utility, budget, acts, repeated)
             for width, agents in zip(plan.widths, rows, strict=True)
         ]
-        for slots, receivers, old, new in answers:
+        for agents, (slots, receivers, old, new) in zip(rows, answers, strict=True):
+            if notes_lost:
+                beyond = fold(jnp.maximum, jnp.where(slots < links.num_slots, 0, jnp.abs(new)))
+                lost = lost.at[agents].set(beyond, mode="drop")
             flow = flow.at[slots].set(new, mode="drop", unique_indices=True)
             if not plan.shares_receivers:
                 utility = utility.at[receivers].add(new - old, mode="drop", unique_indices=True)
         if plan.shares_receivers:  # adding would depend on the order, which a GPU does not keep
             utility = links.total(market.mirror(flow))
-        return (flow, utility), None
+        return (flow, utility, lost), None
 
     utility = links.total(market.mirror(flow))
-    (flow, _), _ = jax.lax.scan(turn, (flow, utility), tables)
-    return flow
+    lost = jnp.zeros_like(budget) if notes_lost else None
+    (flow, _, lost), _ = jax.lax.scan(turn, (flow, utility, lost), tables)
+    return flow, lost
 
 
 def _answer_rows(market, known, strategy, width, agents, flow, utility, budget, acts, repeated=None):

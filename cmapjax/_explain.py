@@ -11,6 +11,7 @@ from jaxtyping import Float
 from cmapjax._checks import check_kind, short
 from cmapjax._community import beyond_table
 from cmapjax._engine import act_in_turns, known_facts
+from cmapjax._feasibility import check_row
 from cmapjax._market import Market
 from cmapjax._play import round_key
 from cmapjax._random import check_key
@@ -27,6 +28,7 @@ from cmapjax.strategies import (
     ProportionalResponse,
     Strategy,
     View,
+    _calls,
 )
 
 
@@ -144,7 +146,10 @@ def explain(
     if turn is None:
         row = answer = view.sent
     else:
-        row, answer = map(np.asarray, _answers(own, view))
+        with _calls.brief_faults():
+            row, answer = map(np.asarray, _answers(own, view))
+        if not _calls.is_of_package(strategy):
+            check_row(type(_undamped(strategy)).__name__, agent, row, float(view.budget))
     while isinstance(own, Damped):
         theta, own = theta * float(own.damping.step(jax.tree.map(jnp.asarray, view))), own.strategy
     columns = [view.contribution, view.degree, view.utility, view.received, view.sent, answer, row]
@@ -203,14 +208,14 @@ def _until_turn(market, strategy, schedule, agent: int, round: int, key, state):
 def _answers(strategy: Strategy, view: View):
     """The agent's next row, and what it would be undamped."""
     view = jax.tree.map(jnp.asarray, view)
-    return strategy.respond(view), _undamped(strategy).respond(view)
+    return _calls.respond(strategy, view), _calls.respond(_undamped(strategy), view)
 
 
 @compiled
 def _play_turns(market, beyond, strategy, plan, tables, state, acts):
     average = market.stored(state.average_utility) if strategy.needs_averages else None
     known, flow = known_facts(market, beyond, np.float64, average), jnp.asarray(state.flow)
-    return act_in_turns(market, known, strategy, plan, tables, flow, known.contribution, acts)
+    return act_in_turns(market, known, strategy, plan, tables, flow, known.contribution, acts)[0]
 
 
 def _view_of(market: Market, strategy: Strategy, agent: int, flow: Float[np.ndarray, "slots"], average):

@@ -20,7 +20,10 @@ class Format(NamedTuple):
     """Bytes of memory that a byte takes until it is part of a market, as a rule."""
 
 
-EVERYWHERE = ("format", "drop_self_loops", "drop_isolated", "symmetrize", "memory_budget")
+EVERYWHERE = ("format", "drop_self_loops", "drop_isolated", "symmetrize", "zero", "memory_budget")
+# Options that are about agents, and so make sense for networks that are no files.
+OF_AGENTS = ("zero", "memory_budget")
+ZERO = ("reject", "drop")
 _COLUMNS = ("source_column", "target_column", "separator", "header")
 _ATTRIBUTES = ("label_attribute", "endowment_attribute", "value_attribute")
 FORMATS = {
@@ -74,6 +77,7 @@ class FileOptions:
     drop_isolated: bool = False
     symmetrize: bool = option(False, "Make the links of a directed network go both ways.")
     ignore_extra_columns: bool = option(False, "Read edge lists of more than two columns.")
+    zero: str = option("reject", "Agents whose endowment is zero: reject them, or drop them.")
     memory_budget: int | None = option(None, "Bytes of memory that reading a network file may take.")
     place: Literal["python", "command", "study"] = "python"
     """From where the reader was called: errors name an option as it is written there."""
@@ -91,6 +95,9 @@ class FileOptions:
         elif name in ("header", "drop_self_loops", "drop_isolated", "symmetrize", "ignore_extra_columns"):
             if not isinstance(value, bool) and not (name == "header" and value is None):
                 raise ValueError(f"{self.called(name)} is {_short(value)}; give True or False.")
+        elif name == "zero":
+            if value not in ZERO:
+                raise ValueError(f"{self.called(name)} is {_short(value)}; give reject or drop.")
         elif name != "place" and value is not None and (not isinstance(value, str) or not value):
             raise ValueError(f"{self.called(name)} is {_short(value)}; give text.")
         elif name == "format" and value is not None and value not in FORMATS:

@@ -24,6 +24,7 @@ from cmapjax._checks import (
     short,
 )
 from cmapjax._columns import Columns, entry_slots, lay_out
+from cmapjax._labelled import by_name, unlabelled
 from cmapjax._origin import Origin
 from cmapjax._precision import float64_on_host, namespace
 from cmapjax._reductions import blocks, joined, over_ranges, over_slots, written
@@ -73,8 +74,10 @@ class Market(eqx.Module):
 
         Args:
             links: pairs of agent numbers, 0 … num_agents - 1.
-            endowment: mean surplus ε_i per round, one number or one per agent (units of i's resource).
-            value: worth v_i of one unit, one number or one per agent (value per unit).
+            endowment: mean surplus ε_i per round (units of i's resource), one number or one per agent. What
+                has names (a mapping, a pandas Series, an xarray DataArray) is matched by name; a Series that
+                is merely numbered 0, 1, … is taken in order.
+            value: worth v_i of one unit likewise (value per unit).
             labels: names of the agents, in order; by default their numbers.
             num_agents: by default as many as there are labels, else the largest number plus one.
             drop_self_loops: leave out links of an agent with itself, instead of refusing them.
@@ -82,7 +85,8 @@ class Market(eqx.Module):
 
         Raises:
             ValueError: an empty network; agents out of range; self-loops or isolated agents not asked to
-                be dropped; endowments or values that are not finite and positive.
+                be dropped; endowments or values that are not finite and positive; names that are missing,
+                unknown or given twice.
         """
         links = as_links(links)
         if labels is not None:
@@ -96,8 +100,9 @@ class Market(eqx.Module):
         def name_of(i):
             return i if labels is None else labels[i]
 
-        endowment = as_real("endowment", endowment, (num_agents,), name_of)
-        value = as_real("value", value, (num_agents,), name_of)
+        names = range(num_agents) if labels is None else labels
+        endowment = as_real("endowment", by_name("endowment", endowment, names), (num_agents,), name_of)
+        value = as_real("value", by_name("value", value, names), (num_agents,), name_of)
 
         loops = links[:, 0] == links[:, 1]
         looped = [name_of(int(i)) for i in np.unique(links[loops, 0])]
@@ -181,9 +186,10 @@ class Market(eqx.Module):
         raise ValueError(f"agent {short(label)} is not in this market of {self.num_agents} agents.")
 
     def with_contributions(self, *, endowment=None, value=None) -> "Market":
-        """The same network with other endowments or values (one number or one per agent).
+        """The same network with other endowments or values: one number, one per agent, or with names.
 
-        Traced arrays are taken as they are, so this may be differentiated and vmapped.
+        Names are matched as by `from_links`. Traced arrays are taken as they are, so this may be
+        differentiated and vmapped.
         """
         market = self
         for field, new in (("endowment", endowment), ("value", value)):
@@ -192,6 +198,7 @@ class Market(eqx.Module):
             if isinstance(new, jax.core.Tracer):
                 new = jnp.broadcast_to(new, (self.num_agents,))
             else:
+                new = by_name(field, new, self.labels)
                 new = as_real(field, new, (self.num_agents,), lambda i: self.labels[i])
                 check_positive(field, new, lambda i: self.labels[i])
             market = eqx.tree_at(lambda m, field=field: getattr(m, field), market, new)
@@ -214,7 +221,7 @@ class Market(eqx.Module):
     def total(self, x: Shaped[Array, "agents"]) -> Shaped[Array, "markets"]:
         """Σ over the agents of each market."""
         # Written out, lest a product be rounded together with the sum it enters, or not, as shapes have it.
-        return self._per_market(jnp.add, written(x), 0)
+        return self._per_market(jnp.add, written(by_name("x", x, self.labels)), 0)
 
     def smallest(self, x: Float[Array, "agents"]) -> Float[Array, "markets"]:
         """The least over the agents of each market."""
@@ -277,7 +284,7 @@ class Market(eqx.Module):
         """The flow with these values on the arcs, in the order of `arcs`."""
         slots = self._arc_slots()[2]
         flow = np.zeros(self.links.num_slots, np.float64)
-        flow[slots] = as_real("flow", values, slots.shape)
+        flow[slots] = as_real("flow", unlabelled("flow", values), slots.shape)
         return flow
 
     @entry(remedy="take it of a flow that is computed")

@@ -20,12 +20,14 @@ class Origin:
         merged_links: int = 0,
         dropped_self_loops: Sequence[Hashable] = (),
         dropped_isolated: Sequence[Hashable] = (),
+        dropped_zero: Sequence[Hashable] = (),
         notes: Mapping[str, int] | None = None,
     ):
         self.labels = None if labels is None else tuple(labels)
         self.merged_links = merged_links
         self.dropped_self_loops = tuple(dropped_self_loops)
         self.dropped_isolated = tuple(dropped_isolated)
+        self.dropped_zero = tuple(dropped_zero)
         self._notes = tuple((what, count) for what, count in (notes or {}).items() if count)
 
     @property
@@ -40,6 +42,9 @@ class Origin:
             lines.append(f"merged {self.merged_links:,} links that were given more than once")
         if self.dropped_self_loops:
             lines.append(f"dropped self-loops of agent {listed(self.dropped_self_loops)}")
+        if self.dropped_zero:
+            count = len(self.dropped_zero)
+            lines.append(f"dropped {count:,} agents without surplus: {listed(self.dropped_zero)}")
         if self.dropped_isolated:
             count = len(self.dropped_isolated)
             lines.append(f"dropped {count:,} agents without a neighbour: {listed(self.dropped_isolated)}")
@@ -49,13 +54,12 @@ class Origin:
 
     def noting(self, notes: Mapping[str, int]) -> "Origin":
         """The same origin with these notes."""
-        return Origin(
-            self.labels,
-            merged_links=self.merged_links,
-            dropped_self_loops=self.dropped_self_loops,
-            dropped_isolated=self.dropped_isolated,
-            notes=notes,
-        )
+        return self.replaced(notes=notes)
+
+    def replaced(self, **changes) -> "Origin":
+        """The same origin with some of its parts (the arguments it was made from) changed."""
+        parts = ("labels", "merged_links", "dropped_self_loops", "dropped_isolated", "dropped_zero", "notes")
+        return Origin(**({name: getattr(self, name) for name in parts} | changes))
 
     @cached_property
     def position(self) -> dict[Hashable, int]:
@@ -68,6 +72,7 @@ class Origin:
             self.merged_links,
             self.dropped_self_loops,
             self.dropped_isolated,
+            self.dropped_zero,
             self._notes,
         )
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from cmapjax._checks import CONTRIBUTION, as_real, check_fits, check_kind, check_positive
 from cmapjax._columns import Columns
+from cmapjax._labelled import by_name
 from cmapjax._market import Market, assemble_rows, listed_by_market
 from cmapjax._origin import Origin
 from cmapjax._settings import check_plain
@@ -44,6 +45,7 @@ def pack(markets: Sequence[Market]) -> Market:
         merged_links=sum(m.origin.merged_links for m in markets),
         dropped_self_loops=[x for m in markets for x in m.origin.dropped_self_loops],
         dropped_isolated=[x for m in markets for x in m.origin.dropped_isolated],
+        dropped_zero=[x for m in markets for x in m.origin.dropped_zero],
         notes=sum((Counter(m.origin.notes) for m in markets), Counter()),
     )
     numbers = np.concatenate([np.asarray(m.numbers) for m in markets])
@@ -69,7 +71,8 @@ def copies(market: Market, *, endowment=None, value=None) -> Market:
 
     Args:
         market: one market, or an ensemble, which is copied as a whole.
-        endowment: ε, one row [agents] per copy (units of the agent's resource); by default the market's.
+        endowment: ε, one row [agents] per copy (units of the agent's resource); by default the market's. A
+            table with names of its columns is matched by name.
         value: v, one row [agents] per copy (value per unit); by default the market's.
 
     Raises:
@@ -78,7 +81,10 @@ def copies(market: Market, *, endowment=None, value=None) -> Market:
     """
     check_kind("market", market, Market, "Market.from_links(…), or a reader of cmapjax.graphs")
     check_plain("copies", market, "give contributions to the copies, by with_contributions")
-    given = {"endowment": endowment, "value": value}
+    given = {
+        "endowment": by_name("endowment", endowment, market.labels),
+        "value": by_name("value", value, market.labels),
+    }
     shapes = {name: np.shape(x) for name, x in given.items() if x is not None}
     number = next((shape[0] for shape in shapes.values() if shape), 0)
     if not number or any(shape != (number, market.num_agents) for shape in shapes.values()):

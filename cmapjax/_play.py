@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Int
 
-from cmapjax import metrics
 from cmapjax._engine import (
     Flows,
     Known,
@@ -18,12 +17,14 @@ from cmapjax._engine import (
     received_totals,
     take_part,
 )
+from cmapjax._feasibility import Breach, find_breach
 from cmapjax._market import Market
 from cmapjax._precision import namespace
 from cmapjax._schedule import Plan
+from cmapjax._settings import compiled
 from cmapjax._types import Array
 from cmapjax.endowments import Endowments
-from cmapjax.strategies import Strategy
+from cmapjax.strategies import Strategy, _calls
 
 
 class Rules(eqx.Module):
@@ -39,6 +40,12 @@ class Rules(eqx.Module):
     """Whether every row always spends its agent's contribution, so that to give as before is to repeat
     the last row as it stands."""
 
+    @property
+    def are_trusted(self) -> bool:
+        """Whether the strategy is one of this package, none of whose rounds need to be looked through for a
+        breach of the laws."""
+        return _calls.is_of_package(self.strategy)
+
     def budget(self, round: Int[Array, ""]) -> Float[Array, "agents"]:
         """Value that each agent has to give in a round, float64."""
         return self.market.stored(_budget(self.market, self.endowments, self.key, round))
@@ -53,6 +60,8 @@ class Moment(eqx.Module):
     """Utilities of the last round, the one before, and the one before that."""
     total_utility: Float[Array, "agents"]
     agent_updates: Int[Array, "markets"]
+    breach: Breach | None = None
+    """Which agents have broken a law of spending; None under strategies of this package."""
 
 
 def average_utility(at) -> Float[Array, "agents"]:
@@ -77,21 +86,36 @@ def play_round(rules: Rules, now: Moment) -> Moment:
     key = None if rules.key is None else round_key(rules.key, 1, now.round)
     acts = plan.acts(market, key)
     acts = None if acts is None else market.stored(acts)
+    lost = None
     if plan.is_everyone:
         flows = act_together(market, known, rules.strategy, flows, utility, budget, repeated)
         acted = acts
         if acts is not None:
             flows = take_part(market, acts, flows, repeated)
     else:
-        flows, acted = _take_turns(rules, now, key, acts, budget, repeated)
+        flows, acted, lost = _take_turns(rules, now, key, acts, budget, repeated)
     utility = received_totals(market, flows)
+    breach = now.breach
+    if not rules.are_trusted:
+        breach = breach.then(_breach(rules, now.round + 1, flows, budget, utility, lost))
     return Moment(
         now.round + 1,
         flows,
         (utility, *now.history[:2]),
         now.total_utility + utility,
         now.agent_updates + count(market, acted),
+        breach,
     )
+
+
+def _breach(rules: Rules, round, flows: Flows, budget, utility, lost) -> Breach:
+    """Who has broken a law in this round; derivatives take no notice."""
+    market, links = rules.market, rules.market.links
+    received = None
+    if rules.strategy.is_posted and rules.plan.is_everyone:  # each end has worked it out for itself
+        received = links.blocks(market.mirror(links.join(flows.received)))
+    found = jax.lax.stop_gradient((flows.sent, budget, utility, received, lost))
+    return find_breach(market, round, *found)
 
 
 class Plain:
@@ -122,10 +146,21 @@ def _take_turns(rules: Rules, now: Moment, key, acts, budget, repeated: Flows):
     acted = acted if acts is None else acted & acts
     before = None if rules.is_steady else links.join(repeated.sent)
     flow = links.join(now.flows.sent)
-    flow = act_in_turns(market, rules.known, rules.strategy, rules.plan, tables, flow, budget, acts, before)
+    flow, lost = act_in_turns(
+        market,
+        rules.known,
+        rules.strategy,
+        rules.plan,
+        tables,
+        flow,
+        budget,
+        acts,
+        before,
+        notes_lost=not rules.are_trusted,
+    )
     if before is not None:
         flow = jnp.where(links.spread(acted), flow, before)
-    return both_ends(market, flow), acted
+    return both_ends(market, flow), acted, lost
 
 
 def count(market: Market, acted) -> Int[Array, "markets"]:
@@ -139,12 +174,10 @@ def round_key(key, purpose: int, round):
     return jax.random.fold_in(jax.random.fold_in(key, purpose), round)
 
 
-def last_spending_error(market: Market, endowments: Endowments, key, round, flow) -> Float[Array, "markets"]:
-    """By how much rows miss what the last round had to spend, in parts of the mean contribution."""
-    budget = jnp.asarray(market.contribution)
-    if not endowments.is_constant:
-        budget = jnp.where(round > 0, _budget(market, endowments, key, round - 1), budget)
-    return metrics.spending_error(market, flow.astype(jnp.float64), budget)
+@compiled
+def last_budget(market: Market, endowments: Endowments, key, round) -> Float[Array, "agents"]:
+    """Value that each agent had to give in the last round, float64 and in the caller's order."""
+    return _budget(market, endowments, key, round - 1)
 
 
 def _budget(market: Market, endowments: Endowments, key, round) -> Float[Array, "agents"]:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cmapjax._labelled import arguments_by_name
 from cmapjax._settings import in_x64, is_traced, new_views, on_host, standard_settings
 
 
@@ -15,11 +16,13 @@ def float64_on_host(function: Callable) -> Callable:
 
     NumPy starts at once, where JAX outside compiled code compiles operation by operation: the function
     takes its operations from `namespace`. Inside a transformation (an argument is traced) the function is
-    left alone, in the precision of its input, but for JAX's settings (`_settings`).
+    left alone, in the precision of its input, but for JAX's settings (`_settings`). Vectors over agents that
+    have names are put in the market's order first.
     """
 
     @functools.wraps(function)
     def wrapped(*args, **kwargs):
+        args, kwargs = arguments_by_name(function, args, kwargs)
         leaves = jax.tree.leaves((args, kwargs))
         has_arrays = any(isinstance(leaf, jax.Array) for leaf in leaves)
         # With `disable_jit` what would be compiled runs as it is written, on arrays that nobody traces.

@@ -1,6 +1,7 @@
 """The loop, compiled: rounds are played, and what is asked for is recorded of them."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import equinox as eqx
 import jax
@@ -12,8 +13,9 @@ from cmapjax import _play, _scaling, metrics
 from cmapjax._certificate import delivered
 from cmapjax._derivatives import scan_in_chunks
 from cmapjax._engine import Flows, known_facts
+from cmapjax._feasibility import Breach, no_breach
 from cmapjax._market import Market
-from cmapjax._play import Moment, Rules, last_spending_error, play_round
+from cmapjax._play import Moment, Rules, play_round
 from cmapjax._precision import float64_on_host
 from cmapjax._schedule import EveryonePlan
 from cmapjax._settings import compiled
@@ -59,15 +61,71 @@ class Run(eqx.Module):
     records: dict[str, Array]
     """What was recorded, by name: one row per record, one column per market."""
     final: State
-    verdict: Int[Array, "markets"]
-    """What became of each market: a place in `metrics.VERDICTS`."""
-    spending_error: Float[Array, "markets"]
+    # What follows is worked out by `simulate`, on the host: compiling it would take longer than running.
+    verdict: Int[Array, "markets"] | None = None
+    """What became of each market: a place in `metrics.VERDICTS`, as `metrics.verdict` gives it."""
+    gap: Float[Array, "markets"] | None = None
+    """The certified gap that the verdict rests on: of the last allocation, or of the running averages where
+    surplus varies or the strategy looks at them."""
+    spending_error: Float[Array, "markets"] | None = None
     """By how much the strategy's last rows miss the round's budget, relative (rounding, or a fault)."""
+    breach: Breach | None = None
+    """Who broke a law of spending in which round; None under strategies of this package."""
+    varies: bool = eqx.field(static=True, default=False)
+    """Whether surplus varied from round to round, so that running averages are what can be compared."""
 
     @property
     def verdicts(self) -> list[str]:
         """What became of each market, in words."""
         return [metrics.VERDICTS[code] for code in np.asarray(self.verdict)]
+
+    def receipts(self, market: Market, times: Sequence | None = None):
+        """What every agent received in every recorded round: a pandas DataFrame, a row per round and agent.
+
+        Columns: round (1 is the first), time (if given), market (if there are several), agent (its label) and
+        received (value).
+
+        Args:
+            market: whose run it is.
+            times: of every round from the first on, such as `trace.times`.
+
+        Raises:
+            ValueError: the run has not recorded `metrics.received` under the name "received"; too few times.
+        """
+        import pandas as pd
+
+        if "received" not in self.records:
+            raise ValueError('receipts were not recorded; simulate with record=["received"].')
+        is_round = np.asarray(self.rounds) > 0
+        rounds, received = (np.asarray(x)[is_round] for x in (self.rounds, self.records["received"]))
+        return pd.DataFrame(receipts(market, rounds, received, times))
+
+    @property
+    def reasons(self) -> list[str]:
+        """The same with the certified gap that each rests on, e.g. "converged (certified gap 3.1e-09)"."""
+        gaps = np.asarray(self.gap).tolist()
+        return [f"{word} (certified gap {gap:.1e})" for word, gap in zip(self.verdicts, gaps, strict=True)]
+
+
+def receipts(
+    market: Market,
+    rounds: Int[np.ndarray, "rounds"],
+    received: Float[np.ndarray, "rounds agents"],
+    times=None,
+) -> dict:
+    """The columns of `Run.receipts`, for some rounds."""
+    if times is not None and len(rounds) and len(times) < rounds[-1]:
+        raise ValueError(f"times: {len(times)} for {rounds[-1]} rounds; give one for every round.")
+    labels = np.empty(market.num_agents, object)
+    labels[:] = list(market.labels)
+    columns = {"round": np.repeat(rounds, market.num_agents)}
+    if times is not None:
+        stamps = np.empty(len(rounds), object)
+        stamps[:] = [times[round - 1] for round in rounds.tolist()]
+        columns["time"] = np.repeat(stamps, market.num_agents)
+    if market.num_markets > 1:
+        columns["market"] = np.tile(np.asarray(market.market_of), len(rounds))
+    return columns | {"agent": np.tile(labels, len(rounds)), "received": received.ravel()}
 
 
 def _observations(market, record, state, is_steady: bool):
@@ -131,7 +189,7 @@ def run_rounds(
     rules = Rules(market, known, strategy, plan, endowments, key, is_steady)
     num_records = 1 + -(-rounds // every)
     out = jax.tree.map(lambda x: jnp.zeros((num_records, *x.shape), x.dtype).at[0].set(x), seen)
-    now = moment_of(market, state)
+    now = begin(rules, state)
     if rounds and saves_memory:
         now, out = _record_if_due(rules, record, now, out, rounds, every)
     elif rounds:
@@ -143,8 +201,7 @@ def run_rounds(
         updates,
         records,
         last,
-        metrics.verdict(market, last.history.astype(jnp.float64)),
-        last_spending_error(market, endowments, key, last.round, last.flow),
+        breach=now.breach,
     )
     return jax.tree.map(market.links.everywhere, run)
 
@@ -205,6 +262,14 @@ def _record_if_due(rules: Rules, record, now: Moment, out, rounds: int, every: i
 
     now, out, _ = scan_in_chunks(play, (now, out, jnp.ones((), jnp.int32)), rounds)
     return now, out
+
+
+def begin(rules: Rules, state: State) -> Moment:
+    """The state as the engine holds it, before the first round of a run."""
+    now = moment_of(rules.market, state)
+    if rules.are_trusted:
+        return now
+    return dataclasses.replace(now, breach=no_breach(rules.market, state.flow.dtype))
 
 
 def moment_of(market: Market, state: State) -> Moment:

@@ -47,7 +47,7 @@ class Scaled(eqx.Module):
 def pays(rules: Rules, rounds: int) -> bool:
     """Whether this form applies, and is worth while for so many rounds at a time."""
     return (
-        isinstance(rules.strategy, ProportionalResponse)
+        type(rules.strategy) is ProportionalResponse  # a class derived from it may answer otherwise
         and isinstance(rules.plan, EveryonePlan)
         and rules.is_steady
         and rounds >= LEAST_ROUNDS

@@ -1,7 +1,7 @@
 """Rounds of a market under a strategy and a schedule: what is asked for, checked and handed to the loop."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -12,14 +12,15 @@ from cmapjax import _spans, metrics
 from cmapjax._certificate import check_flow
 from cmapjax._checks import check_kind, check_span, short
 from cmapjax._community import beyond_table
+from cmapjax._judge import judged
 from cmapjax._market import Market
 from cmapjax._random import check_key
 from cmapjax._run import Run, State, observe, run_rounds
 from cmapjax._schedule import Plan, Schedule, Simultaneous
-from cmapjax._settings import entry, is_traced
+from cmapjax._settings import entry, is_traced, on_host
 from cmapjax._types import Array
 from cmapjax.endowments import Constant, Endowments
-from cmapjax.strategies import PerAgent, Strategy
+from cmapjax.strategies import PerAgent, Strategy, _calls
 
 PRECISIONS = ("float32", "float64")
 # By how much rows of a run may miss what they should spend: who brings little beside what its neighbours have
@@ -37,11 +38,12 @@ def simulate(
     rounds: int = 100,
     schedule: Schedule | Plan = Simultaneous(),  # noqa: B008 - immutable
     endowments: Endowments = Constant(),  # noqa: B008 - immutable
-    record: Mapping[str, Callable] | None = None,
+    record: Mapping[str, Callable] | Sequence[str] | None = None,
     every: int = 1,
     start: State | Float[Array, "slots"] | None = None,
     precision: str = "float64",
     key: Array | None = None,
+    strict: bool = False,
 ) -> Run:
     """The run of a market (or of every market of an ensemble) over some rounds.
 
@@ -51,8 +53,8 @@ def simulate(
         rounds: how many to play.
         schedule: who acts in which turn; or a plan made from one, to plan only once.
         endowments: the surplus of each round.
-        record: functions of (market, state) giving one number per market, by name; by default
-            `metrics.standard()`.
+        record: functions of (market, state) giving one number per market (or per agent), by name; or a list
+            of names from `metrics.standard()` and "received"; by default `metrics.standard()`.
         every: record after every so many rounds (and at the start, and at the end).
         start: a state to continue from, or a flow; by default everybody splits equally.
         precision: "float64" or "float32" of the run itself; records and certificates are float64.
@@ -60,6 +62,13 @@ def simulate(
             a run continued from a state equals one that was never interrupted (bit for bit, but for
             undamped proportional response by everybody at once, which is played in a form of its own,
             docs/performance.md, and equals it up to rounding).
+        strict: raise ValueError if an agent breaks a law of spending in any round (gives more or less than
+            it has, something negative, not finite or off the links); by default the run warns, and the
+            market's verdict is "not feasible".
+
+    Returns:
+        Records, the final state, and a verdict on every market: whether it settled, and whether at the
+        equilibrium (`metrics.verdict`).
 
     It can be differentiated, mapped and compiled (`docs/derivatives.md` says what is constant, and what
     reverse mode keeps in memory), inside x64 mode:
@@ -75,10 +84,11 @@ def simulate(
     Raises:
         ValueError: any of these is out of range; contributions that the precision cannot hold; a
             missing key; a start that does not spend exactly the contributions; traced arguments
-            outside x64 mode.
+            outside x64 mode; a strategy whose code fails, or answers with something that is no row.
     """
-    record = metrics.standard() if record is None else dict(record)
+    record = _recorders(record)
     _check_options(market, strategy, schedule, endowments, rounds, every, precision, record)
+    endowments = endowments.matched(market)
     endowments.check(market, rounds + _rounds_played(start))
     is_random = endowments.is_random or getattr(schedule, "is_random", False)
     if is_random:
@@ -97,10 +107,29 @@ def simulate(
         "starts_even": start is None,
     }
     if not is_traced((arguments, state, key)) and _spans.pays(bare, record, every):
-        return _spans.run_in_spans(*arguments, state, key, **facts)
-    # Said in float32 alone, where it matters: float64 starts share one program.
-    state, seen = observe(bare, record, state, facts["is_steady"] and dtype == np.float32)
-    return run_rounds(*arguments, state, seen, key, saves_memory=traced, **facts)
+        with _calls.brief_faults():
+            run = _spans.run_in_spans(*arguments, state, key, **facts)
+    else:
+        # Said in float32 alone, where it matters: float64 starts share one program.
+        state, seen = observe(bare, record, state, facts["is_steady"] and dtype == np.float32)
+        with _calls.brief_faults():
+            run = run_rounds(*arguments, state, seen, key, saves_memory=traced, **facts)
+    run = judged(market, strategy, endowments, record, key, on_host(run), rounds, strict)
+    return dataclasses.replace(run, varies=not endowments.is_constant)
+
+
+def _recorders(record) -> dict[str, Callable]:
+    """What is to be recorded, by name."""
+    if record is None:
+        return metrics.standard()
+    if isinstance(record, Mapping):
+        return dict(record)
+    if isinstance(record, (list, tuple)) and all(isinstance(name, str) for name in record):
+        return metrics.by_names(record)
+    raise ValueError(
+        f"record is {short(record)}; give a list of names, such as ['gini'], or a mapping from names to "
+        "functions of (market, state)."
+    )
 
 
 def _check_options(market, strategy, schedule, endowments, rounds, every, precision, record) -> None:

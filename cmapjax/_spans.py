@@ -4,13 +4,15 @@ Records take as long to compile as rounds, and are the same for every strategy c
 are the same whatever is recorded. In one loop (`run_rounds`) both are compiled anew for every pair.
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cmapjax import metrics
 from cmapjax._engine import known_facts
-from cmapjax._play import Rules, last_spending_error
+from cmapjax._feasibility import no_breach
+from cmapjax._play import Rules
 from cmapjax._run import Run, as_dtype, form_of, moment_of, observe, state_of
 from cmapjax._settings import compiled
 
@@ -36,6 +38,8 @@ def run_in_spans(
     state, _ = observe(market, {}, state)
     known, now = _begin(market, beyond, state)
     rules = Rules(market, known, as_dtype(strategy, state.flow.dtype), plan, endowments, key, is_steady)
+    if not rules.are_trusted:
+        now = dataclasses.replace(now, breach=no_breach(market, state.flow.dtype))
     at = form_of(rules, every, starts_even).begin(now)
     played = np.minimum(np.arange(1 + -(-rounds // every)) * every, rounds)
     seen = [_seen(market, record, state, is_steady)]
@@ -45,8 +49,7 @@ def run_in_spans(
         at, state = _play_span(rules, at, length, every, starts_even)
         seen.append(_seen(market, record, state, is_steady))
     updates, records = jax.tree.map(lambda *rows: np.stack(rows), *seen)
-    verdict, error = _conclude(market, endowments, key, state)
-    return Run(played + first, updates, records, state, verdict, error)
+    return Run(played + first, updates, records, state, breach=None if rules.are_trusted else at.breach)
 
 
 def _seen(market, record, state, is_steady: bool):
@@ -66,9 +69,3 @@ def _play_span(rules: Rules, at, length, every: int, starts_even: bool):
     form = form_of(rules, every, starts_even)
     at = form.advance(at, length)
     return at, state_of(rules.market, form.show(at))
-
-
-@compiled
-def _conclude(market, endowments, key, state):
-    error = last_spending_error(market, endowments, key, state.round, state.flow)
-    return metrics.verdict(market, state.history.astype(jnp.float64)), error

@@ -3,6 +3,8 @@
 import jax
 import numpy as np
 
+from cmapjax._labelled import unlabelled
+
 Array = jax.Array | np.ndarray
 
 
@@ -10,5 +12,5 @@ def as_parameter(x) -> Array:
     """A hyperparameter as an array leaf: traced ones as they are, Python numbers in float64."""
     if isinstance(x, jax.Array):
         return x
-    array = np.asarray(x)
+    array = np.asarray(unlabelled("this parameter", x))
     return array.astype(np.float64) if array.dtype.kind in "iu" else array

@@ -4,6 +4,8 @@ All processes draw a round's endowment with mean ε_i; what is not given in the 
 """
 
 import abc
+import warnings
+from collections.abc import Mapping
 
 import equinox as eqx
 import jax
@@ -11,10 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from cmapjax._checks import as_real, short
+from cmapjax._checks import ROUNDED, as_real, first_out_of_order, short
+from cmapjax._labelled import Parts, is_labelled, places, take_apart
 from cmapjax._market import Market
 from cmapjax._random import draw_per_agent
 from cmapjax._types import Array, as_parameter
+
+# Outside the ranges of their parameters draws are 0, infinite, or far from the mean that is promised.
+LEAST_VARIATION = 1e-6
+LEAST_PROBABILITY = 1e-6
 
 __all__ = ["Constant", "Endowments", "Exponential", "Gamma", "LogNormal", "OnOff", "Trace"]
 
@@ -29,6 +36,14 @@ class Endowments(eqx.Module):
     @property
     def is_random(self) -> bool:
         return True
+
+    def matched(self, market: Market) -> "Endowments":
+        """This process with what it holds per agent in the market's order of agents.
+
+        Raises:
+            ValueError: it holds names that are not the agents'.
+        """
+        return self
 
     def check(self, market: Market, rounds: int) -> None:
         """Raise ValueError if this process cannot serve this market for so many rounds."""
@@ -65,16 +80,20 @@ class _Varying(Endowments):
 
     variation: Float[Array, ""] = eqx.field(converter=as_parameter, default=0.5)
 
-    def __check_init__(self):
-        _check_above_zero("variation", self.variation)
-
 
 class Gamma(_Varying):
     """Independent gamma draws with mean ε_i and a given coefficient of variation.
 
     Args:
-        variation: standard deviation divided by mean, above 0. Raises ValueError otherwise.
+        variation: standard deviation divided by mean, from 1e-6 (below, rounding makes it `Constant`) to 3
+            (above, draws underflow to 0 often enough to lower the mean).
+
+    Raises:
+        ValueError: a variation outside this range.
     """
+
+    def __check_init__(self):
+        _check_range("variation", self.variation, LEAST_VARIATION, 3)
 
     def draw(self, market, round, key):
         shape = 1 / jnp.square(self.variation)
@@ -86,8 +105,15 @@ class LogNormal(_Varying):
     """Independent log-normal draws with mean ε_i and a given coefficient of variation.
 
     Args:
-        variation: standard deviation divided by mean, above 0. Raises ValueError otherwise.
+        variation: standard deviation divided by mean, from 1e-6 (below, rounding makes it `Constant`) to 1000
+            (there the largest of a million draws is a tenth of their sum; above, runs miss the mean).
+
+    Raises:
+        ValueError: a variation outside this range.
     """
+
+    def __check_init__(self):
+        _check_range("variation", self.variation, LEAST_VARIATION, 1000)
 
     def draw(self, market, round, key):
         variance = jnp.log1p(jnp.square(self.variation))
@@ -99,15 +125,16 @@ class OnOff(Endowments):
     """Independently each round: ε_i / p with probability p, else nothing.
 
     Args:
-        probability: p, above 0 and at most 1. Raises ValueError otherwise.
+        probability: p, from 1e-6 (below, hardly any run sees an agent have anything) to 1.
+
+    Raises:
+        ValueError: a probability outside this range.
     """
 
     probability: Float[Array, ""] = eqx.field(converter=as_parameter, default=0.5)
 
     def __check_init__(self):
-        _check_above_zero("probability", self.probability)
-        if isinstance(self.probability, np.ndarray) and np.any(self.probability > 1):
-            raise ValueError(f"probability is {self.probability}; give a number above 0 and at most 1.")
+        _check_range("probability", self.probability, LEAST_PROBABILITY, 1)
 
     def draw(self, market, round, key):
         coin = draw_per_agent(key, market, jax.random.uniform)
@@ -115,16 +142,41 @@ class OnOff(Endowments):
 
 
 class Trace(Endowments):
-    """Recorded endowments, a row per round and a column per agent, in the market's order of agents.
+    """Recorded endowments, a row per round and a column per agent.
 
-    The agents' mean endowments stay those of the market; `trace.means` is what a market that knows its
-    trace should be given.
+    Columns that have names (of a pandas DataFrame, say, or what `graphs.read_trace` returns) are matched with
+    the market's agents by name, and the frame's index are the times of the rounds. Without names, columns are
+    in the market's order of agents.
+
+    The market's endowments must be the columns' means, up to 0.1 %: see `trace.means`.
+
+    Args:
+        values: the table, in units of the agents' own resources.
 
     Raises:
-        ValueError: not a table of finite numbers ≥ 0; on use, too few rounds or other agents.
+        ValueError: not a table of finite numbers ≥ 0; on use, too few rounds, other agents, or endowments
+            of the market that are not the means.
+
+    Warns:
+        UserWarning: times that do not ascend; rounds are played in the order of the rows.
     """
 
     values: Float[Array, "rounds agents"] = eqx.field(converter=as_parameter)
+    names: tuple | None = eqx.field(static=True, default=None)
+    """What the columns are called, if anything."""
+    times: tuple | None = eqx.field(static=True, default=None)
+    """What the rows are called, if anything."""
+
+    def __init__(self, values):
+        self.names = self.times = None
+        if isinstance(values, Mapping):
+            raise ValueError("trace is a mapping; give a table, such as pandas.DataFrame(mapping).")
+        if is_labelled(values):
+            values, names, rows, _ = take_apart("trace", values)
+            self.names = None if names is None else tuple(names)
+            self.times = _times(rows)
+            values = _as_numbers(values, names)
+        self.values = values
 
     def __check_init__(self):
         values = self.values
@@ -134,23 +186,39 @@ class Trace(Endowments):
             raise ValueError(f"trace has shape {values.shape}; give a table [rounds, agents].")
         bad = np.argwhere(~(np.isfinite(as_real("trace", values, values.shape)) & (values >= 0)))
         if len(bad):
-            row, agent = bad[0]
+            row, agent = bad[0].tolist()
             raise ValueError(
-                f"trace: agent {agent} has {short(values[row, agent])} in round {row}; endowments must be "
-                "finite and not negative. Correct the record."
+                f"trace: agent {agent if self.names is None else short(self.names[agent])} has "
+                f"{short(values[row, agent])} in round {row}; endowments must be finite and not negative. "
+                "Correct the record."
             )
 
     @property
-    def means(self) -> Float[np.ndarray, "agents"]:
-        """Each agent's mean over the rounds."""
-        return self.values.mean(axis=0)
+    def means(self):
+        """Each agent's mean over the rounds, for `market.with_contributions(endowment=trace.means)`.
+
+        An array; if the columns have names, a pandas Series with these.
+        """
+        mean = self.values.mean(axis=0)
+        if self.names is None:
+            return mean
+        import pandas as pd
+
+        return pd.Series(mean, index=pd.Index(self.names, tupleize_cols=False))
 
     @property
     def is_random(self):
         return False
 
+    def matched(self, market):
+        if self.names is None:
+            return self
+        place = places("trace", Parts(self.values, list(self.names), self.times), market.labels)
+        return Trace(self.values if place is None else self.values[:, np.asarray(place)])
+
     def check(self, market, rounds):
-        length, agents = self.values.shape
+        values = self.matched(market).values
+        length, agents = values.shape
         if agents != market.num_agents:
             raise ValueError(
                 f"trace has {agents} columns for a market of {market.num_agents} agents; give one each."
@@ -160,14 +228,54 @@ class Trace(Endowments):
                 f"trace has {length} rounds, but round {rounds} is asked for; simulate fewer rounds or give "
                 "a longer record."
             )
+        if isinstance(values, jax.core.Tracer) or isinstance(market.endowment, jax.core.Tracer):
+            return
+        mean, given = np.asarray(values).mean(axis=0), np.asarray(market.endowment)
+        bad = np.flatnonzero(np.abs(mean - given) > ROUNDED * np.maximum(mean, given))
+        if len(bad):
+            raise ValueError(
+                f"trace: agent {short(market.labels[bad[0]])} has {mean[bad[0]]:.6g} a round on average, but "
+                f"an endowment of {given[bad[0]]:.6g} in the market ({len(bad)} such agents); give the "
+                "market the trace's own, market.with_contributions(endowment=trace.means)."
+            )
 
     def draw(self, market, round, key):
-        return jnp.asarray(self.values)[round]
+        return jnp.asarray(self.matched(market).values)[round]
 
 
-def _check_above_zero(field: str, number) -> None:
-    """Raise ValueError unless the number is finite and above zero."""
+def _times(rows) -> tuple | None:
+    """The names of rounds, but for the numbers 0, 1, … that say nothing."""
+    if rows is None or list(rows) == list(range(len(rows))):
+        return None
+    times = tuple(rows)
+    place = None if isinstance(times[0], str) else first_out_of_order(times)
+    if place is not None:
+        warnings.warn(
+            f"trace: the time {times[place]} (row {place}) does not come after {times[place - 1]}; rounds "
+            "are played in the order of the rows.",
+            stacklevel=4,
+        )
+    return times
+
+
+def _as_numbers(values, names: list | None) -> np.ndarray:
+    """A table of objects as numbers. Raises ValueError naming a column that holds others."""
+    values = np.asarray(values)
+    if values.dtype != object or values.ndim != 2:
+        return values
+    for column, name in zip(values.T, names or range(values.shape[1]), strict=True):
+        wrong = [x for x in column if isinstance(x, bool) or not isinstance(x, (int, float, np.number))]
+        if wrong:
+            raise ValueError(
+                f"trace: column {short(name)} holds {short(wrong[0])}, which is no number; if these are "
+                f"times, make them the index (.set_index({short(name)}))."
+            )
+    return values.astype(np.float64)
+
+
+def _check_range(field: str, number, least: float, most: float) -> None:
+    """Raise ValueError unless the number lies in this range (traced ones cannot be looked at)."""
     if isinstance(number, np.ndarray) and not (
-        number.dtype.kind in "if" and np.all(np.isfinite(number) & (number > 0))
+        number.dtype.kind in "if" and np.all((number >= least) & (number <= most))
     ):
-        raise ValueError(f"{field} is {number}; give a finite number above 0.")
+        raise ValueError(f"{field} is {number}; give a number from {least:g} to {most:g}.")

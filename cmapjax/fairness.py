@@ -18,6 +18,7 @@ from jaxtyping import Float
 from cmapjax._certificate import check_flow, per_market
 from cmapjax._checks import as_real, check_positive, check_span, short
 from cmapjax._equilibrium import Equilibrium
+from cmapjax._labelled import by_name
 from cmapjax._market import Market
 from cmapjax._settings import entry
 from cmapjax._types import Array
@@ -197,7 +198,7 @@ def _lowest_level(around, weight, givers: set, receivers: set) -> tuple[Fraction
 
 
 @entry(remedy=OUTSIDE)
-def best_coalition(market: Market, utility: Float[Array, "agents"]) -> tuple[tuple[Hashable, ...], float]:
+def best_coalition(market: Market, utility) -> tuple[tuple[Hashable, ...], float]:
     """The coalition that could gain most by itself, and the factor by which all its members could.
 
     A coalition S that exchanges only within itself can give every member t times its utility where
@@ -218,7 +219,7 @@ def best_coalition(market: Market, utility: Float[Array, "agents"]) -> tuple[tup
     """
     _check_small(market, MOST_COALITION)
     n = market.num_agents
-    utility = _checked_utility(market, utility)
+    utility = _checked_utility(market, by_name("utility", utility, market.labels))
     sets = np.arange(2**n)
     is_member = (sets[:, None] >> np.arange(n)) & 1
     giver, receiver = market.arcs()
@@ -252,9 +253,7 @@ def arrow_debreu_prices(market: Market, equilibrium: Equilibrium) -> Float[np.nd
 
 
 @entry(remedy=OUTSIDE)
-def arrow_debreu_error(
-    market: Market, price: Float[Array, "agents"], flow: Float[Array, "slots"]
-) -> Float[np.ndarray, "markets"]:
+def arrow_debreu_error(market: Market, price, flow: Float[Array, "slots"]) -> Float[np.ndarray, "markets"]:
     """By how much prices and flow miss a competitive equilibrium, relative; the larger of two errors.
 
     An agent's spending Σ_p π_p y_pj against its income π_j w_j, and what it pays on used links against the
@@ -273,6 +272,7 @@ def arrow_debreu_error(
             `reciprocity_error`.
     """
     arcs = _Arcs(market, flow)
+    price = by_name("price", price, market.labels)
     price = as_real("price", price, (market.num_agents,), lambda i: market.labels[i])
     check_positive("price", price, lambda i: market.labels[i])
     giver, receiver = arcs.giver, arcs.receiver

@@ -5,29 +5,26 @@ received). r_j = u_j / w_j is the ratio, w_j = ε_j v_j the contribution, W = Σ
 inside JAX transformations, in the precision of its input, and on plain arrays in NumPy.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jax.tree_util import Partial
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from cmapjax._certificate import certified_gap, certified_gap_of_flow, spending_error
 from cmapjax._community import community_utility
 from cmapjax._derivatives import log_or_minus_infinity
 from cmapjax._differences import differences
+from cmapjax._labelled import unlabelled
 from cmapjax._market import Market
 from cmapjax._precision import float64_on_host, namespace
 from cmapjax._reductions import joined, ranges
 from cmapjax._settings import is_traced
 from cmapjax._types import Array
+from cmapjax._verdict import NOTHING, VERDICTS, verdict
 
 Agents = Float[Array, "agents"]
 Markets = Float[Array, "markets"]
-
-# A run's verdict on each market, in the order in which it is given: the first that applies.
-VERDICTS = ("not finite", "starved", "converged", "oscillating", "still moving")
-# An agent with less than this share of its contribution has, in a market that starves it, nothing.
-NOTHING = 1e-9
 
 
 @float64_on_host
@@ -168,34 +165,16 @@ def oscillation(market: Market, history: Float[Array, "3 agents"]) -> Markets:
     return market.total(returning) / (2 * market.total(_weight(market, now)))
 
 
-@float64_on_host
-def verdict(
-    market: Market, history: Float[Array, "3 agents"], tolerance: float = 1e-6
-) -> Int[Array, "markets"]:
-    """What became of each market, as a place in `VERDICTS`, judged by its last three rounds' utilities.
-
-    not finite: a utility is NaN or infinite. starved: an agent had nothing (less than 1e-9 of its
-    contribution) in either of the last two rounds. converged: the last round moved at most `tolerance`
-    of all value. oscillating: at least nine tenths of what the last round moved had been there two
-    rounds before. still moving: none of these. (A converged market's allocation may still cycle
-    between neighbours; compare flows two rounds apart with `flow_distance`.)
-    """
-    now, before, earlier = history
-    w = _weight(market, now)
-    worth = 2 * market.total(w)
-    step = market.total(abs(now - before)) / worth
-    two_steps = market.total(abs(now - earlier)) / worth
-    xp = namespace(market, history)
-    least = market.smallest(xp.minimum(now, before) / w)
-    finite = market.smallest(xp.isfinite(now).astype(now.dtype)) > 0
-    tests = [~finite, least < NOTHING, step <= tolerance, two_steps <= 0.1 * step]
-    return xp.select(tests, list(xp.arange(4)), 4)
-
-
-def standard(equilibrium: Agents | None = None) -> dict[str, Callable]:
+def standard(equilibrium=None) -> dict[str, Callable]:
     """What `simulate` records unless told otherwise, by name; more when the equilibrium is known.
 
     Each entry is a function of (market, state) giving one number per market; write your own likewise.
+
+    Args:
+        equilibrium: utilities u*_j, a plain vector over agents in the market's order.
+
+    Raises:
+        ValueError: utilities with names, which cannot be matched here.
     """
     record: dict[str, Callable] = {
         "log_nash_welfare": Partial(_of_utility, log_nash_welfare),
@@ -208,7 +187,9 @@ def standard(equilibrium: Agents | None = None) -> dict[str, Callable]:
         "average_log_nash_welfare": Partial(_of_average, log_nash_welfare),
     }
     if equilibrium is not None:
-        u = equilibrium if is_traced(equilibrium) else np.asarray(equilibrium, np.float64)
+        u = equilibrium
+        if not is_traced(u):
+            u = np.asarray(unlabelled("equilibrium", u), np.float64)
         record |= {
             "share_of_equilibrium": Partial(_of_utility, share_of_equilibrium, equilibrium=u),
             "misallocated_share": Partial(_of_utility, misallocated_share, equilibrium=u),
@@ -217,6 +198,42 @@ def standard(equilibrium: Agents | None = None) -> dict[str, Callable]:
             "average_misallocated_share": Partial(_of_average, misallocated_share, equilibrium=u),
         }
     return record
+
+
+def by_names(names: Sequence[str]) -> dict[str, Callable]:
+    """What `simulate` is to record, given by names: of `standard`, and `received`.
+
+    Raises:
+        ValueError: another name, with the list of those that there are; a name given twice.
+    """
+    known = standard() | {"received": received}
+    for number, name in enumerate(names):
+        if name in standard(np.ones(1)) and name not in known:
+            raise ValueError(
+                f"record: {name} compares with the equilibrium; give "
+                "record=metrics.standard(solve(market).utility)."
+            )
+        if name not in known:
+            raise ValueError(
+                f"record: {name!r} is not a metric that is known by name; give some of {', '.join(known)}, "
+                "or a mapping from names to functions of (market, state)."
+            )
+        if name in names[:number]:
+            raise ValueError(f"record: {name} is given twice; give it once.")
+    return {name: known[name] for name in names}
+
+
+def received(market: Market, state) -> Agents:
+    """u_j of the last round, what every agent received (value): to be recorded, one number per agent.
+
+    `Run.receipts` makes a table of it.
+    """
+    return state.utility.astype(np.float64)
+
+
+def average_certified_gap(market: Market, state) -> Markets:
+    """`certified_gap` of what agents received per round so far, against the equilibrium: to be recorded."""
+    return _of_average(certified_gap, market, state)
 
 
 def _of_utility(metric, market, state, **known):
@@ -229,6 +246,11 @@ def _of_ratio(metric, market, state):
 
 def _of_average(metric, market, state, **known):
     return metric(market, state.average_utility, **known)
+
+
+def is_gap_of_flow(observer) -> bool:
+    """Whether what is recorded is the standard certified gap of the last allocation."""
+    return isinstance(observer, Partial) and observer.func is _gap
 
 
 def _gap(market, state):
@@ -250,6 +272,7 @@ def _count(market: Market, like: Array) -> Markets:
 
 __all__ = [
     "VERDICTS",
+    "average_certified_gap",
     "certified_gap",
     "certified_gap_of_flow",
     "community_utility",
@@ -265,6 +288,7 @@ __all__ = [
     "num_starved",
     "oscillation",
     "ratio",
+    "received",
     "share_of_equilibrium",
     "spending_error",
     "standard",

@@ -13,7 +13,7 @@ from cmapjax._engine import _answer_rows, act_together, as_before, both_ends, kn
 from cmapjax._market import Market
 from cmapjax._packing import pack
 from cmapjax._settings import compiled, entry
-from cmapjax.strategies import Beyond, Strategy, View
+from cmapjax.strategies import Beyond, Strategy, View, _calls
 
 __all__ = ["LAWS", "StrategyError", "check_strategy"]
 
@@ -200,13 +200,13 @@ class _Trial:
             beyond = Beyond(row, row) if strategy.hops > 1 else None
             average = row if strategy.needs_averages else None
             both = row, row, row, row, row, row
-            return strategy.respond(View(*both, number, row > 0, number, beyond, average_utility=average))
+            view = View(*both, number, row > 0, number, beyond, average_utility=average)
+            return _calls.respond(strategy, view)
 
-        answer = eqx.filter_eval_shape(answer_zeros, self.strategy)
-        shape, dtype = getattr(answer, "shape", None), getattr(answer, "dtype", type(answer).__name__)
-        if shape != (self.width,) or dtype != np.float64:
-            what = f"a view of {self.width} neighbours was answered by shape {shape} and type {dtype}."
-            raise self.error("shape", 0, what)
+        try:
+            eqx.filter_eval_shape(answer_zeros, self.strategy)
+        except _calls.StrategyFault as fault:
+            raise self.error("shape", 0, fault.what) from None
 
     def check_rows(self, rows, is_link) -> None:
         case_of = np.asarray(self.ensemble.market_of)[np.asarray(self.ensemble.links.order)]

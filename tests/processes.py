@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,16 @@ def environment(**more: str) -> dict[str, str]:
     """Of runs: this package, and players that workers can import."""
     paths = [str(HERE), str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **more}
+
+
+def with_interrupts(command: list[str], number: signal.Handlers = signal.SIG_DFL) -> list[str]:
+    """The command in a process that SIGINT reaches, or that ignores it, whatever the tests were started with.
+
+    Where a script starts the tests in its background, ctrl-C is ignored, and children inherit that.
+    """
+    code = "import os, signal, sys; signal.signal(signal.SIGINT, signal.Handlers(int(sys.argv[1]))); "
+    code += "os.execvp(sys.argv[2], sys.argv[2:])"
+    return [sys.executable, "-c", code, str(int(number)), *map(str, command)]
 
 
 @contextlib.contextmanager

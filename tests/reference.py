@@ -7,6 +7,9 @@ from fractions import Fraction
 
 import numpy as np
 
+from cmapjax._columns import lay_out
+from cmapjax._market import assemble_rows
+
 # -- how one agent answers -------------------------------------------------------------------------
 
 
@@ -179,6 +182,14 @@ def dense(market, flow=None):
 def flow_of(market, y):
     """A dense flow in the package's layout."""
     return market.flow_from_arcs(y[market.arcs()])
+
+
+def stored_by_degree(market):
+    """The same market with a block of storage per degree, where small markets have one block for all."""
+    starts, neighbours = market.neighbour_rows()
+    widths, block_of = np.unique(np.diff(starts), return_inverse=True)
+    own = market.endowment, market.value, market.market_of, market.numbers, market.origin
+    return assemble_rows(starts, neighbours, *own, lay_out(starts, widths, block_of))
 
 
 def random_links(rng, n, density=0.4):

@@ -81,7 +81,9 @@ def _values(study, cell, place: int) -> dict:
     starved = (place % 4 == 1) & (rng.uniform(size=markets) < 0.04 * float(cell.axes.get("degree", 4)))
     hungry = starved & (rounds > 0)
     verdict = np.select(
-        [starved, floor > 1e-3, loss[-1] < 1e-4], ["starved", "oscillating", "converged"], "still moving"
+        [starved, floor > 1e-3, loss[-1] < 1e-4],
+        ["starved for now", "oscillating", "converged"],
+        "still moving",
     )
     metrics = {
         "share_of_equilibrium": np.where(hungry, 0.0, np.exp(-loss)),
@@ -203,7 +205,7 @@ def network(agents=30, plays=4, seed=3) -> dict:
         runs.append(
             {
                 "play": play,
-                "verdict": ("converged", "starved", "still moving", "oscillating")[play % 4],
+                "verdict": ("converged", "starved for now", "still moving", "oscillating")[play % 4],
                 "ratio": ratio.tolist(),
                 "there": there.tolist(),
                 "back": back.tolist(),

@@ -280,7 +280,7 @@ def test_a_four_cycle_given_all_to_one_side_swings_for_ever():
     for rounds, expected in ((1, [0, 2]), (2, [2, 0]), (7, [0, 2])):
         run = cj.simulate(market, cj.CMAP(), rounds=rounds, start=start, record={})
         np.testing.assert_allclose(run.final.utility[2:], expected, atol=1e-12)
-    assert run.verdicts == ["starved"]
+    assert run.verdicts == ["starved for now"]
 
 
 # -- proportional response in closed form --------------------------------------------------------------

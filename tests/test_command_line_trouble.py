@@ -11,6 +11,7 @@ import sys
 import threading
 
 import pytest
+from processes import with_interrupts
 from test_command_line import invoke
 
 import cmapjax as cj
@@ -61,7 +62,7 @@ def test_ctrl_c_ends_compiled_code_at_once_with_130_and_one_line():
     words = ["solve", "torus:rows=100,columns=100", "--mean-endowment", "uniform:low=0.5,high=1.5"]
     words += ["--method", "sweeps:max_sweeps=100000000", "--tolerance", "1e-14"]
     with subprocess.Popen(
-        COMMAND + words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        with_interrupts(COMMAND + words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as running:
         assert "10,000 agents" in running.stdout.readline()
         with pytest.raises(subprocess.TimeoutExpired):

@@ -1,9 +1,11 @@
 """Laws that hold for every strategy under every schedule."""
 
 import jax
+import jax.numpy as jnp
 import networkx as nx
 import numpy as np
 import pytest
+import reference
 
 import cmapjax as cj
 from cmapjax._run import run_rounds
@@ -82,6 +84,11 @@ def test_rows_spend_the_contribution_and_packing_changes_nothing(pair):
     roundings = 4 * np.finfo(float).eps * PACKED.degree * ROUNDS
     assert (np.abs(PACKED.gave(packed.final.flow) / PACKED.contribution - 1) <= roundings).all()
     assert (packed.spending_error < 1e-14).all()
+    # Receivers hold what givers gave, up to a rounding or two.
+    np.testing.assert_allclose(
+        packed.final.received, PACKED.mirror(packed.final.flow), rtol=1e-14, atol=1e-15
+    )
+    np.testing.assert_allclose(packed.final.utility, PACKED.received(packed.final.flow), rtol=1e-14)
 
     alone = play(ALONE, pair)
     giver, _ = PACKED.arcs()
@@ -155,3 +162,90 @@ def test_a_sweep_of_hyperparameters_compiles_once():
     other = ALONE.with_contributions(endowment=np.arange(1.0, 6.0))
     play(other, ("", "simultaneous"), strategy=sweep[0])
     assert compiled() == before
+
+
+# -- where agents are stored --------------------------------------------------------------------------
+
+FEW = cj.pack([ALONE, small_market(2, nx.path_graph(3))])
+SCATTERED = reference.stored_by_degree(FEW)
+STEPS = np.linspace(0.2, 0.9, FEW.num_agents)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "schedule", "process"),
+    [
+        (
+            cj.Damped(cj.DynamicSharing(), cj.MaxDegreeDamping()),
+            cj.Sequential(np.arange(8)[::-1]),
+            cj.endowments.Exponential(),
+        ),
+        (
+            cj.PerAgent(cj.Damped(cj.CMAP(), STEPS)),
+            cj.RandomParticipation(0.6, cj.RandomOrder()),
+            cj.endowments.OnOff(0.5),
+        ),
+    ],
+    ids=["averages, in turns", "own parameters, in random order"],
+)
+def test_where_agents_are_stored_changes_nothing(strategy, schedule, process):
+    """A run and its continuation, on a market in one block, and in a block per degree in another order."""
+    assert (SCATTERED.links.order != FEW.links.order).any()
+    ends = []
+    for market in (FEW, SCATTERED):
+        state = market.equal_flow()
+        for _ in range(2):
+            run = cj.simulate(
+                market,
+                strategy,
+                rounds=2,
+                schedule=schedule,
+                endowments=process,
+                record={},
+                start=state,
+                key=KEY,
+            )
+            state = run.final
+        shown = [market.arc_values(state.flow), *state.history, state.average_utility]
+        ends.append([*shown, run.agent_updates, run.spending_error])
+    for one, other in zip(*ends, strict=True):
+        # Neighbours are summed in the same order; kernels of other widths may round a product otherwise.
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-14)
+
+
+class SeesBeyond(cj.Strategy):
+    """Gives its first neighbour the more, the more the members of its community out of reach have."""
+
+    @property
+    def hops(self):
+        return 2
+
+    def respond(self, view):
+        far = jnp.where(view.beyond.contribution > 0, view.beyond.contribution + view.beyond.utility, 0).sum()
+        share = jnp.where(view.is_neighbour, 1.0, 0).at[0].add(far)
+        return view.budget * share / share.sum()
+
+
+@pytest.mark.parametrize(
+    ("strategy", "schedule", "turns"),
+    [
+        (SeesBeyond(), cj.Simultaneous(), reference.simultaneous),
+        (
+            cj.PerAgent(cj.Damped(SeesBeyond(), np.ones(FEW.num_agents))),
+            cj.Sequential(),
+            reference.sequential,
+        ),
+    ],
+    ids=["at once", "damped by own steps, in turns"],
+)
+def test_what_is_beyond_an_agents_reach_is_who_stands_two_links_away(strategy, schedule, turns):
+    w, links, start = reference.dense(SCATTERED, SCATTERED.equal_flow())
+    far = (links @ links > 0) & (links == 0) & ~np.eye(len(w), dtype=bool)
+
+    def row(i, y, w, links):
+        share = links[i].copy()
+        share[np.flatnonzero(links[i])[0]] += (w + y.sum(axis=0))[far[i]].sum()
+        return w[i] * share / share.sum()
+
+    expected = reference.play_round(row, turns(len(w)), start, w, links)
+    run = cj.simulate(SCATTERED, strategy, rounds=1, schedule=schedule, record={})
+    np.testing.assert_allclose(reference.dense(SCATTERED, run.final.flow)[2], expected, rtol=1e-13)

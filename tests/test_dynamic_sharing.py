@@ -1,5 +1,7 @@
 """Dynamic sharing: all to the neighbour served worst so far, followed by hand and by a slow reference."""
 
+from fractions import Fraction
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -109,6 +111,33 @@ def test_thirty_rounds_are_those_of_the_reference(process):
         np.testing.assert_allclose(run.records["total"][t], total, rtol=1e-12, atol=1e-13)
     np.testing.assert_array_equal(run.final.received, market.mirror(run.final.flow))
     assert run.spending_error.max() < 1e-14
+
+
+def totals_on_paper(links, w, rounds):
+    """What everybody has received after each round, in fractions, so that a tie is a tie."""
+    around = [[j for link in links for j in link if i in link and j != i] for i in range(len(w))]
+    average = [sum(w[i] / len(around[i]) for i in around[j]) for j in range(len(w))]
+    totals = [[Fraction(0)] * len(w)]
+    for t in range(1, rounds + 1):
+        total = list(totals[-1])
+        for i, neighbours in enumerate(around):
+            least = min(average[j] / w[j] for j in neighbours)
+            served = [j for j in neighbours if average[j] / w[j] == least]
+            for j in served:
+                total[j] += w[i] / len(served)
+        totals.append(total)
+        average = [x / t for x in total]
+    return np.array(totals, float)
+
+
+def test_neighbours_that_tie_on_paper_share_equally_though_rounding_tells_them_apart():
+    """Contributions in tenths, which floats do not hold: 132 ties in 30 rounds."""
+    links, tenths = [[0, 2], [0, 3], [0, 4], [1, 2], [1, 3], [1, 4]], [7, 7, 7, 8, 8]
+    market = cj.Market.from_links(links, endowment=np.array(tenths) / 10)
+    run = cj.simulate(market, cj.DynamicSharing(), rounds=30, record=TOTAL)
+    expected = totals_on_paper(links, [Fraction(x, 10) for x in tenths], 30)
+    # Thirty sums of a few numbers below 1; one tie broken would move a total by a tenth and more.
+    np.testing.assert_allclose(run.records["total"], expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(

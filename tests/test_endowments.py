@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import reference
 
 import cmapjax as cj
 from cmapjax import endowments as en
@@ -93,6 +94,7 @@ def test_a_trace_is_played_row_by_row(small_market):
     table[2, 1] = 0
     trace = en.Trace(table)
     np.testing.assert_allclose(trace.means, table.mean(axis=0))
+    small_market = small_market.with_contributions(endowment=trace.means)
     spent = []
     state = None
     for _ in range(6):
@@ -112,6 +114,44 @@ def test_a_trace_is_played_row_by_row(small_market):
         cj.simulate(small_market, cj.CMAP(), rounds=1, endowments=trace, record={}, start=state)
 
 
+@pytest.mark.parametrize(
+    "schedule", [cj.RandomParticipation(0.5), cj.OneAgentPerRound()], ids=["terms posted", "rows answered"]
+)
+def test_to_give_as_before_is_to_scale_the_last_row_to_what_the_round_brings(small_market, schedule):
+    """Damped rows and skipped rounds, where surplus varies: y ← (1 − θ) · (last row scaled) + θ · answer."""
+    market, theta = small_market, 0.3
+    table = np.random.default_rng(1).uniform(0.2, 2, (5, 5))
+    table[2, 1] = 0  # and so it gave nothing before the fourth round: it then splits equally
+    w, links = reference.dense(market)
+    start = reference.random_split(np.random.default_rng(2), w, links)
+    run = cj.simulate(
+        market,
+        cj.Damped(cj.EqualSplit(), theta),
+        rounds=5,
+        schedule=schedule,
+        endowments=en.Trace(table),
+        record={"sent": lambda m, state: state.flow, "received": lambda m, state: state.received},
+        start=reference.flow_of(market, start),
+        key=jax.random.key(0),
+    )
+    before, moved = start, 0
+    for t, endowment in enumerate(table, start=1):
+        budget = (endowment * market.value)[:, None]
+        even, spent = links / links.sum(axis=1, keepdims=True), before.sum(axis=1, keepdims=True)
+        kept = budget * np.where(spent > 0, before / np.where(spent > 0, spent, 1), even)
+        damped = (1 - theta) * kept + theta * budget * even
+        row = reference.dense(market, run.records["sent"][t])[2]
+        as_kept, as_damped = (np.isclose(row, y, rtol=0, atol=1e-14).all(axis=1) for y in (kept, damped))
+        assert (as_kept | as_damped).all(), t
+        acted = run.agent_updates[t, 0] - run.agent_updates[t - 1, 0]
+        assert as_damped.sum() >= acted >= (~as_kept).sum()
+        moved += (~as_kept).sum()
+        received = reference.dense(market, market.mirror(run.records["received"][t]))[2]
+        np.testing.assert_allclose(received, row, rtol=1e-14)
+        before = row
+    assert moved >= 4  # rows told apart: every agent with more than one neighbour acts
+
+
 def test_the_average_of_random_rounds_approaches_the_equilibrium(small_market):
     """The mean utility of local CMAP under exponential endowments is near that of constant ones."""
     best = cj.solve(small_market).utility
@@ -128,12 +168,19 @@ def test_the_average_of_random_rounds_approaches_the_equilibrium(small_market):
 
 
 REFUSED = {
-    "variation of zero": (lambda: en.Gamma(0.0), "variation is 0.0; give a finite number above 0"),
+    "variation of zero": (lambda: en.Gamma(0.0), "variation is 0.0; give a number from 1e-06 to 3"),
+    "variation that underflows": (lambda: en.Gamma(1e-200), "variation is 1e-200; give a number from 1e-06"),
+    "variation that overflows": (lambda: en.Gamma(1e160), r"variation is 1e\+160; .* to 3"),
+    "draws of zero": (lambda: en.Gamma(30.0), "variation is 30.0; .* to 3"),
+    "a spread that underflows": (lambda: en.LogNormal(1e-170), "variation is 1e-170"),
+    "a spread that no run sees": (lambda: en.LogNormal(1e9), "variation is 1000000000.0; .* to 1000"),
+    "never on": (lambda: en.OnOff(1e-200), "probability is 1e-200; give a number from 1e-06 to 1"),
+    "not a number": (lambda: en.OnOff(np.nan), "probability is nan"),
     "negative variation": (lambda: en.LogNormal(-1), "variation is -1"),
     "infinite variation": (lambda: en.LogNormal(np.inf), "variation is inf"),
-    "text": (lambda: en.Gamma("a"), "variation is a; give a finite number"),
+    "text": (lambda: en.Gamma("a"), "variation is a; give a number"),
     "probability of zero": (lambda: en.OnOff(0), "probability is 0"),
-    "probability above 1": (lambda: en.OnOff(1.5), "probability is 1.5; give a number above 0 and at most 1"),
+    "probability above 1": (lambda: en.OnOff(1.5), "probability is 1.5; give a number from 1e-06 to 1"),
     "a list as trace": (lambda: en.Trace([1.0, 2.0]), r"trace has shape \(2,\); give a table"),
     "an empty trace": (lambda: en.Trace(np.zeros((0, 3))), r"trace has shape \(0, 3\)"),
     "a negative trace": (lambda: en.Trace([[1, 2], [3, -4]]), "agent 1 has -4.* in round 1"),
@@ -146,6 +193,28 @@ def test_processes_that_make_no_sense_are_refused(name):
     make, words = REFUSED[name]
     with pytest.raises(ValueError, match=words):
         make()
+
+
+@pytest.mark.parametrize(
+    ("process", "least", "most"),
+    [
+        (en.Gamma(1e-6), 0.9999, 1.0001),
+        (en.Gamma(3), 0.8, 1.2),
+        (en.LogNormal(1e-6), 0.9999, 1.0001),
+        (en.LogNormal(1000), 1e-6, np.inf),  # its mean needs millions of draws
+        (en.OnOff(1e-6), 0, 0),
+        (en.OnOff(1), 1, 1),
+    ],
+    ids=repr,
+)
+def test_at_the_ends_of_their_ranges_processes_draw_what_they_promise(small_market, process, least, most):
+    with jax.enable_x64(True):
+        keys = jax.random.split(jax.random.key(8), 2000)
+        drawn = jax.jit(jax.vmap(lambda key: process.draw(small_market, jnp.asarray(0), key)))(keys)
+    share = np.asarray(drawn) / np.asarray(small_market.endowment)
+    assert np.isfinite(share).all()
+    assert (share >= 0).all()
+    assert least <= share.mean() <= most
 
 
 def test_a_trace_of_another_market_is_refused(small_market):

@@ -221,6 +221,30 @@ def test_groups_taken_together_by_mistake_are_divided_again():
     np.testing.assert_array_equal(found.groups.receives_in, direct.groups.receives_in)
 
 
+def test_groups_of_one_ratio_that_were_told_apart_are_taken_together():
+    """Two pairs of 1 and 2 in one market, handed over as four groups, are two: of ratio 1/2 and of 2."""
+    weight, market_of = np.array([1, 2, 1, 2]), np.zeros(4, int)
+    giver, receiver = np.array([0, 1, 2, 3]), np.array([1, 0, 3, 2])
+    apart = np.array([0, 1, 2, 3])
+    found = decomposition.confirm(giver, receiver, weight, market_of, receiver, apart)
+    assert list(zip(found.numerator, found.denominator, strict=True)) == [(1, 2), (2, 1)]
+    np.testing.assert_array_equal(found.receives_in, [1, 0, 1, 0])
+    np.testing.assert_array_equal(found.gives_in, [0, 1, 0, 1])
+
+
+def test_ratios_that_differ_by_less_than_floats_tell_stay_apart():
+    """A hub of 2^60 and three leaves that bring one more: both ratios are 1 as floats, and no group is."""
+    brings = [2**60, 2**59, 2**59, 1]
+    market = cj.Market.from_links([[0, 1], [0, 2], [0, 3]], endowment=np.array(brings, float))
+    found = cj.solve(market, exact=True)
+    low = Fraction(2**60, 2**60 + 1)
+    assert found.exact.ratio == (1 / low, low, low, low)
+    np.testing.assert_array_equal(found.ratio, 1)
+    (pair,) = cj.fairness.bottleneck_pairs(market, found)
+    assert pair.receivers == (1, 2, 3)
+    assert pair.givers == (0,)
+
+
 @pytest.mark.parametrize(
     ("graph", "w", "ratio"),
     [
@@ -307,6 +331,16 @@ def test_the_certificate_on_arcs_agrees_with_that_on_columns(ensemble):
     )
     assert proof.gap[0] == np.inf
     assert proof.spending_error[0] > 0.9
+    # Rows of 5 and −4 times what is spent spend what they should, and the worst agent is at fault by its −4.
+    signed = 5 * flow
+    first = np.flatnonzero((np.diff(giver, prepend=-1) > 0) & (np.bincount(giver) > 1)[giver])
+    signed[first] -= 4 * np.asarray(ensemble.contribution)[giver[first]]
+    proof = certify_arcs(
+        giver, receiver, signed, np.asarray(ensemble.contribution), np.asarray(ensemble.market_of)
+    )
+    slots = ensemble.flow_from_arcs(signed)
+    np.testing.assert_allclose(proof.spending_error, cj.metrics.spending_error(ensemble, slots), rtol=1e-12)
+    assert proof.spending_error[1:].min() > 1
 
 
 def test_what_runs_record_is_what_the_certificate_on_arcs_says():
@@ -405,6 +439,14 @@ def test_the_price_error_is_what_it_says_of_what_the_flow_delivers(many):
         np.maximum.at(error, market.market_of, np.abs(price / ratio - 1))
         np.testing.assert_allclose(found.price_error, error, rtol=1e-6, atol=1e-15)
     assert found.price_error.max() > 0.01
+    # To the last bit: at an exact equilibrium nothing but rounding is left.
+    found = cj.solve(market)
+    w, market_of = np.asarray(market.contribution), np.asarray(market.market_of)
+    ratio = certify_arcs(giver, receiver, market.arc_values(found.flow), w, market_of).utility / w
+    price, error = np.zeros(market.num_agents), np.zeros(market.num_markets)
+    np.maximum.at(price, giver, 1 / ratio[receiver])
+    np.maximum.at(error, market_of, np.abs(price / ratio - 1))
+    np.testing.assert_array_equal(found.price_error, error)
 
 
 # -- refusals ---------------------------------------------------------------------------------------

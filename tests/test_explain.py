@@ -4,18 +4,24 @@ import jax
 import networkx as nx
 import numpy as np
 import pytest
+import reference
+from test_contract import SeesBeyond
 
 import cmapjax as cj
 
 N = 12
 GRAPH = nx.circulant_graph(N, [1, 3])
 GRAPH.remove_edges_from([(0, 1), (4, 7)])
-MARKET = cj.Market.from_links(np.array(GRAPH.edges), endowment=np.random.default_rng(0).lognormal(size=N))
+# In a block of storage per degree, so that where an agent is stored is not its number.
+MARKET = reference.stored_by_degree(
+    cj.Market.from_links(np.array(GRAPH.edges), endowment=np.random.default_rng(0).lognormal(size=N))
+)
 KEY = jax.random.key(4)
 CASES = [
     (cj.CMAP(), cj.Simultaneous()),
     (cj.CMAP(), cj.Sequential()),
-    (cj.CMAP(), cj.RandomOrder()),
+    (cj.CMAP(), cj.RandomParticipation(0.7, cj.RandomOrder())),
+    (SeesBeyond(), cj.Simultaneous()),
     (cj.ProportionalResponse(), cj.Coloured()),
     (cj.Damped(cj.CMAP(), cj.LocalDamping()), cj.Simultaneous()),
     (cj.PerAgent(cj.Damped(cj.CMAP(), np.linspace(0.1, 1, N))), cj.Simultaneous()),
@@ -54,6 +60,15 @@ def test_who_skips_a_round_gives_as_before():
             assert row == pytest.approx(_row(MARKET, runs[0].final.flow, agent), abs=1e-12)
             assert "did not act" in str(about)
     assert 0 < skipped < 8
+
+
+def test_an_agent_of_an_ensemble_is_damped_by_its_own_market_and_by_every_rule():
+    hub = cj.Market.from_links([[0, leaf] for leaf in range(1, 8)])
+    packed, strategy = cj.pack([hub, MARKET]), cj.Damped(cj.Damped(cj.CMAP(), cj.MaxDegreeDamping()), 0.5)
+    about = cj.explain(packed, strategy, 8 + 3, 1)
+    assert about.theta == 0.5 / MARKET.degree.max()
+    row = _row(packed, cj.simulate(packed, strategy, rounds=1, record={}).final.flow, 8 + 3)
+    assert {n.label: n.gets for n in about.neighbours} == pytest.approx(row, abs=1e-14)
 
 
 def test_the_water_level_separates_who_gets_from_who_does_not():

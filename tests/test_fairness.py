@@ -280,6 +280,16 @@ def test_bottleneck_pairs_are_those_of_the_literature():
     assert pairs[-1].givers == (several.labels[34],)
 
 
+def test_a_link_between_two_who_would_both_gain_by_it_is_an_error_though_nothing_flows_there():
+    """A triangle of 3, 1 and 3 whose large ones give to the small one alone."""
+    market = cj.Market.from_links([[0, 1], [1, 2], [0, 2]], endowment=[3.0, 1.0, 3.0])
+    giver, receiver = market.arcs()
+    values = np.select([giver == 1, receiver == 1], [0.5, 3.0], 0.0)
+    # Ratios 1/6, 6, 1/6: reciprocal wherever value flows, and a product of 1/36 on the link that is not used.
+    error = fairness.reciprocity_error(market, market.flow_from_arcs(values))[0]
+    assert error == pytest.approx(1 - 1 / 36, rel=1e-15)
+
+
 def test_errors_are_given_per_market(solved):
     packed = cj.pack([market for market, _ in solved])
     flow = packed.equal_flow()

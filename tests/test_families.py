@@ -160,6 +160,12 @@ def test_links_are_distinct_pairs_of_different_agents_as_many_as_expected(family
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=repr)
+def test_the_mean_degree_asked_for_is_twice_the_links_per_agent(family):
+    if getattr(family, "mean_degree", None) is not None:
+        assert 2 * family.mean_links / family.num_agents == pytest.approx(family.mean_degree, rel=1e-12)
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=repr)
 def test_families_compare_by_their_fields_and_can_be_copied(family):
     assert pickle.loads(pickle.dumps(family)) == family
     assert dataclasses.replace(family) == family

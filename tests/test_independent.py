@@ -215,6 +215,21 @@ def test_many_gradient_iterations_approach_the_exact_best_response(small_market,
     assert errors[2] < 1e-6
 
 
+def test_a_neighbour_that_has_nothing_is_served_by_gradient_too():
+    """A hub that gave one leaf everything: where utility is 0 the slope is steep, and one step goes there."""
+    market = cj.Market.from_links([[0, 1], [0, 2]])
+    giver, receiver = market.arcs()
+    start = market.flow_from_arcs(np.where(giver == 0, receiver == 1, 1.0))
+    strategy = cj.GradientCMAP(1, cj.OptaxGradient(1, cj.FixedStep(0.1)))
+    run = cj.simulate(market, strategy, rounds=1, start=start, record={})
+    assert run.final.utility[2] > 0.5
+
+
+def test_diminishing_steps_fall_like_one_over_the_root():
+    sizes = [float(cj.DiminishingStep(0.2).at(np.asarray(k))) for k in range(4)]
+    np.testing.assert_allclose(sizes, 0.2 / np.sqrt([1, 2, 3, 4]), rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     "step", [cj.FixedStep(0.1), cj.DiminishingStep(0.2), cj.LineSearch()], ids=lambda s: type(s).__name__
 )

@@ -128,6 +128,9 @@ REFUSED = {
     "arrows": ("1 -> 2\n2 -> 3\n", {"ignore_extra_columns": True}, ["line 1", "'->'"]),
     "adjacency list": ("1: 2 3\n2: 1\n", {"ignore_extra_columns": True}, ["format='adjacency-list'"]),
     "adjacency list of three": ("1 2 3\n2 1 3\n3 1 2\n", {}, ["format='adjacency-list'"]),
+    "adjacency list of a ring": (
+        "11 12 15\n12 11 13\n13 12 14\n14 13 15\n15 14 11\n", {}, ["format='adjacency-list'"]
+    ),
     "adjacency list of many": ("a b c d\nb a\nc d\n", {"ignore_extra_columns": True}, ["'adjacency-list'"]),
     "adjacency matrix": ("0 1 1\n1 0 0\n1 0 0\n", {}, ["format='adjacency-matrix'"]),
     "large adjacency matrix": (

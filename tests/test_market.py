@@ -155,6 +155,11 @@ def test_packing_keeps_markets_in_order_and_names_unique(small_market):
     again = cj.pack([cj.pack([named, small_market]), named])
     assert again.fingerprint() == packed.fingerprint()
     assert len(set(again.components())) == 3
+    twice = cj.Market.from_links([[0, 1], [1, 0], [2, 2]], drop_self_loops=True, drop_isolated=True)
+    origin = cj.pack([twice, small_market, twice]).origin
+    assert origin.merged_links == 2
+    assert origin.dropped_self_loops == (2, 2)
+    assert origin.dropped_isolated == (2, 2)
     with pytest.raises(ValueError, match="pack: no markets given"):
         cj.pack([])
 
@@ -167,6 +172,10 @@ def test_a_fingerprint_tells_markets_apart(small_market):
     assert same.fingerprint() == small_market.fingerprint()
     other = small_market.with_contributions(endowment=[1.0, 2, 3, 0.5, 2.0000001])
     assert other.fingerprint() != small_market.fingerprint()
+    dearer = small_market.with_contributions(value=2 * np.asarray(small_market.value))
+    assert dearer.fingerprint() != small_market.fingerprint()
+    pair = cj.Market.from_links([[0, 1]])
+    assert cj.pack([pair, pair]).fingerprint() != cj.Market.from_links([[0, 1], [2, 3]]).fingerprint()
     assert cj.Market.from_links(TRIANGLE).fingerprint() != cj.Market.from_links(TRIANGLE[:2]).fingerprint()
 
 

@@ -9,6 +9,7 @@ import pytest
 
 import cmapjax as cj
 from cmapjax import plots
+from cmapjax._run import Run
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +41,71 @@ def test_a_curve_is_the_median_of_what_was_recorded(ensemble):
     assert "share of all" in panel.get_ylabel()
 
 
+def test_what_simulate_records_by_itself_can_be_drawn_as_the_share_that_is_certified(ensemble):
+    market, runs, _ = ensemble
+    own = {"by itself": cj.simulate(market, cj.ProportionalResponse(), rounds=6)}
+    for some in (own, runs | own):  # one run that does not know the equilibrium decides for all
+        panel = plots.convergence(market, some).axes[0]
+        assert panel.get_ylabel() == "Nash welfare, % of the equilibrium's (certified)"
+        gap = own["by itself"].records["certified_gap"]
+        np.testing.assert_allclose(
+            panel.lines[len(some) - 1].get_ydata(), 100 * np.exp(-np.median(gap, axis=1))
+        )
+    panel = plots.convergence(market, runs).axes[0]
+    assert panel.get_ylabel() == "Nash welfare, % of the equilibrium's"
+    share = runs["proportional"].records["share_of_equilibrium"]
+    np.testing.assert_allclose(panel.lines[0].get_ydata(), 100 * np.median(share, axis=1))
+    with pytest.raises(ValueError, match="'certified_gap' was not recorded by run 'nothing'"):
+        plots.convergence(market, {"nothing": cj.simulate(market, cj.EqualSplit(), rounds=1, record={})})
+
+
+KARATE = cj.graphs.from_networkx(nx.karate_club_graph())
+SEVEN = np.arange(7)
+
+
+def made_up(index, updates=None):
+    """A run of seven records that nobody played: a Gini index per market, the same at every record."""
+    updates = np.zeros((7, len(index))) if updates is None else updates
+    verdict = np.full(len(index), cj.metrics.VERDICTS.index("converged"))
+    return Run(SEVEN, updates, {"gini": np.tile(index, (7, 1))}, None, verdict, np.zeros(len(index)))
+
+
+def test_a_band_leaves_out_a_tenth_of_the_markets_on_either_side():
+    run = made_up(np.linspace(0, 1, 21))
+    edges = (
+        plots.convergence(KARATE, {"x": run}, metric="gini").axes[0].collections[0].get_paths()[0].vertices
+    )
+    # Of 21 in order the third is the 10 % market, the nineteenth the 90 % market.
+    assert (edges[:, 1].min(), edges[:, 1].max()) == pytest.approx((0.1, 0.9))
+
+
+def test_an_index_that_is_no_number_counts_as_the_most_unequal():
+    index = np.linspace(0, 1, 21)
+    index[:4] = np.nan
+    panel = plots.convergence(KARATE, {"x": made_up(index)}, metric="gini").axes[0]
+    edges = panel.collections[0].get_paths()[0].vertices
+    assert edges[:, 1].min() == pytest.approx(0.3)  # the third of those known
+    assert edges[:, 1].max() > 0.7  # the 90 % market, at the edge beyond all else that is drawn
+    assert panel.lines[0].get_ydata() == pytest.approx(0.7)  # the eleventh, of those known
+
+
+def test_the_second_clock_counts_updates_per_agent():
+    three = cj.pack([KARATE] * 3)
+    fast, slow = (made_up(np.zeros(3), np.outer(SEVEN, each)) for each in ([34] * 3, [1, 17, 34]))
+    runs = {"fast": fast, "slow": slow}
+    lines = plots.convergence(three, runs, metric="gini", clock="agent updates").axes[0].lines
+    np.testing.assert_allclose(lines[0].get_xdata(), SEVEN)  # everybody, every round
+    # Of 34 agents one, half or all act in a round.
+    np.testing.assert_allclose(lines[1].get_xdata(), SEVEN * (1 / 34 + 1 / 2 + 1) / 3)
+
+
 def test_starved_markets_are_counted_in_the_legend(ensemble):
     market, runs, _ = ensemble
     figure = plots.comparison(market, runs)
     words = [text.get_text() for text in figure.legends[0].get_texts()]
-    starved = runs["all at once"].verdicts.count("starved")
+    starved = runs["all at once"].verdicts.count("starved for now")
     assert starved > 0
-    assert words == ["proportional", f"all at once ({starved} of 3 starved)"]
+    assert words == ["proportional", f"all at once ({starved} of 3 starved for now)"]
     assert [panel.get_xlabel() for panel in figure.axes] == ["rounds", "agent updates per agent"] * 2
 
 

@@ -208,9 +208,9 @@ def test_numbers_shown_equal_those_of_the_files(opened, results):
         assert float(shown["misallocated"][0]) == pytest.approx(
             group["misallocated_share"].median(), rel=1e-12
         )
-        starved = (group["verdict"] == "starved").mean()
-        assert float(shown["starved, %"][0]) == pytest.approx(starved, rel=1e-12)
-        assert float(shown["starved, %"][1]) == pytest.approx(100 * starved, rel=0.005)
+        starved = (group["verdict"] == "starved for now").mean()
+        assert float(shown["starved for now, %"][0]) == pytest.approx(starved, rel=1e-12)
+        assert float(shown["starved for now, %"][1]) == pytest.approx(100 * starved, rel=0.005)
     # A line below a chart, for some cells only: the median over cells of their median market.
     read = browser.execute_script(
         "const s = document.querySelector('#conditions select[data-axis=spread]'); s.value = '1';"

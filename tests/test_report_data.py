@@ -12,8 +12,11 @@ import study_samples
 
 from cmapjax import report, studies
 from cmapjax._store import Store, open_study
+from cmapjax.plots._tables import axis_text
+from cmapjax.plots._tables import levels as plot_levels
 from cmapjax.report import _charts, _figures, _intervals, _networks
 from cmapjax.report._data import ReportData, non_finite
+from cmapjax.report._page import render
 from cmapjax.report._toml import as_toml
 
 
@@ -44,6 +47,11 @@ def test_the_interval_of_a_median_is_that_of_resampled_markets(n):
     assert found == _intervals.median_interval(values)
 
 
+def test_the_interval_of_a_median_of_an_even_number_lies_evenly_about_the_middle():
+    """Of 0, 1, …, 5, by counting all resamples: 0.9 % have a median of 0 and 3.5 % one of at most 0.5."""
+    assert _intervals.median_interval(np.arange(6.0)) == (0.5, 4.5)
+
+
 def test_intervals_stay_numbers_when_markets_are_infinite():
     assert _intervals.median_interval(np.array([1.0, np.inf, np.inf])) == (1.0, np.inf)
     assert _intervals.median_interval(np.array([-np.inf, -np.inf])) == (-np.inf, -np.inf)
@@ -71,7 +79,7 @@ def test_key_figures_are_medians_and_shares_of_the_summary(data, results):
     share = lines[1].medians["share_of_equilibrium"]
     assert share.value == pytest.approx(one["share_of_equilibrium"].median(), rel=1e-12)
     assert share.low <= share.value <= share.high
-    assert lines[1].shares["starved"].value == (one["verdict"] == "starved").mean() > 0
+    assert lines[1].shares["starved for now"].value == (one["verdict"] == "starved for now").mean() > 0
     assert lines[1].stopped == one["stopped_round"].notna().sum()
 
 
@@ -133,7 +141,7 @@ def test_cells_without_any_market_are_there(tmp_path):
 
 def test_numbers_that_are_not_finite_are_counted_by_metric(data, results):
     frame = results.frame()
-    starved = int((frame["verdict"] == "starved").sum())
+    starved = int((frame["verdict"] == "starved for now").sum())
     assert starved > 0
     assert non_finite(data.summary)["certified_gap"] == starved
     assert set(non_finite(data.summary).index) == {"certified_gap", "log_welfare_loss", "log_nash_welfare"}
@@ -291,3 +299,169 @@ def test_a_page_has_a_place_or_is_refused(results, tmp_path):
         report.write(results.folder, tmp_path / "no" / "page.html")
     with pytest.raises(ValueError, match="there is no such folder"):
         report.write(tmp_path / "nothing")
+
+
+# -- strategies played on different markets, and those of which there is nothing --------------------
+
+
+def _with_where(tmp_path, condition, failed=()):
+    given = study_samples.document(markets=6, axes={"agents": [20, 100], "degree": [4], "spread": [0.5]})
+    given |= {"where": [condition], "record": RECORDED}
+    return study_samples.write(tmp_path / "x", given, failed=failed)
+
+
+RECORDED = {"metrics": list(study_samples.METRICS), "every": 10, "curves": "none"}  # curves take long
+ONLY_SMALL = "agents == 20 or schedule != 'coloured'"
+
+
+def test_strategies_are_compared_on_the_markets_that_all_were_played_on(tmp_path):
+    results = _with_where(tmp_path, ONLY_SMALL)
+    data, frame = ReportData.from_results(results), results.frame()
+    shared = _figures.common(data)
+    assert (shared.markets, shared.of, shared.is_all) == (6, 12, False)
+    assert set(shared.rows["agents"]) == {20}
+    lines = _figures.by_play(data, shared.rows)
+    assert [line.markets for line in lines] == [6] * 4
+    pace = frame[(frame["agents"] == 20) & (frame["strategy"] == "proportional-response")]
+    median = lines[3].medians["misallocated_share"].value
+    assert median == pytest.approx(pace["misallocated_share"].median(), rel=1e-12)
+    assert median != pytest.approx(_figures.by_play(data)[3].medians["misallocated_share"].value, rel=0.01)
+    text = render(data, "x")
+    assert "6 of 12 markets were played under every strategy" in text
+    assert "On the markets that all strategies were played on" in text
+    assert "Strategies were not all played on the same markets; charts show each on its own." in text
+
+
+def test_strategies_without_a_common_market_are_not_compared(tmp_path):
+    apart = "(agents == 20 and schedule == 'coloured') or (agents == 100 and schedule != 'coloured')"
+    text = render(ReportData.from_results(_with_where(tmp_path, apart)), "x")
+    assert "0 of 12 markets were played under every strategy" in text
+    assert "So strategies are not compared." in text
+    assert "more than the first" not in text
+
+
+def test_strategies_that_share_all_markets_are_said_to_differ_in_none(data):
+    assert _figures.common(data).is_all
+    assert "under every strategy (where" not in render(data, "x")
+
+
+@pytest.mark.parametrize("ground", [0, 1])
+def test_a_strategy_of_which_nothing_was_played_is_named_and_the_page_is_made(tmp_path, ground):
+    """Of a strategy that plays on one ground alone every chunk failed."""
+    apart = "(agents == 20 and schedule == 'coloured') or (agents == 100 and schedule != 'coloured')"
+    results = _with_where(tmp_path, apart, failed=[(ground, 0), (ground, 1)])
+    data = ReportData.from_results(results)
+    lines = _figures.by_play(data)
+    names = [name for name, line in zip(data.plays, lines, strict=True) if line is None]
+    assert len(names) == (1, 3)[ground]
+    text = render(data, "x")
+    assert f"Of these strategies no market has been played: {'; '.join(names)}." in text
+    assert "worker killed" in text
+    assert next(line for line in lines if line).difference is None
+
+
+BARE_STUDY = {"name": "bare", "markets": 4, "rounds": 10, "cells": {"network": "er:n=20,degree=4"}}
+SHAPES = {
+    "one cell": ({"record": RECORDED}, {}),
+    "one market": ({"record": RECORDED, "markets": 1}, {"parts": 1}),
+    "curves": ({"record": RECORDED | {"curves": "quantiles"}}, {}),
+    "no equilibrium": ({"equilibrium": False, "record": {"metrics": ["min_ratio"]}}, {}),
+    "failed chunks alone": ({"record": RECORDED}, {"failed": [(0, 0), (0, 1)]}),
+    "failed chunks alone, stopped by an interval": (
+        {"record": RECORDED, "stop": {"interval": {"metric": "min_ratio", "width": 0.1}}},
+        {"failed": [(0, 0), (0, 1)]},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_there_is_always_a_page_of_what_there_is(tmp_path, name):
+    more, how = SHAPES[name]
+    results = study_samples.write(tmp_path / "x", BARE_STUDY | more, **how)
+    text = render(ReportData.from_results(results), "x")
+    assert "<h2>Cells</h2>" in text
+    assert ("No market has been played yet." in text) == ("failed" in name)
+
+
+def test_there_is_a_page_if_no_metric_of_any_market_is_finite(tmp_path, monkeypatch):
+    def nothing(*given):
+        values = values_of(*given)
+        return {k: np.full_like(v, np.nan) if k in study_samples.METRICS else v for k, v in values.items()}
+
+    values_of = study_samples._values
+    monkeypatch.setattr(study_samples, "_values", nothing)
+    study = BARE_STUDY | {"record": RECORDED, "stop": {"interval": {"metric": "min_ratio", "width": 0.1}}}
+    text = render(ReportData.from_results(study_samples.write(tmp_path / "x", study)), "x")
+    assert "not finite" in text
+    assert "a market is not finite" in text
+
+
+def test_shares_above_all_have_their_reason_beside_them(tmp_path, monkeypatch):
+    def more(*given):
+        values = values_of(*given)
+        return values | {"share_of_equilibrium": 1.2 * values["share_of_equilibrium"]}
+
+    values_of = study_samples._values
+    plain = study_samples.write(tmp_path / "plain", BARE_STUDY | {"record": RECORDED})
+    assert "above 100 %" not in render(ReportData.from_results(plain), "x")
+    monkeypatch.setattr(study_samples, "_values", more)
+    cells = BARE_STUDY["cells"] | {"process": "gamma:cv=0.5"}
+    varying = study_samples.write(tmp_path / "x", BARE_STUDY | {"record": RECORDED, "cells": cells})
+    text = render(ReportData.from_results(varying), "x")
+    assert "4 of 4 runs are above 100 % of the equilibrium&#x27;s Nash welfare" in text
+    assert "Their endowments vary (gamma:cv=0.5)" in text
+
+
+def test_cells_have_mean_and_interval_by_which_drawing_stopped(tmp_path):
+    given = study_samples.document(markets=160, axes={"agents": [20], "degree": [4], "spread": [0.5]})
+    given["record"] = RECORDED
+    given["stop"] = {"interval": {"metric": "share_of_equilibrium", "width": 0.05, "least": 40}}
+    results = study_samples.write(tmp_path / "x", given)
+    found, frame = results.intervals(), results.frame()
+    assert found["mean"].tolist() == pytest.approx(
+        frame.groupby("cell")["share_of_equilibrium"].mean().tolist(), rel=1e-12
+    )
+    assert found["is_reached"].tolist() == [True, False, True, True]  # the second starves some markets
+    text = render(ReportData.from_results(results), "x")
+    assert "mean share of equilibrium" in text
+    assert "in 3 of 4 cells it is at most 0.05 wide (*)" in text
+    low, high = (_figures.shown("share_of_equilibrium", x) for x in found.loc[1, ["low", "high"]])
+    assert f"[{low},</span> <span>{high}]" in text
+    del given["stop"]
+    assert study_samples.write(tmp_path / "y", given).intervals() is None
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1_000_000, "1000000"),
+        (1e6, "1000000"),
+        (1_234_567.0, "1234567"),
+        (-2e6, "-2000000"),
+        (np.int64(3), "3"),
+        (0.25, "0.25"),
+        (1e-7, "1e-07"),
+        (1 / 3, "0.3333333333333333"),
+        ("cmap", "cmap"),
+    ],
+)
+def test_whole_values_of_axes_are_written_whole(value, text):
+    assert axis_text(value) == text
+
+
+def test_axes_of_millions_are_whole_on_the_page_and_in_charts(tmp_path):
+    axes = {"agents": [1_234_567, 2_000_000], "degree": [4], "spread": [0.5, 3e6]}
+    given = study_samples.document(markets=2, axes=axes) | {"record": RECORDED}
+    data = ReportData.from_results(study_samples.write(tmp_path / "x", given))
+    levels = {axis["name"]: axis["levels"] for axis in _charts.document(data)["axes"]}
+    assert levels["agents"] == ["1234567", "2000000"]
+    assert levels["spread"] == ["0.5", "3000000"]
+    text = render(data, "x")
+    tables = text[text.index('id="cells-table"') : text.index('id="trouble"')]
+    for shown in (tables, text[: text.index('id="figures"')]):
+        assert "1234567" in shown
+        assert "3000000" in shown
+        assert "e+06" not in shown
+    many, place = plot_levels(pd.Series(np.arange(1_000_000, 1_000_030)))
+    assert (many[0], many[-1], len(many)) == ("1000000 to 1000004", "1000025 to 1000029", 6)
+    assert place[-1] == 5

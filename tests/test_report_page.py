@@ -119,7 +119,7 @@ def test_failures_stops_and_gaps_are_on_the_page(parsed, text, results):
     assert "3,960 of 4,000 runs" in words
     assert "1 chunk(s) failed, 10 market(s) under every strategy" in words
     assert "g00003-m0000010-n000010" in text
-    starved = int((results.frame()["verdict"] == "starved").sum())
+    starved = int((results.frame()["verdict"] == "starved for now").sum())
     assert f"{starved:,} of 3,960 runs were stopped early, in the median after 40 rounds" in words
     assert f"certified_gap: {starved:,}" in words
     assert "Market 3 of ground 1 is not drawn: <i>why</i>" in words

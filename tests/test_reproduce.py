@@ -14,6 +14,7 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
+from processes import with_interrupts
 from typer.testing import CliRunner
 
 from cmapjax import _runner, studies
@@ -309,7 +310,7 @@ def test_bad_input_is_refused_before_jax_is_loaded(tmp_path):
 def test_ctrl_c_ends_the_command_and_says_so(tmp_path):
     command = [sys.executable, "-m", "cmapjax", "reproduce", "--quick", "--out", "o", "--only", "communities"]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+        with_interrupts(command), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
     ) as running:
         assert running.stderr.readline().startswith("[1/1] communities")
         running.send_signal(signal.SIGINT)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import tiny_study
-from processes import cluster, environment
+from processes import cluster, environment, with_interrupts
 
 from cmapjax import _runner, studies
 from cmapjax._runner import _here
@@ -46,11 +46,15 @@ def digest(folder) -> str:
     return tiny_study.begin(folder)[1].values_digest()
 
 
-def start(folder, player, *how, **more) -> subprocess.Popen:
-    """A run of the tiny study in a process of its own."""
+def start(folder, player, *how, interrupts=signal.SIG_DFL, **more) -> subprocess.Popen:
+    """A run of the tiny study in a process of its own, which answers to ctrl-C or not."""
     words = [sys.executable, str(HERE / "tiny_study.py"), str(folder), player, *map(str, how)]
     return subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(**more)
+        with_interrupts(words, interrupts),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(**more),
     )
 
 
@@ -195,6 +199,20 @@ def test_a_second_signal_ends_the_run_at_once(tmp_path):
     assert error == "interrupted: ended at once; resume when you like.\n"
 
 
+def test_ctrl_c_is_ignored_where_it_was_when_the_run_began(tmp_path, undisturbed):
+    """So are programs in the background of a script: they end by SIGTERM, `cancel` or the time limit."""
+    (tmp_path / "marks").mkdir()
+    marks = str(tmp_path / "marks")
+    running = start(tmp_path / "out", "slow", interrupts=signal.SIG_IGN, TINY_STUDY_MARKS=marks)
+    wait_for((tmp_path / "marks" / "played").exists)
+    for _ in range(2):
+        running.send_signal(signal.SIGINT)
+    out, error = running.communicate(timeout=30)
+    assert (running.returncode, error) == (0, "")
+    assert out == f"{NUM_CHUNKS} 0 0 None\n"
+    assert digest(tmp_path / "out") == undisturbed
+
+
 def test_a_time_limit_ends_the_run_in_good_order(tmp_path):
     summary = tiny_study.run(tmp_path / "out", tiny_study.slow, time_limit=0.5)
     assert (summary.stopped, summary.failed) == ("time limit", {})
@@ -275,7 +293,7 @@ def test_the_status_of_a_folder_needs_no_jax(tmp_path):
     assert 0 < int(played) < 160
 
 
-@pytest.mark.parametrize(("width", "markets"), [(10.0, 4), (0.4, None), (1e-6, 20)])
+@pytest.mark.parametrize(("width", "markets"), [(0.8, 8), (0.5, None), (1e-6, 20)])
 def test_drawing_ends_at_the_same_market_however_chunks_are_cut(tmp_path, width, markets):
     of = tiny_study.study(stop={"interval": {"metric": "gini", "width": width, "least": 4}})
     digests = set()

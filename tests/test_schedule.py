@@ -10,6 +10,8 @@ import pytest
 import reference
 
 import cmapjax as cj
+from cmapjax._random import draw_per_agent
+from cmapjax._schedule import EveryonePlan
 
 
 @pytest.fixture(scope="module")
@@ -107,11 +109,13 @@ def test_one_turn_of_all_is_simultaneous(ensemble):
 
 def test_one_agent_per_round_goes_round_the_market(small_market):
     order = [3, 1, 4, 0, 2]
+    record = {"flow": lambda market, state: state.flow}
+    run = cj.simulate(small_market, cj.CMAP(), rounds=7, schedule=cj.OneAgentPerRound(order), record=record)
     w, links, y = reference.dense(small_market, small_market.equal_flow())
     for t in range(7):
         y = reference.play_round(reference.cmap_row, [[order[t % 5]]], y, w, links)
-    run = cj.simulate(small_market, cj.CMAP(), rounds=7, schedule=cj.OneAgentPerRound(order), record={})
-    np.testing.assert_allclose(reference.dense(small_market, run.final.flow)[2], y, atol=1e-14)
+        played = reference.dense(small_market, run.records["flow"][t + 1])[2]
+        np.testing.assert_allclose(played, y, atol=1e-14, err_msg=f"round {t + 1}")
     np.testing.assert_array_equal(run.agent_updates[:, 0], [0, 1, 2, 3, 4, 5, 6, 7])
 
 
@@ -140,7 +144,7 @@ def test_a_random_order_is_some_sequential_order_fresh_each_round(small_market):
     assert len(seen) > 1
 
 
-def test_participation_is_as_likely_as_asked(ensemble):
+def test_every_agent_takes_part_by_a_coin_of_its_own_every_round(ensemble):
     rounds, p = 400, 0.3
     run = cj.simulate(
         ensemble,
@@ -150,9 +154,18 @@ def test_participation_is_as_likely_as_asked(ensemble):
         record={},
         key=jax.random.key(2),
     )
+    acted = np.diff(run.agent_updates, axis=0)  # [rounds, markets]
+    size = np.bincount(ensemble.market_of)
     turns = rounds * ensemble.num_agents
     # Five standard deviations of a binomial count.
-    assert abs(run.agent_updates[-1].sum() - p * turns) < 5 * math.sqrt(turns * p * (1 - p))
+    assert abs(acted.sum() - p * turns) < 5 * math.sqrt(turns * p * (1 - p))
+    # Counts per round are binomial if agents toss coins of their own; those of markets are uncorrelated if
+    # these do, and those of rounds likewise. Five standard errors of a variance, and of a correlation.
+    deviation = (acted - p * size) / np.sqrt(size * p * (1 - p))
+    within, later = deviation.T @ deviation / rounds, deviation[1:].T @ deviation[:-1] / rounds
+    np.testing.assert_allclose(np.diag(within), 1, atol=5 * math.sqrt(2 / rounds))
+    between = within[~np.eye(len(size), dtype=bool)]
+    assert np.abs([*between, *later.ravel()]).max() < 5 / math.sqrt(rounds)
 
 
 def test_participation_of_all_is_the_schedule_itself(small_market):
@@ -194,6 +207,44 @@ def test_a_plan_can_be_made_once_and_used_again(small_market):
         for s in (plan, cj.Coloured())
     ]
     assert flows[0].tobytes() == flows[1].tobytes()
+
+
+class LikeOnOff(EveryonePlan):
+    """Who takes part is drawn from the plan's key just as on-off endowments are drawn from theirs."""
+
+    def acts(self, market, key):
+        return draw_per_agent(key, market, jax.random.uniform) < 0.5
+
+
+def test_who_acts_is_drawn_apart_from_who_has_something():
+    pairs = cj.pack([cj.Market.from_links([[0, 1]])] * 30)
+    record = {"gave": lambda market, state: market.total(market.gave(state.flow))}
+    run = cj.simulate(
+        pairs,
+        cj.EqualSplit(),
+        rounds=40,
+        schedule=LikeOnOff(),
+        endowments=cj.endowments.OnOff(0.5),
+        record=record,
+        key=jax.random.key(7),
+    )
+    acted, have = np.diff(run.agent_updates, axis=0), run.records["gave"][1:] / 2
+    assert acted.std() > 0.5
+    assert have.std() > 0.5
+    # 1,200 pairs of counts, independent: five standard errors.
+    assert abs(np.corrcoef(acted.ravel(), have.ravel())[0, 1]) < 5 / math.sqrt(1200)
+
+
+def test_participation_within_participation_tosses_two_coins(ensemble):
+    rounds, p = 200, 0.5
+    schedule = cj.RandomParticipation(p, cj.RandomParticipation(p))
+    run = cj.simulate(
+        ensemble, cj.EqualSplit(), rounds=rounds, schedule=schedule, record={}, key=jax.random.key(2)
+    )
+    turns = rounds * ensemble.num_agents
+    both = p * p
+    # Five standard deviations of a binomial count; one coin tossed for both would give twice as many.
+    assert abs(run.agent_updates[-1].sum() - both * turns) < 5 * math.sqrt(turns * both * (1 - both))
 
 
 REFUSED = {

@@ -204,6 +204,22 @@ def test_at_a_kink_the_derivative_is_that_of_staying_together_and_is_flagged():
     assert np.abs(sides[1] - sides[-1]).max() > 0.1
 
 
+def test_an_agent_can_bring_no_less_than_nothing():
+    """On an edge blocks never change: an agent may bring all it likes more, and all of it less."""
+    reach = sensitivity.margins(cj.Market.from_links([[0, 1]], endowment=[2.0, 3.0], value=[1.0, 0.5]))
+    np.testing.assert_array_equal(reach.up, np.inf)
+    np.testing.assert_allclose(reach.down, [2, 3], rtol=1e-12)
+
+
+def test_a_margin_of_a_millionth_is_no_kink():
+    """A path of four whose halves would meet if an end brought a millionth more or less."""
+    for end in (1 + 1e-6, 1 - 1e-6):
+        market = cj.graphs.from_networkx(nx.path_graph(4), endowment=[end, 1.0, 1.0, end])
+        reach = sensitivity.margins(market)
+        assert 1e-7 < min(reach.down.min(), reach.up.min()) < 2e-6
+        assert not reach.is_kink.any()
+
+
 def test_margins_of_some_agents_are_those_of_all(market):
     everybody, some = sensitivity.margins(market), sensitivity.margins(market, of=[6, 2])
     np.testing.assert_allclose(some.up, everybody.up[[6, 2]], rtol=1e-12)

@@ -106,6 +106,24 @@ def test_the_standard_record_is_finite_and_per_market(ensemble):
         assert values.shape == (6, ensemble.num_markets), name
         assert np.isfinite(values).all(), name
         assert values.dtype == np.float64, name
+    # Each is what its name says, of ratios, of the last round or of the average over rounds; sums of a few
+    # numbers, rounded in another order.
+    state, m = run.final, cj.metrics
+    expected = {
+        "log_nash_welfare": m.log_nash_welfare(ensemble, state.utility),
+        "certified_gap": m.certified_gap(ensemble, state.utility),
+        "min_ratio": m.min_ratio(ensemble, state.utility),
+        "jain_index": m.jain_index(ensemble, m.ratio(ensemble, state.utility)),
+        "gini": m.gini(ensemble, m.ratio(ensemble, state.utility)),
+        "oscillation": m.oscillation(ensemble, state.history),
+        "average_log_nash_welfare": m.log_nash_welfare(ensemble, state.average_utility),
+        "misallocated_share": m.misallocated_share(ensemble, state.utility, equilibrium.utility),
+        "average_misallocated_share": m.misallocated_share(
+            ensemble, state.average_utility, equilibrium.utility
+        ),
+    }
+    for name, value in expected.items():
+        np.testing.assert_allclose(run.records[name][-1], value, rtol=1e-9, atol=1e-14, err_msg=name)
     # What is certified holds, and what is reached is as far from the equilibrium as it is said to be.
     r = run.records
     assert (r["certified_gap"] >= r["log_welfare_loss"] - 1e-14).all()
@@ -179,11 +197,11 @@ def test_verdicts_tell_what_became_of_each_market():
         leaning = (giver >= first) & (giver < first + m)
         y[leaning] = np.where(receiver[leaning] == first + m, 0.6, 0.4)
     run = cj.simulate(packed, cj.CMAP(), rounds=30, start=packed.flow_from_arcs(y), record={})
-    assert run.verdicts == ["starved", "oscillating", "converged"]
+    assert run.verdicts == ["starved for now", "oscillating", "converged"]
     slow = cj.simulate(
         packed, cj.Damped(cj.CMAP(), 1e-3), rounds=5, start=packed.flow_from_arcs(y), record={}
     )
-    assert slow.verdicts == ["still moving", "still moving", "converged"]
+    assert slow.verdicts == ["closing in", "closing in", "converged"]
 
 
 def test_what_is_not_finite_is_said_to_be(small_market):
@@ -191,7 +209,8 @@ def test_what_is_not_finite_is_said_to_be(small_market):
         def respond(self, view):
             return view.sent * jnp.nan
 
-    run = cj.simulate(small_market, Broken(), rounds=1)
+    with pytest.warns(UserWarning, match="Broken is not feasible: .* not finite"):
+        run = cj.simulate(small_market, Broken(), rounds=1)
     assert run.verdicts == ["not finite"]
     assert not np.isfinite(run.spending_error).any()
 
@@ -201,7 +220,8 @@ def test_a_strategy_that_misspends_shows_in_the_spending_error(small_market):
         def respond(self, view):
             return 0.75 * cj.EqualSplit().respond(view)
 
-    run = cj.simulate(small_market, Miser(), rounds=2, record={})
+    with pytest.warns(UserWarning, match="underspent"):
+        run = cj.simulate(small_market, Miser(), rounds=2, record={})
     assert run.spending_error[0] == pytest.approx(0.25)
 
 
@@ -223,14 +243,21 @@ def test_a_run_can_be_differentiated(small_market):
 
 
 def test_hyperparameters_may_be_mapped_over(small_market):
-    def final(theta):
-        strategy = cj.Damped(cj.CMAP(), theta)
-        return cj.simulate(small_market, strategy, rounds=2, record={}).final.utility
+    """A run continued, its records and both its clocks; the number of rounds is not whole records."""
+    begun = cj.simulate(small_market, cj.CMAP(), rounds=1, record={}).final
+
+    def play(theta):
+        options = {"rounds": 5, "every": 2, "record": WELFARE, "start": begun}
+        run = cj.simulate(small_market, cj.Damped(cj.CMAP(), theta), **options)
+        return run.records["welfare"], run.agent_updates, run.rounds, run.final.utility
 
     with jax.enable_x64(True):
         thetas = jnp.array([0.2, 0.5, 1.0])
-        mapped = jax.vmap(final)(thetas)
-        np.testing.assert_allclose(mapped, [final(t) for t in thetas], rtol=1e-12)
+        mapped = jax.vmap(play)(thetas)
+    alone = [play(float(theta)) for theta in thetas]
+    np.testing.assert_array_equal(alone[0][2], [1, 3, 5, 6])
+    for together, single in zip(mapped, zip(*alone, strict=True), strict=True):
+        np.testing.assert_allclose(together, single, rtol=1e-12)
 
 
 # -- refusals ------------------------------------------------------------------------------------------

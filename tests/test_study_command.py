@@ -14,7 +14,7 @@ import doc_blocks
 import pandas as pd
 import pytest
 import tiny_study
-from processes import environment
+from processes import environment, with_interrupts
 from test_runner import wait_for
 
 from cmapjax._cli._study_bar import words
@@ -192,7 +192,12 @@ def test_ctrl_c_ends_a_real_run_in_good_order(place):
     command = [*COMMAND, "study", "run", "long.toml", "--out", "long", "--chunk-size", "3"]
     variables = environment(CMAPJAX_COMPILATION_CACHE=str(place / "compiled"))
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=place, env=variables
+        with_interrupts(command),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=place,
+        env=variables,
     ) as running:
         wait_for(lambda: any((place / "long" / "summary").glob("*.parquet")), 120)
         busy = cmapjax(place, "status", "long")

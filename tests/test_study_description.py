@@ -81,6 +81,15 @@ def test_constraints_leave_out_cells_and_grounds():
     assert len(study.grounds()) == 2
 
 
+def test_a_condition_that_leaves_out_nothing_is_noted():
+    study = described(where=["degree < 6", "agents > 10", "degree != 7"])
+    assert study.notes() == [
+        "where[1], agents > 10, leaves out no cell.",
+        "where[2], degree != 7, leaves out no cell.",
+    ]
+    assert described(where=["degree < 6"]).notes() == []
+
+
 def test_an_axis_may_hold_the_names_of_others():
     study = described(
         cells={},
@@ -117,6 +126,14 @@ def test_samples_fill_their_ranges_and_follow_the_seed(method):
     assert np.median(degree) < 14  # the logarithm is what is spread evenly
 
 
+def test_a_logarithmic_sample_has_a_point_in_every_part_of_equal_ratio():
+    sample = {"number": 8, "method": "latin-hypercube", "degree": {"range": [3.0, 30.0], "log": True}}
+    study = Study(name="s", cells={"network": "er:n=100,degree={degree}"}, sample=sample)
+    degree = [cell.axes["degree"] for cell in study.cells()]
+    # A Latin hypercube of eight points has one in each eighth, here of the logarithm.
+    assert np.histogram(degree, np.geomspace(3, 30, 9))[0].tolist() == [1] * 8
+
+
 def test_a_sample_is_a_factor_of_the_product():
     study = described(
         grid={"agents": [20, 30], "damping": ["none", "local"]},
@@ -133,7 +150,7 @@ def test_the_document_makes_the_same_study_and_the_same_digest():
     study = described(
         sample={"number": 3, "spread": [0.1, 1]},
         cells={"network": NETWORK, "endowment": "lognormal:sigma={spread}"},
-        stop={"when": ["converged"], "interval": {"metric": "certified_gap", "width": 0.1}},
+        stop={"when": ["converged"], "interval": {"metric": "min_ratio", "width": 0.1}},
     )
     again = Study(**json.loads(json.dumps(study.document())))
     assert again.cells() == study.cells()
@@ -298,7 +315,7 @@ REFUSED = {
         ),
         ["sample.d", "above 0"],
     ),
-    "stop": (changed(stop={"when": ["tired"]}), ["stop.when[0] is 'tired'", "cycles"]),
+    "stop": (changed(stop={"when": ["tired"]}), ["stop.when[0] is 'tired'", "converged"]),
     "interval of what is not recorded": (
         changed(stop={"interval": {"metric": "gini", "width": 0.1}}, record={"metrics": ["min_ratio"]}),
         ["stop.interval.metric is gini", "min_ratio"],
@@ -443,7 +460,7 @@ def test_files_that_are_none_or_too_large_or_no_text_are_refused(tmp_path):
 )
 def test_constraints_mean_what_they_say(text, holds):
     axes = {"agents": 20, "degree": 4, "rule": "none"}
-    assert Constraint(text, axes).holds(axes) is holds
+    assert Constraint(text, {name: [value] for name, value in axes.items()}).holds(axes) is holds
 
 
 @pytest.mark.parametrize(
@@ -476,12 +493,60 @@ def test_constraints_mean_what_they_say(text, holds):
 )
 def test_constraints_are_no_python(text):
     with pytest.raises(ValueError, match=r"\S"):
-        Constraint(text, {"agents": 20, "degree": 4})
+        Constraint(text, {"agents": [20], "degree": [4]})
+
+
+@pytest.mark.parametrize("text", ["agents / (degree - 4) > 1", "spread < 3", "agents > spread >= 1"])
+def test_a_constraint_without_a_value_says_for_which_cell(text):
+    axes = {"agents": [20], "degree": [4], "spread": [0.5, "none"]}
+    with pytest.raises(ValueError, match="agents = 20"):
+        Constraint(text, axes).holds({"agents": 20, "degree": 4, "spread": "none"})
 
 
 @pytest.mark.parametrize(
-    "text", ["agents / (degree - 4) > 1", "'a' * 9 == rule", "rule < 3", "rule + rule == 1"]
+    ("text", "words"),
+    [
+        ("hops == '3'", ["axis hops", "(3, 5)", "text '3'", "write 3 without quotes"]),
+        ("'3' != hops", ["axis hops", "write 3 without quotes"]),
+        ("1 < hops <= '5'", ["write 5 without quotes"]),
+        ("hops != 'three'", ["give a number instead"]),
+        ("rule == 4", ["axis rule", "('cmap', '4')", "number 4", "write '4' in quotes"]),
+        ("hops > 2 and (rule == 'cmap' or not rule != 2 * 2)", ["number 2 * 2", "numbers with numbers"]),
+        ("rule == hops", ["axis rule", "axis hops", "texts with texts"]),
+        ("1 == 1.0 == 'a'", ["text 'a'", "give a number instead"]),
+        ("(hops < 2) == 'yes'", ["text 'yes'"]),
+        ("'a' * 9 == rule", ["no arithmetic with the text 'a'"]),
+        ("-rule == rule", ["no arithmetic with axis rule"]),
+    ],
 )
-def test_a_constraint_without_a_value_says_for_which_cell(text):
-    with pytest.raises(ValueError, match="agents = 20"):
-        Constraint(text, {"agents", "degree", "rule"}).holds({"agents": 20, "degree": 4, "rule": "none"})
+def test_a_text_is_never_compared_with_a_number(text, words):
+    """Equal they never are, so such a condition would keep or drop every cell in silence."""
+    axes = {"hops": [3, 5], "rule": ["cmap", "4"]}
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - the words are compared below
+        Constraint(text, axes)
+    assert [word for word in words if word not in str(error.value)] == []
+
+
+def test_a_study_says_which_condition_compares_a_text_with_a_number():
+    with pytest.raises(ValueError, match=r"where\[1\] is .*axis degree, which has numbers \(4, 6\)"):
+        described(where=["degree < agents", "degree != '6'"])
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("damping == 0.25", ["0.25"]),
+        ("damping != 0.25", ["none", "0.5"]),
+        ("damping == '0.250'", ["0.25"]),
+        ("damping != 'none'", ["0.25", "0.5"]),
+        ("damping == 'none' or damping < 0.5", ["none", "0.25"]),
+    ],
+)
+def test_on_an_axis_of_both_a_text_that_reads_as_a_number_is_that_number(text, kept):
+    study = Study(**changed(grid={"damping": ["none", 0.25, 0.5]}, where=[text]))
+    assert [cell.words.damping for cell in study.cells()] == kept
+
+
+def test_an_order_of_texts_and_numbers_on_an_axis_of_both_is_refused():
+    with pytest.raises(ValueError, match=r"no value for damping = 'none': 'none' and 0\.5 have no order"):
+        Study(**changed(grid={"damping": ["none", 0.25]}, where=["damping < 0.5"]))

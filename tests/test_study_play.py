@@ -17,6 +17,8 @@ from cmapjax._random import key_of
 from cmapjax.studies import Chunk, Study
 from cmapjax.studies import _build as build
 from cmapjax.studies import _room as room
+from cmapjax.studies._names import SHARE
+from cmapjax.studies._results import Played, _first_round
 
 pytestmark = pytest.mark.optimised  # its values are the same bits however they are played
 
@@ -151,10 +153,12 @@ def test_forgetting_compiled_programs_changes_nothing_but_the_time(whole, monkey
         monkeypatch.setattr(_programs._Programs, name, value)
     assert_same(expected, frames(study, studies.chunks(study)))
     assert cleared
-    ready = room.COMPILATIONS._ready
-    with room.COMPILATIONS.turn([0], lambda number: "a program"):
-        assert not ready  # they will be compiled again
-    assert ready == {"a program"}
+    compilations = room.Compilations()
+    for _ in range(2):
+        with compilations.turn([0], lambda number: "a program"):
+            assert not compilations._ready  # it is to be compiled, and again once it is forgotten
+        assert compilations._ready == {"a program"}
+        monkeypatch.setattr(_programs._Programs, "times_forgotten", _programs.times_forgotten() + 1)
 
 
 def test_the_other_seed_draws_other_markets(whole):
@@ -202,6 +206,21 @@ def test_all_seeds_of_a_study_are_distinct():
     )
     seeds = [seed for ground in range(20) for seed in seeds_of(study, ground)[:40]]
     assert len(set(seeds)) == 800
+
+
+def test_every_ground_draws_its_markets_and_plays_its_runs_by_keys_of_its_own():
+    study = Study(name="s", cells={"network": "er:n={n},degree=3"}, grid={"n": list(range(6, 16))})
+    keys = [of(study, ground) for ground in study.grounds() for of in (build.ground_key, build.play_key)]
+    assert len({tuple(np.asarray(jax.random.key_data(key)).tolist()) for key in keys}) == 20
+
+
+def test_a_share_reached_after_a_market_has_ended_is_not_reached():
+    shares = np.array([[0.5, 0.5, 0.5], [0.9, 0.99, 0.97], [0.99, 1.0, 0.97]])
+    played = Played(
+        np.array([0, 10, 20]), np.zeros((3, 3), int), {SHARE: shares}, np.zeros((3, 3), int), None
+    )
+    assert _first_round(played, np.array([1, 2, 2]), 0.98).to_pylist() == [None, 10, None]
+    assert _first_round(played, np.array([2, 2, 2]), 0.98).to_pylist() == [20, 10, None]
 
 
 def test_seeds_beyond_32_bits_count_in_full():
@@ -348,7 +367,7 @@ def test_what_is_not_finite_is_null_and_flagged():
     )
     result = studies.play_chunk(study, studies.chunks(study)[0])
     rows = result.summary.to_pylist()
-    assert "starved" in [row["verdict"] for row in rows]
+    assert "starved for now" in [row["verdict"] for row in rows]
     for row in rows:
         has_nothing = row["num_starved"] > 0
         assert (row["log_nash_welfare"] is None) == has_nothing
@@ -439,11 +458,11 @@ STOPPING = {
 
 
 def test_a_market_ends_with_its_verdict_wherever_it_is_played():
-    study = Study(**STOPPING, stop={"when": ["converged", "cycles", "starved"]})
+    study = Study(**STOPPING, stop={"when": ["converged", "settled elsewhere"]})
     summary, curves = frames(study, [Chunk(0, 0, 6)])
     whole, all_curves = frames(Study(**STOPPING), [Chunk(0, 0, 6)])
     assert summary.stopped_round.notna().any()
-    assert set(summary.verdict[summary.stopped_round.notna()]) <= {"converged", "oscillating", "starved"}
+    assert set(summary.verdict[summary.stopped_round.notna()]) <= {"converged", "settled elsewhere"}
     assert set(whole["rounds"]) == {64}
     for row in summary.itertuples():
         assert row.rounds == (64 if pd.isna(row.stopped_round) else row.stopped_round)
@@ -459,7 +478,7 @@ def test_a_market_ends_with_its_verdict_wherever_it_is_played():
 
 def test_sketches_count_ended_markets_on_whoever_they_are_played_with():
     given = {**STOPPING, "record": STOPPING["record"] | {"curves": "quantiles"}}
-    study = Study(**given, stop={"when": ["converged", "starved"]})
+    study = Study(**given, stop={"when": ["converged", "settled elsewhere"]})
     keys = ["cell", "round", "metric", "sign", "bucket"]
 
     def counted(chunks):
@@ -477,7 +496,7 @@ def test_markets_are_drawn_in_blocks_until_means_are_known():
         markets=50,
         cells={"network": "er:n=6,degree=3"},
         grid={"endowment": ["exponential", "lognormal:sigma=1"]},
-        stop={"interval": {"metric": "min_ratio", "width": 0.5, "least": 20}},
+        stop={"interval": {"metric": "min_ratio", "width": 0.4, "least": 20}},
     )
     assert studies.blocks(study, study.grounds()[0]) == [(0, 20), (20, 20), (40, 10)]
     missing = studies.chunks(study, size=10)
@@ -485,8 +504,8 @@ def test_markets_are_drawn_in_blocks_until_means_are_known():
 
     def values_of(ground, count):
         asked.append((ground, count))
-        narrow = [1.0, 1.1] * (count // 2)
-        return [narrow] if ground == 0 else [[0.0, 9.0] * (count // 2)]
+        narrow = [0.6, 0.7] * (count // 2)
+        return [narrow] if ground == 0 else [narrow, [0.0, 1.0] * (count // 2)]
 
     first = studies.due(study, missing, values_of)
     assert first == [Chunk(g, m, 10) for g in (0, 1) for m in (0, 10)]
@@ -499,14 +518,11 @@ def test_markets_are_drawn_in_blocks_until_means_are_known():
 
 
 def test_a_mean_is_not_known_while_a_value_is_not_finite_or_alone():
-    study = Study(**STOPPING, stop={"interval": {"metric": "certified_gap", "width": 0.1}})
-    assert studies.is_known_well(study, [[1.0] * 5, [2.0] * 5])
-    assert not studies.is_known_well(study, [[1.0] * 5, [2.0, np.nan] * 5])
+    study = Study(**STOPPING, stop={"interval": {"metric": "share_of_equilibrium", "width": 0.1}})
+    assert studies.is_known_well(study, [[1.0] * 60, [0.2] * 60])
+    assert not studies.is_known_well(study, [[1.0] * 60, [0.2, np.nan] * 60])
     assert not studies.is_known_well(study, [[1.0]])
-    # Standard deviation 1 of 1537 values: ±0.05.
-    values = np.array([1.0, -1.0] * 769)
-    assert studies.is_known_well(study, [values])
-    assert not studies.is_known_well(study, [values[:1400]])
+    assert not studies.is_known_well(study, [[1.0] * 60, [1.0, 0.0] * 30])
 
 
 # -- chunks and estimates --------------------------------------------------------------------------

@@ -96,6 +96,15 @@ def test_tiles_hold_the_median_of_the_cells_medians(frames):
     assert len(set(texts)) == 4  # digits enough to tell tiles apart
 
 
+def test_tiles_do_not_depend_on_the_order_of_rows(frames):
+    summary, _ = frames
+    drawn = [
+        np.asarray(plots.heat_map(some, "agents", "degree", metric="min_ratio").axes[0].images[0].get_array())
+        for some in (summary, summary.sample(frac=1, random_state=1))
+    ]
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+
+
 def test_a_tile_whose_median_market_is_infinite_says_so(frames):
     summary = frames[0].assign(certified_gap=np.nan)
     figure = plots.heat_map(summary, "agents", "degree", metric="certified_gap")
@@ -109,7 +118,7 @@ def test_shares_of_verdicts_add_up_and_are_those_counted(frames):
     np.testing.assert_allclose(np.sum(list(widths.values()), axis=0), 100)
     names = _tables.play_names(summary)
     counted = 100 * pd.crosstab(names, summary["verdict"].astype(str), normalize="index").loc[PLAYS]
-    np.testing.assert_allclose(widths["starved"], counted["starved"])
+    np.testing.assert_allclose(widths["starved for now"], counted["starved for now"])
     hatches = [bars[0].get_hatch() for bars in panel.containers]
     assert len(set(hatches)) == len(hatches)
 
@@ -140,6 +149,23 @@ def test_an_axis_of_many_numbers_is_put_into_ranges_and_words_keep_their_order()
     labels, place = _tables.levels(pd.Series(np.linspace(0, 1, 60)))
     assert len(labels) == 6
     assert np.bincount(place).tolist() == [10] * 6
+    labels, place = _tables.levels(pd.Series(np.arange(13)))
+    assert labels == ["0 to 2", "2 to 4", "4 to 6", "6 to 8", "8 to 10", "10 to 12"]
+    assert place.tolist() == [
+        0,
+        0,
+        1,
+        1,
+        2,
+        2,
+        3,
+        3,
+        4,
+        4,
+        5,
+        5,
+        5,
+    ]  # a border belongs to the range it begins
     assert _tables.levels(pd.Series(["none", "0.5", "none"]))[0] == ["none", "0.5"]
     labels, place = _tables.levels(pd.Series([100, 20, 100]))
     assert labels == ["20", "100"]
@@ -168,3 +194,25 @@ def test_what_cannot_be_drawn_is_refused(frames):
         plots.verdict_shares(summary, where={"agents": 21})
     with pytest.raises(ValueError, match="verdict is 'happy'; known are not finite"):
         plots.verdict_shares(summary.assign(verdict="happy"))
+
+
+def test_shares_above_all_have_their_reason_on_the_axis(frames):
+    summary, curves = frames
+    above = summary.assign(share_of_equilibrium=1.1 * summary["share_of_equilibrium"])
+    raised = curves.assign(**{q: 1.1 * curves[q] for q in _tables.QUANTILES})
+    reason = "above 100: rounds with more than mean surplus"
+    for some, lines in ((summary, curves), (above, raised)):
+        texts = [
+            plots.distributions(some).axes[0].get_xlabel(),
+            plots.convergence_bands(lines, some).axes[0].get_ylabel(),
+            plots.heat_map(some, "agents", "degree").axes[0].get_title(loc="left"),
+        ]
+        assert [reason in text for text in texts] == [some is above] * 3
+    assert reason not in plots.distributions(above, metric="min_ratio").axes[0].get_xlabel()
+
+
+def test_whole_values_of_axes_are_whole_on_the_tiles_edges(frames):
+    summary = frames[0]
+    large = summary.assign(agents=summary["agents"] * 1_234_567)
+    panel = plots.heat_map(large, "agents", "degree").axes[0]
+    assert [label.get_text() for label in panel.get_xticklabels()] == ["24691340", "123456700"]

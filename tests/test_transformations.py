@@ -13,6 +13,7 @@ import pytest
 
 import cmapjax as cj
 from cmapjax import fairness, metrics, sensitivity
+from cmapjax._run import State
 
 LINKS = [[0, 1], [1, 2], [2, 3]]
 ENDOWMENT = [1.0, 2.0, 3.0, 4.5]
@@ -96,7 +97,12 @@ OTHER_ARGUMENTS = {
     "worst_relative_error": (np.full(4, 2.75),),
 }
 OF_FLOWS = ("certified_gap_of_flow", "spending_error", "flow_distance")
-OF_HISTORY = ("oscillation", "verdict")
+NEED_X64 = ("certified_gap_of_flow", "verdict")
+
+
+def _state(market, x):
+    flow = _flow(market, x)
+    return State(np.int64(2), flow, _history(x), 2 * x, np.full(market.num_markets, 8), market.mirror(flow))
 
 
 def _metric(name):
@@ -105,18 +111,20 @@ def _metric(name):
         return lambda m, x: function(m, _flow(m, x), np.asarray(path().equal_flow()))
     if name in OF_FLOWS:
         return lambda m, x: function(m, _flow(m, x))
-    if name in OF_HISTORY:
+    if name == "oscillation":
         return lambda m, x: function(m, _history(x)) + 0 * m.total(x)
+    if name == "verdict":
+        return lambda m, x: function(m, _state(m, x)) + 0 * m.total(x)
     return lambda m, x: function(m, x, *others)
 
 
 METRICS = [
     name for name in metrics.__all__ if inspect.isfunction(getattr(metrics, name)) and name != "standard"
 ]
-ANYWHERE |= {f"metrics.{name}": _metric(name) for name in METRICS if name != "certified_gap_of_flow"}
+ANYWHERE |= {f"metrics.{name}": _metric(name) for name in METRICS if name not in NEED_X64}
 ONLY_IN_X64 = {
     "simulate": lambda m, x: last_utility(with_endowment(m, x)),
-    "metrics.certified_gap_of_flow": _metric("certified_gap_of_flow"),
+    **{f"metrics.{name}": _metric(name) for name in NEED_X64},
 }
 
 

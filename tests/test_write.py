@@ -112,7 +112,7 @@ def test_packed_markets_are_told_apart_by_a_column(tmp_path, ending):
 
 def test_no_cell_starts_a_formula(tmp_path):
     market = some_market(["=cmd()", "+1", "-1", "@x", "plain"])
-    write_agents(market, tmp_path / "a.csv")
+    write_agents(market, tmp_path / "a.csv", {"=cmd()": np.arange(5), "@note": ["+1"] * 5})
     write_allocation(market, some_flow(market), tmp_path / "b.csv")
     for name in ("a.csv", "b.csv"):
         with open(tmp_path / name, newline="") as file:
@@ -132,6 +132,7 @@ def test_the_same_market_makes_the_same_file(tmp_path):
     for name in ("a.csv.gz", "b.csv.gz"):
         write_agents(market, tmp_path / name)
     assert (tmp_path / "a.csv.gz").read_bytes() == (tmp_path / "b.csv.gz").read_bytes()
+    assert (tmp_path / "a.csv.gz").read_bytes()[4:8] == bytes(4)  # no time stamp (RFC 1952, MTIME)
     assert gzip.decompress((tmp_path / "a.csv.gz").read_bytes()).startswith(b"agent,endowment")
 
 

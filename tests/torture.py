@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from processes import cluster, environment
+from processes import cluster, environment, with_interrupts
 
 HERE = Path(__file__).parent
 STUDY = """\
@@ -83,7 +83,7 @@ class Subject:
             words = ["-m", "cmapjax", "study", "run", str(self.file), "--out", str(folder)]
             words += ["--chunk-size", str(CHUNK_SIZE), *options]
         return subprocess.Popen(
-            [sys.executable, *words],
+            with_interrupts([sys.executable, *words]),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

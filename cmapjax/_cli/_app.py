@@ -73,7 +73,7 @@ def simulate(
         typer.Option(
             "--endowments",
             help="Surplus of a round: constant, exponential, gamma:cv=0.5, lognormal:cv=0.5, on-off:p=0.5, "
-            "or trace:FILE (a column per agent, a row per round).",
+            "or trace:FILE (a column per agent, a row per round; times may stand in the first column).",
         ),
     ] = "constant",
     precision: Annotated[str, typer.Option("--precision", help="float64 or float32.")] = "float64",
@@ -85,6 +85,15 @@ def simulate(
         Path | None, typer.Option("--out", help="Folder for tables of results (must be new or empty).")
     ] = None,
     plot: Annotated[bool, typer.Option("--plot", help="Write pictures too, to --out.")] = False,
+    receipts: Annotated[
+        Path | None,
+        typer.Option(
+            "--receipts",
+            metavar="FILE",
+            help="Table of what every agent received in every round (.csv .tsv .parquet): columns strategy, "
+            "round, time (if a trace has it), agent, received.",
+        ),
+    ] = None,
     json: Json = None,
 ) -> None:
     """Run one or several strategies on the same markets, side by side."""
@@ -102,6 +111,7 @@ def simulate(
         out,
         plot,
         json,
+        receipts,
     )
     _simulate.run(source, request)
 

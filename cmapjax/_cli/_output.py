@@ -36,14 +36,16 @@ def show(table) -> None:
 
 
 def plain(x):
-    """Numbers, arrays and labels as JSON's own; NaN and infinities, which JSON lacks, as null."""
+    """Numbers, arrays and labels as JSON's own: NaN and infinities, which it lacks, as null; -0.0 as 0.0."""
     if isinstance(x, dict):
         return {str(key): plain(value) for key, value in x.items()}
     if isinstance(x, (list, tuple)):
         return [plain(value) for value in x]
     if hasattr(x, "tolist"):
         return plain(x.tolist())
-    return None if isinstance(x, float) and not math.isfinite(x) else x
+    if isinstance(x, float):
+        return x + 0.0 if math.isfinite(x) else None
+    return x
 
 
 def market_lines(source, market) -> list[str]:

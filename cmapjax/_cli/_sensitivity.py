@@ -191,11 +191,11 @@ def _of_links(studied, equilibrium, objective, name: str, request: Request):
                 _in_words(agents) if agents and change == -math.inf else change
                 for change, agents in zip(changes.change.tolist(), changes.strands, strict=True)
             ],
-            "strands": [list(agents) for agents in changes.strands],
             "num_untried": changes.num_untried,
         }
         for key, changes in (("new_links", new), ("removed_links", gone))
     }
+    document["removed_links"]["strands"] = [list(agents) for agents in gone.strands]
     label = f"change of {name}"
     return document, tables, [(new, label, "new links"), (gone, label, "links removed")]
 

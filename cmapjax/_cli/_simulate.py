@@ -7,9 +7,11 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cmapjax._checks import short
 from cmapjax._cli._cache import switch_on
 from cmapjax._cli._output import PRINTED, check_folder, check_json, market_lines, say, write_json, write_text
 from cmapjax._cli._progress import Progress, interruptible
+from cmapjax._cli._receipts import check_receipts, memory_of_receipts, receipts_to, rounds_at_once
 from cmapjax._cli._source import Source, check, market
 from cmapjax._words._plans import Plan, make, plan
 from cmapjax._words._specs import ENDOWMENTS, choose, endowment_process, parse
@@ -38,6 +40,7 @@ class Request(NamedTuple):
     out: Path | None = None
     plot: bool = False
     json: str | None = None
+    receipts: Path | None = None
 
 
 class Outcome(NamedTuple):
@@ -60,20 +63,25 @@ def run(source: Source, request: Request) -> None:
         plans = [(line, *make(line)) for line in lines]
         process = _process(request.endowments)
     simulated = market(source, timings)
+    times_in = None
     if process is None:
-        simulated, process = _trace(source, simulated, request.endowments)
+        simulated, process, times_in = _trace(source, simulated, request.endowments)
+    times, process = getattr(process, "times", None), process.matched(simulated)
     _check_span(simulated, request)
     process.check(simulated, request.rounds)
     if request.out is not None:
         request.out.mkdir(parents=True, exist_ok=True)  # now, lest hours of work find no place
     if request.json != PRINTED:
         say("\n".join(market_lines(source, simulated)))
+        for line in _said_before(request, simulated, len(lines), times_in):
+            say(line)
     equilibrium = None
     if request.equilibrium:
         with timings("solving"):
             equilibrium = _solve(simulated)
     play = _prepared(simulated, request, process, equilibrium, source.seed)
-    outcomes = [_play(play, *line, request, timings) for line in plans]
+    with receipts_to(request.receipts, simulated, times) as receipts:
+        outcomes = [_play(play, *line, request, timings, receipts) for line in plans]
     if request.out is not None:
         with timings("writing"):
             _report.write(request.out, simulated, outcomes, equilibrium)
@@ -102,6 +110,8 @@ def _check(source: Source, request: Request) -> list[Plan]:
     if request.plot and request.out is None:
         raise ValueError("--plot writes pictures into a folder; name it with --out DIR.")
     check_json(request.json)
+    if request.receipts is not None:
+        check_receipts(request.receipts, request.every)
     if request.out is not None:
         check_folder("--out", request.out)
     _endowments_spec(request.endowments)
@@ -129,16 +139,25 @@ def _process(text: str):
 
 
 def _trace(source: Source, simulated, text: str):
-    """The recorded endowments; a market without endowments of its own gets their means."""
+    """The market that brings a trace's means (or what a file says), the trace, and its column of times."""
     from cmapjax.endowments import Trace
-    from cmapjax.graphs import read_trace
+    from cmapjax.graphs._trace import market_with_trace
 
-    trace = Trace(
-        read_trace(text.partition(":")[2].strip(), simulated, memory_budget=source.file.memory_budget)
-    )
-    if source.agents is None and source.file.endowment_attribute is None:
-        simulated = simulated.with_contributions(endowment=trace.means)
-    return simulated, trace
+    path = text.partition(":")[2].strip()
+    simulated, table = market_with_trace(path, simulated, source.file, given_in=_endowments_in(source))
+    return simulated, Trace(table), table.index.name
+
+
+def _endowments_in(source: Source) -> str | None:
+    """The file or option that says what agents bring on average, if any."""
+    from cmapjax.graphs._agents_table import has_endowments
+
+    if source.agents is not None and has_endowments(source.agents, source.file):
+        return str(source.agents)
+    if source.mean_endowment != "unit":
+        return f"--mean-endowment {source.mean_endowment}"
+    attribute = source.file.endowment_attribute
+    return None if attribute is None else source.file.say("endowment_attribute", attribute)
 
 
 def _check_span(simulated, request: Request) -> None:
@@ -156,21 +175,50 @@ def _solve(simulated):
 
 def _prepared(simulated, request: Request, process, equilibrium, seed: int):
     """`simulate` with all that the lines of a comparison have in common."""
-    from cmapjax import metrics, simulate
+    from cmapjax import simulate
     from cmapjax._random import key_of
 
     return functools.partial(
         simulate,
         simulated,
         endowments=process,
-        record=metrics.standard(None if equilibrium is None else equilibrium.utility),
+        record=_record(request, process, equilibrium),
         every=request.every,
         precision=request.precision,
         key=key_of(seed, 2**31),  # apart from the keys of drawn markets
     )
 
 
-def _play(play, line: Plan, strategy, schedule, request: Request, timings: Timings) -> Outcome:
+def _record(request: Request, process, equilibrium) -> dict:
+    """What is recorded of every line of a comparison, by name."""
+    from cmapjax import metrics
+
+    record = metrics.standard(None if equilibrium is None else equilibrium.utility)
+    if equilibrium is None and not process.is_constant:
+        record["average_certified_gap"] = metrics.average_certified_gap
+    if request.receipts is not None:
+        record["received"] = metrics.received
+    return record
+
+
+def _said_before(request: Request, simulated, count: int, named: str | None) -> list[str]:
+    """Which column holds times, and how much is to be written, before anything is played."""
+    lines = []
+    if named:
+        path = _endowments_spec(request.endowments).text.partition(":")[2].strip()
+        lines.append(f"{path}: column {short(named)} names no agent and is taken for the times of rounds")
+    if request.receipts is not None:
+        rows = request.rounds * simulated.num_agents * count
+        memory = memory_of_receipts(simulated, request.rounds)
+        lines.append(
+            f"receipts: {rows:,} rows ({request.rounds:,} rounds, {simulated.num_agents:,} agents, {count} "
+            f"strategies) go to {request.receipts}, with about {memory:,} MiB of them in memory at "
+            "most"
+        )
+    return lines
+
+
+def _play(play, line: Plan, strategy, schedule, request: Request, timings: Timings, receipts) -> Outcome:
     began = time.perf_counter()
     with timings("planning"):
         (simulated,) = play.args
@@ -178,6 +226,8 @@ def _play(play, line: Plan, strategy, schedule, request: Request, timings: Timin
     parts, state, played = [], None, 0
     bar = Progress(line.label, request.rounds)
     chunk = _chunk(request) if bar.is_shown else request.rounds  # every start and end costs a round or two
+    if request.receipts is not None:
+        chunk = min(chunk, rounds_at_once(simulated, request.rounds))
     with timings("running") as spent, bar as advance:
         while played < request.rounds:
             rounds = min(chunk, request.rounds - played)
@@ -185,6 +235,7 @@ def _play(play, line: Plan, strategy, schedule, request: Request, timings: Timin
                 functools.partial(play, strategy, rounds=rounds, schedule=planned, start=state)
             )
             state, played = part.final, played + rounds
+            part = part if receipts is None else receipts.taken_from(part, line.label)
             parts = [*(dataclasses.replace(p, final=None) for p in parts), part]  # of flows only the last
             advance(rounds)
     return Outcome(line, _joined(parts), time.perf_counter() - began, spent["compiling"])

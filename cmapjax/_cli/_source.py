@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cmapjax._checks import short
-from cmapjax._file_options import FORMATS, FileOptions
+from cmapjax._file_options import FORMATS, OF_AGENTS, FileOptions
 from cmapjax._words._networks import (
     ISOLATED,
     check_network,
@@ -83,7 +83,10 @@ def check(source: Source) -> None:
         )
     for option, text in (("--mean-endowment", source.mean_endowment), ("--value", source.value)):
         choose(option, parse(text), DISTRIBUTIONS)
-    given, files = source.file.given(), [text for text in source.networks if not is_known(text)]
+    given = [
+        name for name in source.file.given() if name not in OF_AGENTS or len(random) == len(source.networks)
+    ]
+    files = [text for text in source.networks if not is_known(text)]
     if given and not files and not any(Path(text).is_file() for text in source.networks):
         name = source.file.called(given[0])
         raise ValueError(f"{name} is for network files; leave it out for {short(source.networks[0])}.")

@@ -23,7 +23,9 @@ class Stop:
     """Why the run should end, if it should; used as `with Stop(…) as stop`, which minds the signals.
 
     The first SIGINT or SIGTERM asks for an end in good order, a second one ends the process at once: files
-    are complete or absent at any moment, so nothing is lost by it.
+    are complete or absent at any moment, so nothing is lost by it. A signal that was ignored when the process
+    began stays so: a shell starts programs in the background of a script in this way, so that ctrl-C is not
+    for them.
     """
 
     def __init__(self, folder: Path, time_limit: float | None = None):
@@ -37,6 +39,8 @@ class Stop:
         withdraw(self._folder)  # a request that came after the last run's end was not meant for this one
         if threading.current_thread() is threading.main_thread():  # signals are handled nowhere else
             for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) == signal.SIG_IGN:
+                    continue
                 self._before[number] = signal.signal(number, self._signalled)
         return self
 

@@ -122,6 +122,24 @@ class StudyResults:
             return None
         return curves(self, cells)
 
+    def intervals(self):
+        """Per cell the mean by which the study stops drawing markets, and its 95 % interval, as a DataFrame.
+
+        Columns: cell, metric, markets, mean, low, high and `is_reached`: whether that is as narrow as asked.
+        With probability 95 % the interval has the mean over all markets that could be drawn, however often
+        it has been looked at. Mean and ends are NaN where a market's metric is not finite. None if the study
+        has no `[stop] interval`, or nothing has been played.
+
+        Raises:
+            ValueError: a damaged file.
+        """
+        from cmapjax.studies import mean_intervals
+
+        asked = (self.study.get("stop") or {}).get("interval")
+        if not asked or not self.chunks:
+            return None
+        return mean_intervals(self.study, self.frame(["cell", "market", asked["metric"]]))
+
     def only(self, chunks: dict[str, Entry]) -> "StudyResults":
         """The same results, of these chunks alone."""
         return StudyResults(self.folder, self.manifest, chunks, {})

@@ -6,8 +6,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cmapjax._checks import listed, short
+from cmapjax._file_options import FileOptions
 from cmapjax.graphs._files import check_budget, check_path, complaint, detail, format_and_packing, read_bytes
-from cmapjax.graphs._labels import check_label, check_number, check_numbers, positive_number
+from cmapjax.graphs._labels import (
+    check_label,
+    check_number,
+    check_numbers,
+    endowment_number,
+    positive_number,
+)
 from cmapjax.graphs._table import check_header, folded, read_table, unescape_cell
 
 AGENT_FORMATS = {".csv": ",", ".tsv": "\t", ".parquet": "parquet"}
@@ -60,7 +67,7 @@ class AgentsTable(NamedTuple):
             )
 
 
-def read_agents(path, budget: int) -> AgentsTable:
+def read_agents(path, options: FileOptions) -> AgentsTable:
     """The agents table in this file.
 
     Columns `agent`, and `endowment` or `value` or both; other columns are not looked at, so that a table
@@ -71,8 +78,13 @@ def read_agents(path, budget: int) -> AgentsTable:
     if form == "parquet":
         if packing:
             raise complaint(path, "Parquet is compressed already; unpack it.")
-        return _read_parquet(path, budget)
-    return _read_text(path, read_bytes(path, budget, packing=packing), form)
+        return _read_parquet(path, options)
+    return _read_text(path, read_bytes(path, options.budget, packing=packing), form, options)
+
+
+def has_endowments(path, options: FileOptions) -> bool:
+    """Whether the agents table has endowments, or values alone."""
+    return "endowment" in read_agents(path, options).numbers
 
 
 def _columns(path: Path, header: Sequence[str], line: int | None) -> dict[str, int]:
@@ -93,7 +105,7 @@ def _columns(path: Path, header: Sequence[str], line: int | None) -> dict[str, i
     return {field: names.index(field) for field in ("agent", *fields)}
 
 
-def _read_text(path: Path, data: bytes, delimiter: str) -> AgentsTable:
+def _read_text(path: Path, data: bytes, delimiter: str, options: FileOptions) -> AgentsTable:
     rows = read_table(path, data, delimiter)
     line, header = next(rows)
     columns = _columns(path, header, line)
@@ -104,7 +116,7 @@ def _read_text(path: Path, data: bytes, delimiter: str) -> AgentsTable:
         try:
             _add_agent(table, label, line)
             for field, column in columns.items():
-                table.numbers[field][label] = _named(field, label, positive_number, row[column])
+                table.numbers[field][label] = _number(field, label, row[column], options)
         except ValueError as error:
             raise complaint(path, str(error), line) from None
     _check_numbers(table)
@@ -118,9 +130,11 @@ def _check_numbers(table: AgentsTable) -> None:
         raise complaint(table.path, str(error)) from None
 
 
-def _named(field: str, label: str, check, given) -> float:
+def _number(field: str, label: str, given: str | float, options: FileOptions) -> float:
     try:
-        return check(given)
+        if field == "endowment":
+            return endowment_number(given, options)
+        return positive_number(given) if isinstance(given, str) else check_number(given)
     except ValueError as error:
         raise ValueError(f"{field} of agent {short(label)} {error}") from None
 
@@ -132,7 +146,7 @@ def _add_agent(table: AgentsTable, label: str, row: int) -> None:
     table.row_of[label] = row
 
 
-def _read_parquet(path: Path, budget: int) -> AgentsTable:
+def _read_parquet(path: Path, options: FileOptions) -> AgentsTable:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -145,7 +159,7 @@ def _read_parquet(path: Path, budget: int) -> AgentsTable:
         # By row group: pyarrow 26 ends the process when it is asked for a damaged column's size.
         groups = [metadata.row_group(g) for g in range(metadata.num_row_groups)]
         needed = sum(g.total_byte_size + _BYTES_PER_CELL * (1 + len(fields)) * g.num_rows for g in groups)
-        check_budget(path, needed, budget, "the table declares")
+        check_budget(path, needed, options.budget, "the table declares")
         # Labels as a dictionary: a long one that fills a billion rows is held once.
         with pq.ParquetFile(path, page_checksum_verification=True, read_dictionary=[names["agent"]]) as file:
             frame = file.read(columns=list(names.values()))
@@ -159,7 +173,7 @@ def _read_parquet(path: Path, budget: int) -> AgentsTable:
         try:
             _add_agent(table, label, row)
             for field in fields:
-                table.numbers[field][label] = _named(field, label, check_number, columns[field][row - 1])
+                table.numbers[field][label] = _number(field, label, columns[field][row - 1], options)
         except ValueError as error:
             raise complaint(path, f"row {row}: {error}") from None
     _check_numbers(table)

@@ -8,7 +8,7 @@ import scipy.sparse
 
 from cmapjax._checks import short
 from cmapjax._market import Market
-from cmapjax.graphs._labels import LARGEST, per_agent, undirected, unless_numbers
+from cmapjax.graphs._labels import LARGEST, undirected, unless_numbers
 from cmapjax.graphs._network import ZEROS
 
 
@@ -30,8 +30,8 @@ def from_arrays(
     Args:
         source: the label of one end of every link (a vector over links).
         target: the label of the other end, likewise.
-        endowment: ε_i, one number, one per agent in that order, or a mapping from labels (units of i's
-            resource per round).
+        endowment: ε_i (units of i's resource per round), one number, one per agent in that order, or with
+            names (as `Market.from_links` takes them).
         value: v_i likewise (per unit).
         drop_self_loops, drop_isolated: leave these out, instead of refusing them.
 
@@ -58,8 +58,8 @@ def from_arrays(
         labels, links = agents.tolist(), links.reshape(-1, 2)
     return Market.from_links(
         links,
-        endowment=per_agent("endowment", endowment, labels),
-        value=per_agent("value", value, labels),
+        endowment=endowment,
+        value=value,
         labels=unless_numbers(labels),
         num_agents=len(labels),
         drop_self_loops=drop_self_loops,
@@ -120,7 +120,8 @@ def from_sparse(
 
     Args:
         matrix: square, of symmetric pattern.
-        endowment: ε_i, one number, one per row, or a mapping from labels (units of i's resource per round).
+        endowment: ε_i (units of i's resource per round), one number, one per row, or with names (as
+            `Market.from_links` takes them).
         value: v_i likewise (per unit).
         labels: names of the rows; by default their numbers.
         drop_self_loops, drop_isolated: leave these out, instead of refusing them.
@@ -159,8 +160,8 @@ def from_sparse(
     links = undirected(links, symmetrize, "matrix: entry", name_of)
     market = Market.from_links(
         links,
-        endowment=per_agent("endowment", endowment, names),
-        value=per_agent("value", value, names),
+        endowment=endowment,
+        value=value,
         labels=unless_numbers(names),
         num_agents=len(names),
         drop_self_loops=drop_self_loops,

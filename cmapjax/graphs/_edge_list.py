@@ -85,19 +85,25 @@ def _has_weight(links: bytes) -> bool:
 
 def _weighted(links: bytes, options: FileOptions, notes: dict[str, int]) -> Network | None:
     """Likewise of a text of which every line is two labels and a number, which is left out."""
-    pairs, num_links = _WEIGHTED.subn(rb"\1 \2", links)
+    pairs, num_links = _without_weights(links)
     network = _pairs(pairs, None, options, notes | {WEIGHTS: num_links})
     if network is None or len(network.links) != num_links:
         return None
     first, second = (np.unique(ends) for ends in network.links.T)
     # Few lines may be a matrix; lines that each begin with another label neighbours, those that begin with
     # a letter DIMACS; one second label may be an arrow, one first line may count.
-    is_letters = all(len(str(network.labels[i])) == 1 for i in first.tolist())
+    is_letters = all(len(label := str(network.labels[i])) == 1 and label.isalpha() for i in first.tolist())
     is_other = num_links < 4 or len(first) == num_links or len(second) == 1 or is_letters
     is_tabbed = b"\t" in links and not isinstance(network.labels[0], int)
     if is_other or is_tabbed or counts_links([_first_weight(links)], num_links - 1):
         return None
     return network
+
+
+def _without_weights(links: bytes) -> tuple[bytes, int]:
+    """The lines without the number behind their labels, and how many had one."""
+    blocks = [_WEIGHTED.subn(rb"\1 \2", block) for block in _blocks(links)]
+    return b"".join(block for block, _ in blocks), sum(number for _, number in blocks)
 
 
 def _first_weight(links: bytes) -> float:

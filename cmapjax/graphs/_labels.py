@@ -2,13 +2,13 @@
 
 import re
 import unicodedata
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from decimal import Decimal, InvalidOperation
-from numbers import Real
 
 import numpy as np
 
-from cmapjax._checks import listed, short
+from cmapjax._checks import short
+from cmapjax._file_options import FileOptions
 
 LARGEST = 2**63 - 1
 _DIGITS = len(str(LARGEST))
@@ -112,37 +112,41 @@ def positive_number(text: str) -> float:
     return check_number(float(text), text)
 
 
+def endowment_number(given: str | float, options: FileOptions) -> float:
+    """An endowment in a file: above zero, or zero where agents without surplus are dropped.
+
+    Raises:
+        ValueError: what is wrong with it.
+    """
+    is_text = isinstance(given, str)
+    if is_zero(given) and options.zero == "drop":
+        return 0.0
+    if is_zero(given):
+        raise ValueError(f"is {short(given)}: {no_surplus(options)}.")
+    return positive_number(given) if is_text else check_number(given)
+
+
+def is_zero(given: str | float) -> bool:
+    """Whether this is exactly zero as it is written (1e-999 is not)."""
+    if not isinstance(given, str):
+        return given == 0
+    return bool(_NUMBER.fullmatch(given.strip())) and not re.search("[1-9]", re.split("[eE]", given)[0])
+
+
+def no_surplus(options: FileOptions) -> str:
+    """What it means to bring nothing, and the remedy."""
+    return (
+        "an agent without surplus has weight zero and receives nothing in this model; leave such agents out "
+        f"with {options.say('zero', 'drop')}, or give a number above zero"
+    )
+
+
 def check_number(number: float, text: str | None = None) -> float:
     """The number, if it is finite and above zero. Raises ValueError saying what is wrong with it."""
     if not (np.isfinite(number) and number > 0):
         shown = f"{number!r}" if text is None else short(text)
         raise ValueError(f"is {shown}; it must be finite and above zero.")
     return number
-
-
-def per_agent(field: str, given, labels: Sequence[Hashable]):
-    """Numbers per agent in the agents' order, from a mapping of labels; anything else is passed on."""
-    if not isinstance(given, Mapping):
-        return given
-    missing = [label for label in labels if label not in given]
-    if missing:
-        raise ValueError(
-            f"{field}: no number for {len(missing)} agent(s) ({listed(missing)}); name every agent."
-        )
-    known = set(labels)
-    unknown = [label for label in given if label not in known]
-    if unknown:
-        raise ValueError(
-            f"{field}: {listed(unknown)} is not an agent of this network; leave it out, or correct the name."
-        )
-    return [real_of_agent(field, label, given[label]) for label in labels]
-
-
-def real_of_agent(field: str, label: Hashable, number) -> float:
-    """The number as a float. Raises ValueError, naming the agent, if it is none."""
-    if isinstance(number, (bool, np.bool_)) or not isinstance(number, Real):
-        raise ValueError(f"{field} of agent {short(label)} is {short(number)}; give a number.")
-    return float(number)
 
 
 def undirected(

@@ -72,7 +72,11 @@ class _Survey:
         self.num_lines += 1
         if self.first is None:
             self.first = line, text
-            return
+        else:
+            self.look(text)
+
+    def look(self, text: bytes) -> None:
+        """Note what stands between the words of a line, the first of which may be a header."""
         num_tabs = text.count(b"\t")
         self.tabs.add(num_tabs)
         if num_tabs:  # else blanks part columns, whatever they hold
@@ -120,6 +124,8 @@ def _surveyed(data: bytes) -> _Survey:
             survey.add_marked(line, text)
         else:
             survey.add(line, text)
+    if survey.num_lines == 1:
+        survey.look(survey.first[1])
     return survey
 
 
@@ -127,15 +133,15 @@ def _separator(path: Path, survey: _Survey, options: FileOptions) -> bytes | Non
     """What stands between columns; None for any number of blanks and tabs."""
     if options.separator is not None:
         return None if options.separator == " " else options.separator.encode()
-    first_tabs = survey.first[1].count(b"\t")
-    tabs = survey.tabs or {first_tabs}
-    # Where no cell holds a blank, blanks part the first line too if that has no tab.
-    if survey.words == {tab + 1 for tab in tabs} and first_tabs not in tabs:
+    tabs = survey.tabs
+    # Where no cell holds a blank, both part lines alike, and blanks the first one too if that has no tab.
+    is_alike = survey.words == {tab + 1 for tab in tabs}
+    if is_alike and survey.first[1].count(b"\t") not in tabs:
         return None
     # Numbers hold no blanks, so that these part columns as tabs do.
-    if len(tabs) > 1 or 0 in tabs or (survey.is_numbers and survey.num_lines > 1):
+    if len(tabs) > 1 or 0 in tabs or (survey.is_numbers and not is_alike):
         return None
-    if tabs == {1} and survey.words and 2 not in survey.words and survey.is_last_number:
+    if tabs == {1} and 2 not in survey.words and survey.is_last_number:
         line, text = survey.first
         raise complaint(
             path,

@@ -7,8 +7,9 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from cmapjax._checks import listed, short
+from cmapjax._labelled import by_name, real_of_agent, unlabelled
 from cmapjax._market import Market
-from cmapjax.graphs._labels import per_agent, real_of_agent, undirected, unless_numbers
+from cmapjax.graphs._labels import undirected, unless_numbers
 
 
 def from_networkx(
@@ -29,8 +30,8 @@ def from_networkx(
 
     Args:
         graph: Graph, MultiGraph, DiGraph or MultiDiGraph.
-        endowment: ε_i, one number, one per node in order, or a mapping from nodes (units of i's resource
-            per round).
+        endowment: ε_i (units of i's resource per round), one number, one per node in order, or with names
+            (as `Market.from_links` takes them).
         value: v_i likewise (per unit).
         endowment_attribute: the node attribute that holds ε_i, instead of `endowment`.
         value_attribute: the node attribute that holds v_i, instead of `value`.
@@ -58,7 +59,7 @@ def from_networkx(
         ("value", value, value_attribute),
     ):
         if attribute is None:
-            numbers[field] = per_agent(field, given, labels)
+            numbers[field] = given
         elif isinstance(given, (int, float)) and given == 1:
             numbers[field] = _attribute(graph, attribute)
         else:
@@ -96,7 +97,7 @@ def agent_columns(market: Market, given: Mapping | None) -> dict[str, Shaped[np.
     if market.num_markets > 1:
         columns["market"] = np.asarray(market.market_of)
     for name, vector in (given or {}).items():
-        array = np.asarray(vector)
+        array = np.asarray(by_name(f"attribute {short(name)}", vector, market.labels, are_numbers=False))
         if not isinstance(name, str) or not name or name in columns or name == "agent":
             raise ValueError(f"attribute name {short(name)} is taken or not text; choose another.")
         if array.shape != (market.num_agents,):
@@ -118,7 +119,7 @@ def arc_flow(market: Market, flow) -> Float[np.ndarray, "arcs"]:
     Raises:
         ValueError: a flow of another market's shape; one that is not finite.
     """
-    flow = np.asarray(flow)
+    flow = np.asarray(unlabelled("flow", flow))
     if flow.shape != (market.links.num_slots,) or flow.dtype.kind not in "iuf":
         raise ValueError(
             f"flow has shape {flow.shape} and dtype {flow.dtype}; give a flow of this market (real, "

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import networkx
+import numpy as np
 
 from cmapjax._checks import listed, short
-from cmapjax._file_options import ENDINGS, EVERYWHERE, FORMATS, FileOptions, as_budget
+from cmapjax._file_options import ENDINGS, EVERYWHERE, FORMATS, OF_AGENTS, FileOptions
 from cmapjax._market import Market
 from cmapjax._named_networks import KNOWN_NETWORKS, NETWORKX, SHIPPED
 from cmapjax.graphs._agents_table import read_agents
@@ -26,9 +27,9 @@ from cmapjax.graphs._files import (
     read_standard_input,
 )
 from cmapjax.graphs._formats import format_of_name, memory_per_byte, read_network
-from cmapjax.graphs._labels import unless_numbers
 from cmapjax.graphs._network import Network
 from cmapjax.graphs._networkx import from_networkx
+from cmapjax.graphs._zero import market_without, without
 
 
 def read_market(
@@ -47,6 +48,7 @@ def read_market(
     drop_isolated: bool = False,
     symmetrize: bool = False,
     ignore_extra_columns: bool = False,
+    zero: str = "reject",
     memory_budget=None,
 ) -> Market:
     """The market on the network in a file, or on one that is known by name (`"karate"`).
@@ -105,6 +107,9 @@ def read_market(
         symmetrize: make every link of a directed graph or unsymmetric matrix go both ways.
         ignore_extra_columns: read edge lists whose lines have more columns than labels and a weight, and
             ignore those.
+        zero: what becomes of agents whose endowment is zero, in the agents table or attribute: "reject", or
+            "drop" them, by name in `market.origin.dropped_zero` (and with drop_isolated those who are left
+            without a neighbour). In this model they have weight zero and receive nothing.
         memory_budget: bytes of memory that reading a file may take, as estimated from the size it
             unpacks to (8 times that for lists of numbers, 16 for other lists and tables, 24 for GML, JSON
             and the like) or declares; by default a third of the memory of this process, at most 32 GiB: an
@@ -127,6 +132,7 @@ def read_market(
         drop_isolated=drop_isolated,
         symmetrize=symmetrize,
         ignore_extra_columns=ignore_extra_columns,
+        zero=zero,
         memory_budget=memory_budget,
     )
     if isinstance(path, str) and is_network_known_by(path):
@@ -154,13 +160,13 @@ def known_market(name: str, options: FileOptions, *, agents=None) -> Market:
     Raises:
         ValueError: options of a file; anything wrong with the agents table.
     """
-    given = options.given()
+    given = [option for option in options.given() if option not in OF_AGENTS]
     if given:
         raise ValueError(f"{name} is a network known by name; {options.called(given[0])} is for files.")
     if name in SHIPPED:
         return market_from_file(shipped(name), options, agents=agents)
     market = from_networkx(getattr(networkx, NETWORKX[name])())
-    return market if agents is None else with_agents(market, agents)
+    return market if agents is None else with_table(market, agents, options)
 
 
 def market_from_file(path, options: FileOptions, *, agents=None) -> Market:
@@ -192,15 +198,14 @@ def market_from_file(path, options: FileOptions, *, agents=None) -> Market:
         del data
     except (MemoryError, RecursionError) as error:
         raise complaint(path, f"needs more memory than there is ({detail(error)}).") from None
-    table = None if agents is None else read_agents(agents, budget)
+    table = None if agents is None else read_agents(agents, options)
     try:
         market = _build(network, table, options)
     except ValueError as error:
-        raise complaint(path, _in_words_of(options, str(error))) from None
+        raise complaint(path, str(error)) from None
     if table is not None:
-        table.check_agents(
-            market.labels, market.origin.dropped_isolated, _other_labels(network.attributes, options)
-        )
+        dropped = (*market.origin.dropped_isolated, *market.origin.dropped_zero)
+        table.check_agents(market.labels, dropped, _other_labels(network.attributes, options))
     return market
 
 
@@ -251,16 +256,30 @@ def _check_options(path: Path, form: str, options: FileOptions, agents) -> None:
             )
 
 
-def with_agents(market: Market, agents, *, memory_budget=None) -> Market:
+def with_agents(market: Market, agents, *, zero: str = "reject", memory_budget=None) -> Market:
     """The same network with the endowments and values of an agents table (see `read_market`).
+
+    Args:
+        market: one whose agents the table names.
+        agents: the file.
+        zero: what becomes of agents whose endowment is zero: "reject", or "drop" them.
+        memory_budget: bytes of memory that reading the table may take.
 
     Raises:
         ValueError: anything wrong with the file; agents missing from it or not in the market.
     """
-    table = read_agents(agents, as_budget(memory_budget))
+    return with_table(market, agents, FileOptions(zero=zero, memory_budget=memory_budget))
+
+
+def with_table(market: Market, agents, options: FileOptions) -> Market:
+    """`with_agents` with its options as one object."""
+    table = read_agents(agents, options)
     table.check_agents(market.labels, market.origin.dropped_isolated)
+    endowment = np.broadcast_to(table.column("endowment", market.labels), (market.num_agents,))
+    market = without(market, np.flatnonzero(endowment == 0), options)
     return market.with_contributions(
-        endowment=table.column("endowment", market.labels), value=table.column("value", market.labels)
+        endowment=table.column("endowment", market.labels),
+        value=table.column("value", market.labels),
     )
 
 
@@ -275,26 +294,19 @@ def shipped(name: str) -> Path:
     return Path(__file__).parents[1] / "data" / SHIPPED[name]
 
 
-def _in_words_of(options: FileOptions, message: str) -> str:
-    """What `Market.from_links` says, which knows its own arguments alone."""
-    for option in ("drop_self_loops", "drop_isolated"):
-        message = message.replace(f"{option}=True", options.say(option))
-    return message
-
-
 def _build(network: Network, table, options: FileOptions) -> Market:
     def numbers(field: str, found: Sequence[float] | None):
         if table is not None:
             return table.column(field, network.labels)
         return 1.0 if found is None else found
 
-    market = Market.from_links(
+    endowment = numbers("endowment", network.endowment)
+    market = market_without(
+        np.flatnonzero(np.asarray(endowment) == 0) if np.ndim(endowment) else (),
         network.links,
-        endowment=numbers("endowment", network.endowment),
-        value=numbers("value", network.value),
-        labels=unless_numbers(network.labels),
-        num_agents=len(network.labels),
-        drop_self_loops=options.drop_self_loops,
-        drop_isolated=options.drop_isolated,
+        endowment,
+        numbers("value", network.value),
+        network.labels,
+        options,
     )
     return dataclasses.replace(market, origin=market.origin.noting(network.notes))

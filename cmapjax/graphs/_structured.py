@@ -11,7 +11,14 @@ from jaxtyping import Int
 from cmapjax._checks import listed, short
 from cmapjax._file_options import FileOptions
 from cmapjax.graphs._files import complaint
-from cmapjax.graphs._labels import as_labels, check_label, check_numbers, positive_number, undirected
+from cmapjax.graphs._labels import (
+    as_labels,
+    check_label,
+    check_numbers,
+    endowment_number,
+    positive_number,
+    undirected,
+)
 from cmapjax.graphs._network import BLANKS, GROUP_AGENTS, GROUPS, Network
 
 
@@ -87,8 +94,8 @@ def declared_network(path: Path, declared: Declared, options: FileOptions) -> Ne
     return Network(
         links,
         labels if declared.is_text and options.label_attribute in (None, "id") else as_labels(labels),
-        _attribute(path, agents, labels, options.endowment_attribute, attributes),
-        _attribute(path, agents, labels, options.value_attribute, attributes),
+        _attribute(path, agents, labels, options, "endowment", attributes),
+        _attribute(path, agents, labels, options, "value", attributes),
         notes,
         attributes,
     )
@@ -182,8 +189,15 @@ def _arcs(path: Path, edges: Sequence[Edge], place: Mapping[str, int]) -> Int[np
 
 
 def _attribute(
-    path: Path, nodes: Sequence[Node], labels: Sequence[str], name: str | None, known: Sequence[str]
+    path: Path,
+    nodes: Sequence[Node],
+    labels: Sequence[str],
+    options: FileOptions,
+    field: str,
+    known: Sequence[str],
 ) -> list[float] | None:
+    """The number of every agent, from the attribute that the options name for this field."""
+    name = getattr(options, f"{field}_attribute")
     if name is None:
         return None
     if not any(name in node.attributes for node in nodes):
@@ -198,7 +212,9 @@ def _attribute(
                 path, f"agent {short(label)} has no attribute {short(name)}; give it one.", node.line
             )
         try:
-            numbers.append(positive_number(node.attributes[name]))
+            given = node.attributes[name]
+            is_endowment = field == "endowment"
+            numbers.append(endowment_number(given, options) if is_endowment else positive_number(given))
         except ValueError as error:
             raise complaint(path, f"{name} of agent {short(label)} {error}", node.line) from None
     return numbers

@@ -41,6 +41,6 @@ def _sweep(market, plan, tolerance, max_sweeps, check_every):
     tables = plan.tables(market, 0, None)
 
     def sweep(flow):
-        return act_in_turns(market, known, CMAP(), plan, tables, flow, known.contribution, None)
+        return act_in_turns(market, known, CMAP(), plan, tables, flow, known.contribution, None)[0]
 
     return ascend(market, market.equal_flow(), sweep, lambda flow: flow, tolerance, max_sweeps, check_every)

@@ -19,12 +19,18 @@ MEASURES = {
     "log_welfare_loss": ("log welfare loss φ* − φ", True),
     "misallocated_share": ("misallocated value, share of all", True),
     "certified_gap": ("certified gap (log Nash welfare)", True),
+    "average_share_of_equilibrium": ("Nash welfare of running averages, % of the equilibrium's", False),
+    "average_certified_share": ("Nash welfare of running averages, % (certified)", False),
+    "average_certified_gap": ("certified gap of running averages", True),
+    "average_misallocated_share": ("misallocated value of running averages, share", True),
+    "average_log_nash_welfare": ("log Nash welfare of running averages", False),
     "worst_relative_error": ("worst agent's relative error", True),
     "min_ratio": ("least ratio (received / contributed)", False),
     "oscillation": ("oscillating value, share of all", True),
     "gini": ("Gini index of ratios", False),
     "jain_index": ("Jain index of ratios", False),
 }
+_OF_AVERAGES = ("average_log_nash_welfare", "log_nash_welfare", "log_welfare_loss")
 SMALLEST_SHOWN = 1e-12  # below, rounding; drawn at the edge
 # Of the metrics on a linear axis, those that are worse the larger they are.
 WORSE_ABOVE = ("oscillation", "gini", "num_starved")
@@ -33,17 +39,17 @@ WORSE_ABOVE = ("oscillation", "gini", "num_starved")
 def comparison(market: Market, runs: Mapping[str, Run]):
     """Welfare and loss of several runs on the same markets, against both clocks: a figure of four panels.
 
-    Lines are medians over markets, bands their 10 % to 90 % range. A market that is infinite, or not a
-    number, counts as the worst and is drawn at a marked edge.
+    Where surplus varies, both are of running averages: what agents received per round so far. Lines are
+    medians over markets, bands their 10 % to 90 % range. A market that is infinite, or not a number,
+    counts as the worst and is drawn at a marked edge.
 
     Raises:
         ValueError: no runs; a run without the metrics.
     """
     _check_runs(runs)
-    known = all("share_of_equilibrium" in run.records for run in runs.values())
-    rows = ("share_of_equilibrium", "misallocated_share") if known else ("certified_share", "certified_gap")
-    figure = new_figure(10, 7)
-    panels = figure.subplots(2, 2, sharey="row")
+    rows = _compared(runs)
+    figure = new_figure(10, 3.5 * len(rows))
+    panels = figure.subplots(len(rows), 2, sharey="row", squeeze=False)
     for panel_row, metric in zip(panels, rows, strict=True):
         for panel, clock in zip(panel_row, CLOCKS, strict=True):
             _draw_curves(panel, market, runs, metric, clock)
@@ -56,7 +62,7 @@ def convergence(
     market: Market,
     runs: Mapping[str, Run],
     *,
-    metric: str = "share_of_equilibrium",
+    metric: str | None = None,
     clock: str = "rounds",
 ):
     """One recorded metric of several runs against a clock: a figure of one panel.
@@ -64,7 +70,11 @@ def convergence(
     Args:
         market: the markets that all runs were on.
         runs: by the name that the legend shows.
-        metric: a recorded metric, or "certified_share".
+        metric: a recorded metric, or "certified_share", exp(−gap) of the certified gap: the share of the
+            equilibrium's Nash welfare that is certainly reached. By default "share_of_equilibrium" if all
+            runs have recorded it, which takes the equilibrium (`metrics.standard(solve(market).utility)`),
+            and else "certified_share", of what `simulate` records by itself; of running averages where
+            surplus varies.
         clock: "rounds", or "agent updates" (per agent).
 
     Raises:
@@ -73,6 +83,7 @@ def convergence(
     _check_runs(runs)
     if clock not in CLOCKS:
         raise ValueError(f"clock is {clock!r}; give one of {', '.join(CLOCKS)}.")
+    metric = _compared(runs)[0] if metric is None else metric
     figure = new_figure(7, 4.5)
     panel = figure.subplots()
     _draw_curves(panel, market, runs, metric, clock)
@@ -83,6 +94,24 @@ def convergence(
 def _check_runs(runs) -> None:
     if not runs:
         raise ValueError("runs: nothing to draw; give at least one run by name.")
+
+
+def _compared(runs: Mapping[str, Run]) -> tuple[str, ...]:
+    """The metrics of welfare and loss in which all runs can be compared, as far as they have recorded any."""
+
+    def have(*names: str) -> bool:
+        return all(name in run.records for run in runs.values() for name in names)
+
+    if not any(run.varies for run in runs.values()):
+        known = have("share_of_equilibrium")
+        return (
+            ("share_of_equilibrium", "misallocated_share") if known else ("certified_share", "certified_gap")
+        )
+    if have("share_of_equilibrium", "average_log_nash_welfare"):
+        return "average_share_of_equilibrium", "average_misallocated_share"
+    if have("average_certified_gap"):
+        return "average_certified_share", "average_certified_gap"
+    return ("average_log_nash_welfare",)
 
 
 def _add_legend(figure, panel, runs, ncols: int) -> None:
@@ -169,19 +198,26 @@ def _updates(market, run) -> np.ndarray:
 
 
 def _values(run, name: str, metric: str) -> Float[np.ndarray, "records markets"]:
-    if metric == "certified_share" and "certified_gap" in run.records:
-        return 100 * np.exp(-run.records["certified_gap"])
-    if metric not in run.records:
+    if metric == "average_share_of_equilibrium" and {*_OF_AVERAGES} <= run.records.keys():
+        average, *parts = (run.records[name] for name in _OF_AVERAGES)
+        with np.errstate(invalid="ignore"):
+            best = sum(parts)  # what a round has and what it lacks; the equilibrium's, in every round
+        return 100 * np.exp(average - np.nanmax(np.where(np.isfinite(best), best, np.nan), axis=0))
+    recorded = metric.replace("certified_share", "certified_gap")
+    if recorded not in run.records:
         raise ValueError(
-            f"metric {metric!r} was not recorded by run {name!r}; recorded: {', '.join(run.records)}."
+            f"metric {recorded!r} was not recorded by run {name!r}; recorded: {', '.join(run.records)}."
         )
-    return run.records[metric] * (100 if metric == "share_of_equilibrium" else 1)
+    values = run.records[recorded]
+    if metric.endswith("certified_share"):
+        return 100 * np.exp(-values)
+    return values * (100 if metric == "share_of_equilibrium" else 1)
 
 
 def _legend(name: str, run) -> str:
     """The run's name and how many of its markets failed, and how."""
     markets, notes = len(run.verdict), []
-    for word in ("starved", "not finite"):
+    for word in ("settled elsewhere", "starved for now", "not feasible", "not finite"):
         failed = int(np.sum(np.asarray(run.verdict) == metrics.VERDICTS.index(word)))
         if failed:
             notes.append(word if markets == 1 else f"{failed:,} of {markets:,} {word}")

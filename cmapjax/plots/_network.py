@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 from cmapjax import metrics
 from cmapjax._checks import short
+from cmapjax._labelled import by_name
 from cmapjax._market import Market
 from cmapjax.plots._canvas import new_figure, plain
 from cmapjax.sensitivity import LinkChanges
@@ -75,7 +76,7 @@ def network(market: Market, flow: Float[np.ndarray, "slots"], *, title: str = ""
 
 def derivatives(
     market: Market,
-    slope: Float[np.ndarray, "agents"] | LinkChanges,
+    slope,
     *,
     label: str,
     title: str = "",
@@ -101,7 +102,7 @@ def derivatives(
         ends = [agent for pair, *_ in strongest for agent in pair]
         numbers = np.array([change for _, change, _ in strongest])
     else:
-        strongest, numbers = [], np.asarray(slope, float)
+        strongest, numbers = [], np.asarray(by_name("slope", slope, market.labels), float)
         ends = np.argsort(-np.abs(numbers), kind="stable")[:CENTRES].tolist()
     shown = _part(market, ends)
     drawing = _Drawing(market, shown, seed)

@@ -28,14 +28,18 @@ from cmapjax.plots._tables import (
     updates_per_round,
 )
 
+ROUNDING = 1e-6  # above 1 a share is by no more than this if it is only rounded
 COLUMN_WIDTH = 3.4  # inches; a column of a two-column paper
-HATCHES = ("", "////", "xxxx", "....", "----")
+HATCHES = ("", "\\\\\\\\", "////", "xxxx", "....", "++++", "----", "||||")
 # The verdicts from good to bad, each with a colour of the palette.
 VERDICT_COLOURS = {
     "converged": "#009E73",
+    "closing in": "#0072B2",
     "still moving": "#56B4E9",
     "oscillating": "#E69F00",
-    "starved": "#D55E00",
+    "settled elsewhere": "#F0E442",
+    "starved for now": "#D55E00",
+    "not feasible": "#CC79A7",
     "not finite": "#000000",
 }
 
@@ -85,7 +89,8 @@ def convergence_bands(
         if not np.isfinite(values).all():
             mark_edge(panel, edge, is_worse)
         time_axis(panel, max(rate * table.index.max() for rate, table in drawn.values()), int(3 * width))
-        _name_axes(panel, "rounds" if clock == "rounds" else "agent updates per agent", measure(metric)[0])
+        across = "rounds" if clock == "rounds" else "agent updates per agent"
+        _name_axes(panel, across, _label(metric, values))
         if is_log:
             panel.set_yscale("log")
         figure.legend(loc="outside upper left", frameon=False, ncols=1 if width < 5 else 2)
@@ -150,9 +155,17 @@ def distributions(
         if is_log:
             panel.set_xscale("log")
         panel.set_ylim(0, 101)
-        _name_axes(panel, measure(metric)[0], "% of markets at or below")
+        shares = some[metric].to_numpy(np.float64, na_value=np.nan) * SCALES.get(metric, 1.0)
+        _name_axes(panel, _label(metric, shares), "% of markets at or below")
         figure.legend(loc="outside upper left", frameon=False)
     return figure
+
+
+def _label(metric: str, values: np.ndarray) -> str:
+    """The words for a metric, and why shares of the equilibrium are above 100 % where they are."""
+    label = measure(metric)[0]
+    is_above = metric in SCALES and np.any(values[np.isfinite(values)] > 100 * (1 + ROUNDING))
+    return f"{label}\n(above 100: rounds with more than mean surplus)" if is_above else label
 
 
 def _absent(metric: str) -> str:
@@ -204,7 +217,8 @@ def heat_map(
         panel.set_yticks(range(len(rows)), [plain(r) for r in rows])
         panel.set_xlabel(plain(across))
         panel.set_ylabel(plain(down))
-        panel.set_title(f"{measure(metric)[0]}, median market", fontsize=7, loc="left")
+        above = _label(metric, tiles).removeprefix(measure(metric)[0])
+        panel.set_title(f"{measure(metric)[0]}, median market{above}", fontsize=7, loc="left")
         _add_bar(figure, panel, picture)
     return figure
 
@@ -284,7 +298,7 @@ def verdict_shares(
         panel.set_xlim(0, 100)
         panel.set_xlabel("% of markets")
         panel.spines[["top", "right", "left"]].set_visible(False)
-        figure.legend(loc="outside upper left", frameon=False, ncols=3)
+        figure.legend(loc="outside upper left", frameon=False, ncols=2)
     return figure
 
 

@@ -4,8 +4,8 @@ All take the frames that `open_study` gives: `summary` has one row per market an
 round and metric with quantiles over markets. A *play* is what agents do: strategy, schedule and damping.
 """
 
-import itertools
 from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -90,15 +90,24 @@ def levels(values: pd.Series) -> tuple[list[str], np.ndarray]:
         return [str(name) for name in names], codes
     distinct = np.unique(values.to_numpy())
     if len(distinct) <= MOST_TILES:
-        return [_number(v) for v in distinct], np.searchsorted(distinct, values)
+        return [axis_text(v) for v in distinct], np.searchsorted(distinct, values)
     cuts = np.unique(np.quantile(distinct, np.linspace(0, 1, NUM_RANGES + 1)))
     place = np.clip(np.searchsorted(cuts, values, side="right") - 1, 0, len(cuts) - 2)
-    return [f"{a:.3g} to {b:.3g}" for a, b in itertools.pairwise(cuts)], place
+    if pd.api.types.is_integer_dtype(values):
+        parts = [values[place == k] for k in range(len(cuts) - 1)]
+        return [f"{axis_text(part.min())} to {axis_text(part.max())}" for part in parts], place
+    ends = [axis_text(float(f"{cut:.3g}")) for cut in cuts]
+    return [f"{a} to {b}" for a, b in pairwise(ends)], place
 
 
-def _number(value) -> str:
-    """A number as short as tells it from others."""
-    return f"{value:g}" if float(f"{value:g}") == value else repr(value.item())
+def axis_text(value) -> str:
+    """The value of an axis in words: whole numbers whole, others as short as tells them from each other."""
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        value = int(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:g}" if float(f"{value:g}") == value else repr(value)
 
 
 def updates_per_round(summary: pd.DataFrame) -> pd.Series:

@@ -18,7 +18,7 @@ from cmapjax.plots._tables import (
     updates_per_round,
 )
 from cmapjax.report._data import ReportData, stopped
-from cmapjax.report._figures import VERDICTS
+from cmapjax.report._figures import VERDICTS, common
 
 MOST_CELLS = 1000  # in charts and in the table of cells
 MOST_RECORDS = 60  # of a curve
@@ -43,6 +43,11 @@ def document(data: ReportData) -> dict:
     chosen = data.summary["cell"].isin(cells["cell"])
     summary = data.summary if chosen.all() else data.summary[chosen]
     metrics = data.metrics
+    if not common(data).is_all:
+        notes.append(
+            "Strategies were not all played on the same markets; charts show each on its own. Choose cells "
+            "that all have, or compare by the first table above."
+        )
     curves = _curves(data, cells, notes)
     return {
         "measures": {name: _measure(name) for name in dict.fromkeys([*metrics, *curves["metrics"]])},

@@ -49,14 +49,51 @@ def key_metrics(data: ReportData) -> list[str]:
     return [name for name in known if name != "certified_gap" or PAIRED not in known]
 
 
-def by_play(data: ReportData) -> list[Line]:
-    """A line per play, all its cells together, and the paired difference to the first play."""
+def by_play(data: ReportData, rows: pd.DataFrame | None = None) -> list[Line | None]:
+    """A line per play, all its cells together, and the paired difference to the first play that was played.
+
+    Args:
+        data: whose plays.
+        rows: of the summary, those to count; all by default.
+
+    Returns:
+        As many lines as there are plays; None where none of these rows is of the play.
+    """
     keys, lines = key_metrics(data), []
-    groups = dict(list(data.summary.groupby("play")))
+    groups = dict(list((data.summary if rows is None else rows).groupby("play")))
+    first = groups[min(groups)] if groups else None
     for place, name in enumerate(data.plays):
-        difference = None if place == 0 else paired_difference(groups[0], groups[place])
+        if place not in groups:
+            lines.append(None)
+            continue
+        difference = None if groups[place] is first else paired_difference(first, groups[place])
         lines.append(_line(name, groups[place], keys)._replace(difference=difference))
     return lines
+
+
+class Common(NamedTuple):
+    """The markets that every play was played on, of those that were played at all."""
+
+    rows: pd.DataFrame
+    """Of the summary, those of common markets."""
+    markets: int
+    of: int
+    """Markets that some play was played on."""
+
+    @property
+    def is_all(self) -> bool:
+        return self.markets == self.of
+
+
+def common(data: ReportData) -> Common:
+    """What plays can be compared on: `where` may leave out cells of some plays, and chunks may be missing."""
+    keys = ["ground", "market"]
+    plays = data.summary[[*keys, "play"]].drop_duplicates().groupby(keys).size()
+    shared = plays[plays == data.summary["play"].nunique()]
+    rows = data.summary
+    if len(shared) < len(plays):
+        rows = rows[pd.MultiIndex.from_frame(rows[keys]).isin(shared.index)]
+    return Common(rows, len(shared), len(plays))
 
 
 def by_cell(data: ReportData) -> list[Line | None]:

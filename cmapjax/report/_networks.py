@@ -10,7 +10,7 @@ import pandas as pd
 
 from cmapjax import metrics
 from cmapjax._checks import short
-from cmapjax.plots._tables import ranked
+from cmapjax.plots._tables import axis_text, ranked
 from cmapjax.report._data import ReportData
 
 MOST_AGENTS = 300  # a drawing of more agents shows nothing
@@ -76,7 +76,7 @@ def _again(data: ReportData, number: int, market: int, why: str) -> dict:
     is_link = giver < receiver
     there, back = np.flatnonzero(is_link), np.lexsort((giver, receiver))[is_link]
     cells = data.cells.set_index("cell")
-    axes = ", ".join(f"{axis} {cells.at[rows['cell'].iloc[0], axis]}" for axis in data.ground_axes)
+    axes = ", ".join(f"{axis} {axis_text(cells.at[rows['cell'].iloc[0], axis])}" for axis in data.ground_axes)
     runs = []
     for row in rows.drop_duplicates("play").head(MOST_PLAYS).itertuples(index=False):
         run = _play(study, ground, drawn, int(row.cell), int(row.rounds))

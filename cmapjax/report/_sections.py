@@ -6,22 +6,26 @@ import shlex
 import numpy as np
 import pandas as pd
 
+from cmapjax.plots._tables import axis_text
 from cmapjax.report._charts import MOST_CELLS, some_cells
 from cmapjax.report._data import ReportData, non_finite, stopped
 from cmapjax.report._figures import (
     KEY_METRICS,
+    PAIRED,
     VERDICTS,
     Figure,
     Line,
     amount,
     by_cell,
     by_play,
+    common,
     key_metrics,
     percent,
     shown,
 )
 from cmapjax.report._markup import Markup, tag
 from cmapjax.report._toml import as_toml
+from cmapjax.studies._interval import ROUNDING, mean_intervals
 
 INTERVALS = (
     "In brackets 95 % bootstrap intervals (2,000 resamples of the markets, fixed seed; for shares of 0 and "
@@ -37,11 +41,13 @@ def status(data: ReportData) -> Markup:
     if not len(data.failures) and missing <= 0:
         words = f"✓ Complete: all {data.planned:,} runs (a market under a strategy) have been played."
         return tag("p", words, class_="status", role="status")
-    if not len(data.failures) and (data.study.get("stop") or {}).get("interval"):
+    if not len(data.failures) and _asked(data):
         words = (
             f"{data.played:,} of at most {data.planned:,} runs (a market under a strategy) have been played. "
         )
-        words += "Of cells whose interval is narrow enough no more markets are drawn."
+        words += (
+            "Where the mean is known well enough in every cell of a ground no more markets are drawn (Cells)."
+        )
         return tag("p", words, class_="status", role="status")
     parts = [f"⚠ {data.played:,} of {data.planned:,} runs (a market under a strategy) have been played."]
     if len(data.failures):
@@ -109,21 +115,63 @@ def _axes(data: ReportData) -> Markup | None:
     rows = []
     for axis in data.axes:
         values = data.cells[axis].unique().tolist()
-        words = ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values[:12])
+        words = ", ".join(map(axis_text, values[:12]))
         if len(values) > 12:
             words = f"{len(values):,} values"
             if pd.api.types.is_numeric_dtype(data.cells[axis]):
-                words += f" from {min(values):g} to {max(values):g}"
+                words += f" from {axis_text(min(values))} to {axis_text(max(values))}"
         rows.append([tag("dt", axis), tag("dd", words)])
     return tag("div", tag("h3", "What varies"), tag("dl", rows))
 
 
 def key_figures(data: ReportData) -> Markup:
+    """A line per strategy; if their markets differ, a table of those they share and one of all."""
     if not data.played:
         return tag("p", "No market has been played yet.")
-    lines, keys = by_play(data), key_metrics(data)
+    shared = common(data)
+    unplayed = [name for name, line in zip(data.plays, by_play(data), strict=True) if line is None]
+    parts = []
+    if unplayed:
+        text = f"Of these strategies no market has been played: {'; '.join(unplayed)}."
+        parts.append(tag("p", text, class_="note"))
+    if shared.is_all:
+        parts.append(_figures_table(data, data.summary, "figures-table", "All cells together, per strategy"))
+        return tag("div", parts)
+    text = (
+        f"{shared.markets:,} of {shared.of:,} markets were played under every strategy (where leaves out "
+        "cells, or chunks are missing). "
+    )
+    text += "Only on these are strategies compared." if shared.markets else "So strategies are not compared."
+    parts.append(tag("p", text, class_="note"))
+    if shared.markets:
+        caption = "On the markets that all strategies were played on"
+        parts.append(_figures_table(data, shared.rows, "figures-table", caption))
+    caption = "Each strategy on its own markets, which are not the same"
+    parts.append(
+        _figures_table(
+            data,
+            data.summary,
+            "own-figures-table",
+            caption,
+            is_compared=False,
+            is_explained=not shared.markets,
+        )
+    )
+    return tag("div", parts)
+
+
+def _figures_table(
+    data: ReportData,
+    some: pd.DataFrame,
+    name: str,
+    caption: str,
+    is_compared: bool = True,
+    is_explained: bool = True,
+) -> Markup:
+    """Key figures of these rows of the summary, and what they mean."""
+    lines, keys = [line for line in by_play(data, some) if line], key_metrics(data)
     heads = ["strategy", "markets", *(KEY_METRICS[key][0] for key in keys)]
-    has_difference = any(line.difference for line in lines)
+    has_difference = is_compared and any(line.difference for line in lines)
     if has_difference:
         heads.append("more than the first")
     shown_verdicts = [v for v in VERDICTS if any(line.shares[v].value > 0 for line in lines)]
@@ -140,12 +188,29 @@ def key_figures(data: ReportData) -> Markup:
             "More than the first: median over markets of the difference on the same market, in points."
         )
     notes.append(f"{', '.join(v.capitalize() for v in shown_verdicts)}: % of markets. {INTERVALS}")
-    caption = "All cells together, per strategy"
     return tag(
         "div",
-        _table("figures-table", heads + [f"{v}, %" for v in shown_verdicts], rows, caption, ("strategy",)),
-        tag("p", " ".join(notes), class_="note"),
+        _table(name, heads + [f"{v}, %" for v in shown_verdicts], rows, caption, ("strategy",)),
+        tag("p", " ".join(notes), class_="note") if is_explained else None,
+        above_all(some),
     )
+
+
+def above_all(some: pd.DataFrame) -> Markup | None:
+    """Why shares of the equilibrium are above 100 %, where they are."""
+    if PAIRED not in some or not (above := int((some[PAIRED] > 1 + ROUNDING).sum())):
+        return None
+    text = f"{above:,} of {len(some):,} runs are above 100 % of the equilibrium's Nash welfare. "
+    varying = sorted(set(some["process"].astype(str)) - {"constant"}) if "process" in some else []
+    if varying:
+        text += (
+            f"Their endowments vary ({', '.join(varying)}): the last round may have brought more than the "
+            "mean endowments, which the equilibrium is of. What is reached over time is in the metrics named "
+            "average_…"
+        )
+    else:
+        text += "With constant endowments that is not possible: a fault, of the results or of cmapjax."
+    return tag("p", text, class_="note")
 
 
 def cell_table(data: ReportData) -> Markup:
@@ -154,7 +219,12 @@ def cell_table(data: ReportData) -> Markup:
     some = some_cells(data.cells, notes)
     keys = key_metrics(data)
     axes = data.axes
-    heads = ["cell", *axes, "markets", *(KEY_METRICS[key][0] for key in keys)]
+    intervals = mean_intervals(data.study, data.summary) if data.played else None
+    heads = ["cell", *axes, "markets"]
+    if intervals is not None:
+        heads.append(f"mean {_asked(data)['metric'].replace('_', ' ')}")
+        intervals = intervals.set_index("cell")
+    heads += [KEY_METRICS[key][0] for key in keys]
     rows = []
     lines = dict(zip(data.cells["cell"].tolist(), by_cell(data), strict=True))
     played = [line for line in lines.values() if line]
@@ -165,8 +235,9 @@ def cell_table(data: ReportData) -> Markup:
         row = [_number(number, str(number)), *(_value(value) for value in values)]
         row.append(_markets(line, planned, failed))
         if line is None:
-            row += [tag("td", "not played", data_value="")] * (len(keys) + len(shown_verdicts))
+            row += [tag("td", "not played", data_value="")] * (len(heads) - len(row) + len(shown_verdicts))
         else:
+            row += [] if intervals is None else [_mean(intervals.loc[number])]
             row += [_figure(line.medians[key], key) for key in keys]
             row += [_share(line.shares[v]) for v in shown_verdicts]
         rows.append(tag("tr", row))
@@ -174,6 +245,12 @@ def cell_table(data: ReportData) -> Markup:
     caption = f"{len(some):,} of {len(data.cells):,} cells" if len(some) < len(data.cells) else "Every cell"
     heads += [f"{v}, %" for v in shown_verdicts]
     note = f"Medians over markets. {INTERVALS}" + (f" {notes[0]}" if len(data.cells) > MOST_CELLS else "")
+    if intervals is not None:
+        reached, width = int(intervals["is_reached"].sum()), axis_text(_asked(data)["width"])
+        note += (
+            " The mean has the 95 % interval by which drawing ends, which holds however often it is looked "
+            f"at: in {reached:,} of {len(intervals):,} cells it is at most {width} wide (*)."
+        )
     return tag("div", _table("cells-table", heads, rows, caption, words), tag("p", note, class_="note"))
 
 
@@ -195,7 +272,7 @@ def _value(value) -> Markup:
     """The value of an axis."""
     value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return _number(value, f"{value:.6g}")
+        return _number(value, axis_text(value))
     return tag("td", str(value), data_value=str(value))
 
 
@@ -207,6 +284,19 @@ def _figure(figure: Figure, metric: str) -> Markup:
         data_low=repr(figure.low),
         data_high=repr(figure.high),
     )
+
+
+def _asked(data: ReportData) -> dict | None:
+    """By which mean the study stops drawing markets, if it does."""
+    return (data.study.get("stop") or {}).get("interval")
+
+
+def _mean(found) -> Markup:
+    """The mean of a cell's markets and its interval; a star says that it is as narrow as asked for."""
+    if not np.isfinite(found["mean"]):
+        return tag("td", "a market is not finite", data_value="")
+    value, low, high = (shown(found["metric"], end) for end in (found["mean"], found["low"], found["high"]))
+    return _number(float(found["mean"]), value, _interval(low, high), " *" if found["is_reached"] else None)
 
 
 def _share(figure: Figure) -> Markup:
@@ -254,8 +344,8 @@ def trouble(data: ReportData) -> Markup:
         kinds = ended["verdict"].astype(str).value_counts()
         words = ", ".join(f"{number:,} {kind}" for kind, number in kinds.items())
         text = (
-            f"{len(ended):,} of {data.played:,} runs were stopped early, in the median after {rounds:g} "
-            f"rounds: {words}. They count with what they had come to."
+            f"{len(ended):,} of {data.played:,} runs were stopped early, in the median after "
+            f"{axis_text(rounds)} rounds: {words}. They count with what they had come to."
         )
         parts.append(tag("p", text))
     flags = non_finite(data.summary)

@@ -164,7 +164,9 @@ def summed_up(table: pd.DataFrame) -> pd.DataFrame:
                 "markets": len(some),
                 "converged_%": 100 * (some["verdict"] == "converged").mean(),
                 "oscillating_%": 100 * (some["verdict"] == "oscillating").mean(),
-                "starved_%": 100 * (some["verdict"] == "starved").mean(),
+                "starved_%": 100 * (some["verdict"] == "starved for now").mean(),
+                "closing_in_%": 100 * (some["verdict"] == "closing in").mean(),
+                "settled_elsewhere_%": 100 * (some["verdict"] == "settled elsewhere").mean(),
                 "still_moving_%": 100 * (some["verdict"] == "still moving").mean(),
                 "ever_exactly_nothing_%": 100 * some["had_nothing"].mean(),
                 "median_share_of_equilibrium_second_half": some["late_share"].median(),
@@ -216,7 +218,8 @@ def _failing(markets: Ensemble, runs: dict, table: pd.DataFrame) -> list[Check]:
     expected = dict.fromkeys(DENSE, (0.92, 0.99)) | {"Watts-Strogatz": (0.975, 0.999)}
     met = [low <= plateau[f] <= high for f, (low, high) in expected.items()]
     settled = {f: (half.loc[half["family"] == f, "verdict"] == "converged").mean() for f in SPARSE}
-    verdicts = [v for v in ("converged", "oscillating", "starved") if (trees["verdict"] == v).any()]
+    ends = ("converged", "oscillating", "starved for now")
+    verdicts = [v for v in ends if (trees["verdict"] == v).any()]
     return [
         Check(
             "Undamped, on every family but trees, some agent comes to have exactly nothing.",
@@ -227,7 +230,7 @@ def _failing(markets: Ensemble, runs: dict, table: pd.DataFrame) -> list[Check]:
         Check(
             "On trees undamped CMAP may converge, swing or leave an agent with nothing.",
             "all three occur; swings at 0.984 to 0.995 of the equilibrium",
-            "; ".join(f"{v} {count(trees['verdict'] == v)}" for v in ("converged", "oscillating", "starved"))
+            "; ".join(f"{v} {count(trees['verdict'] == v)}" for v in ends)
             + "; swings at a median share of "
             + _median_or_none(trees.loc[trees["verdict"] == "oscillating", "late_share"]),
             HOLDS if len(verdicts) == 3 else IN_PART if len(verdicts) == 2 else "does not hold",

@@ -41,7 +41,7 @@ def verdicts(table: pd.DataFrame, words: dict[str, str]) -> Picture:
     per_bar = len(here) // len(words)
     caption = (
         f"What becomes of markets of 100 agents with unequal contributions when all act at once: about "
-        f"{per_bar} markets a bar. 'Still moving' under small steps is slow convergence."
+        f"{per_bar} markets a bar. 'Closing in' under small steps is slow convergence."
     )
     return Picture(figure, caption)
 

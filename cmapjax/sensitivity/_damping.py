@@ -7,6 +7,7 @@ from jaxtyping import Float
 
 from cmapjax import metrics
 from cmapjax._checks import check_kind
+from cmapjax._labelled import by_name
 from cmapjax._market import Market
 from cmapjax._schedule import Schedule, Simultaneous
 from cmapjax._settings import entry
@@ -38,7 +39,7 @@ def best_damping(
     market: Market,
     strategy: Strategy = CMAP(),  # noqa: B008 - immutable
     *,
-    equilibrium: Float[np.ndarray, "agents"],
+    equilibrium,
     rounds: int = 20,
     schedule: Schedule = Simultaneous(),  # noqa: B008
     steps: int = 180,
@@ -52,7 +53,7 @@ def best_damping(
 
     Args:
         strategy: what is damped, without parameters of its own.
-        equilibrium: utilities u*, of `solve`.
+        equilibrium: utilities u*, of `solve`, a vector over agents.
         rounds: of the run, from an equal split.
         schedule: not a random one.
         steps: values of θ tried in each market, each by one run; two thirds of them on the grid.
@@ -65,6 +66,7 @@ def best_damping(
         raise ValueError("schedule: the best damping of a random schedule is another one every time.")
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise ValueError(f"steps is {steps!r}; give a whole number, 1 or more.")
+    equilibrium = by_name("equilibrium", equilibrium, market.labels)
     plan = schedule.plan(market, strategy.hops)
     floor = FLOOR * np.asarray(market.contribution)
 

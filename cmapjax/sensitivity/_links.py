@@ -234,6 +234,8 @@ class _Changes:
         # Agents without a link take no part; markets left empty are renumbered away.
         present = np.zeros(copies * n, bool)
         present[giver] = True
+        if not np.any(present):  # an only link of an only pair
+            return np.zeros((copies, n))
         place = np.cumsum(present) - 1
         market_of = np.unique(market_of[present], return_inverse=True)[1]
         weight, _ = as_integers(contribution[present], market_of)

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 
 from cmapjax._columns import total
 from cmapjax._types import Array
+from cmapjax.strategies import _calls
 
 
 class Beyond(eqx.Module):
@@ -117,7 +118,8 @@ class PostedStrategy(Strategy):
         """What an agent with these terms gives on a link, one by one for many; ignored on padding."""
 
     def respond(self, view: View):
-        return jnp.where(view.is_neighbour, self.flow(self.post(view), view), 0)
+        terms = _calls.post(self, view)
+        return jnp.where(view.is_neighbour, _calls.flow(self, terms, view), 0)
 
 
 def repeat(view: View) -> Float[Array, "neighbours"]:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from cmapjax._checks import check_kind
 from cmapjax._columns import largest
 from cmapjax._types import Array, as_parameter
+from cmapjax.strategies import _calls
 from cmapjax.strategies._base import Link, Strategy, View, repeat
 
 
@@ -101,13 +102,13 @@ class Damped(Strategy):
         return self.strategy.is_posted
 
     def post(self, view: View):
-        return self.damping.post(view), self.strategy.post(view)
+        return _calls.call(self.damping, "post", view), _calls.post(self.strategy, view)
 
     def flow(self, terms, link: Link):
         damping, answer = terms
-        theta = self.damping.posted_step(damping).astype(link.sent.dtype)
-        return (1 - theta) * link.repeated + theta * self.strategy.flow(answer, link)
+        theta = _calls.step(self.damping, "posted_step", damping).astype(link.sent.dtype)
+        return (1 - theta) * link.repeated + theta * _calls.flow(self.strategy, answer, link)
 
     def respond(self, view: View):
-        theta = self.damping.step(view)
-        return (1 - theta) * repeat(view) + theta * self.strategy.respond(view)
+        theta = _calls.step(self.damping, "step", view).astype(view.sent.dtype)
+        return (1 - theta) * repeat(view) + theta * _calls.respond(self.strategy, view)

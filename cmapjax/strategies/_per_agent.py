@@ -5,6 +5,7 @@ import jax
 import numpy as np
 
 from cmapjax._checks import check_kind
+from cmapjax._labelled import unlabelled
 from cmapjax.strategies._base import Strategy
 
 
@@ -12,7 +13,8 @@ class PerAgent(Strategy):
     """A strategy whose parameters are vectors over agents: every agent follows it with numbers of its own.
 
     For example `PerAgent(Damped(CMAP(), theta[market.market_of]))` damps every market of an ensemble by a
-    step of its own. All parameters of the strategy are vectors over agents, in the caller's order.
+    step of its own. All parameters of the strategy are vectors over agents, in the caller's order, as plain
+    arrays: a strategy does not know the agents' names.
 
     Args:
         strategy: any strategy with such parameters; it is still written for one agent.
@@ -25,6 +27,8 @@ class PerAgent(Strategy):
 
     def __check_init__(self):
         check_kind("strategy", self.strategy, Strategy, "Damped(CMAP(), theta)")
+        for leaf in jax.tree.leaves(self.strategy):
+            unlabelled("strategy: a parameter", leaf)
         shapes = {np.shape(x) for x in jax.tree.leaves(self.strategy) if eqx.is_array_like(x)}
         if len(shapes) != 1 or len(next(iter(shapes))) != 1:
             raise ValueError(

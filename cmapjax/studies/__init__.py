@@ -14,6 +14,7 @@ _HOMES = {
     "_chunks": ("Chunk", "blocks", "chunks", "due", "is_known_well"),
     "_company": ("Companies", "companies"),
     "_description": ("Study",),
+    "_interval": ("MeanInterval", "mean_interval", "mean_intervals"),
     "_play": ("ChunkResult", "play_chunk", "play_company", "replay"),
     "_reading": ("parse_study", "read_study"),
     "_names": ("METRICS", "SCHEMA_VERSION"),

@@ -18,10 +18,12 @@ from cmapjax._words._plans import make, plan
 from cmapjax._words._specs import distribution, endowment_process, family, parse
 from cmapjax.endowments import Trace
 from cmapjax.graphs import Distribution, Family, RandomMarket
+from cmapjax.graphs._agents_table import has_endowments
 from cmapjax.graphs._read import known_market, market_from_file
+from cmapjax.graphs._trace import market_with_trace
 from cmapjax.strategies import Damped, ProportionalResponse
 from cmapjax.studies._cells import CellWords, Ground
-from cmapjax.studies._files import is_file, network_file, sha256, trace_path
+from cmapjax.studies._files import NetworkFile, is_file, network_file, sha256, trace_path
 
 # Keys of runs lie beside those of grounds: no ground has this number.
 PLAY = 2**32 - 1
@@ -110,13 +112,38 @@ def size_of(study, ground: Ground) -> tuple[int, float]:
 
 def fixed_market(study, ground: Ground) -> Market:
     """The network of a ground that is not a random family, with what its file says of the agents."""
-    hashes = tuple(study.hashes.items())
-    market = _read_network(ground.network, ground.isolated == "drop", study.folder, hashes)
-    if parse(ground.process).name != "trace" or ground.endowment != "own":
-        return market
-    if is_file(ground.network) and network_file(ground.network).has_endowments:
-        return market
-    return market.with_contributions(endowment=_trace(study, ground, market).means)
+    return _market_and_trace(study, ground)[0]
+
+
+def _market_and_trace(study, ground: Ground) -> tuple[Market, Any]:
+    """The network of a ground, and the table of its trace, if its process is one."""
+    market = _read_network(
+        ground.network, ground.isolated == "drop", study.folder, tuple(study.hashes.items())
+    )
+    if parse(ground.process).name != "trace":
+        return market, None
+    file, given_in = None, None
+    if is_file(ground.network):
+        file = network_file(ground.network)
+        given_in = _endowments_in(file, study.folder)
+    if ground.endowment != "own":
+        raise ValueError(
+            f"endowment = {short(ground.endowment)} draws what agents bring on average, and "
+            f"{short(ground.process)} records it; leave endowment out, or take another process."
+        )
+    options = FileOptions(place="study") if file is None else file.options
+    options = dataclasses.replace(options, drop_isolated=ground.isolated == "drop")
+    path = trace_path(ground.process)
+    _check_unchanged(path, study.folder, study.hashes)
+    return market_with_trace(Path(study.folder) / path, market, options, given_in=given_in)
+
+
+def _endowments_in(file: NetworkFile, folder: str) -> str | None:
+    """The file or option that says what agents bring on average, if any."""
+    if file.agents is not None and has_endowments(Path(folder) / file.agents, file.options):
+        return file.agents
+    attribute = file.options.endowment_attribute
+    return None if attribute is None else file.options.say("endowment_attribute", attribute)
 
 
 @functools.lru_cache(maxsize=4)
@@ -138,14 +165,6 @@ def _check_unchanged(path: str, folder: str, hashes: dict[str, str]) -> None:
         raise ValueError(f"{short(path)} has changed since the study was read; put the old one back.")
 
 
-def _trace(study, ground: Ground, market: Market) -> Trace:
-    path = trace_path(ground.process)
-    _check_unchanged(path, study.folder, study.hashes)
-    file = network_file(ground.network) if is_file(ground.network) else None
-    budget = None if file is None else file.options.memory_budget
-    return Trace(graphs.read_trace(Path(study.folder) / path, market, memory_budget=budget))
-
-
 def draw(study, ground: Ground, first: int, count: int) -> Market:
     """Markets first … first + count - 1 of a ground, packed side by side; a single one keeps its labels."""
     try:
@@ -165,8 +184,8 @@ def process(study, ground: Ground, count: int = 1, endowment=()):
     spec = parse(ground.process)
     if spec.name != "trace":
         return endowment_process(spec)
-    values = _trace(study, ground, fixed_market(study, ground)).values
-    values = np.tile(values, (1, count))
+    _, table = _market_and_trace(study, ground)
+    values = np.tile(table.to_numpy(), (1, count))
     fillers = np.asarray(endowment, np.float64)[values.shape[1] :]
     return Trace(np.hstack([values, np.tile(fillers, (len(values), 1))]))
 

@@ -9,11 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationError
 
 from cmapjax._checks import short
+from cmapjax._words._specs import parse
 from cmapjax.studies._axes import Axes, Factor, factors, product
 from cmapjax.studies._cells import Cell, Ground, Resolver
 from cmapjax.studies._errors import explained
 from cmapjax.studies._files import digests
-from cmapjax.studies._names import METRICS, SCHEMA_VERSION, SHARE
+from cmapjax.studies._interval import fewest_markets
+from cmapjax.studies._names import ALWAYS_IN_UNIT, METRICS, SCHEMA_VERSION, SHARE
 from cmapjax.studies._sections import (
     AxisName,
     CellWords,
@@ -82,6 +84,8 @@ class Study(Table, table="study"):
     _cells: list[Cell] = PrivateAttr()
     _grounds: list[Ground] = PrivateAttr()
     _files: dict[str, str] = PrivateAttr()
+    _idle: list[int] = PrivateAttr()
+    """Conditions that leave out no cell that those before leave."""
 
     def __init__(self, /, **description: Any):
         try:
@@ -92,6 +96,7 @@ class Study(Table, table="study"):
         self._axes = Axes.of(self._factors, self.listed)
         self._check()
         self._cells, self._grounds = self._expand()
+        self._check_bounds()
         self._files = digests(self._grounds, self.folder)
         for path, digest in self.files.items():
             if self._files.get(path) != digest:
@@ -164,11 +169,17 @@ class Study(Table, table="study"):
                 f"nothing is random in {len(alone)} ground(s) such as {short(alone[0].network)}: one market "
                 f"each instead of {self.markets}."
             )
+        notes += [f"where[{k}], {self.where[k]}, leaves out no cell." for k in self._idle]
         if (interval := self.stop.interval) is not None:
             notes.append(
                 f"markets are drawn {interval.least} at a time until {interval.metric} is known; the figures "
                 "are of all that may be drawn."
             )
+            if self.markets < (fewest := fewest_markets(interval.width)):
+                notes.append(
+                    f"stop.interval.width is {interval.width:g}, for which {fewest:,} markets are the least; "
+                    f"markets = {self.markets:,} ends before. Raise markets, or the width."
+                )
         seen: dict[tuple, int] = {}
         twins = [c.number for c in self._cells if seen.setdefault((c.ground, c.words), c.number) != c.number]
         if twins:
@@ -212,18 +223,34 @@ class Study(Table, table="study"):
                 f"{', '.join(self.metrics)}."
             )
 
+    def _check_bounds(self) -> None:
+        """The metric that decides whether more markets are drawn lies in [0, 1] in every cell."""
+        interval = self.stop.interval
+        if interval is None or interval.metric in ALWAYS_IN_UNIT:
+            return
+        for ground in self._grounds:
+            if parse(ground.process).name != "constant":
+                raise ValueError(
+                    f"stop.interval.metric is {interval.metric}, which has no bounds where endowments vary, "
+                    f"as in cell {ground.cells[0]} (process = {short(ground.process)}); take "
+                    f"{' or '.join(ALWAYS_IN_UNIT)}, or leave out interval and set markets."
+                )
+
     def _expand(self) -> tuple[list[Cell], list[Ground]]:
         axes = self._axes
-        conditions = []
+        conditions, values = [], self._given()
         for number, text in enumerate(self.where):
             try:
-                conditions.append(Constraint(text, axes.names))
+                conditions.append(Constraint(text, values))
             except ValueError as error:
                 raise ValueError(f"where[{number}] is {error}") from None
         resolver = Resolver(self, axes)
         rows: dict[tuple, dict] = {}
+        idle = set(range(len(conditions)))
         for row in product(self._factors) if self._factors or not self.listed else ():
-            if all(condition.holds(row) for condition in conditions):
+            broken = next((k for k, condition in enumerate(conditions) if not condition.holds(row)), None)
+            idle.discard(broken)
+            if broken is None:
                 row = axes.typed(row)
                 rows[tuple(row.values())] = row
         for number, row in enumerate(self.listed):
@@ -242,7 +269,19 @@ class Study(Table, table="study"):
             rows[tuple(row.values())] = row
         if not rows:
             raise ValueError("where leaves no cell; relax a condition.")
+        self._idle = sorted(idle)
         return resolver.resolve(rows.values())
+
+    def _given(self) -> dict[str, list]:
+        """Every axis with its values as given, numbers as numbers."""
+        values: dict[str, list] = {name: [] for name in self._axes.names}
+        for factor in self._factors:
+            for k, name in enumerate(factor.axes):
+                values[name] += [point[k] for point in factor.points]
+        for row in self.listed:
+            for name, value in row.items():
+                values[name].append(value)
+        return values
 
     def check(self) -> None:
         """Build everything once, to refuse numbers out of range (imports JAX).

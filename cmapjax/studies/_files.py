@@ -27,11 +27,6 @@ class NetworkFile(NamedTuple):
         """The files that are read."""
         return [path for path in (self.path, self.agents) if path is not None]
 
-    @property
-    def has_endowments(self) -> bool:
-        """Whether the files say what the agents bring."""
-        return self.agents is not None or self.options.endowment_attribute is not None
-
 
 # What is an option of a file in a study: all but what a study says otherwise.
 OPTIONS = {

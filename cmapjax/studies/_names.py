@@ -51,6 +51,17 @@ METRICS = {
     ),
 }
 SHARE = "share_of_equilibrium"
+# Metrics that lie in [0, 1] whatever the endowments of the rounds, and those that do if they are constant.
+ALWAYS_IN_UNIT = ("jain_index", "gini")
+IN_UNIT = (
+    SHARE,
+    "misallocated_share",
+    "average_misallocated_share",
+    "nash_welfare",
+    "min_ratio",
+    "oscillation",
+    *ALWAYS_IN_UNIT,
+)
 # First recorded round at which the share is reached, by column.
 MILESTONES = {"rounds_to_98": 0.98, "rounds_to_999": 0.999}
 
@@ -88,5 +99,5 @@ AT_THE_END = {
 TAKEN = {*BEFORE_AXES, *AFTER_AXES, *AT_THE_END, *METRICS, *MILESTONES, "round", "metric", "bucket", "sign"}
 TAKEN |= {"count", "mean", "q05", "q25", "q50", "q75", "q95"}
 
-# Verdicts that may end a market, as `[stop] when` calls them.
-ENDS = {"converged": "converged", "cycles": "oscillating", "starved": "starved"}
+# Verdicts that may end a market: those that further rounds do not change.
+ENDS = ("converged", "settled elsewhere", "not finite")

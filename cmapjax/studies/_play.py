@@ -244,8 +244,6 @@ class _Stage:
         if study.equilibrium:
             utility = padded(np.concatenate([part.utility for part in parts]), market)
         self.record = recorders(study.metrics, utility)
-        if study.stop.when:
-            self.record[VERDICT] = _verdict
         self.key = play_key(study, ground)
         self.plans: dict[tuple, Any] = {}
 
@@ -270,6 +268,10 @@ class _Stage:
         is_random = schedule.is_random or self.process.is_random
         planned = self._plan(plan(*cell.words[-3:]).schedule, schedule, strategy.hops, timings)
         rounds, every = self.study.rounds, self.study.record.every
+        record = dict(self.record)
+        if self.study.stop.when:
+            by_averages = not self.process.is_constant or strategy.needs_averages
+            record[VERDICT] = _verdict_by_averages if by_averages else metrics.verdict
         seen, state, played = [], None, 0
         while played < rounds:
             length = min(self._span(), rounds - played)
@@ -280,7 +282,7 @@ class _Stage:
                     rounds=length,
                     schedule=planned,
                     endowments=self.process,
-                    record=self.record,
+                    record=record,
                     every=every,
                     start=state,
                     precision=self.study.precision,
@@ -365,5 +367,5 @@ _OTHERS = {
 }
 
 
-def _verdict(market, state):
-    return metrics.verdict(market, state.history.astype(np.float64))
+def _verdict_by_averages(market, state):
+    return metrics.verdict(market, state, by_averages=True)

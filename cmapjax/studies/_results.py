@@ -10,7 +10,7 @@ from cmapjax import metrics
 from cmapjax._market import Market
 from cmapjax._words._plans import plan
 from cmapjax.studies._cells import Cell, Ground
-from cmapjax.studies._names import BEFORE_AXES, ENDS, MILESTONES, SHARE, WORD
+from cmapjax.studies._names import BEFORE_AXES, MILESTONES, SHARE, WORD
 from cmapjax.studies._schema import curves_schema, summary_schema
 from cmapjax.studies._sketch import buckets
 
@@ -41,7 +41,7 @@ class Played:
         last = np.full(self.agent_updates.shape[1], len(self.rounds) - 1)
         if not when or len(self.verdicts) < len(self.rounds):
             return last, np.zeros(len(last), bool)
-        ending = [metrics.VERDICTS.index(ENDS[name]) for name in when]
+        ending = [metrics.VERDICTS.index(name) for name in when]
         is_over = np.isin(self.verdicts, ending) & (self.rounds >= LEAST_ROUNDS)[:, None]
         stopped = is_over.any(axis=0)
         return np.where(stopped, np.argmax(is_over, axis=0), last), stopped

@@ -16,7 +16,7 @@ from pydantic import (
 
 from cmapjax._checks import short
 from cmapjax.studies._errors import KEYS
-from cmapjax.studies._names import ENDS, FIELDS, METRICS, TAKEN
+from cmapjax.studies._names import ENDS, FIELDS, IN_UNIT, METRICS, TAKEN
 
 LONGEST_NAME = 40
 LONGEST_TEXT = 500
@@ -65,7 +65,7 @@ Point = Annotated[Any, PlainValidator(_point)]
 Points = Annotated[list[Point], AfterValidator(_some)]
 DifferentPoints = Annotated[Points, AfterValidator(_different)]
 Text = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)]
-Share = Annotated[float, Field(gt=0)]
+Width = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Table(BaseModel):
@@ -180,18 +180,48 @@ class Sample(Table, table="sample"):
         return {"method": self.method, "number": self.number} | ranges
 
 
+def _bounded_metric(name: Any) -> str:
+    if name not in METRICS:
+        raise ValueError(f"this is not a metric; give one of {', '.join(IN_UNIT)}.")
+    if name not in IN_UNIT:
+        raise ValueError(
+            "this metric has no bounds, so a few markets never seen could move its mean by any amount, and "
+            f"no interval of it can be trusted; take one that lies in [0, 1]: {', '.join(IN_UNIT)}."
+        )
+    return name
+
+
 class Interval(Table, table="interval"):
     """Markets are drawn until the mean of a metric is known this well in every cell of the ground."""
 
-    metric: Literal[tuple(METRICS)]  # type: ignore[valid-type]
-    width: Share
-    """Of the 95 % interval of the mean over markets, from end to end."""
+    metric: Annotated[Any, PlainValidator(_bounded_metric)]
+    width: Width
+    """Of the 95 % interval of the mean over markets, from end to end (`_interval.py`)."""
     least: int = Field(100, ge=2, lt=2**31)
     """Markets drawn at a time; after every so many it is decided whether more are."""
+
+
+# Verdicts that later rounds may change, and why.
+_PASSING = {
+    "starved": "an agent that has nothing in one round often has something in a later one",
+    "cycles": "a market that swings may come to rest",
+}
+_PASSING |= {"starved for now": _PASSING["starved"], "oscillating": _PASSING["cycles"]}
+
+
+def _verdict_for_good(name: Any) -> str:
+    if name in _PASSING:
+        raise ValueError(
+            f"{_PASSING[name]}, so this is no reason to stop; give {' or '.join(ENDS)}, and find the others "
+            "by the column verdict of the results."
+        )
+    if name not in ENDS:
+        raise ValueError(f"give one of {', '.join(ENDS)}.")
+    return name
 
 
 class Stop(Table, table="stop"):
     """When a market, or the drawing of further ones, may end before its time."""
 
-    when: list[Literal[tuple(ENDS)]] = Field([])  # type: ignore[valid-type]
+    when: list[Annotated[Any, PlainValidator(_verdict_for_good)]] = Field([])
     interval: Interval | None = None

@@ -54,9 +54,10 @@ damping = ["none", "local", "none"]
 # damping = "none"
 
 # [stop]
-# when = ["converged", "cycles", "starved"]    # a market ends at the first record with such a verdict
-# interval = { metric = "share_of_equilibrium", width = 0.01, least = 100 }
-                          # draw least markets at a time, until means are known to this width (95 %)
+# when = ["converged"]    # a market ends at the first record with such a verdict
+# interval = { metric = "share_of_equilibrium", width = 0.05, least = 100 }
+                          # draw least markets at a time, at most `markets`, until means are known to this
+                          # width (95 %, however often it is looked at: 4 / width markets at the very least)
 """
 
 

@@ -1,9 +1,9 @@
 /* Convergence, distributions and verdicts. */
 
 const metricOptions = (names) => names.map((name) => [name, DATA.measures[name].label]);
-const VERDICT_LIGHT = ["#009E73", "#56B4E9", "#E69F00", "#D55E00", "#333333"];
-const VERDICT_DARK = ["#2FD3A5", "#79C3F0", "#F5C242", "#FF7A3D", "#BBBBBB"];
-const PATTERNS = ["", "/", "x", ".", "-"];
+const VERDICT_LIGHT = ["#009E73", "#0072B2", "#56B4E9", "#E69F00", "#F0E442", "#D55E00", "#CC79A7", "#333333"];
+const VERDICT_DARK = ["#2FD3A5", "#4D9DE0", "#79C3F0", "#F5C242", "#F0E442", "#FF7A3D", "#E79BC8", "#BBBBBB"];
+const PATTERNS = ["", "\\", "/", "x", ".", "+", "-", "|"];
 
 /* -- convergence ---------------------------------------------------------------------------------- */
 
