@@ -160,7 +160,10 @@ def test_messages_name_options_where_the_library_names_arguments(command, tmp_pa
     assert "--drop-self-loops." in command("solve", "loop.csv")[2]
     assert "--ignore-extra-columns." in command("solve", "wide.txt")[2]
     assert "--symmetrize " in command("solve", "one-way.gml")[2]
-    assert "no --endowment-attribute (which is for graphml" in command("solve", "wide.txt", "--endowment-attribute", "x")[2]
+    assert (
+        "no --endowment-attribute (which is for graphml"
+        in command("solve", "wide.txt", "--endowment-attribute", "x")[2]
+    )
     assert "--isolated redraw" in command("solve", "er:n=30,degree=1")[2]
 
 
