@@ -194,17 +194,12 @@ class _Trial:
 
     def check_shape(self) -> None:
         """Asked of the types alone."""
-
-        def answer_zeros(strategy):
-            row, number = jnp.zeros(self.width), jnp.zeros(())
-            beyond = Beyond(row, row) if strategy.hops > 1 else None
-            average = row if strategy.needs_averages else None
-            both = row, row, row, row, row, row
-            view = View(*both, number, row > 0, number, beyond, average_utility=average)
-            return _calls.respond(strategy, view)
-
-        try:
-            eqx.filter_eval_shape(answer_zeros, self.strategy)
+        row, number = jnp.zeros(self.width), jnp.zeros(())
+        beyond = Beyond(row, row) if self.strategy.hops > 1 else None
+        average = row if self.strategy.needs_averages else None
+        view = View(*[row] * 6, number, row > 0, number, beyond, average_utility=average)
+        try:  # handed in, not made inside, where they would be numbers that Python can decide by
+            eqx.filter_eval_shape(_calls.respond, self.strategy, view)
         except _calls.StrategyFault as fault:
             raise self.error("shape", 0, fault.what) from None
 
