@@ -74,17 +74,16 @@ def post(strategy, view):
     return terms
 
 
-def step(damping, method: str, given) -> Float[Array, ""]:
-    """θ, from the rule's `step` or `posted_step`.
+def step(damping, view) -> Float[Array, ""]:
+    """θ, from the rule's `step`.
 
     Raises:
         StrategyFault: it fails, or gives something else than one number.
     """
-    theta = call(damping, method, given)
+    theta = call(damping, "step", view)
     if not isinstance(theta, (int, float, np.generic, np.ndarray, jax.Array)) or jnp.shape(theta) != ():
         raise StrategyFault(
-            f"{type(damping).__name__}.{method} answered with {_kind(theta)}; wanted is one number θ in "
-            "(0, 1]."
+            f"{type(damping).__name__}.step answered with {_kind(theta)}; wanted is one number θ in (0, 1]."
         )
     return jnp.asarray(theta)
 

@@ -106,9 +106,10 @@ class Damped(Strategy):
 
     def flow(self, terms, link: Link):
         damping, answer = terms
-        theta = _calls.step(self.damping, "posted_step", damping).astype(link.sent.dtype)
+        # At the receiving end the terms are those of many givers, one for each entry.
+        theta = jnp.asarray(_calls.call(self.damping, "posted_step", damping)).astype(link.sent.dtype)
         return (1 - theta) * link.repeated + theta * _calls.flow(self.strategy, answer, link)
 
     def respond(self, view: View):
-        theta = _calls.step(self.damping, "step", view).astype(view.sent.dtype)
+        theta = _calls.step(self.damping, view).astype(view.sent.dtype)
         return (1 - theta) * repeat(view) + theta * _calls.respond(self.strategy, view)
