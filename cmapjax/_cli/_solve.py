@@ -147,7 +147,7 @@ def _quantities(market, equilibrium, request: Request, seconds: float):
     several = market.num_markets > 1
     table = Table("quantity", "worst market" if several else "value", show_edge=False)
     table.add_row("certified gap (log Nash welfare missing, at most)", f"{equilibrium.gap.max():.2e}")
-    table.add_row("spending error of the flow, relative", f"{equilibrium.spending_error.max():.2e}")
+    table.add_row("spending error of the flow, relative", f"{equilibrium.spending_error.max() + 0.0:.2e}")
     table.add_row("log Nash welfare Σ w log r / W", f"{equilibrium.log_nash_welfare.min():.7f}")
     table.add_row("lowest ratio (received per contributed)", f"{equilibrium.ratio.min():.6g}")
     table.add_row("highest ratio", f"{equilibrium.ratio.max():.6g}")
