@@ -185,9 +185,19 @@ def flow_of(market, y):
 
 
 def stored_by_degree(market):
-    """The same market with a block of storage per degree, where small markets have one block for all."""
+    """The same market with a block of storage per degree, so that agents stand in an order of their own."""
+    degree = np.diff(market.neighbour_rows()[0])
+    return _stored(market, *np.unique(degree, return_inverse=True))
+
+
+def stored_in_one_block(market):
+    """The same market with one block for all, so that agents are stored by number."""
+    degree = np.diff(market.neighbour_rows()[0])
+    return _stored(market, degree.max(keepdims=True), np.zeros(len(degree), int))
+
+
+def _stored(market, widths, block_of):
     starts, neighbours = market.neighbour_rows()
-    widths, block_of = np.unique(np.diff(starts), return_inverse=True)
     own = market.endowment, market.value, market.market_of, market.numbers, market.origin
     return assemble_rows(starts, neighbours, *own, lay_out(starts, widths, block_of))
 

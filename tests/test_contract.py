@@ -166,7 +166,7 @@ def test_a_sweep_of_hyperparameters_compiles_once():
 
 # -- where agents are stored --------------------------------------------------------------------------
 
-FEW = cj.pack([ALONE, small_market(2, nx.path_graph(3))])
+FEW = reference.stored_in_one_block(cj.pack([small_market(1, nx.star_graph(5)), ALONE]))
 SCATTERED = reference.stored_by_degree(FEW)
 STEPS = np.linspace(0.2, 0.9, FEW.num_agents)
 
@@ -176,7 +176,7 @@ STEPS = np.linspace(0.2, 0.9, FEW.num_agents)
     [
         (
             cj.Damped(cj.DynamicSharing(), cj.MaxDegreeDamping()),
-            cj.Sequential(np.arange(8)[::-1]),
+            cj.Sequential(np.arange(FEW.num_agents)[::-1]),
             cj.endowments.Exponential(),
         ),
         (

@@ -12,7 +12,7 @@ import cmapjax as cj
 N = 12
 GRAPH = nx.circulant_graph(N, [1, 3])
 GRAPH.remove_edges_from([(0, 1), (4, 7)])
-# In a block of storage per degree, so that where an agent is stored is not its number.
+# In a block of storage per degree, so that the place where an agent is stored is not its number.
 MARKET = reference.stored_by_degree(
     cj.Market.from_links(np.array(GRAPH.edges), endowment=np.random.default_rng(0).lognormal(size=N))
 )
