@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import math
 from fractions import Fraction
 
 import equinox as eqx
@@ -11,6 +12,7 @@ from jaxtyping import Float, Int
 
 from cmapjax import metrics
 from cmapjax._certificate import certified_gap_of_flow, spending_error
+from cmapjax._checks import short
 from cmapjax._market import Market
 from cmapjax._precision import float64_on_host
 from cmapjax._reductions import over_entries
@@ -152,3 +154,21 @@ def prices(market: Market, utility: Float[Array, "agents"]) -> Float[Array, "age
 def price_error(market: Market, utility: Float[Array, "agents"]) -> Float[Array, "markets"]:
     """max_i |q_i / r_i − 1| of each market: 0 at the equilibrium, about the error of utilities near it."""
     return market.largest(abs(prices(market, utility) / metrics.ratio(market, utility) - 1))
+
+
+def check_representable(market: Market, ratio: Float[np.ndarray, "agents"]) -> None:
+    """Raise ValueError if a utility lies below what float64 holds in full, naming the agent. On the host."""
+    contribution, tiny = np.asarray(market.contribution), np.finfo(np.float64).tiny
+    small = np.flatnonzero(ratio * contribution < tiny)
+    if not len(small):
+        return
+    i = small[0]
+    size = "less still"
+    if ratio[i] > 0:
+        size = f"some 1e{math.floor(math.log10(ratio[i]) + math.log10(contribution[i]))}"
+    raise ValueError(
+        f"utility: agent {short(market.labels[i])}, who contributes {contribution[i]:g}, would receive "
+        f"{ratio[i]:g} of that, {size}, which float64 does not hold (at least {tiny:.1e}; so for "
+        f"{len(small)} agent(s)); leave out agents that bring next to nothing, or take the fractions of "
+        "cmapjax.methods.solve_in_fractions(market), which hold it."
+    )

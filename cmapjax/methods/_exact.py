@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from cmapjax._certificate import certify_arcs, per_market
 from cmapjax._checks import CONTRIBUTION, check_positive, short
 from cmapjax._decomposition import Partition, as_integers, blocks, confirm, decompose, verify
-from cmapjax._equilibrium import Equilibrium, Fractions, Groups, Method, price_error
+from cmapjax._equilibrium import Equilibrium, Fractions, Groups, Method, check_representable, price_error
 from cmapjax._market import Market
 from cmapjax._settings import entry
 from cmapjax.methods._sweeps import ColouredSweeps
@@ -175,7 +175,7 @@ class _Network:
         flow = share * contribution[self.giver]
         proof = certify_arcs(self.giver, self.receiver, flow, contribution, self.market_of)
         ratio = found.ratio[found.receives_in]
-        self._check_utility(ratio)
+        check_representable(self.market, ratio)
         inverse = np.array([b / a for a, b in zip(found.numerator, found.denominator, strict=True)])
         group_market = np.zeros(len(inverse), np.int64)
         group_market[found.receives_in] = self.market_of
@@ -199,17 +199,3 @@ class _Network:
                 group_market,
             ),
         )
-
-    def _check_utility(self, ratio: Float[np.ndarray, "agents"]) -> None:
-        """Raise ValueError if a utility lies below what float64 holds in full, naming the agent."""
-        contribution, tiny = np.asarray(self.market.contribution), np.finfo(np.float64).tiny
-        small = np.flatnonzero(ratio * contribution < tiny)
-        if len(small):
-            i = small[0]
-            power = math.floor(math.log10(ratio[i]) + math.log10(contribution[i]))
-            raise ValueError(
-                f"utility: agent {short(self.market.labels[i])}, who contributes {contribution[i]:g}, would "
-                f"receive {ratio[i]:g} of that, some 1e{power}, which float64 does not hold (at least "
-                f"{tiny:.1e}; so for {len(small)} agent(s)); leave out agents that bring next to nothing, or "
-                "take the fractions of cmapjax.methods.solve_in_fractions(market), which hold it."
-            )

@@ -9,12 +9,12 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from cmapjax import metrics
-from cmapjax._checks import listed
+from cmapjax._checks import check_span, listed
 from cmapjax._decomposition import as_integers, blocks, decompose
-from cmapjax._equilibrium import Groups
+from cmapjax._equilibrium import Groups, check_representable
 from cmapjax._market import Market
 from cmapjax._precision import float64_on_host, namespace
-from cmapjax._settings import entry
+from cmapjax._settings import entry, is_traced
 from cmapjax._types import Array
 
 FIELDS = ("endowment", "value")
@@ -38,14 +38,28 @@ def equilibrium_utility(market: Market, groups: Groups | None = None) -> Float[A
         market: contributions may be traced, `market.with_contributions(endowment=traced)`.
         groups: `Equilibrium.groups`, if known; otherwise they are found on the host, by exact maximum
             flows, from the values at hand.
+
+    Raises:
+        ValueError: contributions whose ratios overflow float64, or a utility below its range. (Inside
+            transformations nothing is refused: such a utility is 0.)
     """
+    is_plain = not is_traced(market)
+    if is_plain:
+        check_span(
+            np.asarray(market.contribution),
+            "float64",
+            lambda i: market.labels[i],
+            np.asarray(market.market_of),
+        )
     w = jnp.asarray(market.contribution)
     gives_in, receives_in = _find_blocks(market, w) if groups is None else _blocks_of(groups)
     n = market.num_agents
     given = jax.ops.segment_sum(w, gives_in, n)
     wanted = jax.ops.segment_sum(w, receives_in, n)
-    ratio = given / jnp.where(wanted > 0, wanted, 1)
-    return w * ratio[receives_in]
+    ratio = (given / jnp.where(wanted > 0, wanted, 1))[receives_in]
+    if is_plain:
+        check_representable(market, np.asarray(ratio))
+    return w * ratio
 
 
 def _blocks_of(groups: Groups) -> tuple[Int[Array, "agents"], Int[Array, "agents"]]:
