@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from sunny_village import HOURS, LINKS, SUN, write
 
 import cmapjax as cj
 from cmapjax import endowments as en
@@ -14,16 +15,6 @@ from cmapjax import metrics, plots
 from cmapjax._cli import _receipts, _report
 from cmapjax._cli._output import plain
 from cmapjax.graphs import read_market
-
-LINKS = "source,target\nwest,mid\nmid,east\neast,west\n"
-SUN = {"west": [0.0, 2.0, 4.0], "mid": [0.0, 1.0, 0.5], "east": [0.0, 0.0, 3.0]}
-HOURS = ["2030-05-01 05:00", "2030-05-01 06:00", "2030-05-01 07:00"]
-
-
-def write(folder, name, text):
-    path = folder / name
-    path.write_text(text)
-    return path
 
 
 @pytest.fixture

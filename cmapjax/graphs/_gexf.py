@@ -5,16 +5,13 @@ both silently, and cannot say on which line.
 """
 
 from pathlib import Path
-from xml.etree.ElementTree import ParseError
-
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import DefusedXMLParser
 
 from cmapjax._checks import short
 from cmapjax._file_options import FileOptions
-from cmapjax.graphs._files import CHUNK, complaint, detail
+from cmapjax.graphs._files import complaint
 from cmapjax.graphs._network import WEIGHTS
 from cmapjax.graphs._structured import Declared, Edge, Node, wanted_attributes
+from cmapjax.graphs._xml import parse_xml
 
 _PARENTS = {"node": "nodes", "edge": "edges"}
 _DIRECTED = {"directed": True, "undirected": False, "mutual": False}
@@ -27,20 +24,7 @@ def parse_gexf(path: Path, data: bytes, options: FileOptions) -> Declared:
     link. Nodes within nodes are read as all others; a node that holds some is a group.
     """
     events = _Events(path, options)
-    parser = DefusedXMLParser(target=events, forbid_dtd=True)
-    events.line_of = lambda: parser.parser.CurrentLineNumber
-    try:
-        # As text, which has been checked to be UTF-8: a declaration of another encoding has no effect.
-        text = data.decode()
-        for start in range(0, len(text), CHUNK):
-            parser.feed(text[start : start + CHUNK])
-        parser.close()
-    except DefusedXmlException:
-        raise complaint(
-            path, "holds a DOCTYPE or entity, which could make a small file unpack to a huge one; remove it."
-        ) from None
-    except ParseError as error:
-        raise complaint(path, f"is not well-formed XML ({detail(error)}); export it again.") from None
+    parse_xml(path, data, events)
     if not events.has_graph:
         raise complaint(path, "holds no <graph>; export it again as GEXF.")
     return Declared(events.nodes, events.edges, {WEIGHTS: events.num_weights})
