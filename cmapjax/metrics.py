@@ -248,11 +248,6 @@ def _of_average(metric, market, state, **known):
     return metric(market, state.average_utility, **known)
 
 
-def is_gap_of_flow(observer) -> bool:
-    """Whether what is recorded is the standard certified gap of the last allocation."""
-    return isinstance(observer, Partial) and observer.func is _gap
-
-
 def _gap(market, state):
     return certified_gap_of_flow(market, state.flow, state.received)
 
@@ -273,6 +268,7 @@ def _count(market: Market, like: Array) -> Markets:
 __all__ = [
     "VERDICTS",
     "average_certified_gap",
+    "by_names",
     "certified_gap",
     "certified_gap_of_flow",
     "community_utility",

@@ -119,9 +119,9 @@ def test_a_trace_is_played_row_by_row(small_market):
 )
 def test_to_give_as_before_is_to_scale_the_last_row_to_what_the_round_brings(small_market, schedule):
     """Damped rows and skipped rounds, where surplus varies: y ← (1 − θ) · (last row scaled) + θ · answer."""
-    market, theta = small_market, 0.3
-    table = np.random.default_rng(1).uniform(0.2, 2, (5, 5))
+    table, theta = np.random.default_rng(1).uniform(0.2, 2, (5, 5)), 0.3
     table[2, 1] = 0  # and so it gave nothing before the fourth round: it then splits equally
+    market = small_market.with_contributions(endowment=table.mean(axis=0))
     w, links = reference.dense(market)
     start = reference.random_split(np.random.default_rng(2), w, links)
     run = cj.simulate(

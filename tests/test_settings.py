@@ -153,6 +153,7 @@ def test_the_command_gives_the_same_whatever_the_environment_sets():
         "--strategy",
         "cmap:schedule=random-order",
         "--json",
+        "-",
     ]
     variables = {
         "JAX_DEFAULT_PRNG_IMPL": "rbg",

@@ -64,7 +64,12 @@ def test_fitting_keeps_every_market_and_adds_only_fillers_at_their_equilibrium(n
 
 @pytest.mark.optimised
 @pytest.mark.parametrize(
-    ("strategy", "schedule", "precision"), [*((*line, "float64") for line in LINES), (*LINES[2], "float32")]
+    ("strategy", "schedule", "precision"),
+    [
+        *((*line, "float64") for line in LINES[:2]),
+        *(pytest.param(*line, "float64", marks=pytest.mark.slow) for line in LINES[2:]),
+        (*LINES[2], "float32"),
+    ],
 )
 def test_a_fitted_ensemble_runs_as_it_does_alone_bit_for_bit(strategy, schedule, precision):
     market = RANDOM["even"].draw(KEY, 30, first=5)

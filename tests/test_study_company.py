@@ -62,6 +62,7 @@ def test_chunks_in_company_come_to_what_they_come_to_alone_bit_for_bit(alone, th
         assert all(result.timings[stage] > 0 for result in results), stage
 
 
+@pytest.mark.slow  # that chunks are the same in company and alone is shown above
 def test_a_market_that_ends_in_company_of_one_that_goes_on_ends_as_it_does_alone():
     given = GRID | {"rounds": 64, "zip": [], "stop": {"when": ["converged"]}}
     for curves in ("full", "quantiles"):

@@ -46,6 +46,7 @@ def test_values_are_the_same_bits_on_one_core(expected):
     assert values(core=str(min(os.sched_getaffinity(0)))) == expected
 
 
+@pytest.mark.slow  # more than is promised, which is the same bits on the same kind of device
 def test_values_are_the_same_bits_with_other_instructions(expected):
     # Both have fused multiplication and addition (FMA); a processor without rounds differently. One that has
     # no AVX-512 tries AVX2 twice.

@@ -150,7 +150,7 @@ def test_an_axis_of_many_numbers_is_put_into_ranges_and_words_keep_their_order()
     assert len(labels) == 6
     assert np.bincount(place).tolist() == [10] * 6
     labels, place = _tables.levels(pd.Series(np.arange(13)))
-    assert labels == ["0 to 2", "2 to 4", "4 to 6", "6 to 8", "8 to 10", "10 to 12"]
+    assert labels == ["0 to 1", "2 to 3", "4 to 5", "6 to 7", "8 to 9", "10 to 12"]
     assert place.tolist() == [
         0,
         0,

@@ -39,8 +39,9 @@ def test_the_command_line_counts_a_share_reached_at_the_last_record():
         rounds=ROUNDS,
         agent_updates=np.repeat(5 * ROUNDS[:, None], 4, axis=1),
         spending_error=np.zeros(4),
+        varies=False,
     )
-    found = final_columns(run, None)
+    found = final_columns(None, run, None)
     assert found["rounds_to_0.98"].tolist() == [20, 0, 14, 7]
     assert found["agent_updates_to_0.98"].tolist() == [100, 0, 70, 35]
     assert np.isnan(found["rounds_to_0.999"]).all()

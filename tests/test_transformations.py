@@ -113,13 +113,17 @@ def _metric(name):
         return lambda m, x: function(m, _flow(m, x))
     if name == "oscillation":
         return lambda m, x: function(m, _history(x)) + 0 * m.total(x)
-    if name == "verdict":
+    if name in ("verdict", "average_certified_gap"):
         return lambda m, x: function(m, _state(m, x)) + 0 * m.total(x)
+    if name == "received":
+        return lambda m, x: function(m, _state(m, x)) + 0 * x
     return lambda m, x: function(m, x, *others)
 
 
 METRICS = [
-    name for name in metrics.__all__ if inspect.isfunction(getattr(metrics, name)) and name != "standard"
+    name
+    for name in metrics.__all__
+    if inspect.isfunction(getattr(metrics, name)) and name not in ("standard", "by_names")
 ]
 ANYWHERE |= {f"metrics.{name}": _metric(name) for name in METRICS if name not in NEED_X64}
 ONLY_IN_X64 = {
