@@ -69,6 +69,7 @@ def test_eight_devices_of_one_process_agree_with_one_device():
     assert "1 processes, 8 devices agree" in out
 
 
+@pytest.mark.slow
 def test_two_processes_agree_with_one_device():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

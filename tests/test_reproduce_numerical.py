@@ -10,6 +10,9 @@ from cmapjax.reproduce import Setting, _numerical
 from cmapjax.reproduce._grid import CONTRIBUTIONS, drawn, families
 from cmapjax.reproduce._numerical_played import Candidate, Shares, Size, play
 
+# Details of measured claims, which take long to compile: run before a change to them.
+pytestmark = pytest.mark.slow
+
 STEPS, BUDGETS = (0.03, 0.3), (1, 4)
 
 

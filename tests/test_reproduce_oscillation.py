@@ -14,6 +14,9 @@ from cmapjax.reproduce import _smallest_play as tiny
 from cmapjax.reproduce._at_once_markets import crowding, largest_around
 from cmapjax.reproduce._smallest_play import Tiny
 
+# Details of measured claims, which take long to compile: run before a change to them.
+pytestmark = pytest.mark.slow
+
 RING = ((0, 1), (0, 3), (1, 2), (2, 3))
 
 

@@ -9,6 +9,9 @@ from cmapjax.reproduce import Setting, _rival, _rival_clocks, _rival_map, _rival
 from cmapjax.reproduce import _families as fam
 from cmapjax.reproduce._part import FAILS, HOLDS, IN_PART
 
+# Details of measured claims, which take long to compile: run before a change to them.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def setting(tmp_path_factory):

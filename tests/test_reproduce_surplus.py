@@ -11,6 +11,9 @@ from cmapjax.reproduce import Setting, _surplus
 from cmapjax.reproduce._surplus_errors import Errors, rates
 from cmapjax.reproduce._surplus_played import POLICY, PROCESSES, RULES, Size, _recorded, noise, play
 
+# Details of measured claims, which take long to compile: run before a change to them.
+pytestmark = pytest.mark.slow
+
 NUM_MARKETS = 14
 RIVAL = "proportional response"
 VARIATION = {name: process.variation for name, process in PROCESSES.items()}

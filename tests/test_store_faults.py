@@ -95,7 +95,7 @@ def check_reader(folder: Path, expected) -> None:
     assert (frame["_merge"] == "both").all()
 
 
-@pytest.mark.parametrize("how", ["EIO", "full", "killed"])
+@pytest.mark.parametrize("how", [pytest.param("EIO", marks=pytest.mark.slow), "full", "killed"])
 def test_a_fault_at_any_operation_loses_nothing_and_resuming_gives_equal_values(
     how, tmp_path, undisturbed, dead_pid, monkeypatch
 ):

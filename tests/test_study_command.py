@@ -108,7 +108,7 @@ def cluster_of_the_page(folder):
 @pytest.mark.parametrize(
     ("how", "who"),
     [
-        ("--workers 1", "1 workers on this machine"),
+        pytest.param("--workers 1", "1 workers on this machine", marks=pytest.mark.slow),
         ("--workers 2", "2 workers on this machine"),
         ("--cluster scheduler.json", "the cluster at scheduler.json"),
     ],

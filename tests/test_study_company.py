@@ -52,7 +52,7 @@ def assert_same(results, expected):
 # -- the same bits ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_chunks_in_company_come_to_what_they_come_to_alone_bit_for_bit(alone, threads):
     study, expected = alone
     (company,) = companies(study, list(expected))
