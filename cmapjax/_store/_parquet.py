@@ -96,9 +96,13 @@ def _decode(path: Path, data: bytes, columns, only_tags: bool, budget: int):
         if only_tags:
             return None, tags
         texts = _check_types(path, schema)
-        file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=texts, page_checksum_verification=True)
+        # In this thread alone: a thread of Arrow's that lets go of Python's bytes while the interpreter ends
+        # aborts the process.
+        file = pq.ParquetFile(
+            pa.BufferReader(data), read_dictionary=texts, page_checksum_verification=True, pre_buffer=False
+        )
         _check_size(path, file.metadata, set(texts), budget)
-        table = file.read(columns=columns)
+        table = file.read(columns=columns, use_threads=False)
         if table.num_rows != file.metadata.num_rows:
             raise Damaged(path, f"holds {table.num_rows:,} rows, not as many as it declares")
         return _plain_texts(path, table, schema, budget), tags
