@@ -143,6 +143,27 @@ class ParticipationPlan(Plan):
         return acting if others is None else acting & others
 
 
+class TurnTable(Plan):
+    """The turns of some rounds, as numbers."""
+
+    turns: Int[Array, "rounds agents"]
+    """The turn of every agent in every round, in the order of storage; -1 where it takes no part."""
+    lengths: Int[Array, "rounds"]
+    """How many turns a round has."""
+    acting: Int[Array, "rounds markets"]
+    """How many agents of each market act."""
+    first: Int[Array, ""]
+    """The round (as counted before it) that the first row is of."""
+    is_everyone = False
+    shares_receivers = True
+    widths = ()
+
+    def of_round(self, round: Int[Array, ""]) -> tuple[Int[Array, "agents"], Int[Array, ""], Int[Array, "1"]]:
+        """Of a round the turn of every agent, the number of turns, and how many agents act."""
+        row = (jax.lax.dynamic_index_in_dim(x, round - self.first, keepdims=False) for x in (self.turns, self.lengths, self.acting))
+        return tuple(row)
+
+
 # -- schedules -----------------------------------------------------------------------------------
 
 

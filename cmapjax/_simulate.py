@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from cmapjax import _spans, metrics
+from cmapjax import _driver, metrics
 from cmapjax._certificate import check_flow
 from cmapjax._checks import check_kind, check_span, short
 from cmapjax._community import beyond_table
@@ -106,9 +106,9 @@ def simulate(
         "is_steady": endowments.is_constant and _spends_contributions(bare, start),
         "starts_even": start is None,
     }
-    if not is_traced((arguments, state, key)) and _spans.pays(bare, record, every):
+    if not is_traced((arguments, state, key)) and bare.links.mesh is None:
         with _calls.brief_faults():
-            run = _spans.run_in_spans(*arguments, state, key, **facts)
+            run = _driver.play(*arguments, state, key, **facts)
     else:
         # Said in float32 alone, where it matters: float64 starts share one program.
         state, seen = observe(bare, record, state, facts["is_steady"] and dtype == np.float32)

@@ -1,0 +1,341 @@
+"""Small markets: strategy, damping, turns, surplus, network and number of rounds as data of one program.
+
+Compiling a run takes about a second, and playing a small market a few milliseconds. So small markets are
+stored in one of few shapes, and all that tells one run from another is handed over as numbers: the program
+compiled for the first serves them all. A strategy that is not of this package makes a program of its own,
+by the same code.
+
+Rows that are left over are copies of the first agent's. Nobody points at them and they never act.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from cmapjax._columns import Columns
+from cmapjax._market import Market
+from cmapjax._origin import Origin
+from cmapjax._play import round_key
+from cmapjax._random import draw_per_agent
+from cmapjax._run import State
+from cmapjax._schedule import EveryonePlan, OrderPlan, ParticipationPlan, Plan, TablePlan, TurnTable
+from cmapjax._settings import compiled
+from cmapjax._types import Array
+from cmapjax.endowments import Constant, Endowments, Trace
+from cmapjax.strategies import (
+    CMAP,
+    Damped,
+    Damping,
+    DynamicSharing,
+    EqualSplit,
+    FixedDamping,
+    LocalDamping,
+    MaxDegreeDamping,
+    PerAgent,
+    ProportionalResponse,
+    SelfishBestReply,
+    Strategy,
+    View,
+    _calls,
+    repeat,
+)
+
+MOST_AGENTS = 128
+# Rows of a market whose agents have few neighbours are stored in the first width, of others in the last.
+WIDTHS = (48, 128)
+# So many rounds are handed over at a time.
+ROUNDS = 128
+
+
+class Choice(Strategy):
+    """One of some strategies, under one of some rules of damping, by their numbers."""
+
+    which: Int[Array, "..."]
+    """A place in `strategies`."""
+    damping: Int[Array, "..."]
+    """A place in `dampings`; -1 is θ itself."""
+    theta: Float[Array, "..."]
+    """θ, 1 where there is no damping."""
+    strategies: tuple[Strategy, ...]
+    dampings: tuple[Damping, ...]
+
+    @property
+    def needs_averages(self):
+        return any(strategy.needs_averages for strategy in self.strategies)
+
+    def respond(self, view: View):
+        answers = [_calls.respond(strategy, view) for strategy in self.strategies]
+        steps = [_calls.step(damping, view).astype(view.sent.dtype) for damping in self.dampings]
+        answer = _chosen(self.which, answers[1:], answers[0], first=1)
+        theta = _chosen(self.damping, steps, jnp.asarray(self.theta, view.sent.dtype))
+        return (1 - theta) * repeat(view) + theta * answer
+
+
+def _chosen(number, values: list, default, first: int = 0):
+    for place, value in enumerate(values, first):
+        default = jnp.where(number == place, value, default)
+    return default
+
+
+STRATEGIES = (CMAP(), ProportionalResponse(), EqualSplit(), DynamicSharing())
+DAMPINGS = (MaxDegreeDamping(), LocalDamping())
+
+
+class Numbers(NamedTuple):
+    """A run on a small market as numbers, in the shape that it shares with others."""
+
+    market: Market
+    strategy: Strategy
+    place: "Place"
+
+
+class Place(NamedTuple):
+    """Where things stand in the market, and where in the shape."""
+
+    num_agents: int
+    slots: Int[np.ndarray, "arcs"]
+    """Of the market, arc after arc."""
+    ours: Int[np.ndarray, "arcs"]
+    """The same in the shape."""
+    num_slots: int
+    width: int
+
+
+def is_small(market: Market, strategy: Strategy, plan: Plan, endowments: Endowments) -> bool:
+    """Whether a run can be played this way."""
+    return (
+        market.num_agents <= MOST_AGENTS
+        and market.num_markets == 1
+        and market.links.mesh is None
+        and strategy.hops <= 1
+        and _is_known(plan)
+        and type(endowments).__module__ == Endowments.__module__
+    )
+
+
+def _is_known(plan: Plan) -> bool:
+    if type(plan) is ParticipationPlan:
+        return _is_known(plan.base)
+    return type(plan) in (EveryonePlan, TablePlan, OrderPlan)
+
+
+def in_shape(market: Market, strategy: Strategy) -> Numbers:
+    """The market and the strategy in the shape that they share with others."""
+    starts, neighbours = market.neighbour_rows()
+    degree = np.diff(starts)
+    n, size = market.num_agents, MOST_AGENTS
+    width = next(width for width in WIDTHS if degree.max() <= width)
+    giver = np.repeat(np.arange(n), degree)
+    row = np.arange(len(neighbours)) - np.repeat(starts[:-1], degree)
+    at = np.zeros((n, n), np.int32)
+    at[giver, neighbours] = row
+    entries, reverse = np.zeros((width, size), np.int32), np.zeros((width, size), np.int32)
+    entries[row, giver] = neighbours
+    reverse[row, giver] = at[neighbours, giver] * size + neighbours
+    entries[:, n:], reverse[:, n:] = entries[:, :1], reverse[:, :1]
+    every = np.arange(size, dtype=np.int32)
+    links = Columns(
+        entries.ravel(),
+        padded(degree.astype(np.int32)),
+        every,
+        every,
+        every,
+        np.full(size, size, np.int32),
+        ((width, size),),
+    )
+    zero = np.zeros(1, np.int32)
+    members = Columns(every, np.array([n], np.int32), zero, zero, zero, zero + 1, ((size, 1),))
+    shared = Market(
+        padded(np.asarray(market.endowment, np.float64)),
+        padded(np.asarray(market.value, np.float64)),
+        links,
+        reverse.ravel(),
+        members,
+        np.zeros(size, np.int32),
+        np.asarray(market.numbers),
+        Origin(),
+    )
+    _, _, slots = market._arc_slots()
+    place = Place(n, slots, row * size + giver, market.links.num_slots, width)
+    return Numbers(shared, chosen(strategy), place)
+
+
+def padded(x: np.ndarray) -> np.ndarray:
+    """The numbers of agents (first axis), then as often as there is room those of the first."""
+    x = np.asarray(x)
+    return np.concatenate([x, np.repeat(x[:1], MOST_AGENTS - len(x), axis=0)])
+
+
+def chosen(strategy: Strategy) -> Strategy:
+    """The strategy as the number of one that is compiled already, or else in its own program."""
+    own = isinstance(strategy, PerAgent)
+    rule = strategy.strategy if own else strategy
+    damping, theta = -1, np.ones(1)
+    if type(rule) is Damped and _is_known_damping(rule.damping):
+        if type(rule.damping) is FixedDamping:
+            theta = np.atleast_1d(np.asarray(rule.damping.theta, np.float64))
+        else:
+            damping = [type(d) for d in DAMPINGS].index(type(rule.damping))
+        rule = rule.strategy
+    kinds = [type(s) for s in STRATEGIES]
+    is_listed = type(rule) in kinds and not (isinstance(rule, CMAP) and rule.community_hops == 0)
+    which = kinds.index(type(rule)) if is_listed else 0
+    strategies = STRATEGIES if is_listed else (rule,)
+    if not own:
+        return Choice(np.int32(which), np.int32(damping), theta[0], strategies, DAMPINGS)
+    number = np.full(MOST_AGENTS, which, np.int32), np.full(MOST_AGENTS, damping, np.int32)
+    theta = np.full(MOST_AGENTS, theta[0]) if len(theta) == 1 else padded(theta)
+    return PerAgent(Choice(*number, theta, jax.tree.map(padded, strategies), DAMPINGS))
+
+
+def _is_known_damping(damping: Damping) -> bool:
+    return type(damping) is FixedDamping or type(damping) in [type(d) for d in DAMPINGS]
+
+
+# -- states, from one layout to the other ----------------------------------------------------------
+
+
+def to_shape(place: Place, state: State) -> State:
+    """A state of the market (NumPy's arrays) as one of the shape."""
+
+    def spread(flow):
+        out = np.zeros((place.width, MOST_AGENTS), flow.dtype)
+        out.ravel()[place.ours] = flow[place.slots]
+        out[:, place.num_agents :] = out[:, :1]
+        return out.ravel()
+
+    return dataclasses.replace(
+        state,
+        flow=spread(state.flow),
+        received=spread(state.received),
+        history=padded(state.history.T).T,
+        total_utility=padded(state.total_utility),
+    )
+
+
+def from_shape(place: Place, state: State) -> State:
+    """The inverse; of stacked states too."""
+
+    def gathered(flow):
+        if flow is None:
+            return None
+        out = np.zeros((*flow.shape[:-1], place.num_slots), flow.dtype)
+        out[..., place.slots] = flow[..., place.ours]
+        return out
+
+    n = place.num_agents
+    return dataclasses.replace(
+        state,
+        flow=gathered(state.flow),
+        received=gathered(state.received),
+        history=state.history[..., :n],
+        total_utility=state.total_utility[..., :n],
+    )
+
+
+def spans(lengths: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """The rounds between records, `ROUNDS` at a time.
+
+    Yields:
+        How many rounds come before; lengths of stretches of rounds; which of these end with a record.
+    """
+    before, some = 0, []
+    for length in lengths.tolist():
+        while length > ROUNDS or len(some) == ROUNDS or sum(n for n, _ in some) + length > ROUNDS:
+            if some:
+                yield before, *map(np.array, zip(*some, strict=True))
+                before, some = before + sum(n for n, _ in some), []
+            elif length > ROUNDS:
+                some, length = [(ROUNDS, False)], length - ROUNDS
+        some.append((length, True))
+    yield before, *map(np.array, zip(*some, strict=True))
+
+
+# -- turns and surplus of some rounds, as numbers --------------------------------------------------
+
+
+def turns(market: Market, shared: Market, plan: Plan, first: int, key) -> TurnTable:
+    """The turns of `ROUNDS` rounds, those after `first` have been played."""
+    of_agents = _turns(market, shared, plan, first, key, ())
+    table = np.full((ROUNDS, MOST_AGENTS), -1, np.int32)
+    table[:, : market.num_agents] = of_agents
+    return TurnTable(table, table.max(axis=1) + 1, np.count_nonzero(table >= 0, axis=1)[:, None], np.int64(first))
+
+
+def _turns(market: Market, shared: Market, plan: Plan, first: int, key, path: tuple) -> np.ndarray:
+    n = market.num_agents
+    if isinstance(plan, EveryonePlan):
+        return np.zeros((ROUNDS, n), np.int32)
+    if isinstance(plan, TablePlan):
+        turn = np.full(n, -1, np.int32)
+        for table in plan.rows:
+            number, column = np.nonzero(np.asarray(table) < n)
+            turn[np.asarray(table)[number, column]] = number
+        return np.tile(np.asarray(market.unstored(turn)), (ROUNDS, 1))
+    if isinstance(plan, OrderPlan) and plan.is_shuffled:
+        drawn = _uniforms(shared, key, first, path)[:, :n]
+        return np.argsort(np.argsort(drawn, axis=1, kind="stable"), axis=1).astype(np.int32)
+    if isinstance(plan, OrderPlan):
+        current = (first + np.arange(ROUNDS)) % n
+        return np.where(np.asarray(plan.seat) == current[:, None], 0, -1).astype(np.int32)
+    acts = _acts(market, shared, plan, first, key, path)
+    return np.where(acts, _turns(market, shared, plan.base, first, key, (*path, 0)), -1)
+
+
+def _acts(market: Market, shared: Market, plan: Plan, first: int, key, path: tuple) -> np.ndarray | bool:
+    """Who takes part in each round, as `ParticipationPlan.acts` draws it."""
+    if not isinstance(plan, ParticipationPlan):
+        return True
+    coin = _uniforms(shared, key, first, (*path, 1))[:, : market.num_agents]
+    return (coin < np.asarray(plan.probability)) & _acts(market, shared, plan.base, first, key, (*path, 2))
+
+
+def _uniforms(market: Market, key, first: int, path: tuple) -> np.ndarray:
+    return np.asarray(_draw_uniforms(market, key, np.arange(first, first + ROUNDS), path))
+
+
+@compiled
+def _draw_uniforms(market: Market, key, rounds, path: tuple):
+    def of_round(round):
+        own = round_key(key, 1, round)
+        for number in path:
+            own = jax.random.fold_in(own, number)
+        return draw_per_agent(own, market, jax.random.uniform)
+
+    return jax.lax.map(of_round, rounds)
+
+
+class Drawn(Endowments):
+    """The endowments of some rounds, drawn before they are played."""
+
+    values: Float[Array, "rounds agents"]
+    first: Int[Array, ""]
+
+    def draw(self, market, round, key):
+        return jax.lax.dynamic_index_in_dim(self.values, round - self.first, keepdims=False)
+
+
+def surplus(market: Market, shared: Market, endowments: Endowments, first: int, key) -> Endowments:
+    """What agents have in `ROUNDS` rounds, those after `first` have been played."""
+    if isinstance(endowments, Constant):
+        return endowments
+    if isinstance(endowments, Trace):
+        values = np.asarray(endowments.matched(market).values, np.float64)[first : first + ROUNDS]
+        values = np.concatenate([values, np.repeat(values[-1:], ROUNDS - len(values), axis=0)])
+        return Drawn(padded(values.T).T, np.int64(first))
+    drawn = _draw_endowments(shared, endowments, key, np.arange(first, first + ROUNDS))
+    return Drawn(np.asarray(drawn), np.int64(first))
+
+
+@compiled
+def _draw_endowments(market: Market, endowments: Endowments, key, rounds):
+    def of_round(round):
+        own = None if key is None else round_key(key, 0, round)
+        return endowments.draw(market, round, own)
+
+    return jax.lax.map(of_round, rounds)
