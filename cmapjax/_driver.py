@@ -6,12 +6,10 @@ they are small. How many rounds lie between two records, and how many there are 
 """
 
 import dataclasses
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
 
 from cmapjax import _play, _scaling, _small
 from cmapjax._engine import known_facts
@@ -21,8 +19,6 @@ from cmapjax._records import are_known, observations, observations_on_host
 from cmapjax._run import Run, State, as_dtype, begin, form_of, state_of
 from cmapjax._schedule import EveryonePlan
 from cmapjax._settings import compiled
-from cmapjax._types import Array
-
 
 # States are stacked up to so many bytes, and so many of them.
 STACKED, MOST_STACKED = 8_000_000, 128
@@ -86,13 +82,6 @@ def whole(market: Market, state: State) -> State:
     return state
 
 
-class Seen(NamedTuple):
-    """States after some rounds, stacked; of them what is looked at."""
-
-    agent_updates: Int[Array, "records markets"]
-    state: State | None
-
-
 class Recorder:
     """What is recorded of a run."""
 
@@ -101,19 +90,23 @@ class Recorder:
         self.on_host = num_records * market.links.num_slots <= ON_HOST and are_known(record)
         self.rows: list = []
 
-    def add(self, seen: Seen, count: int) -> None:
-        """The first `count` states of these."""
-        updates = np.asarray(seen.agent_updates)[:count]
-        if seen.state is None:
-            self.rows.append((updates, {}))
-            return
-        if self.on_host:
-            states = jax.tree.map(lambda x: np.asarray(x)[:count], seen.state)
+    def add(self, states: State, room: int, count: int | None = None) -> None:
+        """These stacked states, at most `room`; or the first `count` of them."""
+        updates = np.asarray(states.agent_updates)[:count]
+        if not self.record or not len(updates):
+            found = {}
+        elif self.on_host:
+            states = jax.tree.map(lambda x: np.asarray(x)[:count], states)
             found = observations_on_host(self.market, self.record, states, self.is_steady)
         else:
-            found = _look(self.market, self.record, seen.state, np.int64(count), self.is_steady)
-            found = jax.tree.map(lambda x: np.asarray(x)[:count], found)
+            found = self._compiled(states, room, len(updates))
         self.rows.append((updates, found))
+
+    def _compiled(self, states: State, room: int, count: int):
+        if len(states.round) < room:  # for one program, whatever the number
+            states = jax.tree.map(lambda x: _with_more(np.asarray(x), room - count), states)
+        found = _look(self.market, self.record, states, np.int64(count), self.is_steady)
+        return jax.tree.map(lambda x: np.asarray(x)[:count], found)
 
     def result(self) -> tuple:
         """Updates and records of all states, a row for each."""
@@ -141,7 +134,8 @@ def _room_for(rows: int, make, *args):
 
 
 def _with_row(tables, row, values):
-    return jax.tree.map(lambda table, x: jax.lax.dynamic_update_index_in_dim(table, x, row, 0), tables, values)
+    put = jax.lax.dynamic_update_index_in_dim
+    return jax.tree.map(lambda table, x: put(table, x, row, 0), tables, values)
 
 
 # -- rounds ----------------------------------------------------------------------------------------
@@ -168,44 +162,22 @@ def _play_large(rules: Rules, state: State, lengths, every: int, starts_even: bo
             starts_even=starts_even,
             keeps_states=bool(recorder.record),
         )
-        recorder.add(seen, len(some))
+        recorder.add(seen, room, len(some))
     return final, None if rules.are_trusted else at.breach
 
 
 def _play_small(rules: Rules, state: State, lengths, recorder: Recorder):
-    """The same of a small market, in the shape that it shares with others."""
-    market, n = rules.market, rules.market.num_agents
-    numbers = _small.in_shape(market, rules.strategy)
-    shared, place = numbers.market, numbers.place
-    dtype = state.flow.dtype
-    known = known_facts(shared, None, dtype)
-    strategy = as_dtype(numbers.strategy, dtype)
-    at = None
-    for first, some, is_record in _small.spans(lengths):
-        start = int(state.round) + first
-        own = Rules(
-            shared,
-            known,
-            strategy,
-            _small.turns(market, shared, rules.plan, start, rules.key),
-            _small.surplus(market, shared, rules.endowments, start, rules.key),
-            None,
-            rules.is_steady,
-        )
-        if at is None:
-            at = begin(own, _small.to_shape(place, state))
-        rows = np.zeros(_small.ROUNDS, np.int64)
-        rows[: len(some)] = some
-        at, seen, final = _play_span(own, at, rows, np.int64(len(some)), every=1, starts_even=False, keeps_states=bool(recorder.record))
-        order = np.argsort(~np.append(is_record, np.zeros(len(rows) - len(some), bool)), kind="stable")
-        seen = jax.tree.map(lambda x, order=order: np.asarray(x)[order], seen)
-        if seen.state is not None:
-            seen = Seen(seen.agent_updates, _small.from_shape(place, seen.state))
-        recorder.add(seen, np.count_nonzero(is_record))
-    breach = None
-    if not own.are_trusted:
-        breach = jax.tree.map(lambda x: market.stored(np.asarray(x)[:n]), at.breach)
-    return _small.from_shape(place, jax.tree.map(np.asarray, final)), breach
+    """The same of a small market, of which every round is kept."""
+    breach, ends = None, np.cumsum(lengths) + state.round
+    seen = [jax.tree.map(lambda x: x[None], state)]  # the start
+    for states, breach in _small.play(rules, state, int(lengths.sum())):
+        due = np.isin(states.round, ends)
+        seen.append(jax.tree.map(lambda x, due=due: x[due], states))
+        recorder.add(jax.tree.map(lambda *parts: np.concatenate(parts), *seen), _small.ROUNDS + 1)
+        state, seen = jax.tree.map(lambda x: x[-1], states), []
+    if seen:
+        recorder.add(*seen, 1)
+    return state, breach
 
 
 @compiled
@@ -214,8 +186,8 @@ def _play_span(rules: Rules, at, lengths, count, *, every: int, starts_even: boo
     form = form_of(rules, every, starts_even)
     market = rules.market
 
-    def see(now: Moment) -> Seen:
-        return Seen(now.agent_updates, state_of(market, now) if keeps_states else None)
+    def see(now: Moment) -> State:
+        return state_of(market, now) if keeps_states else State(None, None, None, None, now.agent_updates)
 
     if len(lengths) == 1:
         at = form.advance(at, lengths[0])
@@ -230,6 +202,10 @@ def _play_span(rules: Rules, at, lengths, count, *, every: int, starts_even: boo
 
     at, tables = jax.lax.fori_loop(0, count, play_and_see, (at, tables))
     return at, tables, state_of(market, form.show(at))
+
+
+def _with_more(x: np.ndarray, rows: int) -> np.ndarray:
+    return np.concatenate([x, np.zeros((rows, *x.shape[1:]), x.dtype)])
 
 
 def _on_device(tree):

@@ -88,7 +88,7 @@ def play_round(rules: Rules, now: Moment) -> Moment:
     acts = None if acts is None else market.stored(acts)
     lost = None
     if isinstance(plan, TurnTable):
-        flows, more = _take_tabled_turns(rules, now, budget, repeated)
+        flows, acted = _take_tabled_turns(rules, now, budget, repeated)
     elif plan.is_everyone:
         flows = act_together(market, known, rules.strategy, flows, utility, budget, repeated)
         acted = acts
@@ -105,7 +105,7 @@ def play_round(rules: Rules, now: Moment) -> Moment:
         flows,
         (utility, *now.history[:2]),
         now.total_utility + utility,
-        now.agent_updates + (more if isinstance(plan, TurnTable) else count(market, acted)),
+        now.agent_updates + count(market, acted),
         breach,
     )
 
@@ -171,7 +171,7 @@ def _take_tabled_turns(rules: Rules, now: Moment, budget, repeated: Flows):
     In a small market that costs less than to look up who they are.
     """
     market, known, plan = rules.market, rules.known, rules.plan
-    turn_of, turns, acting = plan.of_round(now.round)
+    turn_of, turns = plan.of_round(now.round)
 
     def take(turn, carry):
         flows, utility = carry
@@ -181,7 +181,8 @@ def _take_tabled_turns(rules: Rules, now: Moment, budget, repeated: Flows):
         return flows, received_totals(market, flows)
 
     flows, _ = jax.lax.fori_loop(0, turns, take, (now.flows, now.history[0]))
-    return (flows if rules.is_steady else take_part(market, turn_of >= 0, flows, repeated)), acting
+    acted = turn_of >= 0
+    return (flows if rules.is_steady else take_part(market, acted, flows, repeated)), acted
 
 
 def count(market: Market, acted) -> Int[Array, "markets"]:

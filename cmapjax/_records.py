@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cmapjax import metrics
-from cmapjax._certificate import _gap_where_stored, delivered
+from cmapjax._certificate import delivered
 
 
 def are_known(record) -> bool:

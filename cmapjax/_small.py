@@ -18,11 +18,13 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from cmapjax._columns import Columns
+from cmapjax._engine import known_facts
+from cmapjax._feasibility import Breach
 from cmapjax._market import Market
 from cmapjax._origin import Origin
-from cmapjax._play import round_key
+from cmapjax._play import Moment, Rules, play_round, round_key
 from cmapjax._random import draw_per_agent
-from cmapjax._run import State
+from cmapjax._run import State, as_dtype, begin
 from cmapjax._schedule import EveryonePlan, OrderPlan, ParticipationPlan, Plan, TablePlan, TurnTable
 from cmapjax._settings import compiled
 from cmapjax._types import Array
@@ -38,7 +40,6 @@ from cmapjax.strategies import (
     MaxDegreeDamping,
     PerAgent,
     ProportionalResponse,
-    SelfishBestReply,
     Strategy,
     View,
     _calls,
@@ -134,7 +135,8 @@ def in_shape(market: Market, strategy: Strategy) -> Numbers:
     row = np.arange(len(neighbours)) - np.repeat(starts[:-1], degree)
     at = np.zeros((n, n), np.int32)
     at[giver, neighbours] = row
-    entries, reverse = np.zeros((width, size), np.int32), np.zeros((width, size), np.int32)
+    entries = np.zeros((width, size), np.int32)
+    reverse = np.arange(width * size, dtype=np.int32).reshape(width, size)  # padding is its own
     entries[row, giver] = neighbours
     reverse[row, giver] = at[neighbours, giver] * size + neighbours
     entries[:, n:], reverse[:, n:] = entries[:, :1], reverse[:, :1]
@@ -197,10 +199,69 @@ def _is_known_damping(damping: Damping) -> bool:
     return type(damping) is FixedDamping or type(damping) in [type(d) for d in DAMPINGS]
 
 
-# -- states, from one layout to the other ----------------------------------------------------------
+# -- rounds ----------------------------------------------------------------------------------------
 
 
-def to_shape(place: Place, state: State) -> State:
+class Played(NamedTuple):
+    """Some rounds, one after another, in the shape."""
+
+    sent: Float[Array, "rounds slots"]
+    utility: Float[Array, "rounds agents"]
+    breach: Breach | None
+
+
+def play(rules: Rules, state: State, rounds: int) -> Iterator[tuple[State, Breach | None]]:
+    """The states after each of the next rounds, `ROUNDS` of them at a time, stacked.
+
+    Args:
+        rules: of the market as it is.
+        state: the start, whole and in NumPy's arrays.
+    """
+    market, dtype = rules.market, state.flow.dtype
+    numbers = in_shape(market, rules.strategy)
+    shared, place = numbers.market, numbers.place
+    known, strategy = known_facts(shared, None, dtype), as_dtype(numbers.strategy, dtype)
+    breach, last = None, int(state.round) + rounds
+    while state.round < last:
+        first = int(state.round)
+        plan = turns(market, shared, rules.plan, first, rules.key)
+        endowments = surplus(market, shared, rules.endowments, first, rules.key)
+        own = Rules(shared, known, strategy, plan, endowments, None, rules.is_steady)
+        now = begin(own, _to_shape(place, state))
+        if breach is not None:
+            now = dataclasses.replace(now, breach=breach)
+        count = min(last - first, ROUNDS)
+        played = jax.tree.map(np.asarray, play_rounds(own, now, np.int64(count)))
+        breach = played.breach
+        acting = np.count_nonzero(plan.turns >= 0, axis=1)
+        states = _states(market, place, state, played, acting, count)
+        yield states, _of_market(market, breach)
+        state = jax.tree.map(lambda x: x[-1], states)
+
+
+def _of_market(market: Market, breach: Breach | None) -> Breach | None:
+    return jax.tree.map(lambda x: market.stored(x[: market.num_agents]), breach)
+
+
+@compiled
+def play_rounds(rules: Rules, now: Moment, count: Int[Array, ""]) -> Played:
+    """So many rounds, at most `ROUNDS`. All else follows from what is kept of them."""
+    width, size = rules.market.links.shapes[0]
+    dtype = now.history[0].dtype
+    tables = jnp.zeros((ROUNDS, width * size), dtype), jnp.zeros((ROUNDS, size), dtype)
+
+    def step(number, carry):
+        now, tables = carry
+        now = play_round(rules, now)
+        row = now.flows.sent[0].reshape(-1), now.history[0]
+        put = jax.lax.dynamic_update_index_in_dim
+        return now, tuple(put(table, x, number, 0) for table, x in zip(tables, row, strict=True))
+
+    now, tables = jax.lax.fori_loop(0, count, step, (now, tables))
+    return Played(*tables, now.breach)
+
+
+def _to_shape(place: Place, state: State) -> State:
     """A state of the market (NumPy's arrays) as one of the shape."""
 
     def spread(flow):
@@ -218,42 +279,20 @@ def to_shape(place: Place, state: State) -> State:
     )
 
 
-def from_shape(place: Place, state: State) -> State:
-    """The inverse; of stacked states too."""
-
-    def gathered(flow):
-        if flow is None:
-            return None
-        out = np.zeros((*flow.shape[:-1], place.num_slots), flow.dtype)
-        out[..., place.slots] = flow[..., place.ours]
-        return out
-
-    n = place.num_agents
-    return dataclasses.replace(
-        state,
-        flow=gathered(state.flow),
-        received=gathered(state.received),
-        history=state.history[..., :n],
-        total_utility=state.total_utility[..., :n],
+def _states(market: Market, place: Place, before: State, played: Played, acting, count: int) -> State:
+    """The states after `count` rounds, stacked, in the market's layout."""
+    flow = np.zeros((count, place.num_slots), played.sent.dtype)
+    flow[:, place.slots] = played.sent[:count, place.ours]
+    utility = played.utility[:count, : place.num_agents]
+    past = np.concatenate([before.history[::-1], utility])  # the latest last
+    return State(
+        before.round + np.arange(1, count + 1),
+        flow,
+        np.stack([past[3:], past[2:-1], past[1:-2]], axis=1),
+        np.cumsum(np.concatenate([before.total_utility[None], utility]), axis=0)[1:],
+        before.agent_updates + np.cumsum(acting[:count])[:, None],
+        flow[:, market.reverse],
     )
-
-
-def spans(lengths: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """The rounds between records, `ROUNDS` at a time.
-
-    Yields:
-        How many rounds come before; lengths of stretches of rounds; which of these end with a record.
-    """
-    before, some = 0, []
-    for length in lengths.tolist():
-        while length > ROUNDS or len(some) == ROUNDS or sum(n for n, _ in some) + length > ROUNDS:
-            if some:
-                yield before, *map(np.array, zip(*some, strict=True))
-                before, some = before + sum(n for n, _ in some), []
-            elif length > ROUNDS:
-                some, length = [(ROUNDS, False)], length - ROUNDS
-        some.append((length, True))
-    yield before, *map(np.array, zip(*some, strict=True))
 
 
 # -- turns and surplus of some rounds, as numbers --------------------------------------------------
@@ -264,7 +303,7 @@ def turns(market: Market, shared: Market, plan: Plan, first: int, key) -> TurnTa
     of_agents = _turns(market, shared, plan, first, key, ())
     table = np.full((ROUNDS, MOST_AGENTS), -1, np.int32)
     table[:, : market.num_agents] = of_agents
-    return TurnTable(table, table.max(axis=1) + 1, np.count_nonzero(table >= 0, axis=1)[:, None], np.int64(first))
+    return TurnTable(table, table.max(axis=1) + 1, np.int64(first))
 
 
 def _turns(market: Market, shared: Market, plan: Plan, first: int, key, path: tuple) -> np.ndarray:
