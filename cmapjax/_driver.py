@@ -147,7 +147,7 @@ def _play_large(rules: Rules, state: State, lengths, every: int, starts_even: bo
     at = form_of(rules, every, starts_even).begin(begin(rules, state))
     size = 2 * state.flow.nbytes + state.history.nbytes + state.total_utility.nbytes
     room = min(max(STACKED // size, 1), MOST_STACKED) if recorder.record else MOST_STACKED
-    room = 1 << min(int(room).bit_length(), len(lengths).bit_length()) - 1
+    room = 1 if len(lengths) == 1 else 1 << int(room).bit_length() - 1
     rules, at = _on_device((rules, at))
     for first in range(0, len(lengths), room):
         some = lengths[first : first + room]
@@ -174,7 +174,7 @@ def _play_small(rules: Rules, state: State, lengths, recorder: Recorder):
         due = np.isin(states.round, ends)
         seen.append(jax.tree.map(lambda x, due=due: x[due], states))
         recorder.add(jax.tree.map(lambda *parts: np.concatenate(parts), *seen), _small.ROUNDS + 1)
-        state, seen = jax.tree.map(lambda x: x[-1], states), []
+        state, seen = jax.tree.map(lambda x: np.asarray(x[-1]), states), []
     if seen:
         recorder.add(*seen, 1)
     return state, breach

@@ -236,7 +236,7 @@ def play(rules: Rules, state: State, rounds: int) -> Iterator[tuple[State, Breac
         acting = np.count_nonzero(plan.turns >= 0, axis=1)
         states = _states(market, place, state, played, acting, count)
         yield states, _of_market(market, breach)
-        state = jax.tree.map(lambda x: x[-1], states)
+        state = jax.tree.map(lambda x: np.asarray(x[-1]), states)
 
 
 def _of_market(market: Market, breach: Breach | None) -> Breach | None:
