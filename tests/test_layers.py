@@ -21,7 +21,7 @@ LAYERS = [
     ["_certificate", "_community", "endowments", "graphs", "strategies", "_schedule"],
     ["_feasibility", "_verdict"],
     ["metrics", "_shapes"],
-    ["_engine"],
+    ["_engine", "_records"],
     ["_play"],
     ["_scaling"],
     ["_run"],
