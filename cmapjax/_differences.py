@@ -10,8 +10,10 @@ from cmapjax._reductions import combined_rows
 from cmapjax._types import Array
 
 # Wider rows are sorted. XLA's sort on a CPU runs on one core, and 100 sorted amounts take twice as long as
-# their 4,950 differences; at 300 the two draw level.
+# their 10,000 distances; at 300 the two draw level.
 WIDEST_BY_PAIRS = 256
+# So are fewer amounts than this in all, which take no time, and whose sorting compiles in half the time.
+FEWEST_BY_PAIRS = 4_000
 # Amounts worked on at a time, so that they stay in a core's own cache (0.4 MB in float64).
 CACHED = 50_000
 # So many amounts are compared with all others in one step, which holds the sums in registers meanwhile.
@@ -27,7 +29,7 @@ def differences(x: Float[Array, "... rows width"], lengths: Int[Array, "rows"]) 
 
 @jax.custom_jvp
 def _differences(x, lengths):
-    if x.shape[1] > WIDEST_BY_PAIRS:
+    if x.shape[1] > WIDEST_BY_PAIRS or x.size < FEWEST_BY_PAIRS:
         return _by_sorting(x, lengths)
     return jax.lax.platform_dependent(x, lengths, cpu=_by_pairs, default=_by_sorting)
 

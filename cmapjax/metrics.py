@@ -117,6 +117,10 @@ def _per_market(market: Market, formula: Callable, *vectors: Agents) -> Markets:
 @float64_on_host
 def ratio(market: Market, utility: Agents) -> Agents:
     """r_j = u_j / w_j: value received per value contributed (1 is even; 0 for an agent with nothing)."""
+    return _per_contribution(market, utility)
+
+
+def _per_contribution(market, utility):
     return utility / namespace(market, utility).asarray(market.contribution, utility.dtype)
 
 
@@ -333,7 +337,7 @@ def _utility(market, state):
 
 
 def _ratios(market, state):
-    return (ratio(market, state.utility.astype(np.float64)),)
+    return (_per_contribution(market, *_utility(market, state)),)
 
 
 def _average(market, state):
