@@ -132,8 +132,8 @@ def _combined_rows(combine, rows):
 def _neutral(how: Callable, dtype):
     if how is jnp.add:
         return np.zeros((), dtype)
-    ends = (-np.inf, np.inf)
-    if not jnp.issubdtype(dtype, jnp.floating):
+    ends = (False, True) if dtype == bool else (-np.inf, np.inf)
+    if jnp.issubdtype(dtype, jnp.integer):
         ends = jnp.iinfo(dtype).min, jnp.iinfo(dtype).max
     return np.asarray(ends[how is jnp.minimum], dtype)
 
@@ -172,9 +172,9 @@ def joined(columns: Columns, parts: list[Shaped[Array, "..."]]) -> Shaped[Array,
 
 def joined_rows(columns: Columns, parts: list[Shaped[Array, "... _"]]) -> Shaped[Array, "... rows"]:
     """The same of a value per row."""
-    if len(parts) == 1:
-        return parts[0]
-    return np.concatenate(parts, axis=-1) if namespace(parts) is np else columns.join_rows(parts)
+    if namespace(parts) is np:
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
+    return columns.everywhere(parts[0]) if len(parts) == 1 else columns.join_rows(parts)
 
 
 def over_entries(

@@ -107,6 +107,7 @@ def _oscillation(rows: Rows, now, before, earlier):
     return returning / (2 * worth)
 
 
+@float64_on_host
 def _per_market(market: Market, formula: Callable, *vectors: Agents) -> Markets:
     return of_rows(market.members, market.contribution, [(formula, vectors)])[0]
 
