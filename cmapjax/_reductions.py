@@ -132,7 +132,7 @@ def _combined_rows(combine, rows):
 def _neutral(how: Callable, dtype):
     if how is jnp.add:
         return np.zeros((), dtype)
-    ends = (False, True) if dtype == bool else (-np.inf, np.inf)
+    ends = (False, True) if np.dtype(dtype).kind == "b" else (-np.inf, np.inf)
     if jnp.issubdtype(dtype, jnp.integer):
         ends = jnp.iinfo(dtype).min, jnp.iinfo(dtype).max
     return np.asarray(ends[how is jnp.minimum], dtype)
