@@ -135,13 +135,13 @@ def _end_to_end(pieces: Sequence[Shaped[Array, "_ ..."]]) -> Shaped[Array, "_ ..
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _fold_columns(combine: Callable, block: Shaped[Array, "width rows"]) -> Shaped[Array, "rows"]:
+def fold_columns(combine: Callable, block: Shaped[Array, "width rows"]) -> Shaped[Array, "rows"]:
     """`fold` of a block that lies in memory: narrow ones in one kernel."""
     parts = pieces(block)
     return fold(combine, block) if len(parts) == 1 < block.shape[0] else _fold_list(combine, parts)
 
 
-_fold_columns.defjvp(_fold_derivative)
+fold_columns.defjvp(_fold_derivative)
 
 
 class Columns(eqx.Module):
@@ -174,11 +174,12 @@ class Columns(eqx.Module):
     def num_slots(self) -> int:
         return sum(width * rows for width, rows in self.shapes)
 
-    def blocks(self, x: Shaped[Array, "slots"]) -> list[Shaped[Array, "_ _"]]:
+    def blocks(self, x: Shaped[Array, "... slots"]) -> list[Shaped[Array, "... _ _"]]:
         """A value per slot as one `[width, rows]` array per block."""
         out, start = [], 0
         for width, rows in self.shapes:
-            out.append(self._spread_out(x[start : start + width * rows].reshape(width, rows)))
+            part = x[..., start : start + width * rows].reshape(*x.shape[:-1], width, rows)
+            out.append(self._spread_out(part))
             start += width * rows
         return out
 
@@ -220,7 +221,7 @@ class Columns(eqx.Module):
 
     def fold_blocks(self, combine: Callable, blocks: Sequence[Array]) -> Shaped[Array, "rows"]:
         """`fold` of values that are in blocks already."""
-        return self.join_rows([_fold_columns(combine, block) for block in blocks])
+        return self.join_rows([fold_columns(combine, block) for block in blocks])
 
     def join_rows(self, blocks: Sequence[Shaped[Array, "_"]]) -> Shaped[Array, "rows"]:
         """The inverse of `row_blocks`."""

@@ -12,7 +12,7 @@ from cmapjax._columns import build_columns
 from cmapjax._derivatives import log_or_minus_infinity
 from cmapjax._market import Market
 from cmapjax._precision import float64_on_host, namespace
-from cmapjax._reductions import over_entries, written
+from cmapjax._reductions import look, over_entries, written
 from cmapjax._settings import check_plain
 from cmapjax._types import Array
 
@@ -76,8 +76,8 @@ def beyond_table(market: Market, hops: int | float) -> Int[np.ndarray, "agents m
 
 @float64_on_host
 def community_utility(
-    market: Market, utility: Float[Array, "agents"], hops: int | float = 1
-) -> Float[Array, "agents"]:
+    market: Market, utility: Float[Array, "... agents"], hops: int | float = 1
+) -> Float[Array, "... agents"]:
     """The utility of each agent's community: Σ_{j ∈ C_i^k} w_j log u_j (-inf if a member has nothing).
 
     Args:
@@ -89,8 +89,8 @@ def community_utility(
     xp = namespace(market, utility)
     weighted = xp.asarray(market.contribution) * log_or_minus_infinity(xp.asarray(utility))
     if hops == 1:  # as studies record it, inside compiled code: the links say who is a member
-        own = written(market.stored(weighted))
-        return market.unstored(own + over_entries(market.links, jnp.add, own))
+        own = written(look(weighted, market.links.order))
+        return look(own + over_entries(market.links, jnp.add, own), market.links.place)
     columns, _ = build_columns(*_rows(communities(market, hops)))
     return over_entries(columns, jnp.add, weighted)[columns.place]
 

@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cmapjax import _play, _scaling, _small
+from cmapjax import _play, _scaling, _small, metrics
 from cmapjax._engine import known_facts
 from cmapjax._market import Market
 from cmapjax._play import Moment, Rules
-from cmapjax._records import are_known, observations, observations_on_host
+from cmapjax._records import Record, observations, observations_on_host
 from cmapjax._run import Run, State, as_dtype, begin, form_of, state_of
 from cmapjax._schedule import EveryonePlan
 from cmapjax._settings import compiled
@@ -87,7 +87,7 @@ class Recorder:
 
     def __init__(self, market: Market, record, is_steady: bool, num_records: int):
         self.market, self.record, self.is_steady = market, record, is_steady
-        self.on_host = num_records * market.links.num_slots <= ON_HOST and are_known(record)
+        self.on_host = num_records * market.links.num_slots <= ON_HOST and all(map(metrics.is_known, record.values()))
         self.rows: list = []
 
     def add(self, states: State, room: int, count: int | None = None) -> None:
@@ -105,7 +105,7 @@ class Recorder:
     def _compiled(self, states: State, room: int, count: int):
         if len(states.round) < room:  # for one program, whatever the number
             states = jax.tree.map(lambda x: _with_more(np.asarray(x), room - count), states)
-        found = _look(self.market, self.record, states, np.int64(count), self.is_steady)
+        found = _look(self.market, Record(self.record), states, np.int64(count), self.is_steady)
         return jax.tree.map(lambda x: np.asarray(x)[:count], found)
 
     def result(self) -> tuple:

@@ -233,7 +233,7 @@ class Market(eqx.Module):
 
     @float64_on_host
     def _per_market(self, combine, x, fill):
-        return over_ranges(self.members, combine, x, fill)[self.members.place]
+        return over_ranges(self.members, combine, x, fill)
 
     # -- storage: the engine's side ------------------------------------------------------------
 
