@@ -161,6 +161,8 @@ class Columns(eqx.Module):
     """The devices over which compiled code spreads every block's rows; None leaves all on one."""
     one: "Columns | None" = None
     """For rows that are copies of others, stored side by side: those others, as they are stored."""
+    is_full: bool = eqx.field(static=True, default=False)
+    """Whether it is known of all columns of these shapes that no row is shorter than its block."""
 
     @property
     def num_rows(self) -> int:

@@ -109,9 +109,9 @@ def ranges(columns: Columns, x: Shaped[Array, "values"], fill: float = 0) -> lis
     nothing is looked up, and rows of one length are not even copied.
     """
     xp = namespace(columns, x)
-    if len(columns.shapes) == 1 and columns.num_slots == x.shape[0]:
+    if columns.is_full and len(columns.shapes) == 1:
         width, rows = columns.shapes[0]
-        return [xp.reshape(x, (rows, width))]
+        return [xp.reshape(x[: width * rows], (rows, width))]
     lengths = xp.asarray(columns.lengths)
     of_row = lengths[columns.place]
     first = (xp.cumsum(of_row) - of_row)[columns.order]
