@@ -1,8 +1,8 @@
-"""Canonical shapes: markets are stored a little larger than they are, so that compiled programs are shared.
+"""Canonical shapes: markets stored a little larger than they are, so that compiled programs are shared.
 
-A program is compiled for the shapes of its arrays, and no two random networks have the same number of agents of
-every degree. So a market is *fitted* to a shape with room to spare. Its agents and markets keep their numbers.
-Behind them come padding rows, each a copy of some agent's row: a padding row computes what that agent
+A program is compiled for the shapes of its arrays, and no two random networks have the same number of agents
+of every degree. So a market is *fitted* to a shape with room to spare. Its agents and markets keep their
+numbers. Behind them come padding rows, each a copy of some agent's row: it computes what that agent
 computes, nobody points at it, no market lists it, and nothing is written to it. `Market.repeats` says which
 agent each row repeats. What goes along (vectors over agents, flows, plans) is padded by the functions here.
 """
@@ -24,15 +24,20 @@ from cmapjax.strategies import PerAgent, Strategy
 
 SMALL_SIZES = (64, 128)
 """Agents of the shapes of single small markets; such a market is one block, as wide as it has rows."""
-# Room for other ensembles drawn alike: two standard deviations of a count of rows, and 2 %.
-SPARE = 0.02
-DEVIATIONS = 2.0
-# Counts are rounded up to n·2^k with STEPS ≤ n < 2 STEPS: few different ones, at most 1/STEPS too many.
-ROW_STEPS = 16
-WIDTH_STEPS = 4
-# Fewer and wider blocks than a market by itself has: compiling takes as long as there are blocks.
+# Ensembles that fit this many slots are one block of powers of two: the padding is played sooner than another
+# program is compiled. None is smaller than the least.
+FEW_SLOTS = 2**17
+LEAST_ROWS, LEAST_WIDTH, LEAST_SIZE = 512, 16, 32
+# Larger ones get blocks, fewer and wider than a market by itself has: compiling takes as long as there are
+# blocks. Rows have room for other ensembles drawn alike: two standard deviations of their count, and 2 %.
 COST_OF_BLOCK = 0.1
 MOST_PADDING = 0.35
+SPARE = 0.02
+DEVIATIONS = 2.0
+# Tables of turns are rounded up too where so few agents act at once.
+LARGE_TURN = 1_000
+# Widths are rounded up to n·2^k with WIDTH_STEPS ≤ n < 2 WIDTH_STEPS.
+WIDTH_STEPS = 4
 
 
 class Shape(NamedTuple):
@@ -65,16 +70,34 @@ def small_shape(market: Market) -> Shape | None:
 
 def shape_of(market: Market) -> Shape:
     """A shape that this ensemble fits, and that others drawn alike most likely fit too."""
-    lengths = np.asarray(market.links.lengths)
+    sizes, lengths = np.asarray(market.members.lengths), np.asarray(market.links.lengths)
+    rows, width, size = (
+        max(_rounded_up(int(n), 1), least)
+        for n, least in (
+            (len(lengths), LEAST_ROWS),
+            (lengths.max(), LEAST_WIDTH),
+            (sizes.max(), LEAST_SIZE),
+        )
+    )
+    if rows * width <= FEW_SLOTS:
+        return Shape(((width, rows),), size, market.num_markets)
     widths = block_widths(lengths, COST_OF_BLOCK, MOST_PADDING)
     widths = np.unique([_rounded_up(int(width), WIDTH_STEPS) for width in widths])
     if widths[-1] == lengths.max():  # the largest degree varies most
         widths = np.append(widths[:-1], _rounded_up(int(widths[-1]) + 1, WIDTH_STEPS))
     counts = np.bincount(narrowest_block(lengths, widths), minlength=len(widths))
     blocks = tuple((int(w), _with_spare(int(n))) for w, n in zip(widths, counts, strict=True))
-    sizes = np.asarray(market.members.lengths)
-    size, is_even = int(sizes.max()), bool(sizes.min() == sizes.max())
-    return Shape(blocks, size if is_even else _rounded_up(size, WIDTH_STEPS), market.num_markets, is_even)
+    is_even = bool(sizes.min() == sizes.max())
+    size = int(sizes.max()) if is_even else _rounded_up(int(sizes.max()), WIDTH_STEPS)
+    return Shape(blocks, size, market.num_markets, is_even)
+
+
+def widened(shape: Shape) -> Shape:
+    """The shape with more room in its widest block, which takes what fits no other."""
+    *others, (width, rows) = shape.blocks
+    wider = _rounded_up(width + 1, WIDTH_STEPS), rows + max(rows // WIDTH_STEPS, 1)
+    size = shape.size if shape.is_even else _rounded_up(shape.size + 1, WIDTH_STEPS)
+    return shape._replace(blocks=(*others, wider), size=size)
 
 
 def fits(market: Market, shape: Shape) -> bool:
@@ -83,7 +106,7 @@ def fits(market: Market, shape: Shape) -> bool:
 
 
 def _with_spare(rows: int) -> int:
-    return _rounded_up(int(rows * (1 + SPARE) + DEVIATIONS * rows**0.5) + 3, ROW_STEPS)
+    return int(rows * (1 + SPARE) + DEVIATIONS * rows**0.5) + 3
 
 
 def _rounded_up(n: int, steps: int) -> int:
@@ -233,11 +256,19 @@ def padded_beyond(
 
 # -- plans -----------------------------------------------------------------------------------------
 
+Room = tuple[tuple[int, int], ...]
+"""(turns, agents) of the tables of a plan, by the width of their agents' rows."""
 
-def padded_plan(plan: Plan, market: Market, larger: Market) -> Plan:
+
+def padded_plan(plan: Plan, market: Market, larger: Market, room: Room = ()) -> Plan:
     """A plan of the market for the market as it was fitted; padding rows never act in turns.
 
-    Its tables are a little larger than it needs, and of all widths that turns of this shape may have.
+    Args:
+        plan: made for the market.
+        market: the market.
+        larger: as it was fitted.
+        room: of a plan made for another market of this shape (`plan_room`), with which this one shall share
+            its programs; tables are as large as that where they fit it.
 
     Raises:
         TypeError: a plan of a class that is not of this package.
@@ -245,34 +276,61 @@ def padded_plan(plan: Plan, market: Market, larger: Market) -> Plan:
     if isinstance(plan, EveryonePlan):
         return plan
     if isinstance(plan, ParticipationPlan):
-        return dataclasses.replace(plan, base=padded_plan(plan.base, market, larger))
-    if isinstance(plan, TablePlan):
-        return _padded_tables(plan, market, larger)
+        return dataclasses.replace(plan, base=padded_plan(plan.base, market, larger, room))
+    widths, class_of = _turn_widths(larger)
     if isinstance(plan, OrderPlan):
-        widths, class_of = _turn_widths(larger)
         turns = larger.members.shapes[0][0] if plan.is_shuffled else 1
         return OrderPlan(padded(plan.seat, larger), class_of, turns, widths, plan.is_shuffled)
-    raise TypeError(f"plan: {type(plan).__name__} is not a plan of cmapjax, and cannot be padded.")
-
-
-def _padded_tables(plan: TablePlan, market: Market, larger: Market) -> TablePlan:
-    num_turns = len(plan.rows[0])
-    turn_of = np.full(market.num_agents + 1, -1)
-    for table in plan.rows:
-        turn_of[table] = np.arange(num_turns)[:, None]
-    turn_of = turn_of[:-1][np.asarray(market.links.place)]
-    widths, class_of = _turn_widths(larger)
+    if not isinstance(plan, TablePlan):
+        raise TypeError(f"plan: {type(plan).__name__} is not a plan of cmapjax, and cannot be padded.")
+    turn, needed = _turns(plan, market, larger)
     rows = []
-    for number in range(len(widths)):
-        agents = np.flatnonzero((turn_of >= 0) & (class_of[: len(turn_of)] == number))
-        agents = agents[np.argsort(turn_of[agents], kind="stable")]
-        counts = np.bincount(turn_of[agents], minlength=num_turns)
+    for number, shape in enumerate(_roomy(needed, room)):
+        agents = np.flatnonzero((turn >= 0) & (class_of[: len(turn)] == number))
+        agents = agents[np.argsort(turn[agents], kind="stable")]
+        counts = np.bincount(turn[agents], minlength=shape[0])
         column = np.arange(len(agents)) - np.repeat(np.cumsum(counts) - counts, counts)
-        shape = _rounded_up(num_turns, WIDTH_STEPS), _rounded_up(max(int(counts.max()), 1), WIDTH_STEPS)
         table = np.full(shape, larger.num_agents, np.int32)
-        table[turn_of[agents], column] = larger.links.place[agents]
+        table[turn[agents], column] = larger.links.place[agents]
         rows.append(table)
     return TablePlan(tuple(rows), widths, plan.shares_receivers)
+
+
+def plan_room(plan: Plan, market: Market, larger: Market) -> Room:
+    """Room for this plan, and most likely for those of other markets drawn alike; () if it has no tables."""
+    if isinstance(plan, ParticipationPlan):
+        return plan_room(plan.base, market, larger)
+    return _roomy(_turns(plan, market, larger)[1], ()) if isinstance(plan, TablePlan) else ()
+
+
+def _roomy(needed: Room, room: Room) -> Room:
+    """The room where it has what is needed, and more where not."""
+    found = []
+    for (turns, agents), (most_turns, most_agents) in zip(
+        needed, room if len(room) == len(needed) else [(0, 0)] * len(needed), strict=True
+    ):
+        if turns > most_turns:
+            most_turns = _rounded_up(turns + 1, WIDTH_STEPS)
+        if agents > most_agents:
+            most_agents = _with_spare(agents)
+            if most_agents < LARGE_TURN:
+                most_agents = _rounded_up(most_agents, WIDTH_STEPS)
+        found.append((most_turns, most_agents))
+    return tuple(found)
+
+
+def _turns(plan: TablePlan, market: Market, larger: Market) -> tuple[Int[np.ndarray, "agents"], Room]:
+    """The turn of every agent (-1 if it has none), and what tables for these need."""
+    turn = np.full(market.num_agents + 1, -1)
+    for table in plan.rows:
+        turn[table] = np.arange(len(table))[:, None]
+    turn = turn[:-1][np.asarray(market.links.place)]
+    widths, class_of = _turn_widths(larger)
+    at_once = [
+        np.bincount(turn[(turn >= 0) & (class_of[: len(turn)] == number)]).max(initial=1)
+        for number in range(len(widths))
+    ]
+    return turn, tuple((len(plan.rows[0]), int(most)) for most in at_once)
 
 
 def _turn_widths(larger: Market) -> tuple[tuple[int, ...], Int[np.ndarray, "rows"]]:

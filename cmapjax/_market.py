@@ -57,7 +57,7 @@ class Market(eqx.Module):
     """Each market's number in its ensemble, from which follows what its agents draw at random."""
     origin: Origin = eqx.field(static=True)
     repeats: Int[Array, "agents"] | None = None
-    """In a market with padding rows (`_canonical`) the agent whose row each row repeats, for agents themselves."""
+    """In a market with padding rows (`_canonical`): the agent whose row each repeats, itself for an agent."""
 
     @staticmethod
     def from_links(

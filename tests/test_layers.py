@@ -20,7 +20,7 @@ LAYERS = [
     ["_devices", "_packing", "_random", "_turns"],
     ["_certificate", "_community", "endowments", "graphs", "strategies", "_schedule"],
     ["_feasibility", "_verdict"],
-    ["metrics", "_shapes", "_canonical"],
+    ["metrics", "_canonical"],
     ["_engine"],
     ["_play"],
     ["_scaling"],
