@@ -163,8 +163,7 @@ def test_parameters_and_traces_of_agents_are_padded():
 
 
 def test_longer_looks_are_padded():
-    market = SINGLES["mixed"]
-    larger = fitted(market, small_shape(market))
+    market, larger = SIZES, fitted(SIZES, TWO_BLOCKS)
     table, wide = beyond_table(market, 3), padded_beyond(beyond_table(market, 3), market, larger)
     for row in range(larger.num_agents):
         agent = larger.repeats[larger.links.order[row]]

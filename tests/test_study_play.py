@@ -13,6 +13,7 @@ import pytest
 
 import cmapjax as cj
 from cmapjax import _programs, studies
+from cmapjax._canonical import fitted
 from cmapjax._random import key_of
 from cmapjax._words._timings import Timings
 from cmapjax.studies import Chunk, Study, _play
@@ -139,10 +140,13 @@ def test_chunks_alike_have_one_shape_whoever_comes_first(network):
 
     def shapes(chunks):
         shape._REMEMBERED.clear()
-        grounds = study.grounds()
-        return {
-            c: shape.chunk_shape(study, c, studies.draw(study, grounds[c.ground], *c[1:])) for c in chunks
-        }
+        found = {}
+        for chunk in chunks:
+            market = studies.draw(study, study.grounds()[chunk.ground], *chunk[1:])
+            larger = fitted(market, shape.chunk_shape(study, chunk, market))
+            plan = shape.chunk_plan(study, chunk, market, larger, cj.Coloured(), "coloured", 1)
+            found[chunk] = larger.links.shapes, tuple(table.shape for table in plan.rows)
+        return found
 
     found = shapes(cut)
     assert len(cut) == 20
