@@ -165,6 +165,8 @@ class Columns(eqx.Module):
     """The devices over which compiled code spreads every block's rows; None leaves all on one."""
     one: "Columns | None" = None
     """For rows that are copies of others, stored side by side: those others, as they are stored."""
+    is_full: bool = eqx.field(static=True, default=False)
+    """Whether it is known of all columns of these shapes that no row is shorter than its block."""
 
     @property
     def num_rows(self) -> int:
@@ -287,8 +289,8 @@ def block_widths(
 ) -> np.ndarray:
     """Ascending widths of the blocks for rows of these lengths, by dynamic programming.
 
-    Minimises padding + (cost of a block) · (number of blocks), in parts of all entries. Where entries are many
-    the cost is lowered until padding is at most `max_padding`, which always ends because one block per
+    Minimises padding + (cost of a block) · (number of blocks), in parts of all entries. Where entries are
+    many the cost is lowered until padding is at most `max_padding`, which always ends because one block per
     distinct length pads nothing.
     """
     counts = np.bincount(np.maximum(lengths, 1))  # an empty row keeps one slot

@@ -87,7 +87,9 @@ class Recorder:
 
     def __init__(self, market: Market, record, is_steady: bool, num_records: int):
         self.market, self.record, self.is_steady = market, record, is_steady
-        self.on_host = num_records * market.links.num_slots <= ON_HOST and all(map(metrics.is_known, record.values()))
+        self.on_host = num_records * market.links.num_slots <= ON_HOST and all(
+            map(metrics.is_known, record.values())
+        )
         self.rows: list = []
 
     def add(self, states: State, room: int, count: int | None = None) -> None:
@@ -170,11 +172,11 @@ def _play_small(rules: Rules, state: State, lengths, recorder: Recorder):
     """The same of a small market, of which every round is kept."""
     breach, ends = None, np.cumsum(lengths) + state.round
     seen = [jax.tree.map(lambda x: x[None], state)]  # the start
-    for states, breach in _small.play(rules, state, int(lengths.sum())):
+    for states, broken in _small.play(rules, state, int(lengths.sum())):
         due = np.isin(states.round, ends)
         seen.append(jax.tree.map(lambda x, due=due: x[due], states))
         recorder.add(jax.tree.map(lambda *parts: np.concatenate(parts), *seen), _small.ROUNDS + 1)
-        state, seen = jax.tree.map(lambda x: np.asarray(x[-1]), states), []
+        state, breach, seen = jax.tree.map(lambda x: np.asarray(x[-1]), states), broken, []
     if seen:
         recorder.add(*seen, 1)
     return state, breach

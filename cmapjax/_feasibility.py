@@ -145,6 +145,8 @@ def breach_in_words(market: Market, name: str, breach: Breach) -> str | None:
         np.asarray(market.unstored(np.asarray(x)))
         for x in (breach.law, breach.round, breach.amount, breach.budget)
     )
+    if market.repeats is not None:  # padding rows are nobody
+        law = np.where(market.repeats == np.arange(len(law)), law, 0)
     broken = np.flatnonzero(law)
     if not len(broken):
         return None

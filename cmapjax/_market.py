@@ -56,6 +56,8 @@ class Market(eqx.Module):
     numbers: UInt[Array, "markets"]
     """Each market's number in its ensemble, from which follows what its agents draw at random."""
     origin: Origin = eqx.field(static=True)
+    repeats: Int[Array, "agents"] | None = None
+    """In a market with padding rows (`_canonical`): the agent whose row each repeats, itself for an agent."""
 
     @staticmethod
     def from_links(
@@ -154,7 +156,7 @@ class Market(eqx.Module):
     @property
     def num_links(self) -> int:
         """Number of undirected links."""
-        return int(np.sum(self.links.lengths)) // 2
+        return int(np.sum(self._degrees()[: int(np.sum(self.members.lengths))])) // 2
 
     @property
     def labels(self) -> Sequence[Hashable]:
@@ -383,4 +385,4 @@ def listed_by_market(market_of: Int[np.ndarray, "agents"], members: Columns | No
     if members is None:
         members = lay_out(np.append(0, np.cumsum(np.bincount(market_of))))
     members.entries[entry_slots(members)] = np.argsort(market_of, kind="stable")
-    return members
+    return dataclasses.replace(members, is_full=members.num_slots == len(market_of))

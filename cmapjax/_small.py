@@ -17,11 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from cmapjax._columns import Columns
+from cmapjax._canonical import fitted, padded, padded_flow, real_flow, small_shape
 from cmapjax._engine import known_facts
 from cmapjax._feasibility import Breach
 from cmapjax._market import Market
-from cmapjax._origin import Origin
 from cmapjax._play import Moment, Rules, play_round, round_key
 from cmapjax._random import draw_per_agent
 from cmapjax._run import State, as_dtype, begin
@@ -46,9 +45,6 @@ from cmapjax.strategies import (
     repeat,
 )
 
-MOST_AGENTS = 128
-# Rows of a market whose agents have few neighbours are stored in the first width, of others in the last.
-WIDTHS = (48, 128)
 # So many rounds are handed over at a time.
 ROUNDS = 128
 
@@ -87,31 +83,10 @@ STRATEGIES = (CMAP(), ProportionalResponse(), EqualSplit(), DynamicSharing())
 DAMPINGS = (MaxDegreeDamping(), LocalDamping())
 
 
-class Numbers(NamedTuple):
-    """A run on a small market as numbers, in the shape that it shares with others."""
-
-    market: Market
-    strategy: Strategy
-    place: "Place"
-
-
-class Place(NamedTuple):
-    """Where things stand in the market, and where in the shape."""
-
-    num_agents: int
-    slots: Int[np.ndarray, "arcs"]
-    """Of the market, arc after arc."""
-    ours: Int[np.ndarray, "arcs"]
-    """The same in the shape."""
-    num_slots: int
-    width: int
-
-
 def is_small(market: Market, strategy: Strategy, plan: Plan, endowments: Endowments) -> bool:
     """Whether a run can be played this way."""
     return (
-        market.num_agents <= MOST_AGENTS
-        and market.num_markets == 1
+        small_shape(market) is not None
         and market.links.mesh is None
         and strategy.hops <= 1
         and _is_known(plan)
@@ -125,58 +100,10 @@ def _is_known(plan: Plan) -> bool:
     return type(plan) in (EveryonePlan, TablePlan, OrderPlan)
 
 
-def in_shape(market: Market, strategy: Strategy) -> Numbers:
-    """The market and the strategy in the shape that they share with others."""
-    starts, neighbours = market.neighbour_rows()
-    degree = np.diff(starts)
-    n, size = market.num_agents, MOST_AGENTS
-    width = next(width for width in WIDTHS if degree.max() <= width)
-    giver = np.repeat(np.arange(n), degree)
-    row = np.arange(len(neighbours)) - np.repeat(starts[:-1], degree)
-    at = np.zeros((n, n), np.int32)
-    at[giver, neighbours] = row
-    entries = np.zeros((width, size), np.int32)
-    reverse = np.arange(width * size, dtype=np.int32).reshape(width, size)  # padding is its own
-    entries[row, giver] = neighbours
-    reverse[row, giver] = at[neighbours, giver] * size + neighbours
-    entries[:, n:], reverse[:, n:] = entries[:, :1], reverse[:, :1]
-    every = np.arange(size, dtype=np.int32)
-    links = Columns(
-        entries.ravel(),
-        padded(degree.astype(np.int32)),
-        every,
-        every,
-        every,
-        np.full(size, size, np.int32),
-        ((width, size),),
-    )
-    zero = np.zeros(1, np.int32)
-    members = Columns(every, np.array([n], np.int32), zero, zero, zero, zero + 1, ((size, 1),))
-    shared = Market(
-        padded(np.asarray(market.endowment, np.float64)),
-        padded(np.asarray(market.value, np.float64)),
-        links,
-        reverse.ravel(),
-        members,
-        np.zeros(size, np.int32),
-        np.asarray(market.numbers),
-        Origin(),
-    )
-    _, _, slots = market._arc_slots()
-    place = Place(n, slots, row * size + giver, market.links.num_slots, width)
-    return Numbers(shared, chosen(strategy), place)
-
-
-def padded(x: np.ndarray) -> np.ndarray:
-    """The numbers of agents (first axis), then as often as there is room those of the first."""
-    x = np.asarray(x)
-    return np.concatenate([x, np.repeat(x[:1], MOST_AGENTS - len(x), axis=0)])
-
-
-def chosen(strategy: Strategy) -> Strategy:
+def chosen(strategy: Strategy, larger: Market) -> Strategy:
     """The strategy as the number of one that is compiled already, or else in its own program."""
-    own = isinstance(strategy, PerAgent)
-    rule = strategy.strategy if own else strategy
+    is_own = isinstance(strategy, PerAgent)
+    rule = strategy.strategy if is_own else strategy
     damping, theta = -1, np.ones(1)
     if type(rule) is Damped and _is_known_damping(rule.damping):
         if type(rule.damping) is FixedDamping:
@@ -188,11 +115,13 @@ def chosen(strategy: Strategy) -> Strategy:
     is_listed = type(rule) in kinds and not (isinstance(rule, CMAP) and rule.community_hops == 0)
     which = kinds.index(type(rule)) if is_listed else 0
     strategies = STRATEGIES if is_listed else (rule,)
-    if not own:
+    if not is_own:
         return Choice(np.int32(which), np.int32(damping), theta[0], strategies, DAMPINGS)
-    number = np.full(MOST_AGENTS, which, np.int32), np.full(MOST_AGENTS, damping, np.int32)
-    theta = np.full(MOST_AGENTS, theta[0]) if len(theta) == 1 else padded(theta)
-    return PerAgent(Choice(*number, theta, jax.tree.map(padded, strategies), DAMPINGS))
+    rows = larger.num_agents
+    numbers = np.full(rows, which, np.int32), np.full(rows, damping, np.int32)
+    theta = np.full(rows, theta[0]) if len(theta) == 1 else padded(theta, larger)
+    own = jax.tree.map(lambda x: padded(x, larger), strategies)
+    return PerAgent(Choice(*numbers, theta, own, DAMPINGS))
 
 
 def _is_known_damping(damping: Damping) -> bool:
@@ -218,23 +147,22 @@ def play(rules: Rules, state: State, rounds: int) -> Iterator[tuple[State, Breac
         state: the start, whole and in NumPy's arrays.
     """
     market, dtype = rules.market, state.flow.dtype
-    numbers = in_shape(market, rules.strategy)
-    shared, place = numbers.market, numbers.place
-    known, strategy = known_facts(shared, None, dtype), as_dtype(numbers.strategy, dtype)
+    larger = fitted(market, small_shape(market))
+    known, strategy = known_facts(larger, None, dtype), as_dtype(chosen(rules.strategy, larger), dtype)
     breach, last = None, int(state.round) + rounds
     while state.round < last:
         first = int(state.round)
-        plan = turns(market, shared, rules.plan, first, rules.key)
-        endowments = surplus(market, shared, rules.endowments, first, rules.key)
-        own = Rules(shared, known, strategy, plan, endowments, None, rules.is_steady)
-        now = begin(own, _to_shape(place, state))
+        plan = turns(market, larger, rules.plan, first, rules.key)
+        endowments = surplus(market, larger, rules.endowments, first, rules.key)
+        own = Rules(larger, known, strategy, plan, endowments, None, rules.is_steady)
+        now = begin(own, _in_shape(market, larger, state))
         if breach is not None:
             now = dataclasses.replace(now, breach=breach)
         count = min(last - first, ROUNDS)
         played = jax.tree.map(np.asarray, play_rounds(own, now, np.int64(count)))
         breach = played.breach
         acting = np.count_nonzero(plan.turns >= 0, axis=1)
-        states = _states(market, place, state, played, acting, count)
+        states = _states(market, larger, state, played, acting, count)
         yield states, _of_market(market, breach)
         state = jax.tree.map(lambda x: np.asarray(x[-1]), states)
 
@@ -261,29 +189,21 @@ def play_rounds(rules: Rules, now: Moment, count: Int[Array, ""]) -> Played:
     return Played(*tables, now.breach)
 
 
-def _to_shape(place: Place, state: State) -> State:
-    """A state of the market (NumPy's arrays) as one of the shape."""
-
-    def spread(flow):
-        out = np.zeros((place.width, MOST_AGENTS), flow.dtype)
-        out.ravel()[place.ours] = flow[place.slots]
-        out[:, place.num_agents :] = out[:, :1]
-        return out.ravel()
-
+def _in_shape(market: Market, larger: Market, state: State) -> State:
+    """A state of the market (NumPy's arrays) in the market as it was fitted."""
     return dataclasses.replace(
         state,
-        flow=spread(state.flow),
-        received=spread(state.received),
-        history=padded(state.history.T).T,
-        total_utility=padded(state.total_utility),
+        flow=padded_flow(state.flow, market, larger),
+        received=padded_flow(state.received, market, larger),
+        history=padded(state.history, larger),
+        total_utility=padded(state.total_utility, larger),
     )
 
 
-def _states(market: Market, place: Place, before: State, played: Played, acting, count: int) -> State:
+def _states(market: Market, larger: Market, before: State, played: Played, acting, count: int) -> State:
     """The states after `count` rounds, stacked, in the market's layout."""
-    flow = np.zeros((count, place.num_slots), played.sent.dtype)
-    flow[:, place.slots] = played.sent[:count, place.ours]
-    utility = played.utility[:count, : place.num_agents]
+    flow = real_flow(played.sent[:count], market, larger)
+    utility = played.utility[:count, : market.num_agents]
     past = np.concatenate([before.history[::-1], utility])  # the latest last
     return State(
         before.round + np.arange(1, count + 1),
@@ -298,15 +218,15 @@ def _states(market: Market, place: Place, before: State, played: Played, acting,
 # -- turns and surplus of some rounds, as numbers --------------------------------------------------
 
 
-def turns(market: Market, shared: Market, plan: Plan, first: int, key) -> TurnTable:
+def turns(market: Market, larger: Market, plan: Plan, first: int, key) -> TurnTable:
     """The turns of `ROUNDS` rounds, those after `first` have been played."""
-    of_agents = _turns(market, shared, plan, first, key, ())
-    table = np.full((ROUNDS, MOST_AGENTS), -1, np.int32)
-    table[:, : market.num_agents] = of_agents
+    of_agents = _turns(market, larger, plan, first, key, ())
+    table = np.full((ROUNDS, larger.num_agents), -1, np.int32)
+    table[:, np.asarray(larger.links.place)[: market.num_agents]] = of_agents
     return TurnTable(table, table.max(axis=1) + 1, np.int64(first))
 
 
-def _turns(market: Market, shared: Market, plan: Plan, first: int, key, path: tuple) -> np.ndarray:
+def _turns(market: Market, larger: Market, plan: Plan, first: int, key, path: tuple) -> np.ndarray:
     n = market.num_agents
     if isinstance(plan, EveryonePlan):
         return np.zeros((ROUNDS, n), np.int32)
@@ -317,21 +237,21 @@ def _turns(market: Market, shared: Market, plan: Plan, first: int, key, path: tu
             turn[np.asarray(table)[number, column]] = number
         return np.tile(np.asarray(market.unstored(turn)), (ROUNDS, 1))
     if isinstance(plan, OrderPlan) and plan.is_shuffled:
-        drawn = _uniforms(shared, key, first, path)[:, :n]
+        drawn = _uniforms(larger, key, first, path)[:, :n]
         return np.argsort(np.argsort(drawn, axis=1, kind="stable"), axis=1).astype(np.int32)
     if isinstance(plan, OrderPlan):
         current = (first + np.arange(ROUNDS)) % n
         return np.where(np.asarray(plan.seat) == current[:, None], 0, -1).astype(np.int32)
-    acts = _acts(market, shared, plan, first, key, path)
-    return np.where(acts, _turns(market, shared, plan.base, first, key, (*path, 0)), -1)
+    acts = _acts(market, larger, plan, first, key, path)
+    return np.where(acts, _turns(market, larger, plan.base, first, key, (*path, 0)), -1)
 
 
-def _acts(market: Market, shared: Market, plan: Plan, first: int, key, path: tuple) -> np.ndarray | bool:
+def _acts(market: Market, larger: Market, plan: Plan, first: int, key, path: tuple) -> np.ndarray | bool:
     """Who takes part in each round, as `ParticipationPlan.acts` draws it."""
     if not isinstance(plan, ParticipationPlan):
         return True
-    coin = _uniforms(shared, key, first, (*path, 1))[:, : market.num_agents]
-    return (coin < np.asarray(plan.probability)) & _acts(market, shared, plan.base, first, key, (*path, 2))
+    coin = _uniforms(larger, key, first, (*path, 1))[:, : market.num_agents]
+    return (coin < np.asarray(plan.probability)) & _acts(market, larger, plan.base, first, key, (*path, 2))
 
 
 def _uniforms(market: Market, key, first: int, path: tuple) -> np.ndarray:
@@ -359,15 +279,15 @@ class Drawn(Endowments):
         return jax.lax.dynamic_index_in_dim(self.values, round - self.first, keepdims=False)
 
 
-def surplus(market: Market, shared: Market, endowments: Endowments, first: int, key) -> Endowments:
+def surplus(market: Market, larger: Market, endowments: Endowments, first: int, key) -> Endowments:
     """What agents have in `ROUNDS` rounds, those after `first` have been played."""
     if isinstance(endowments, Constant):
         return endowments
     if isinstance(endowments, Trace):
         values = np.asarray(endowments.matched(market).values, np.float64)[first : first + ROUNDS]
         values = np.concatenate([values, np.repeat(values[-1:], ROUNDS - len(values), axis=0)])
-        return Drawn(padded(values.T).T, np.int64(first))
-    drawn = _draw_endowments(shared, endowments, key, np.arange(first, first + ROUNDS))
+        return Drawn(padded(values, larger), np.int64(first))
+    drawn = _draw_endowments(larger, endowments, key, np.arange(first, first + ROUNDS))
     return Drawn(np.asarray(drawn), np.int64(first))
 
 

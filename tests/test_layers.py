@@ -20,7 +20,7 @@ LAYERS = [
     ["_devices", "_packing", "_random", "_turns"],
     ["_certificate", "_community", "endowments", "graphs", "strategies", "_schedule"],
     ["_feasibility", "_verdict"],
-    ["metrics", "_shapes"],
+    ["metrics", "_canonical"],
     ["_engine", "_records"],
     ["_play"],
     ["_scaling"],
