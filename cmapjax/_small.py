@@ -87,6 +87,7 @@ def is_small(market: Market, strategy: Strategy, plan: Plan, endowments: Endowme
     """Whether a run can be played this way."""
     return (
         small_shape(market) is not None
+        and market.repeats is None
         and market.links.mesh is None
         and strategy.hops <= 1
         and _is_known(plan)
