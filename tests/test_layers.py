@@ -12,7 +12,7 @@ PACKAGE = Path(cmapjax.__file__).parent
 # the same folder. The rest of the package may import everything.
 LAYERS = [
     ["_checks", "_generator", "_maximum_flow", "_named_networks", "_programs", "_rows"],
-    ["_labelled", "_origin", "_file_options", "_settings"],
+    ["_compilation_cache", "_labelled", "_origin", "_file_options", "_settings"],
     ["_types", "_precision"],
     ["_columns", "_derivatives", "_decomposition"],
     ["_reductions"],
