@@ -56,9 +56,7 @@ def test_by_default_programs_are_where_the_command_line_keeps_them(tmp_path):
     assert programs(user)
     assert lines(env=variables(tmp_path, JAX_COMPILATION_CACHE_DIR=str(of_jax)))[0] == str(of_jax)
     assert len(programs(of_jax)) > 0
-    both = variables(
-        tmp_path, JAX_COMPILATION_CACHE_DIR=str(of_jax), CMAPJAX_COMPILATION_CACHE=str(chosen)
-    )
+    both = variables(tmp_path, JAX_COMPILATION_CACHE_DIR=str(of_jax), CMAPJAX_COMPILATION_CACHE=str(chosen))
     assert lines(env=both)[0] == str(chosen)
     assert programs(chosen)
 
