@@ -15,6 +15,7 @@ from cmapjax import _play, _scaling, _small, metrics
 from cmapjax._engine import known_facts
 from cmapjax._market import Market
 from cmapjax._play import Moment, Rules
+from cmapjax._progress import Bar
 from cmapjax._records import Record, observations, observations_on_host
 from cmapjax._run import Run, State, as_dtype, begin, form_of, state_of
 from cmapjax._schedule import EveryonePlan
@@ -22,6 +23,8 @@ from cmapjax._settings import compiled
 
 # States are stacked up to so many bytes, and so many of them.
 STACKED, MOST_STACKED = 8_000_000, 128
+# Of a run of which nothing is recorded so many rounds are played at a time.
+LONG = 500
 # Records of runs up to so many slots times records are NumPy's.
 ON_HOST = 5_000_000
 
@@ -35,6 +38,7 @@ def play(
     record,
     state: State,
     key,
+    bar: Bar,
     *,
     rounds: int,
     every: int,
@@ -47,21 +51,24 @@ def play(
         market: without names.
         beyond: `beyond_table` of the strategy's hops, or None.
         state: the start, as `simulate` makes it.
+        bar: told how many rounds have been played.
         is_steady: as in `Rules`.
         starts_even: whether everybody splits equally at the start.
     """
     state = whole(market, state)
     played = np.minimum(np.arange(1 + -(-rounds // every)) * every, rounds)
     nothing_to_see = not record and isinstance(plan, EveryonePlan)
-    lengths = np.array([rounds]) if nothing_to_see else np.diff(played, prepend=0)
+    lengths = np.diff(played, prepend=0)
+    if nothing_to_see:  # in parts, so that the bar moves
+        lengths = np.diff(np.append(np.arange(LONG, rounds, LONG), rounds), prepend=0)
     recorder = Recorder(market, record, is_steady, len(lengths))
     known = known_facts(market, beyond, state.flow.dtype)
     rules = Rules(market, known, strategy, plan, endowments, key, is_steady)
     if beyond is None and _small.is_small(market, strategy, plan, endowments):
-        final, breach = _play_small(rules, state, lengths, recorder)
+        final, breach = _play_small(rules, state, lengths, recorder, bar)
     else:
         every = rounds if nothing_to_see else every
-        final, breach = _play_large(rules, state, lengths, every, starts_even, recorder)
+        final, breach = _play_large(rules, state, lengths, every, starts_even, recorder, bar)
     updates, records = recorder.result()
     if nothing_to_see:
         updates = state.agent_updates + played[:, None] * _play.count(market, None)
@@ -143,13 +150,14 @@ def _with_row(tables, row, values):
 # -- rounds ----------------------------------------------------------------------------------------
 
 
-def _play_large(rules: Rules, state: State, lengths, every: int, starts_even: bool, recorder: Recorder):
+def _play_large(rules: Rules, state: State, lengths, every: int, starts_even: bool, recorder: Recorder, bar):
     """The final state and the breaches; any market."""
     rules = dataclasses.replace(rules, strategy=as_dtype(rules.strategy, state.flow.dtype))
     at = form_of(rules, every, starts_even).begin(begin(rules, state))
     size = 2 * state.flow.nbytes + state.history.nbytes + state.total_utility.nbytes
-    room = min(max(STACKED // size, 1), MOST_STACKED) if recorder.record else MOST_STACKED
-    room = 1 if len(lengths) == 1 else 1 << int(room).bit_length() - 1
+    room = 1 << min(max(STACKED // size, 1), MOST_STACKED).bit_length() - 1
+    if not recorder.record:
+        room = 1 if isinstance(rules.plan, EveryonePlan) else MOST_STACKED
     rules, at = _on_device((rules, at))
     for first in range(0, len(lengths), room):
         some = lengths[first : first + room]
@@ -165,10 +173,11 @@ def _play_large(rules: Rules, state: State, lengths, every: int, starts_even: bo
             keeps_states=bool(recorder.record),
         )
         recorder.add(seen, room, len(some))
+        bar.advance(int(some.sum()))
     return final, None if rules.are_trusted else at.breach
 
 
-def _play_small(rules: Rules, state: State, lengths, recorder: Recorder):
+def _play_small(rules: Rules, state: State, lengths, recorder: Recorder, bar: Bar):
     """The same of a small market, of which every round is kept."""
     breach, ends = None, np.cumsum(lengths) + state.round
     seen = [jax.tree.map(lambda x: x[None], state)]  # the start
@@ -176,6 +185,7 @@ def _play_small(rules: Rules, state: State, lengths, recorder: Recorder):
         due = np.isin(states.round, ends)
         seen.append(jax.tree.map(lambda x, due=due: x[due], states))
         recorder.add(jax.tree.map(lambda *parts: np.concatenate(parts), *seen), _small.ROUNDS + 1)
+        bar.advance(len(states.round))
         state, breach, seen = jax.tree.map(lambda x: np.asarray(x[-1]), states), broken, []
     if seen:
         recorder.add(*seen, 1)

@@ -254,6 +254,7 @@ class _Player:
                     every=every,
                     start=state,
                     precision=self.study.precision,
+                    progress=False,
                     key=self.key if is_random else None,
                 )
             seen.append(_played(run, state is not None))
