@@ -61,7 +61,7 @@ class OneOf(Strategy):
 
     def respond(self, view: View):
         first, *others = (_calls.respond(strategy, view) for strategy in self.strategies)
-        return _chosen(self.which, {place: row for place, row in enumerate(others, 1)}, first)
+        return _chosen(self.which, dict(enumerate(others, 1)), first)
 
 
 class AnyDamping(Damping):
