@@ -322,7 +322,10 @@ def of_rows(
         parts.append(rows.work_out([formula(rows, *(own_of[id(x)] for x in xs)) for formula, xs in asked]))
     if len(parts) == 1:
         return parts[0]
-    return [_placed(columns, list(results)) for results in zip(*parts, strict=True)]
+    if xp is np:
+        return [_placed(columns, list(results)) for results in zip(*parts, strict=True)]
+    # As one table: each metric by itself would be joined and looked up, and compiled, by itself.
+    return list(look(columns.join_rows([jnp.stack(results, axis=-1) for results in parts]).T, columns.place))
 
 
 def total_of_rows(rows: Rows, x):
