@@ -324,7 +324,7 @@ def is_known(function: Callable) -> bool:
     return isinstance(function, OfState) or function in known or is_gap(function)
 
 
-def is_gap(function: Callable) -> bool:
+def is_gap(function: Callable | None) -> bool:
     """Whether this is the certified gap of `standard`."""
     return getattr(function, "func", None) is _gap
 
