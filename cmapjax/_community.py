@@ -4,7 +4,7 @@ import math
 
 import jax.numpy as jnp
 import numpy as np
-import scipy.sparse
+import scipy
 from jaxtyping import Float, Int
 
 from cmapjax._checks import check_hops
@@ -19,7 +19,7 @@ from cmapjax._types import Array
 MAX_MEMBERS = 200_000_000  # entries of a table of communities (0.8 GB of int32)
 
 
-def communities(market: Market, hops: int | float) -> scipy.sparse.csr_array:
+def communities(market: Market, hops: int | float) -> "scipy.sparse.csr_array":
     """The 0/1 matrix whose row i marks C_i^k, the agents within `hops` of i, itself included.
 
     Raises:
@@ -95,5 +95,5 @@ def community_utility(
     return over_entries(columns, jnp.add, weighted)[columns.place]
 
 
-def _rows(matrix: scipy.sparse.csr_array) -> tuple[np.ndarray, np.ndarray]:
+def _rows(matrix: "scipy.sparse.csr_array") -> tuple[np.ndarray, np.ndarray]:
     return matrix.indptr.astype(np.int64), matrix.indices

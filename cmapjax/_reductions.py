@@ -209,9 +209,10 @@ def ranges(
     nothing is looked up, and rows of one length are not even copied.
     """
     xp = namespace(columns, vectors)
-    if len(columns.shapes) == 1 and columns.num_slots == vectors[0].shape[-1]:
+    if columns.is_full and len(columns.shapes) == 1:
         width, rows = columns.shapes[0]
-        yield [xp.reshape(x, (*x.shape[:-1], rows, width)) for x in vectors], xp.asarray(columns.lengths)
+        cut = [xp.reshape(x[..., : width * rows], (*x.shape[:-1], rows, width)) for x in vectors]
+        yield cut, xp.asarray(columns.lengths)
         return
     lengths = xp.asarray(columns.lengths)
     of_row = lengths[columns.place]
