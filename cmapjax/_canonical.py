@@ -22,8 +22,8 @@ from cmapjax._types import Array
 from cmapjax.endowments import Endowments, Trace
 from cmapjax.strategies import PerAgent, Strategy
 
-SMALL_SIZES = (64, 128)
-"""Agents of the shapes of single small markets; such a market is one block, as wide as it has rows."""
+SMALL, SMALL_WIDTHS = 128, (48, 128)
+"""Rows of the shapes of single small markets, and how wide their one block is: few, for few programs."""
 # Ensembles that fit this many slots are one block of powers of two: the padding is played sooner than another
 # program is compiled. None is smaller than the least.
 FEW_SLOTS = 2**17
@@ -61,11 +61,10 @@ class Shape(NamedTuple):
 
 def small_shape(market: Market) -> Shape | None:
     """The shape of a single market of at most 128 agents; None for others."""
-    n = market.num_agents
-    if market.num_markets > 1 or n > SMALL_SIZES[-1]:
+    if market.num_markets > 1 or market.num_agents > SMALL:
         return None
-    size = next(size for size in SMALL_SIZES if n <= size)
-    return Shape(((size, size),), size, 1)
+    most = int(np.max(market.links.lengths))
+    return Shape(((next(width for width in SMALL_WIDTHS if most <= width), SMALL),), SMALL, 1)
 
 
 def shape_of(market: Market) -> Shape:

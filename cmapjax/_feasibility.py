@@ -53,7 +53,7 @@ class Breach(eqx.Module):
 
 def no_breach(market: Market, dtype) -> Breach:
     """Nobody has broken a law."""
-    whole, real = jnp.zeros(market.num_agents, jnp.int32), jnp.zeros(market.num_agents, dtype)
+    whole, real = np.zeros(market.num_agents, np.int32), np.zeros(market.num_agents, dtype)
     return Breach(whole, whole, real, real)
 
 

@@ -8,8 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.sparse
-import scipy.sparse.csgraph
+import scipy
 from jaxtyping import Float, Int, Shaped, UInt
 
 from cmapjax._checks import (
@@ -28,7 +27,7 @@ from cmapjax._labelled import by_name, unlabelled
 from cmapjax._origin import Origin
 from cmapjax._precision import float64_on_host, namespace
 from cmapjax._reductions import blocks, joined, over_ranges, over_slots, written
-from cmapjax._rows import compressed_rows
+from cmapjax._rows import compressed_rows, connected_parts, reverse_arcs
 from cmapjax._settings import entry
 from cmapjax._types import Array
 
@@ -235,7 +234,7 @@ class Market(eqx.Module):
 
     @float64_on_host
     def _per_market(self, combine, x, fill):
-        return over_ranges(self.members, combine, x, fill)[self.members.place]
+        return over_ranges(self.members, combine, x, fill)
 
     # -- storage: the engine's side ------------------------------------------------------------
 
@@ -290,7 +289,7 @@ class Market(eqx.Module):
         return flow
 
     @entry(remedy="take it of a flow that is computed")
-    def allocation(self, flow: Shaped[np.ndarray, "slots"]) -> scipy.sparse.csr_array:
+    def allocation(self, flow: Shaped[np.ndarray, "slots"]) -> "scipy.sparse.csr_array":
         """The matrix x_ij = y_ij / v_i: what agent i gives to j, in units of i's resource (rows sum to ε_i).
 
         With it the utilities of the literature are u_j = Σ_p x_pj v_p, `value @ allocation`.
@@ -308,7 +307,7 @@ class Market(eqx.Module):
     def _degrees(self) -> Int[np.ndarray, "agents"]:
         return np.asarray(self.links.lengths)[np.asarray(self.links.place)]
 
-    def adjacency(self) -> scipy.sparse.csr_array:
+    def adjacency(self) -> "scipy.sparse.csr_array":
         """The symmetric 0/1 adjacency matrix, in the caller's order."""
         starts, neighbours = self.neighbour_rows()
         rows = np.ones(len(neighbours), np.int8), neighbours, starts.astype(np.int32)
@@ -320,7 +319,7 @@ class Market(eqx.Module):
 
     def components(self) -> Int[np.ndarray, "agents"]:
         """The connected component (a number) of each agent."""
-        return scipy.sparse.csgraph.connected_components(self.adjacency(), directed=False)[1]
+        return np.unique(connected_parts(*self.arcs(), self.num_agents), return_inverse=True)[1]
 
 
 def assemble(
@@ -351,7 +350,6 @@ def assemble_rows(
 
     `rows` and `members`, laid out but empty, say where things are to be stored, if not as takes least room.
     """
-    num_agents = len(endowment)
 
     def name_of(i):
         return i if origin.labels is None else origin.labels[i]
@@ -363,13 +361,7 @@ def assemble_rows(
     check_fits(CONTRIBUTION, contribution, np.float64, name_of, "rescale them")
 
     rows = lay_out(starts) if rows is None else rows
-    # The data is each arc's own number, so the transpose lists the reverse arcs.
-    numbered = scipy.sparse.csr_array(
-        (np.arange(len(neighbours), dtype=np.int32), neighbours, starts.astype(np.int32)),
-        shape=(num_agents, num_agents),
-    )
-    reverse_arc = numbered.tocsc().data
-    del numbered
+    reverse_arc = reverse_arcs(starts, neighbours)
     slot = entry_slots(rows)
     # Rows point at where a neighbour is stored, so that agent vectors need no second look-up.
     rows.entries[slot] = rows.place[neighbours]

@@ -143,6 +143,28 @@ class ParticipationPlan(Plan):
         return acting if others is None else acting & others
 
 
+class TurnTable(Plan):
+    """The turns of some rounds, as numbers."""
+
+    turns: Int[Array, "rounds agents"]
+    """The turn of every agent in every round, in the order of storage; -1 where it takes no part."""
+    lengths: Int[Array, "rounds"]
+    """How many turns a round has."""
+    first: Int[Array, ""]
+    """The round (as counted before it) that the first row is of."""
+    is_everyone = False
+    shares_receivers = True
+    widths = ()
+
+    def of_round(self, round: Int[Array, ""]) -> tuple[Int[Array, "agents"], Int[Array, ""]]:
+        """Of a round the turn of every agent, and the number of turns."""
+        turns, length = (
+            jax.lax.dynamic_index_in_dim(x, round - self.first, keepdims=False)
+            for x in (self.turns, self.lengths)
+        )
+        return turns, length
+
+
 # -- schedules -----------------------------------------------------------------------------------
 
 

@@ -263,7 +263,8 @@ def test_a_market_that_does_not_fit_is_refused():
     market = RANDOM["even"].draw(KEY, 30)
     assert small_shape(market) is None
     assert small_shape(_market(nx.path_graph(129))) is None
-    assert small_shape(_market(nx.path_graph(128))) == Shape(((128, 128),), 128, 1)
+    assert small_shape(_market(nx.path_graph(128))) == Shape(((48, 128),), 128, 1)
+    assert small_shape(_market(nx.star_graph(60))) == Shape(((128, 128),), 128, 1)
     good = shape_of(market)
     bad = [
         shape_of(RANDOM["even"].draw(KEY, 10)),

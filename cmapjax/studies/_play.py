@@ -254,6 +254,7 @@ class _Player:
                     every=every,
                     start=state,
                     precision=self.study.precision,
+                    progress=False,
                     key=self.key if is_random else None,
                 )
             seen.append(_played(run, state is not None))
@@ -307,20 +308,7 @@ def _joined(parts: list[Played]) -> Played:
 def recorders(names: list[str], equilibrium: np.ndarray | None) -> dict[str, Any]:
     """Functions of (market, state) by the names of metrics."""
     standard = metrics.standard(equilibrium)
-    return {name: standard[name] if METRICS[name].is_standard else _OTHERS[name] for name in names}
-
-
-def _of_utility(metric):
-    def observe(market, state):
-        return metric(market, state.utility.astype(np.float64))
-
-    return observe
-
-
-# Made once: a function made anew for every run would be compiled anew.
-_OTHERS = {
-    name: _of_utility(getattr(metrics, name)) for name, about in METRICS.items() if not about.is_standard
-}
+    return {name: standard[name] if METRICS[name].is_standard else metrics.FURTHER[name] for name in names}
 
 
 def _verdict_by_averages(market, state):
