@@ -45,6 +45,8 @@ class Costs:
         return report
 
     def pytest_runtest_logreport(self, report):
+        if not hasattr(report, "costs"):  # of a worker that died
+            return
         for costs in (self.of_tests[report.nodeid], self.of_files[report.nodeid.partition("::")[0]]):
             costs[0] += report.when == "call"
             costs[1:] = [a + b for a, b in zip(costs[1:], report.costs, strict=True)]
