@@ -11,8 +11,8 @@ PACKAGE = Path(cmapjax.__file__).parent
 # From the ground up. A module may import from an earlier layer; of its own layer, only what stands in
 # the same folder. The rest of the package may import everything.
 LAYERS = [
-    ["_checks", "_generator", "_maximum_flow", "_named_networks", "_programs", "_rows"],
-    ["_labelled", "_origin", "_file_options", "_settings"],
+    ["_checks", "_generator", "_maximum_flow", "_named_networks", "_programs", "_progress", "_rows"],
+    ["_compilation_cache", "_labelled", "_origin", "_file_options", "_settings"],
     ["_types", "_precision"],
     ["_columns", "_derivatives", "_decomposition"],
     ["_reductions"],
@@ -20,13 +20,14 @@ LAYERS = [
     ["_devices", "_packing", "_random", "_turns"],
     ["_certificate", "_community", "endowments", "graphs", "strategies", "_schedule"],
     ["_feasibility", "_verdict"],
-    ["metrics", "_shapes"],
-    ["_engine"],
+    ["metrics", "_canonical"],
+    ["_engine", "_records"],
     ["_play"],
     ["_scaling"],
     ["_run"],
     ["_judge"],
-    ["_spans"],
+    ["_small"],
+    ["_driver"],
     ["_simulate", "_equilibrium"],
     ["methods", "fairness"],
     ["_solve", "_explain"],
