@@ -15,6 +15,7 @@ from cmapjax._derivatives import scan_in_chunks
 from cmapjax._engine import Flows, known_facts
 from cmapjax._feasibility import Breach, no_breach
 from cmapjax._market import Market
+from cmapjax._native import _form
 from cmapjax._play import Moment, Rules, play_round
 from cmapjax._precision import float64_on_host
 from cmapjax._schedule import EveryonePlan
@@ -71,6 +72,8 @@ class Run(eqx.Module):
     """By how much the strategy's last rows miss the round's budget, relative (rounding, or a fault)."""
     breach: Breach | None = None
     """Who broke a law of spending in which round; None under strategies of this package."""
+    rounds_by: str = eqx.field(static=True, default="xla")
+    """Who has played the rounds: "native" (the package's own code for a CPU) or "xla"."""
     varies: bool = eqx.field(static=True, default=False)
     """Whether surplus varied from round to round, so that running averages are what can be compared."""
 
@@ -182,11 +185,12 @@ def run_rounds(
     saves_memory,
     is_steady,
     starts_even,
+    is_native=False,
 ) -> Run:
     """The run from this start; `seen` is what `observe` saw of it."""
     known = known_facts(market, beyond, state.flow.dtype)
     strategy = as_dtype(strategy, state.flow.dtype)
-    rules = Rules(market, known, strategy, plan, endowments, key, is_steady)
+    rules = Rules(market, known, strategy, plan, endowments, key, is_steady, is_native)
     num_records = 1 + -(-rounds // every)
     out = jax.tree.map(lambda x: jnp.zeros((num_records, *x.shape), x.dtype).at[0].set(x), seen)
     now = begin(rules, state)
@@ -237,6 +241,8 @@ def _record_between(rules: Rules, record, now: Moment, out, rounds: int, every: 
 
 def form_of(rules: Rules, every: int, starts_even: bool) -> _play.Plain | _scaling.Scaling:
     """In which form rounds are played, so many at a time."""
+    if rules.is_native:
+        return _form.form_of(rules, every, starts_even)
     return _scaling.Scaling(rules, starts_even) if _scaling.pays(rules, every) else _play.Plain(rules)
 
 

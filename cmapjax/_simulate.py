@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from cmapjax import _spans, metrics
+from cmapjax import _native, _spans, metrics
 from cmapjax._certificate import check_flow
 from cmapjax._checks import check_kind, check_span, short
 from cmapjax._community import beyond_table
@@ -44,6 +44,7 @@ def simulate(
     precision: str = "float64",
     key: Array | None = None,
     strict: bool = False,
+    native: str = "auto",
 ) -> Run:
     """The run of a market (or of every market of an ensemble) over some rounds.
 
@@ -65,6 +66,9 @@ def simulate(
         strict: raise ValueError if an agent breaks a law of spending in any round (gives more or less than
             it has, something negative, not finite or off the links); by default the run warns, and the
             market's verdict is "not feasible".
+        native: whether rounds may be played by the package's own code for a CPU, which is compiled with a C++
+            compiler when it first pays (docs/performance.md); `Run.rounds_by` says whether they were. "auto",
+            "off", or "on": always, or a ValueError that says why not. Results are equal up to rounding.
 
     Returns:
         Records, the final state, and a verdict on every market: whether it settled, and whether at the
@@ -100,13 +104,15 @@ def simulate(
     state = _start(bare, start, dtype)
     arguments = (bare, beyond, strategy, plan, endowments, record)
     traced = is_traced((arguments, state))
+    is_plain = not is_traced((arguments, state, key))
     facts = {
         "rounds": rounds,
         "every": every,
         "is_steady": endowments.is_constant and _spends_contributions(bare, start),
         "starts_even": start is None,
+        "is_native": _native.choose(native, bare, strategy, plan, rounds, is_plain),
     }
-    if not is_traced((arguments, state, key)) and _spans.pays(bare, record, every):
+    if is_plain and _spans.pays(bare, record, every):
         with _calls.brief_faults():
             run = _spans.run_in_spans(*arguments, state, key, **facts)
     else:
@@ -115,7 +121,8 @@ def simulate(
         with _calls.brief_faults():
             run = run_rounds(*arguments, state, seen, key, saves_memory=traced, **facts)
     run = judged(market, strategy, endowments, record, key, on_host(run), rounds, strict)
-    return dataclasses.replace(run, varies=not endowments.is_constant)
+    rounds_by = "native" if facts["is_native"] else "xla"
+    return dataclasses.replace(run, varies=not endowments.is_constant, rounds_by=rounds_by)
 
 
 def _recorders(record) -> dict[str, Callable]:

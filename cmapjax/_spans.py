@@ -31,13 +31,14 @@ def pays(market, record, every: int) -> bool:
 
 
 def run_in_spans(
-    market, beyond, strategy, plan, endowments, record, state, key, *, rounds, every, is_steady, starts_even
+    market, beyond, strategy, plan, endowments, record, state, key, *, rounds, every, is_steady, starts_even, is_native=False
 ) -> Run:
     """The run from this start, as `run_rounds` gives it; not for transformations."""
     first = np.asarray(state.round)
     state, _ = observe(market, {}, state)
     known, now = _begin(market, beyond, state)
-    rules = Rules(market, known, as_dtype(strategy, state.flow.dtype), plan, endowments, key, is_steady)
+    strategy = as_dtype(strategy, state.flow.dtype)
+    rules = Rules(market, known, strategy, plan, endowments, key, is_steady, is_native)
     if not rules.are_trusted:
         now = dataclasses.replace(now, breach=no_breach(market, state.flow.dtype))
     at = form_of(rules, every, starts_even).begin(now)
