@@ -31,7 +31,20 @@ def pays(market, record, every: int) -> bool:
 
 
 def run_in_spans(
-    market, beyond, strategy, plan, endowments, record, state, key, *, rounds, every, is_steady, starts_even, is_native=False
+    market,
+    beyond,
+    strategy,
+    plan,
+    endowments,
+    record,
+    state,
+    key,
+    *,
+    rounds,
+    every,
+    is_steady,
+    starts_even,
+    is_native=False,
 ) -> Run:
     """The run from this start, as `run_rounds` gives it; not for transformations."""
     first = np.asarray(state.round)

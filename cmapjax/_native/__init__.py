@@ -1,7 +1,7 @@
 """Rounds by C++ code of the package's own on a CPU (`rounds.cc`), one call a round inside XLA's programs.
 
-The code is compiled when it first pays, for the processor at hand, and kept in JAX's folder of compiled programs
-if there is one. Where it does not apply (`applies`), or cannot be had (`unavailable`), XLA's rounds are played.
+The code is compiled when it first pays, for the processor at hand, and kept in JAX's folder of compiled
+programs if there is one. Where it does not apply, or cannot be had, XLA's rounds are played.
 """
 
 import ctypes
@@ -26,7 +26,15 @@ VARIABLE = "CMAPJAX_NATIVE"
 LEAST_WORK = 300_000_000
 SOURCE = Path(__file__).with_name("rounds.cc")
 # Rounding is that of IEEE 754, with products added in one step; infinities and NaNs are kept.
-FLAGS = ["-std=c++17", "-O3", "-march=native", "-fPIC", "-shared", "-fno-math-errno", "-fno-trapping-math", "-w"]
+FLAGS = [
+    "-std=c++17",
+    "-O3",
+    "-march=native",
+    "-fPIC",
+    "-shared",
+    "-fno-math-errno",
+    "-w",
+]
 TARGETS = ("cmapjax_cmap", "cmapjax_response", "cmapjax_scaling")
 MOST_SECONDS = 120  # of compiling
 _LOCK = threading.Lock()
@@ -58,9 +66,10 @@ def choose(native: str, market, strategy, plan, rounds: int, is_plain: bool) -> 
     if native == "off":
         return False
     reason = _reason_against(market, strategy, plan, is_plain) or unavailable()
-    if reason is None and native == "auto" and not is_ready():
-        if rounds * market.links.num_slots < LEAST_WORK:
-            return False
+    is_asked = native == "on" or _wish() == "on"
+    is_worth = is_asked or rounds * market.links.num_slots >= LEAST_WORK
+    if reason is None and not is_worth and not is_ready():
+        return False
     if reason is None:
         try:
             library()
@@ -76,13 +85,18 @@ def _reason_against(market, strategy, plan, is_plain: bool) -> str | None:
 
     device = jax.config.jax_default_device
     kind = jax.default_backend() if device is None else getattr(device, "platform", device)
-    if os.environ.get(VARIABLE, "").strip().lower() == "off":
+    if _wish() == "off":
         return f"the variable {VARIABLE} is off"
     if not is_plain or jax.config.jax_disable_jit:
         return "not inside a transformation, nor where JAX_DISABLE_JIT is set"
     if kind != "cpu" or market.links.mesh is not None:
         return "only on one CPU"
     return None if applies(strategy, plan) else "not for this strategy under this schedule"
+
+
+def _wish() -> str:
+    """What the variable says: "off"; "on", to compile at once; or nothing."""
+    return os.environ.get(VARIABLE, "").strip().lower()
 
 
 def unavailable() -> str | None:
@@ -101,7 +115,7 @@ def is_ready() -> bool:
 
 def describe() -> str:
     """Who plays rounds on this machine's CPU, in words."""
-    if os.environ.get(VARIABLE, "").strip().lower() == "off":
+    if _wish() == "off":
         return f"xla ({VARIABLE} is off)"
     reason = unavailable()
     if reason is not None:

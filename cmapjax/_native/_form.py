@@ -76,7 +76,7 @@ class _Slices:
         out = []
         for block, (width, rows) in zip(blocks, self.shapes, strict=True):
             whole = namespace(block).pad(block, ((0, 0), (0, -rows % self.lanes)))
-            out.append(whole.reshape(width, -1, self.lanes).swapaxes(0, 1).reshape(-1))
+            out.append(whole.reshape(width, -(-rows // self.lanes), self.lanes).swapaxes(0, 1).reshape(-1))
         return np.concatenate(out) if isinstance(out[0], np.ndarray) else _end_to_end(out)
 
     def blocks(self, x: Array) -> tuple:
@@ -84,8 +84,8 @@ class _Slices:
         out, start = [], 0
         for width, rows in self.shapes:
             end = start + width * (rows + -rows % self.lanes)
-            block = x[start:end].reshape(-1, width, self.lanes).swapaxes(0, 1).reshape(width, -1)
-            out.append(block[:, :rows])
+            block = x[start:end].reshape(-(-rows // self.lanes), width, self.lanes).swapaxes(0, 1)
+            out.append(block.reshape(width, -(-rows // self.lanes) * self.lanes)[:, :rows])
             start = end
         return tuple(out)
 
@@ -170,12 +170,21 @@ class NativeScaling(Scaling):
 
     def _scale(self, at: Scaled, kept: tuple) -> Scaled:
         now, like = at.now, self.slices.like
-        entries, lengths, sent, received = kept
         out = [like(), like(), like(), like(dtype=jnp.float64)]
-        facts = entries, lengths, self.rules.known.contribution, at.left, at.sums, now.total_utility, at.is_even
+        facts = (
+            entries,
+            lengths,
+            self.rules.known.contribution,
+            at.left,
+            at.sums,
+            now.total_utility,
+            at.is_even,
+        )
         call = jax.ffi.ffi_call("cmapjax_scaling", out)
-        left, sums, utility, total = call(*facts, ~at.is_mirrored, sent, received, **self.slices.attributes)
-        return Scaled(_later(self.rules, now, utility, total), left, at.left, sums, ~at.is_mirrored, at.is_even)
+        left, sums, utility, total = call(*facts, ~at.is_mirrored, *kept[2:], **self.slices.attributes)
+        return Scaled(
+            _later(self.rules, now, utility, total), left, at.left, sums, ~at.is_mirrored, at.is_even
+        )
 
     def _play(self, now: Moment) -> Moment:
         form = Native(self.rules)

@@ -94,7 +94,7 @@ struct Links {
 
   int64_t slices(size_t b) const { return (shapes[b + 1] + lanes - 1) / lanes; }
   int64_t slices_of_tile(size_t b) const { return std::max<int64_t>(TILE / (shapes[b] * lanes), 1); }
-  int64_t tiles(size_t b) const { return (slices(b) - 1) / slices_of_tile(b) + 1; }
+  int64_t tiles(size_t b) const { return (slices(b) + slices_of_tile(b) - 1) / slices_of_tile(b); }
   template <class F> int64_t over_blocks(F f) const {
     int64_t n = 0;
     for (size_t b = 0; b < shapes.size(); b += 2) n += f(b);
