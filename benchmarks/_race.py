@@ -42,6 +42,7 @@ PACKAGES = (
     "llvmlite",
     "cvxpy",
     "clarabel",
+    "mesa",
 )
 
 Play = Callable[[int], Callable[[], Any]]

@@ -35,6 +35,7 @@ __version__ = "0.1.0"
 # readers refuse bad files, without the seconds that JAX takes to load.
 _HOMES = {
     "cmapjax._market": ("Market",),
+    "cmapjax._compilation_cache": ("compilation_cache",),
     "cmapjax._packing": ("copies", "pack"),
     "cmapjax._devices": ("on_devices",),
     "cmapjax._run": ("Run", "State"),

@@ -1,6 +1,7 @@
 """The certificate: how far a market is from its equilibrium at most, without knowing the equilibrium."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,14 +10,28 @@ from jaxtyping import Float, Int
 from cmapjax._checks import as_real, short
 from cmapjax._labelled import unlabelled
 from cmapjax._market import Market
-from cmapjax._precision import float64_on_host, namespace
-from cmapjax._reductions import blocks, combined, joined, over_entries, over_slots, written
+from cmapjax._precision import float64_on_host, is_in_numpy, namespace
+from cmapjax._reductions import (
+    Rows,
+    blocks,
+    combined,
+    joined,
+    joined_rows,
+    largest_of_rows,
+    look,
+    looked_up_next,
+    of_rows,
+    over_entries,
+    over_slots,
+    row_blocks,
+    slot_blocks,
+)
 from cmapjax._settings import check_x64
 from cmapjax._types import Array
 
 
 @float64_on_host
-def certified_gap(market: Market, utility: Float[Array, "agents"]) -> Float[Array, "markets"]:
+def certified_gap(market: Market, utility: Float[Array, "... agents"]) -> Float[Array, "... markets"]:
     """An upper bound on log Nash welfare of the equilibrium minus that of these utilities (≥ 0).
 
     exp(−gap) is the share of the equilibrium's Nash welfare that is certainly reached. By weak duality,
@@ -31,33 +46,39 @@ def certified_gap(market: Market, utility: Float[Array, "agents"]) -> Float[Arra
 
     Source: derived in docs/model.md.
     """
-    return _gap_where_stored(market, market.stored(namespace(market, utility).asarray(utility)))
+    utility = look(namespace(market, utility).asarray(utility), market.links.order)
+    return _gap_of_blocks(market, row_blocks(market.links, utility))
 
 
-def _gap_where_stored(market: Market, utility: Float[Array, "agents"]) -> Float[Array, "markets"]:
-    """The gap of utilities in the order of storage."""
-    xp = namespace(market, utility)
-    w = xp.asarray(market.contribution, utility.dtype)
-    r = written(utility / market.stored(written(w)))
+def _gap_of_blocks(market: Market, utility: Sequence[Float[Array, "... _"]]) -> Float[Array, "... markets"]:
+    """The gap of utilities in the order of storage, block by block."""
+    xp, links = namespace(market, utility), market.links
+    w = row_blocks(links, look(xp.asarray(market.contribution, utility[0].dtype), links.order))
+    r = looked_up_next(links, [u / own for u, own in zip(utility, w, strict=True)])
     # The ratio of the poorest neighbour is the inverse of the price; no division by an empty hand.
-    poorest = over_entries(market.links, jnp.minimum, r, np.inf)
-    richest_poorest = over_entries(market.links, jnp.maximum, poorest, -np.inf)
-    r, poorest, richest_poorest = (written(market.unstored(x)) for x in (r, poorest, richest_poorest))
+    poorest = over_entries(links, jnp.minimum, r, np.inf)
+    richest_poorest = over_entries(links, jnp.maximum, poorest, -np.inf)
+    vectors = tuple(look(x, links.place) for x in (r, poorest, richest_poorest))
+    return of_rows(market.members, market.contribution, [(_gap, vectors)])[0]
+
+
+def _gap(rows: Rows, r, poorest, richest_poorest):
+    xp, w = rows.xp, rows.weight
     # q_p − 1 and r_j m_j − 1 rather than q_p and r_j m_j: near the equilibrium of a market with ratios
     # near one the differences carry the digits.
     excess = w * (1 / xp.where(poorest > 0, poorest, 1) - 1)
     slack = w * xp.log1p((r - richest_poorest) / xp.where(richest_poorest > 0, richest_poorest, 1))
-    worth = market.total(w)
-    # Written out, lest a product be rounded together with the sum it enters, or not, as shapes have it.
-    gap = xp.log1p(market.total(written(excess)) / worth) - market.total(written(slack)) / worth
+    wanted = [rows.total(excess), rows.total(slack), rows.worth, rows.smallest(r)]
+    excess, slack, worth, least = yield wanted
+    gap = xp.log1p(excess / worth) - slack / worth
     # Where numbers so far apart overflow, nothing is certain.
-    return xp.where((market.smallest(r) > 0) & (gap > -xp.inf), gap, xp.inf)
+    return xp.where((least > 0) & (gap > -xp.inf), gap, xp.inf)
 
 
 @float64_on_host
 def certified_gap_of_flow(
-    market: Market, flow: Float[Array, "slots"], received: Float[Array, "slots"] | None = None
-) -> Float[Array, "markets"]:
+    market: Market, flow: Float[Array, "... slots"], received: Float[Array, "... slots"] | None = None
+) -> Float[Array, "... markets"]:
     """`certified_gap` of an allocation, in float64 and of exactly what it spends.
 
     Rows are first scaled in float64 to spend exactly the contributions, which undoes the rounding of a
@@ -72,14 +93,15 @@ def certified_gap_of_flow(
     Raises:
         ValueError: traced arguments outside x64 mode.
     """
-    check_x64("certified_gap_of_flow")
+    if not is_in_numpy():
+        check_x64("certified_gap_of_flow")
     xp, links = namespace(market, flow, received), market.links
-    flow = xp.asarray(flow)
-    utility = delivered(market, flow, received)
-    gap = _gap_where_stored(market, utility)
+    flow, parts = xp.asarray(flow), _delivered(market, flow, received)
+    gap = _gap_of_blocks(market, parts)
     if flow.dtype == np.float64:
         return gap
-    received = market.mirror(flow) if received is None else xp.asarray(received)
+    utility = joined_rows(links, parts)
+    received = look(flow, market.reverse) if received is None else xp.asarray(received)
     # Whether they are added up in one precision or the other.
     single, double = (
         xp.asarray(over_slots(links, jnp.add, xp.asarray(received, dtype)), utility.dtype)
@@ -88,14 +110,19 @@ def certified_gap_of_flow(
     held = xp.minimum(single, double)
     has = held > 0
     more = xp.where(has, xp.log1p((utility - held) / xp.where(has, held, 1)), xp.inf)
-    w = xp.asarray(market.contribution)
-    return gap + xp.maximum(market.total(w * market.unstored(more)) / market.total(w), 0)
+    asked = [(_mean, (look(more, links.place),))]
+    return gap + xp.maximum(of_rows(market.members, market.contribution, asked)[0], 0)
+
+
+def _mean(rows: Rows, x):
+    total, worth = yield [rows.total(rows.weight * x), rows.worth]
+    return total / worth
 
 
 @float64_on_host
 def delivered(
-    market: Market, flow: Float[Array, "slots"], received: Float[Array, "slots"] | None = None
-) -> Float[Array, "agents"]:
+    market: Market, flow: Float[Array, "... slots"], received: Float[Array, "... slots"] | None = None
+) -> Float[Array, "... agents"]:
     """u_j = Σ_i y_ij in the order of storage, in float64, of rows scaled to spend exactly w_i.
 
     Args:
@@ -103,22 +130,22 @@ def delivered(
         received: as of `certified_gap_of_flow`. Not looked at beside a float32 flow: both ends of a link
             hold copies of their own there, which differ by more than the bound may be wrong.
     """
+    return joined_rows(market.links, _delivered(market, flow, received))
+
+
+def _delivered(market: Market, flow, received) -> list[Float[Array, "... _"]]:
+    """`delivered`, block by block."""
     xp, links = namespace(market, flow, received), market.links
-    parts = [combined(jnp.add, xp.asarray(block, np.float64)) for block in links.blocks(xp.asarray(flow))]
-    spent = joined(links, parts)
-    w = written(xp.asarray(market.contribution))
-    scale = written(market.stored(w) / xp.where(spent > 0, spent, 1))
+    flow = xp.asarray(flow)
+    w = row_blocks(links, look(xp.asarray(market.contribution), links.order))
+    spent = [combined(jnp.add, xp.asarray(block, np.float64)) for block in slot_blocks(links, flow)]
+    scales = [own / xp.where(total > 0, total, 1) for own, total in zip(w, spent, strict=True)]
+    scale = looked_up_next(links, scales)
     if received is None or flow.dtype != np.float64:
-        received = market.mirror(xp.asarray(flow))
+        received = look(flow, market.reverse)
     # The giver's scale comes from the vector of agents: flows themselves need no second look-up.
-    pairs = zip(blocks(links), links.blocks(xp.asarray(received)), strict=True)
-    # The mask changes no number (padding holds 0), but keeps compilers from rounding a product together
-    # with the sum it enters in rows of one length and not in those of another.
-    parts = [
-        combined(jnp.add, xp.where(block.is_entry, xp.asarray(given, np.float64) * block.look(scale), 0))
-        for block, given in pairs
-    ]
-    return joined(links, parts)
+    pairs = zip(blocks(links), slot_blocks(links, xp.asarray(received)), strict=True)
+    return [combined(jnp.add, xp.asarray(given, np.float64) * block.look(scale)) for block, given in pairs]
 
 
 @float64_on_host
@@ -133,16 +160,16 @@ def spending_error(
         flow: y_ij in the market's layout.
         budget: b_i, what each agent had to give (value); by default its mean contribution.
     """
-    xp = namespace(market, flow, budget)
+    xp, links = namespace(market, flow, budget), market.links
     flow = xp.asarray(flow)
     w = xp.asarray(market.contribution, flow.dtype)
-    missing = xp.abs(market.gave(flow) - (w if budget is None else budget))
-    links = market.links
+    missing = xp.abs(look(over_slots(links, jnp.add, flow), links.place) - (w if budget is None else budget))
     wrong = [
         combined(jnp.maximum, xp.where(block.is_entry, xp.maximum(-given, 0), xp.abs(given)))
-        for block, given in zip(blocks(links), links.blocks(flow), strict=True)
+        for block, given in zip(blocks(links), slot_blocks(links, flow), strict=True)
     ]
-    return market.largest(xp.maximum(missing, market.unstored(joined(links, wrong))) / w)
+    error = xp.maximum(missing, look(joined_rows(links, wrong), links.place)) / w
+    return of_rows(market.members, market.contribution, [(largest_of_rows, (error,))])[0]
 
 
 def check_flow(field: str, market: Market, flow, tolerance: float) -> Float[np.ndarray, "slots"]:

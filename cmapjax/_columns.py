@@ -21,8 +21,12 @@ from cmapjax._types import Array
 # A further block costs compile time: to be opened it must save this share of all entries in padding,
 # and in a tiny market, where running costs nothing, at least this many slots.
 BLOCK_COST = 0.03
-LEAST_BLOCK_COST = 500
+LEAST_BLOCK_COST = 2_000
 MAX_PADDING = 0.20
+# Up to so many entries a round takes less time than a hundredth of compiling a block: there it must save a
+# larger share, whatever the padding.
+FEW_ENTRIES = 200_000
+BLOCK_COST_OF_FEW = 0.2
 # XLA writes out every column of a kernel as code, and wide kernels take seconds to compile. A fold is cut
 # into kernels of at most 2^4 columns; rows up to this width may be taken apart into entries (`pieces`).
 NARROW = 32
@@ -131,13 +135,13 @@ def _end_to_end(pieces: Sequence[Shaped[Array, "_ ..."]]) -> Shaped[Array, "_ ..
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _fold_columns(combine: Callable, block: Shaped[Array, "width rows"]) -> Shaped[Array, "rows"]:
+def fold_columns(combine: Callable, block: Shaped[Array, "width rows"]) -> Shaped[Array, "rows"]:
     """`fold` of a block that lies in memory: narrow ones in one kernel."""
     parts = pieces(block)
     return fold(combine, block) if len(parts) == 1 < block.shape[0] else _fold_list(combine, parts)
 
 
-_fold_columns.defjvp(_fold_derivative)
+fold_columns.defjvp(_fold_derivative)
 
 
 class Columns(eqx.Module):
@@ -161,6 +165,8 @@ class Columns(eqx.Module):
     """The devices over which compiled code spreads every block's rows; None leaves all on one."""
     one: "Columns | None" = None
     """For rows that are copies of others, stored side by side: those others, as they are stored."""
+    is_full: bool = eqx.field(static=True, default=False)
+    """Whether it is known of all columns of these shapes that no row is shorter than its block."""
 
     @property
     def num_rows(self) -> int:
@@ -170,11 +176,12 @@ class Columns(eqx.Module):
     def num_slots(self) -> int:
         return sum(width * rows for width, rows in self.shapes)
 
-    def blocks(self, x: Shaped[Array, "slots"]) -> list[Shaped[Array, "_ _"]]:
+    def blocks(self, x: Shaped[Array, "... slots"]) -> list[Shaped[Array, "... _ _"]]:
         """A value per slot as one `[width, rows]` array per block."""
         out, start = [], 0
         for width, rows in self.shapes:
-            out.append(self._spread_out(x[start : start + width * rows].reshape(width, rows)))
+            part = x[..., start : start + width * rows].reshape(*x.shape[:-1], width, rows)
+            out.append(self._spread_out(part))
             start += width * rows
         return out
 
@@ -216,7 +223,7 @@ class Columns(eqx.Module):
 
     def fold_blocks(self, combine: Callable, blocks: Sequence[Array]) -> Shaped[Array, "rows"]:
         """`fold` of values that are in blocks already."""
-        return self.join_rows([_fold_columns(combine, block) for block in blocks])
+        return self.join_rows([fold_columns(combine, block) for block in blocks])
 
     def join_rows(self, blocks: Sequence[Shaped[Array, "_"]]) -> Shaped[Array, "rows"]:
         """The inverse of `row_blocks`."""
@@ -282,9 +289,9 @@ def block_widths(
 ) -> np.ndarray:
     """Ascending widths of the blocks for rows of these lengths, by dynamic programming.
 
-    Minimises padding + (cost of a block) · (number of blocks), in parts of all entries; the cost is lowered
-    until padding is at most `max_padding`, which always ends because one block per distinct length pads
-    nothing.
+    Minimises padding + (cost of a block) · (number of blocks), in parts of all entries. Where entries are
+    many the cost is lowered until padding is at most `max_padding`, which always ends because one block per
+    distinct length pads nothing.
     """
     counts = np.bincount(np.maximum(lengths, 1))  # an empty row keeps one slot
     distinct = np.flatnonzero(counts)
@@ -296,7 +303,8 @@ def block_widths(
         counts = np.add.reduceat(counts, step)
         distinct = distinct[last]
     rows = np.concatenate([[0], np.cumsum(counts)])
-    block_cost = max(cost_of_block * entries, LEAST_BLOCK_COST)
+    is_small = entries <= FEW_ENTRIES
+    block_cost = max((BLOCK_COST_OF_FEW if is_small else cost_of_block) * entries, LEAST_BLOCK_COST)
     while True:
         best, previous = np.zeros(len(distinct) + 1), np.zeros(len(distinct) + 1, int)
         for end in range(1, len(distinct) + 1):
@@ -309,7 +317,7 @@ def block_widths(
             end = previous[end]
         widths = distinct[np.array(cuts[::-1]) - 1]
         slots = widths[np.searchsorted(widths, distinct)] @ counts
-        if slots <= (1 + max_padding) * entries or len(widths) == len(distinct):
+        if is_small or slots <= (1 + max_padding) * entries or len(widths) == len(distinct):
             return widths
         block_cost /= 2
 

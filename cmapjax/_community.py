@@ -4,7 +4,7 @@ import math
 
 import jax.numpy as jnp
 import numpy as np
-import scipy.sparse
+import scipy
 from jaxtyping import Float, Int
 
 from cmapjax._checks import check_hops
@@ -12,14 +12,14 @@ from cmapjax._columns import build_columns
 from cmapjax._derivatives import log_or_minus_infinity
 from cmapjax._market import Market
 from cmapjax._precision import float64_on_host, namespace
-from cmapjax._reductions import over_entries, written
+from cmapjax._reductions import look, over_entries, written
 from cmapjax._settings import check_plain
 from cmapjax._types import Array
 
 MAX_MEMBERS = 200_000_000  # entries of a table of communities (0.8 GB of int32)
 
 
-def communities(market: Market, hops: int | float) -> scipy.sparse.csr_array:
+def communities(market: Market, hops: int | float) -> "scipy.sparse.csr_array":
     """The 0/1 matrix whose row i marks C_i^k, the agents within `hops` of i, itself included.
 
     Raises:
@@ -76,8 +76,8 @@ def beyond_table(market: Market, hops: int | float) -> Int[np.ndarray, "agents m
 
 @float64_on_host
 def community_utility(
-    market: Market, utility: Float[Array, "agents"], hops: int | float = 1
-) -> Float[Array, "agents"]:
+    market: Market, utility: Float[Array, "... agents"], hops: int | float = 1
+) -> Float[Array, "... agents"]:
     """The utility of each agent's community: Σ_{j ∈ C_i^k} w_j log u_j (-inf if a member has nothing).
 
     Args:
@@ -89,11 +89,11 @@ def community_utility(
     xp = namespace(market, utility)
     weighted = xp.asarray(market.contribution) * log_or_minus_infinity(xp.asarray(utility))
     if hops == 1:  # as studies record it, inside compiled code: the links say who is a member
-        own = written(market.stored(weighted))
-        return market.unstored(own + over_entries(market.links, jnp.add, own))
+        own = written(look(weighted, market.links.order))
+        return look(own + over_entries(market.links, jnp.add, own), market.links.place)
     columns, _ = build_columns(*_rows(communities(market, hops)))
     return over_entries(columns, jnp.add, weighted)[columns.place]
 
 
-def _rows(matrix: scipy.sparse.csr_array) -> tuple[np.ndarray, np.ndarray]:
+def _rows(matrix: "scipy.sparse.csr_array") -> tuple[np.ndarray, np.ndarray]:
     return matrix.indptr.astype(np.int64), matrix.indices

@@ -22,10 +22,9 @@ from fractions import Fraction
 
 import numpy as np
 from jaxtyping import Bool, Int, Shaped
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from cmapjax._maximum_flow import maximum_flow
+from cmapjax._rows import connected_parts
 
 # The flow solver adds up capacities in signed 64-bit integers.
 FLOW_BITS = 62
@@ -160,11 +159,8 @@ def blocks(giver, receiver, gives_in, receives_in) -> tuple[np.ndarray, np.ndarr
     """
     n = len(gives_in)
     inside = gives_in[giver] == receives_in[receiver]
-    pairs = (np.ones(inside.sum(), np.int8), (giver[inside], n + receiver[inside]))
-    _, part = connected_components(coo_array(pairs, shape=(2 * n, 2 * n)), directed=False)
-    first = np.full(part.max() + 1, n)
-    np.minimum.at(first, part[n:], np.arange(n))
-    return first[part[:n]], first[part[n:]]
+    part = connected_parts(receiver[inside], n + giver[inside], 2 * n)  # receivers come before givers
+    return part[n:], part[:n]
 
 
 def verify(found: Partition, giver, receiver, weight, market_of) -> None:

@@ -18,6 +18,8 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from cmapjax._columns import fold
 from cmapjax._market import Market
+from cmapjax._precision import namespace
+from cmapjax._reductions import blocks
 from cmapjax._schedule import Plan
 from cmapjax._types import Array
 from cmapjax.strategies import Beyond, Link, PerAgent, Strategy, View, _calls
@@ -56,15 +58,15 @@ def known_facts(
     average_utility: Float[Array, "agents"] | None = None,
 ) -> Known:
     """The facts that views are made of, in the precision of the run; the others as in `Known`."""
-    links = market.links
-    contribution = jnp.asarray(market.stored(market.contribution), dtype)
-    degree = jnp.asarray(links.lengths, dtype)
+    links, xp = market.links, namespace(market)
+    contribution = xp.asarray(market.stored(market.contribution), dtype)
+    degree = xp.asarray(links.lengths, dtype)
     largest = market.largest(market.unstored(degree))[market.market_of]
     return Known(
         contribution,
         degree,
         market.stored(largest),
-        tuple(links.blocks(links.take(contribution))),
+        tuple(block.take(contribution) for block in blocks(links)),
         beyond,
         None if average_utility is None else average_utility.astype(dtype),
     )
@@ -72,8 +74,8 @@ def known_facts(
 
 def both_ends(market: Market, flow: Float[Array, "slots"]) -> Flows:
     """A flow as both ends hold it."""
-    blocks = market.links.blocks
-    return Flows(tuple(blocks(flow)), tuple(blocks(market.mirror(flow))))
+    cut = market.links.blocks
+    return Flows(tuple(cut(flow)), tuple(cut(market.mirror(flow))))
 
 
 def received_totals(market: Market, flows: Flows) -> Float[Array, "agents"]:

@@ -53,7 +53,7 @@ class Breach(eqx.Module):
 
 def no_breach(market: Market, dtype) -> Breach:
     """Nobody has broken a law."""
-    whole, real = jnp.zeros(market.num_agents, jnp.int32), jnp.zeros(market.num_agents, dtype)
+    whole, real = np.zeros(market.num_agents, np.int32), np.zeros(market.num_agents, dtype)
     return Breach(whole, whole, real, real)
 
 
@@ -145,6 +145,8 @@ def breach_in_words(market: Market, name: str, breach: Breach) -> str | None:
         np.asarray(market.unstored(np.asarray(x)))
         for x in (breach.law, breach.round, breach.amount, breach.budget)
     )
+    if market.repeats is not None:  # padding rows are nobody
+        law = np.where(market.repeats == np.arange(len(law)), law, 0)
     broken = np.flatnonzero(law)
     if not len(broken):
         return None

@@ -8,8 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.sparse
-import scipy.sparse.csgraph
+import scipy
 from jaxtyping import Float, Int, Shaped, UInt
 
 from cmapjax._checks import (
@@ -28,7 +27,7 @@ from cmapjax._labelled import by_name, unlabelled
 from cmapjax._origin import Origin
 from cmapjax._precision import float64_on_host, namespace
 from cmapjax._reductions import blocks, joined, over_ranges, over_slots, written
-from cmapjax._rows import compressed_rows
+from cmapjax._rows import compressed_rows, connected_parts, reverse_arcs
 from cmapjax._settings import entry
 from cmapjax._types import Array
 
@@ -56,6 +55,8 @@ class Market(eqx.Module):
     numbers: UInt[Array, "markets"]
     """Each market's number in its ensemble, from which follows what its agents draw at random."""
     origin: Origin = eqx.field(static=True)
+    repeats: Int[Array, "agents"] | None = None
+    """In a market with padding rows (`_canonical`): the agent whose row each repeats, itself for an agent."""
 
     @staticmethod
     def from_links(
@@ -154,7 +155,7 @@ class Market(eqx.Module):
     @property
     def num_links(self) -> int:
         """Number of undirected links."""
-        return int(np.sum(self.links.lengths)) // 2
+        return int(np.sum(self._degrees()[: int(np.sum(self.members.lengths))])) // 2
 
     @property
     def labels(self) -> Sequence[Hashable]:
@@ -233,7 +234,7 @@ class Market(eqx.Module):
 
     @float64_on_host
     def _per_market(self, combine, x, fill):
-        return over_ranges(self.members, combine, x, fill)[self.members.place]
+        return over_ranges(self.members, combine, x, fill)
 
     # -- storage: the engine's side ------------------------------------------------------------
 
@@ -288,7 +289,7 @@ class Market(eqx.Module):
         return flow
 
     @entry(remedy="take it of a flow that is computed")
-    def allocation(self, flow: Shaped[np.ndarray, "slots"]) -> scipy.sparse.csr_array:
+    def allocation(self, flow: Shaped[np.ndarray, "slots"]) -> "scipy.sparse.csr_array":
         """The matrix x_ij = y_ij / v_i: what agent i gives to j, in units of i's resource (rows sum to ε_i).
 
         With it the utilities of the literature are u_j = Σ_p x_pj v_p, `value @ allocation`.
@@ -306,7 +307,7 @@ class Market(eqx.Module):
     def _degrees(self) -> Int[np.ndarray, "agents"]:
         return np.asarray(self.links.lengths)[np.asarray(self.links.place)]
 
-    def adjacency(self) -> scipy.sparse.csr_array:
+    def adjacency(self) -> "scipy.sparse.csr_array":
         """The symmetric 0/1 adjacency matrix, in the caller's order."""
         starts, neighbours = self.neighbour_rows()
         rows = np.ones(len(neighbours), np.int8), neighbours, starts.astype(np.int32)
@@ -318,7 +319,7 @@ class Market(eqx.Module):
 
     def components(self) -> Int[np.ndarray, "agents"]:
         """The connected component (a number) of each agent."""
-        return scipy.sparse.csgraph.connected_components(self.adjacency(), directed=False)[1]
+        return np.unique(connected_parts(*self.arcs(), self.num_agents), return_inverse=True)[1]
 
 
 def assemble(
@@ -349,7 +350,6 @@ def assemble_rows(
 
     `rows` and `members`, laid out but empty, say where things are to be stored, if not as takes least room.
     """
-    num_agents = len(endowment)
 
     def name_of(i):
         return i if origin.labels is None else origin.labels[i]
@@ -361,13 +361,7 @@ def assemble_rows(
     check_fits(CONTRIBUTION, contribution, np.float64, name_of, "rescale them")
 
     rows = lay_out(starts) if rows is None else rows
-    # The data is each arc's own number, so the transpose lists the reverse arcs.
-    numbered = scipy.sparse.csr_array(
-        (np.arange(len(neighbours), dtype=np.int32), neighbours, starts.astype(np.int32)),
-        shape=(num_agents, num_agents),
-    )
-    reverse_arc = numbered.tocsc().data
-    del numbered
+    reverse_arc = reverse_arcs(starts, neighbours)
     slot = entry_slots(rows)
     # Rows point at where a neighbour is stored, so that agent vectors need no second look-up.
     rows.entries[slot] = rows.place[neighbours]
@@ -383,4 +377,4 @@ def listed_by_market(market_of: Int[np.ndarray, "agents"], members: Columns | No
     if members is None:
         members = lay_out(np.append(0, np.cumsum(np.bincount(market_of))))
     members.entries[entry_slots(members)] = np.argsort(market_of, kind="stable")
-    return members
+    return dataclasses.replace(members, is_full=members.num_slots == len(market_of))

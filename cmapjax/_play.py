@@ -20,7 +20,7 @@ from cmapjax._engine import (
 from cmapjax._feasibility import Breach, find_breach
 from cmapjax._market import Market
 from cmapjax._precision import namespace
-from cmapjax._schedule import Plan
+from cmapjax._schedule import Plan, TurnTable
 from cmapjax._settings import compiled
 from cmapjax._types import Array
 from cmapjax.endowments import Endowments
@@ -89,7 +89,9 @@ def play_round(rules: Rules, now: Moment) -> Moment:
     acts = plan.acts(market, key)
     acts = None if acts is None else market.stored(acts)
     lost = None
-    if plan.is_everyone:
+    if isinstance(plan, TurnTable):
+        flows, acted = _take_tabled_turns(rules, now, budget, repeated)
+    elif plan.is_everyone:
         flows = act_together(market, known, rules.strategy, flows, utility, budget, repeated)
         acted = acts
         if acts is not None:
@@ -163,6 +165,26 @@ def _take_turns(rules: Rules, now: Moment, key, acts, budget, repeated: Flows):
     if before is not None:
         flow = jnp.where(links.spread(acted), flow, before)
     return both_ends(market, flow), acted, lost
+
+
+def _take_tabled_turns(rules: Rules, now: Moment, budget, repeated: Flows):
+    """All answer in every turn, and those whose turn it is do as they answer.
+
+    In a small market that costs less than to look up who they are.
+    """
+    market, known, plan = rules.market, rules.known, rules.plan
+    turn_of, turns = plan.of_round(now.round)
+
+    def take(turn, carry):
+        flows, utility = carry
+        same = flows if rules.is_steady else repeated
+        answered = act_together(market, known, rules.strategy, flows, utility, budget, same)
+        flows = take_part(market, turn_of == turn, answered, flows)
+        return flows, received_totals(market, flows)
+
+    flows, _ = jax.lax.fori_loop(0, turns, take, (now.flows, now.history[0]))
+    acted = turn_of >= 0
+    return (flows if rules.is_steady else take_part(market, acted, flows, repeated)), acted
 
 
 def count(market: Market, acted) -> Int[Array, "markets"]:

@@ -32,11 +32,15 @@ def key_of(seed: int, *numbers: int) -> Array:
 
 
 def draw_per_agent(key: Array, market: Market, draw: Callable) -> Shaped[Array, "agents"]:
-    """`draw(key)` once per agent, each with a key of its own: fold_in(fold_in(key, number), rank)."""
+    """`draw(key)` once per agent, each with a key of its own: fold_in(fold_in(key, number), rank).
+
+    Padding rows draw what the agents draw that they repeat.
+    """
     market_of = jnp.asarray(market.market_of)
     sizes = jnp.asarray(market.members.lengths)[market.members.place]
     first = jnp.cumsum(sizes) - sizes
-    rank = jnp.arange(market.num_agents, dtype=jnp.int32) - first[market_of]
+    agent = jnp.arange(market.num_agents, dtype=jnp.int32) if market.repeats is None else market.repeats
+    rank = agent - first[market_of]
     market_keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.asarray(market.numbers))
     return jax.vmap(draw)(jax.vmap(jax.random.fold_in)(market_keys[market_of], rank))
 

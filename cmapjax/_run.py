@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from cmapjax import _play, _scaling, metrics
-from cmapjax._certificate import delivered
 from cmapjax._derivatives import scan_in_chunks
 from cmapjax._engine import Flows, known_facts
 from cmapjax._feasibility import Breach, no_breach
@@ -18,6 +17,7 @@ from cmapjax._market import Market
 from cmapjax._native import _form
 from cmapjax._play import Moment, Rules, play_round
 from cmapjax._precision import float64_on_host
+from cmapjax._records import observations
 from cmapjax._schedule import EveryonePlan
 from cmapjax._settings import compiled
 from cmapjax._types import Array
@@ -131,22 +131,8 @@ def receipts(
     return columns | {"agent": np.tile(labels, len(rounds)), "received": received.ravel()}
 
 
-def _observations(market, record, state, is_steady: bool):
-    """What is to be recorded of a state.
-
-    Of a float32 run whose rows spend the contributions, recorded is what they deliver when they spend them
-    exactly: the utilities as they are held sum to more or less than there is, by rounding, and would beat
-    the equilibrium now and then.
-    """
-    if is_steady and state.flow.dtype == jnp.float32:
-        utility = market.unstored(delivered(market, state.flow))
-        history = jnp.concatenate([utility[None], state.history[1:].astype(utility.dtype)])
-        state = dataclasses.replace(state, history=history)
-    return {name: jnp.asarray(f(market, state)) for name, f in record.items()}
-
-
 def _observed(rules: Rules, record, now: Moment):
-    return _observations(rules.market, record, state_of(rules.market, now), rules.is_steady)
+    return observations(rules.market, record, state_of(rules.market, now), rules.is_steady)
 
 
 # The start is observed apart from the run, so that strategies compared on a market compile it once.
@@ -164,7 +150,7 @@ def observe(market: Market, record, state: State, is_steady: bool = False):
     if not len(state.history):
         utility = market.unstored(market.links.total(state.received))
         state = dataclasses.replace(state, history=jnp.stack([utility] * 3))
-    seen = state.agent_updates, _observations(market, record, state, is_steady)
+    seen = state.agent_updates, observations(market, record, state, is_steady)
     return jax.tree.map(market.links.everywhere, (state, seen))
 
 
@@ -185,12 +171,11 @@ def run_rounds(
     saves_memory,
     is_steady,
     starts_even,
-    is_native=False,
 ) -> Run:
     """The run from this start; `seen` is what `observe` saw of it."""
     known = known_facts(market, beyond, state.flow.dtype)
     strategy = as_dtype(strategy, state.flow.dtype)
-    rules = Rules(market, known, strategy, plan, endowments, key, is_steady, is_native)
+    rules = Rules(market, known, strategy, plan, endowments, key, is_steady)
     num_records = 1 + -(-rounds // every)
     out = jax.tree.map(lambda x: jnp.zeros((num_records, *x.shape), x.dtype).at[0].set(x), seen)
     now = begin(rules, state)
@@ -226,7 +211,7 @@ def _record_between(rules: Rules, record, now: Moment, out, rounds: int, every: 
         now = form.show(carry)
         seen = (
             now.agent_updates,
-            _observations(rules.market, record, state_of(rules.market, now), rules.is_steady),
+            observations(rules.market, record, state_of(rules.market, now), rules.is_steady),
         )
         return (carry, jax.tree.map(lambda table, x: table.at[row].set(x), out, seen)), None
 
@@ -259,7 +244,7 @@ def _record_if_due(rules: Rules, record, now: Moment, out, rounds: int, every: i
         def write(out):
             seen = (
                 now.agent_updates,
-                _observations(rules.market, record, state_of(rules.market, now), rules.is_steady),
+                observations(rules.market, record, state_of(rules.market, now), rules.is_steady),
             )
             return jax.tree.map(lambda table, x: table.at[row].set(x), out, seen)
 

@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float, Int
 
 from cmapjax._engine import Flows, look
 from cmapjax._play import Moment, Rules, count, play_round
+from cmapjax._precision import namespace
 from cmapjax._schedule import EveryonePlan
 from cmapjax._types import Array
 from cmapjax.strategies import ProportionalResponse
@@ -63,10 +64,11 @@ class Scaling:
 
     def begin(self, now: Moment) -> Scaled:
         """Before the first round; an even start is kept as one number per agent."""
-        one = jnp.ones_like(now.history[0])
+        xp = namespace(now)
+        one = xp.ones_like(now.history[0])
         left = self.rules.known.contribution / self.rules.known.degree if self.starts_even else one
         sums = now.history[0]
-        return Scaled(now, left, one, sums, jnp.array(False), jnp.array(self.starts_even))
+        return Scaled(now, left, one, sums, xp.asarray(False), xp.asarray(self.starts_even))
 
     def show(self, at: Scaled) -> Moment:
         """With the flows worked out."""

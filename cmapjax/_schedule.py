@@ -92,21 +92,21 @@ class OrderPlan(Plan):
 
     def tables(self, market, round, key):
         sizes = jnp.asarray(market.members.lengths)[market.members.place]
-        market_of = jnp.asarray(market.market_of)
+        market_of = group = jnp.asarray(market.market_of)
         seat = jnp.asarray(self.seat)
+        agents = jnp.arange(market.num_agents, dtype=seat.dtype)
+        if market.repeats is not None:  # padding rows come after all agents, and have no turn
+            group = jnp.where(market.repeats == agents, market_of, market.num_markets)
         if self.is_shuffled:
             drawn = draw_per_agent(key, market, jax.random.uniform)
-            order = jnp.lexsort((drawn, market_of))
+            order = jnp.lexsort((drawn, group))
             first = jnp.cumsum(sizes) - sizes
-            seat = (
-                jnp.zeros_like(seat)
-                .at[order]
-                .set(jnp.arange(market.num_agents, dtype=seat.dtype) - first[market_of], unique_indices=True)
-            )
-            turn = seat
+            turn = jnp.zeros_like(seat).at[order].set(agents - first[market_of[order]], unique_indices=True)
         else:
             current = (round % sizes).astype(seat.dtype)[market_of]
             turn = jnp.where(seat == current, 0, self.num_turns)
+        if market.repeats is not None:
+            turn = jnp.where(group == market_of, turn, self.num_turns)
         stored = jnp.asarray(market.links.place)
         nobody = jnp.full((self.num_turns, market.num_markets), market.num_agents, stored.dtype)
         return tuple(
@@ -141,6 +141,28 @@ class ParticipationPlan(Plan):
         acting = coin < self.probability
         others = self.base.acts(market, jax.random.fold_in(key, 2))
         return acting if others is None else acting & others
+
+
+class TurnTable(Plan):
+    """The turns of some rounds, as numbers."""
+
+    turns: Int[Array, "rounds agents"]
+    """The turn of every agent in every round, in the order of storage; -1 where it takes no part."""
+    lengths: Int[Array, "rounds"]
+    """How many turns a round has."""
+    first: Int[Array, ""]
+    """The round (as counted before it) that the first row is of."""
+    is_everyone = False
+    shares_receivers = True
+    widths = ()
+
+    def of_round(self, round: Int[Array, ""]) -> tuple[Int[Array, "agents"], Int[Array, ""]]:
+        """Of a round the turn of every agent, and the number of turns."""
+        turns, length = (
+            jax.lax.dynamic_index_in_dim(x, round - self.first, keepdims=False)
+            for x in (self.turns, self.lengths)
+        )
+        return turns, length
 
 
 # -- schedules -----------------------------------------------------------------------------------

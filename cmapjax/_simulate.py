@@ -8,12 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from cmapjax import _native, _spans, metrics
+from cmapjax import _driver, _native, metrics
 from cmapjax._certificate import check_flow
 from cmapjax._checks import check_kind, check_span, short
 from cmapjax._community import beyond_table
 from cmapjax._judge import judged
 from cmapjax._market import Market
+from cmapjax._progress import progress as progress_bar
 from cmapjax._random import check_key
 from cmapjax._run import Run, State, observe, run_rounds
 from cmapjax._schedule import Plan, Schedule, Simultaneous
@@ -44,6 +45,7 @@ def simulate(
     precision: str = "float64",
     key: Array | None = None,
     strict: bool = False,
+    progress: bool | None = None,
     native: str = "auto",
 ) -> Run:
     """The run of a market (or of every market of an ensemble) over some rounds.
@@ -66,6 +68,9 @@ def simulate(
         strict: raise ValueError if an agent breaks a law of spending in any round (gives more or less than
             it has, something negative, not finite or off the links); by default the run warns, and the
             market's verdict is "not feasible".
+        progress: show a bar, and that something is being compiled, on a terminal or in a notebook. By default
+            after two seconds, to the main thread; True shows it at once, False never. Nothing is shown
+            elsewhere, or inside a transformation.
         native: whether rounds may be played by the package's own code for a CPU, which is compiled with a C++
             compiler when it first pays (docs/performance.md); `Run.rounds_by` says whether they were. "auto",
             "off", or "on": always, or a ValueError that says why not. Results are equal up to rounding.
@@ -105,23 +110,23 @@ def simulate(
     arguments = (bare, beyond, strategy, plan, endowments, record)
     traced = is_traced((arguments, state))
     is_plain = not is_traced((arguments, state, key))
+    is_native = _native.choose(native, bare, strategy, plan, rounds, is_plain)
     facts = {
         "rounds": rounds,
         "every": every,
         "is_steady": endowments.is_constant and _spends_contributions(bare, start),
         "starts_even": start is None,
-        "is_native": _native.choose(native, bare, strategy, plan, rounds, is_plain),
     }
-    if is_plain and _spans.pays(bare, record, every):
-        with _calls.brief_faults():
-            run = _spans.run_in_spans(*arguments, state, key, **facts)
+    if is_plain and bare.links.mesh is None:
+        with _calls.brief_faults(), progress_bar(rounds, show=progress) as bar:
+            run = _driver.play(*arguments, state, key, bar, is_native=is_native, **facts)
     else:
         # Said in float32 alone, where it matters: float64 starts share one program.
         state, seen = observe(bare, record, state, facts["is_steady"] and dtype == np.float32)
         with _calls.brief_faults():
             run = run_rounds(*arguments, state, seen, key, saves_memory=traced, **facts)
     run = judged(market, strategy, endowments, record, key, on_host(run), rounds, strict)
-    rounds_by = "native" if facts["is_native"] else "xla"
+    rounds_by = "native" if is_native else "xla"
     return dataclasses.replace(run, varies=not endowments.is_constant, rounds_by=rounds_by)
 
 

@@ -8,8 +8,7 @@ from cmapjax._checks import check_kind, check_span
 from cmapjax._equilibrium import Equilibrium, Method
 from cmapjax._market import Market
 from cmapjax._settings import entry
-from cmapjax.methods import Decomposition, solve_in_fractions
-from cmapjax.methods._exact import IN_PROGRAMS
+from cmapjax.methods._exact import IN_PROGRAMS, Decomposition, solve_in_fractions
 
 
 @entry(remedy=IN_PROGRAMS)

@@ -7,7 +7,7 @@ takes them wave by wave; where it does not (a path, a small market), a loop over
 import itertools
 
 import numpy as np
-import scipy.sparse
+import scipy
 from jaxtyping import Int
 
 # A wave costs NumPy as much as this many agents cost a plain loop (measured at 10 to 60 neighbours).

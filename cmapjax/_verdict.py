@@ -1,14 +1,24 @@
 """What became of each market, in one word, from the state that a run ended in."""
 
+import itertools
+
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from cmapjax._certificate import certified_gap, certified_gap_of_flow
 from cmapjax._derivatives import log_or_minus_infinity
 from cmapjax._market import Market
-from cmapjax._precision import float64_on_host, namespace
-from cmapjax._reductions import blocks, combined, joined
+from cmapjax._precision import float64_on_host, is_in_numpy, namespace
+from cmapjax._reductions import (
+    largest_of_rows,
+    look,
+    of_rows,
+    over_entries,
+    over_slots,
+    smallest_of_rows,
+    total_of_rows,
+)
 from cmapjax._settings import check_x64
 from cmapjax._types import Array
 
@@ -80,31 +90,35 @@ def verdict(
     Raises:
         ValueError: traced arguments outside x64 mode.
     """
-    check_x64("verdict")
+    if not is_in_numpy():
+        check_x64("verdict")
     if tolerance is None:
         tolerance = TOLERANCE_OF_AVERAGES if by_averages else TOLERANCE
     gap = gap_judged(market, state, by_averages=by_averages) if gap is None else gap
     now, before, earlier = _followed(state, by_averages)
     xp = namespace(market, now, gap)
     w = xp.asarray(market.contribution, now.dtype)
-    worth = 2 * market.total(w)
-    step = market.total(abs(now - before)) / worth
-    net = market.total(abs(now - earlier)) / worth / 2
+    rounds = now, before, earlier
+    asked = [
+        *((total_of_rows, (abs(one - other),)) for one, other in itertools.combinations(rounds, 2)),
+        *((total_of_rows, (w * log_or_minus_infinity(xp.maximum(u, 0) / w),)) for u in rounds),
+        (smallest_of_rows, (xp.isfinite(now).astype(now.dtype),)),
+        (largest_of_rows, (_starves(market, state, now, before, by_averages).astype(now.dtype),)),
+        (total_of_rows, (w,)),
+    ]
+    last, both, previous, *welfare, is_finite, starves, worth = of_rows(market.members, w, asked)
+    step, net = last / (2 * worth), both / (4 * worth)
     played = xp.asarray(state.round, now.dtype)
-    if by_averages:
-        steps = market.total(abs(now - before) + abs(before - earlier)) / worth / 2
-        tail = steps * xp.sqrt(played)
-    else:
-        tail = net * played
+    tail = (last + previous) / (4 * worth) * xp.sqrt(played) if by_averages else net * played
     rounding = np.finfo(state.flow.dtype).eps
     rests = (step <= rounding) | ((step <= tolerance) & (tail <= tolerance))
-    welfare = [market.total(w * log_or_minus_infinity(xp.maximum(u, 0) / w)) for u in (now, before, earlier)]
     rises = (welfare[0] > welfare[1]) & ((welfare[1] > welfare[2]) | (played < 2))
-    everyone = played * xp.asarray(market.members.lengths, now.dtype)[market.members.place]
+    members = market.members
+    everyone = played * look(xp.asarray(members.lengths, now.dtype), members.place)
     has_all_acted = (state.agent_updates >= everyone) & (played > 0)
     tests = {
-        "not finite": market.smallest(xp.isfinite(now).astype(now.dtype)) < 1,
-        "starved for now": _starves(market, state, now, before, by_averages),
+        "not finite": is_finite < 1,
+        "starved for now": starves > 0,
         "converged": (rests | (by_averages & (step <= tolerance))) & (gap <= tolerance),
         "settled elsewhere": rests & has_all_acted & (gap > tolerance),
         "oscillating": (net <= 0.05 * step) & (step > tolerance),
@@ -137,14 +151,14 @@ def _followed(state, by_averages: bool) -> Float[Array, "3 agents"]:
     return xp.stack(means)
 
 
-def _starves(market: Market, state, now, before, by_averages: bool):
-    """Whether an agent of the market has nothing, though it could have something."""
+def _starves(market: Market, state, now, before, by_averages: bool) -> Bool[Array, "agents"]:
+    """Who has nothing, though it could have something."""
     xp = namespace(market, now)
     has = now if by_averages else xp.minimum(now, before)
     starves = has < NOTHING * xp.asarray(market.contribution, now.dtype)
     if by_averages:
         links = market.links
-        gave = market.stored(market.gave(state.flow))
-        could = [combined(jnp.maximum, block.take(gave)) for block in blocks(links)]
-        starves = starves & (market.unstored(joined(links, could)) > 0)
-    return market.largest(starves.astype(now.dtype)) > 0
+        gave = over_slots(links, jnp.add, xp.asarray(state.flow))
+        could = look(over_entries(links, jnp.maximum, gave), links.place)
+        starves = starves & (could > 0)
+    return starves

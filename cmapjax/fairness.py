@@ -11,7 +11,6 @@ import math
 from collections.abc import Hashable
 from fractions import Fraction
 
-import networkx as nx
 import numpy as np
 from jaxtyping import Float
 
@@ -181,6 +180,8 @@ def _lowest_level(around, weight, givers: set, receivers: set) -> tuple[Fraction
     min over parts S of the receivers of w(their givers) / w(S). A level too high for some part leaves it
     short in the maximum flow; the level of that part is lower, and is tried next, until nobody is short.
     """
+    import networkx as nx
+
     part = receivers
     while True:
         serving = {i for j in part for i in around[j] if i in givers}

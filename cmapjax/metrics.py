@@ -7,6 +7,7 @@ inside JAX transformations, in the precision of its input, and on plain arrays i
 
 from collections.abc import Callable, Sequence
 
+import equinox as eqx
 import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Float
@@ -18,7 +19,7 @@ from cmapjax._differences import differences
 from cmapjax._labelled import unlabelled
 from cmapjax._market import Market
 from cmapjax._precision import float64_on_host, namespace
-from cmapjax._reductions import joined, ranges
+from cmapjax._reductions import Rows, of_rows
 from cmapjax._settings import is_traced
 from cmapjax._types import Array
 from cmapjax._verdict import NOTHING, VERDICTS, verdict
@@ -26,11 +27,102 @@ from cmapjax._verdict import NOTHING, VERDICTS, verdict
 Agents = Float[Array, "agents"]
 Markets = Float[Array, "markets"]
 
+# -- formulas --------------------------------------------------------------------------------------
+# Of the agents of some markets, a market a row (`Rows`): written once, and worked out for one metric by the
+# functions below, or for all that is recorded in one pass (`_records`).
+
+
+def _log_nash_welfare(rows: Rows, u):
+    welfare = rows.total(rows.weight * log_or_minus_infinity(u / rows.weight))
+    welfare, worth = yield [welfare, rows.worth]
+    return welfare / worth
+
+
+def _nash_welfare(rows: Rows, u):
+    return rows.xp.exp((yield from _log_nash_welfare(rows, u)))
+
+
+def _unweighted_log_nash_welfare(rows: Rows, u):
+    return (yield from _mean(rows, log_or_minus_infinity(u)))
+
+
+def _unweighted_nash_welfare(rows: Rows, u):
+    return rows.xp.exp((yield from _unweighted_log_nash_welfare(rows, u)))
+
+
+def _log_welfare_loss(rows: Rows, u, best):
+    xp, has = rows.xp, u > 0
+    loss = xp.where(has, xp.log(best / xp.where(has, u, 1)), xp.inf)
+    loss, worth = yield [rows.total(rows.weight * loss), rows.worth]
+    return loss / worth
+
+
+def _share_of_equilibrium(rows: Rows, u, best):
+    return rows.xp.exp(-(yield from _log_welfare_loss(rows, u, best)))
+
+
+def _misallocated_share(rows: Rows, u, best):
+    moved, worth = yield [rows.total(abs(u - best)), rows.worth]
+    return moved / (2 * worth)
+
+
+def _worst_relative_error(rows: Rows, u, best):
+    [worst] = yield [rows.largest(abs(u / best - 1))]
+    return worst
+
+
+def _mean(rows: Rows, x):
+    [total] = yield [rows.total(x)]
+    return total / rows.count
+
+
+def _jain_index(rows: Rows, x):
+    xp = rows.xp
+    [largest] = yield [rows.largest(abs(x))]  # scaled by it, so that squares neither over- nor underflow
+    scaled = x / xp.where(largest > 0, largest, 1)[..., None]
+    total, squares = yield [rows.total(scaled), rows.total(scaled**2)]
+    return xp.where(squares == 0, 1, total**2 / (rows.count * xp.where(squares == 0, 1, squares)))
+
+
+def _gini(rows: Rows, x):
+    xp, apart = rows.xp, differences(x, rows.lengths)
+    [total] = yield [rows.total(x)]
+    return xp.where(total == 0, 0, apart / (rows.count * xp.where(total == 0, 1, total)))
+
+
+def _min_ratio(rows: Rows, u):
+    [least] = yield [rows.smallest(u / rows.weight)]
+    return least
+
+
+def _num_starved(rows: Rows, u):
+    [starved] = yield [rows.total((u / rows.weight < NOTHING).astype(rows.weight.dtype))]
+    return starved
+
+
+def _oscillation(rows: Rows, now, before, earlier):
+    steps = rows.xp.minimum(abs(now - before), abs(before - earlier))
+    returning = rows.total(rows.xp.maximum(steps - abs(now - earlier), 0))
+    returning, worth = yield [returning, rows.worth]
+    return returning / (2 * worth)
+
+
+@float64_on_host
+def _per_market(market: Market, formula: Callable, *vectors: Agents) -> Markets:
+    return of_rows(market.members, market.contribution, [(formula, vectors)])[0]
+
+
+# -- metrics ---------------------------------------------------------------------------------------
+
 
 @float64_on_host
 def ratio(market: Market, utility: Agents) -> Agents:
     """r_j = u_j / w_j: value received per value contributed (1 is even; 0 for an agent with nothing)."""
-    return utility / _weight(market, utility)
+    return _per_contribution(market, utility)
+
+
+def _per_contribution(market, utility):
+    return utility / namespace(market, utility).asarray(market.contribution, utility.dtype)
 
 
 @float64_on_host
@@ -39,14 +131,13 @@ def log_nash_welfare(market: Market, utility: Agents) -> Markets:
 
     The objective of the central program, normalised: what the equilibrium maximises. Dimensionless.
     """
-    w = _weight(market, utility)
-    return market.total(w * log_or_minus_infinity(utility / w)) / market.total(w)
+    return _per_market(market, _log_nash_welfare, utility)
 
 
 @float64_on_host
 def nash_welfare(market: Market, utility: Agents) -> Markets:
     """exp of `log_nash_welfare`: the weighted geometric mean ratio, in [0, 1] (0 at a utility of 0)."""
-    return namespace(market, utility).exp(log_nash_welfare(market, utility))
+    return _per_market(market, _nash_welfare, utility)
 
 
 @float64_on_host
@@ -56,50 +147,43 @@ def unweighted_log_nash_welfare(market: Market, utility: Agents) -> Markets:
     Not what the equilibrium maximises: with K4 and contributions (5, 1, 1, 1) the equilibrium reaches
     0.965 of the best feasible geometric mean. A run may exceed "100 %" of the equilibrium by it.
     """
-    return market.total(log_or_minus_infinity(utility)) / _count(market, utility)
+    return _per_market(market, _unweighted_log_nash_welfare, utility)
 
 
 @float64_on_host
 def unweighted_nash_welfare(market: Market, utility: Agents) -> Markets:
     """exp of `unweighted_log_nash_welfare`: the geometric mean utility (value; 0 at a utility of 0)."""
-    return namespace(market, utility).exp(unweighted_log_nash_welfare(market, utility))
+    return _per_market(market, _unweighted_nash_welfare, utility)
 
 
 @float64_on_host
 def share_of_equilibrium(market: Market, utility: Agents, equilibrium: Agents) -> Markets:
     """Nash welfare over that of the equilibrium's utilities, in [0, 1] (0 at a utility of 0)."""
-    loss = log_welfare_loss(market, utility, equilibrium)
-    return namespace(loss).exp(-loss)
+    return _per_market(market, _share_of_equilibrium, utility, equilibrium)
 
 
 @float64_on_host
 def misallocated_share(market: Market, utility: Agents, equilibrium: Agents) -> Markets:
     """Market loss: Σ |u_j − u*_j| / 2W, the share of all value that is in the wrong hands, in [0, 1]."""
-    w = _weight(market, utility)
-    return market.total(abs(utility - equilibrium)) / (2 * market.total(w))
+    return _per_market(market, _misallocated_share, utility, equilibrium)
 
 
 @float64_on_host
 def log_welfare_loss(market: Market, utility: Agents, equilibrium: Agents) -> Markets:
     """Market loss: log Nash welfare of the equilibrium minus that reached (≥ 0; +inf at a utility of 0)."""
-    w = _weight(market, utility)
-    xp = namespace(market, utility, equilibrium)
-    utility = xp.asarray(utility)
-    has = utility > 0
-    loss = xp.where(has, xp.log(xp.asarray(equilibrium) / xp.where(has, utility, 1)), xp.inf)
-    return market.total(w * loss) / market.total(w)
+    return _per_market(market, _log_welfare_loss, utility, equilibrium)
 
 
 @float64_on_host
 def worst_relative_error(market: Market, utility: Agents, equilibrium: Agents) -> Markets:
     """Market loss: max_j |u_j / u*_j − 1|, of the agent worst served or most favoured (1 at u_j = 0)."""
-    return market.largest(abs(utility / equilibrium - 1))
+    return _per_market(market, _worst_relative_error, utility, equilibrium)
 
 
 @float64_on_host
 def mean_community_utility(market: Market, utility: Agents, hops: int | float = 1) -> Markets:
     """The agents' mean of their community's utility Σ_{j ∈ C_i^k} w_j log u_j (-inf at a utility of 0)."""
-    return market.total(community_utility(market, utility, hops)) / _count(market, utility)
+    return _per_market(market, _mean, community_utility(market, utility, hops))
 
 
 @float64_on_host
@@ -108,43 +192,32 @@ def jain_index(market: Market, x: Agents) -> Markets:
 
     Source: Jain, Chiu and Hawe, A quantitative measure of fairness, DEC-TR-301, 1984.
     """
-    xp = namespace(market, x)
-    x = xp.asarray(x)
-    largest = market.largest(xp.abs(x))  # scaled, so that squares neither over- nor underflow
-    scaled = x / xp.where(largest > 0, largest, 1)[market.market_of]
-    squares = market.total(scaled**2)
-    index = market.total(scaled) ** 2 / (_count(market, x) * xp.where(squares == 0, 1, squares))
-    return xp.where(squares == 0, 1, index)
+    return _per_market(market, _jain_index, x)
 
 
 @float64_on_host
 def gini(market: Market, x: Agents) -> Markets:
     """Σ_ij |x_i − x_j| / (2 n Σ x) of any amounts ≥ 0, say ratios: 0 if all are equal (0 if all 0)."""
-    xp = namespace(market, x)
-    x, members = xp.asarray(x), market.members
-    parts = zip(ranges(members, x), members.row_blocks(members.lengths), strict=True)
-    apart = joined(members, [differences(*part) for part in parts])[members.place]
-    sums = market.total(x)
-    return xp.where(sums == 0, 0, apart / (_count(market, x) * xp.where(sums == 0, 1, sums)))
+    return _per_market(market, _gini, x)
 
 
 @float64_on_host
 def min_ratio(market: Market, utility: Agents) -> Markets:
     """The ratio of the agent worst off."""
-    return market.smallest(ratio(market, utility))
+    return _per_market(market, _min_ratio, utility)
 
 
 @float64_on_host
 def num_starved(market: Market, utility: Agents) -> Markets:
     """How many agents have nothing: less than 1e-9 of what they contribute."""
-    return market.total((ratio(market, utility) < NOTHING).astype(utility.dtype))
+    return _per_market(market, _num_starved, utility)
 
 
 @float64_on_host
 def flow_distance(market: Market, one: Float[Array, "slots"], other: Float[Array, "slots"]) -> Markets:
     """Σ |y_ij − y'_ij| / 2W: the share of all value that two allocations give to different neighbours."""
     moved = market.gave(abs(one - other))
-    return market.total(moved) / (2 * market.total(_weight(market, moved)))
+    return _per_market(market, _misallocated_share, moved, namespace(market, moved).zeros_like(moved))
 
 
 @float64_on_host
@@ -158,11 +231,29 @@ def oscillation(market: Market, history: Float[Array, "3 agents"]) -> Markets:
     Args:
         history: utilities of this round, the one before, and the one before that.
     """
-    now, before, earlier = history
-    xp = namespace(market, history)
-    steps = xp.minimum(abs(now - before), abs(before - earlier))
-    returning = xp.maximum(steps - abs(now - earlier), 0)
-    return market.total(returning) / (2 * market.total(_weight(market, now)))
+    return _per_market(market, _oscillation, *history)
+
+
+# -- what is recorded ------------------------------------------------------------------------------
+
+
+class OfState(eqx.Module):
+    """A metric of a state: a function of (market, state) whose formula is known, to be recorded with others
+    in one pass (`_records`)."""
+
+    formula: Callable = eqx.field(static=True)
+    vectors_of: Callable = eqx.field(static=True)
+    """The vectors over agents that the formula takes, from (market, state)."""
+    equilibrium: Agents | None = None
+    """u*_j, if the formula takes it as well."""
+
+    def asked(self, vectors: tuple) -> tuple[Callable, tuple]:
+        """The formula with what it takes, given the vectors."""
+        return self.formula, vectors if self.equilibrium is None else (*vectors, self.equilibrium)
+
+    def __call__(self, market: Market, state):
+        formula, vectors = self.asked(self.vectors_of(market, state))
+        return _per_market(market, formula, *vectors)
 
 
 def standard(equilibrium=None) -> dict[str, Callable]:
@@ -176,26 +267,17 @@ def standard(equilibrium=None) -> dict[str, Callable]:
     Raises:
         ValueError: utilities with names, which cannot be matched here.
     """
-    record: dict[str, Callable] = {
-        "log_nash_welfare": Partial(_of_utility, log_nash_welfare),
-        "certified_gap": Partial(_gap),
-        "min_ratio": Partial(_of_utility, min_ratio),
-        "jain_index": Partial(_of_ratio, jain_index),
-        "gini": Partial(_of_ratio, gini),
-        "num_starved": Partial(_of_utility, num_starved),
-        "oscillation": Partial(_oscillation),
-        "average_log_nash_welfare": Partial(_of_average, log_nash_welfare),
-    }
+    record: dict[str, Callable] = dict(_STANDARD)
     if equilibrium is not None:
         u = equilibrium
         if not is_traced(u):
             u = np.asarray(unlabelled("equilibrium", u), np.float64)
         record |= {
-            "share_of_equilibrium": Partial(_of_utility, share_of_equilibrium, equilibrium=u),
-            "misallocated_share": Partial(_of_utility, misallocated_share, equilibrium=u),
-            "log_welfare_loss": Partial(_of_utility, log_welfare_loss, equilibrium=u),
-            "worst_relative_error": Partial(_of_utility, worst_relative_error, equilibrium=u),
-            "average_misallocated_share": Partial(_of_average, misallocated_share, equilibrium=u),
+            "share_of_equilibrium": OfState(_share_of_equilibrium, _utility, u),
+            "misallocated_share": OfState(_misallocated_share, _utility, u),
+            "log_welfare_loss": OfState(_log_welfare_loss, _utility, u),
+            "worst_relative_error": OfState(_worst_relative_error, _utility, u),
+            "average_misallocated_share": OfState(_misallocated_share, _average, u),
         }
     return record
 
@@ -223,7 +305,7 @@ def by_names(names: Sequence[str]) -> dict[str, Callable]:
     return {name: known[name] for name in names}
 
 
-def received(market: Market, state) -> Agents:
+def received(market: Market, state) -> Float[Array, "... agents"]:
     """u_j of the last round, what every agent received (value): to be recorded, one number per agent.
 
     `Run.receipts` makes a table of it.
@@ -231,39 +313,64 @@ def received(market: Market, state) -> Agents:
     return state.utility.astype(np.float64)
 
 
-def average_certified_gap(market: Market, state) -> Markets:
+def average_certified_gap(market: Market, state) -> Float[Array, "... markets"]:
     """`certified_gap` of what agents received per round so far, against the equilibrium: to be recorded."""
-    return _of_average(certified_gap, market, state)
+    return certified_gap(market, state.average_utility)
 
 
-def _of_utility(metric, market, state, **known):
-    return metric(market, state.utility.astype(np.float64), **known)
+def is_known(function: Callable) -> bool:
+    """Whether this is a function of (market, state) of this module, that takes states stacked as well."""
+    known = (received, average_certified_gap)
+    return isinstance(function, OfState) or function in known or is_gap(function)
 
 
-def _of_ratio(metric, market, state):
-    return metric(market, ratio(market, state.utility.astype(np.float64)))
-
-
-def _of_average(metric, market, state, **known):
-    return metric(market, state.average_utility, **known)
+def is_gap(function: Callable | None) -> bool:
+    """Whether this is the certified gap of `standard`."""
+    return getattr(function, "func", None) is _gap
 
 
 def _gap(market, state):
     return certified_gap_of_flow(market, state.flow, state.received)
 
 
-def _oscillation(market, state):
-    return oscillation(market, state.history.astype(np.float64))
+def _utility(market, state):
+    return (state.utility.astype(np.float64),)
 
 
-def _weight(market: Market, like: Array) -> Agents:
-    return namespace(market, like).asarray(market.contribution, like.dtype)
+def _ratios(market, state):
+    return (_per_contribution(market, *_utility(market, state)),)
 
 
-def _count(market: Market, like: Array) -> Markets:
-    members = market.members
-    return namespace(market, like).asarray(members.lengths, like.dtype)[members.place]
+def _average(market, state):
+    return (state.average_utility,)
 
+
+def _history(market, state):
+    return tuple(state.history.astype(np.float64))
+
+
+def _communities(market, state):
+    return (community_utility(market, *_utility(market, state)),)
+
+
+# Made once: a module takes long to make.
+_STANDARD: dict[str, Callable] = {
+    "log_nash_welfare": OfState(_log_nash_welfare, _utility),
+    "certified_gap": Partial(_gap),
+    "min_ratio": OfState(_min_ratio, _utility),
+    "jain_index": OfState(_jain_index, _ratios),
+    "gini": OfState(_gini, _ratios),
+    "num_starved": OfState(_num_starved, _utility),
+    "oscillation": OfState(_oscillation, _history),
+    "average_log_nash_welfare": OfState(_log_nash_welfare, _average),
+}
+# What studies may record besides.
+FURTHER = {
+    "nash_welfare": OfState(_nash_welfare, _utility),
+    "unweighted_log_nash_welfare": OfState(_unweighted_log_nash_welfare, _utility),
+    "unweighted_nash_welfare": OfState(_unweighted_nash_welfare, _utility),
+    "mean_community_utility": OfState(_mean, _communities),
+}
 
 __all__ = [
     "VERDICTS",

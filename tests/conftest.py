@@ -27,10 +27,13 @@ checked = beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))
 install_import_hook(CHECKED, "conftest.checked")
 
 import cmapjax as cj  # noqa: E402 - after the hook
+from cmapjax import _compilation_cache  # noqa: E402
 from cmapjax._programs import forget_if_many  # noqa: E402
 
 # Commands that tests run leave nothing in the user's cache folder.
 os.environ["CMAPJAX_COMPILATION_CACHE"] = "off"
+# Nor do commands and pages that run in this process move its own folder (`pytest_configure`).
+_compilation_cache._tell_jax = lambda folder: None
 
 
 def pytest_configure(config):

@@ -4,11 +4,12 @@ import dataclasses
 import json
 
 import jax
+import networkx as nx
 import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import _cmap_rivals, _devices, _fill_rivals, _pr_rivals, proportional_response
+from benchmarks import _cmap_rivals, _devices, _fill_rivals, _pr_rivals, first_answer, proportional_response
 from benchmarks._networks import ensemble, rows_of
 from benchmarks._race import Job, MissingRival, Rival, largest_difference, race, results
 
@@ -156,6 +157,23 @@ def _ready(ready):
         return ready()
     except MissingRival as missing:
         pytest.skip(str(missing))
+
+
+def test_everybodys_first_answer_is_the_same():
+    found = first_answer.race(nx.path_graph(12), repeats=1)
+    assert found["wrong"] == []
+    assert {"cmapjax, nothing kept", "cmapjax, programs kept", "NumPy"} <= set(found["players"])
+    assert all(error < 1e-8 for error in found["errors"].values())
+    runs = [{"network": "path", "agents": 12} | found]
+    page = command.page({"first_answer": {"tables": [first_answer._table(runs)]}})
+    assert "| path, 12 agents | " in page
+
+
+def test_a_program_that_prints_another_first_answer_is_named():
+    ours = "0 1.0\n1 2.0\n"
+    printed = {"cmapjax, nothing kept": ours, "near": "0 1.0\n1 2.00001\n", "short": "0 1.0\n"}
+    found = first_answer._compared(printed, {})
+    assert found["wrong"] == ["near", "short"]
 
 
 def test_races_are_found():

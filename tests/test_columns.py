@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 
 import cmapjax as cj
-from cmapjax._columns import MAX_PADDING, block_widths, build_columns, fold, total
+from cmapjax._columns import (
+    BLOCK_COST_OF_FEW,
+    FEW_ENTRIES,
+    LEAST_BLOCK_COST,
+    MAX_PADDING,
+    block_widths,
+    build_columns,
+    fold,
+    total,
+)
 
 
 def _rows(lengths, seed=0):
@@ -31,11 +40,19 @@ def _rows(lengths, seed=0):
     ],
     ids=["one", "equal", "stairs", "with empty rows", "a hub", "all lengths", "power law"],
 )
-def test_padding_is_at_most_a_fifth_and_every_entry_is_kept(lengths):
+@pytest.mark.parametrize("many", [False, True])
+def test_padding_is_at_most_a_fifth_of_many_entries_and_every_entry_is_kept(lengths, many):
+    if many:
+        lengths = lengths * (FEW_ENTRIES // sum(lengths) + 1)
     starts, entries = _rows(np.array(lengths))
     columns, slot = build_columns(starts, entries)
     occupied = np.maximum(lengths, 1).sum()  # an empty row keeps one slot
-    assert columns.num_slots <= (1 + MAX_PADDING) * occupied
+    block = max(
+        BLOCK_COST_OF_FEW * occupied, LEAST_BLOCK_COST
+    )  # what a block must save where entries are few
+    assert columns.num_slots <= (
+        (1 + MAX_PADDING) * occupied if many else occupied + block * len(set(lengths))
+    )
     assert len(np.unique(slot)) == len(entries)
     np.testing.assert_array_equal(columns.entries[slot], entries)
     with jax.enable_x64(True):

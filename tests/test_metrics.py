@@ -8,7 +8,7 @@ import reference
 
 import cmapjax as cj
 from cmapjax import metrics
-from cmapjax._differences import WIDEST_BY_PAIRS, differences
+from cmapjax._differences import AT_ONCE, CACHED, FEWEST_BY_PAIRS, WIDEST_BY_PAIRS, differences
 from cmapjax._run import State
 
 STAR = cj.Market.from_links(np.array([[0, 1], [0, 2], [0, 3]]), endowment=[3.0, 1, 1, 1])
@@ -283,6 +283,24 @@ def test_differences_leave_out_padding_and_need_no_second_amount():
         np.testing.assert_array_equal(jax.jit(differences)(x, lengths), [0, 6, 0])
         one = jax.jit(differences)(jnp.asarray(x[:, :1]), jnp.ones(3, jnp.int32))
     np.testing.assert_array_equal(one, 0)
+
+
+@pytest.mark.parametrize("width", [AT_ONCE + 1, 100])
+def test_many_rows_are_compared_pair_by_pair_and_few_are_sorted(width):
+    """In so many rows that the last chunk of them overlaps with the one before."""
+    rng = np.random.default_rng(8)
+    rows = CACHED // width * 3 // 2
+    x, lengths = rng.lognormal(size=(rows, width)), rng.integers(1, width + 1, rows).astype(np.int32)
+    x[::7] = 0.1
+    expected = [np.abs(own[:n, None] - own[:n]).sum() / 2 for own, n in zip(x, lengths, strict=True)]
+    assert x.size > FEWEST_BY_PAIRS
+    with jax.enable_x64(True):
+        found, few = jax.jit(differences)(x, lengths), jax.jit(differences)(x[:2], lengths[:2])
+        text = str(jax.make_jaxpr(differences)(x, lengths))
+    np.testing.assert_allclose(found, expected, rtol=1e-13)
+    np.testing.assert_allclose(few, expected[:2], rtol=1e-13)
+    assert (np.asarray(found)[::7] == 0).all()
+    assert "while" in text or "scan" in text
 
 
 def test_the_gini_index_of_what_is_no_number_is_none(uneven):

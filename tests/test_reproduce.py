@@ -333,6 +333,6 @@ def test_a_study_of_a_part_is_played_once_and_kept(tmp_path, monkeypatch):
     karate = nx.karate_club_graph()
     received = [sum(1 / karate.degree(i) for i in karate[j]) for j in karate]
     assert first["min_ratio"].to_list() == pytest.approx([min(received)])
-    monkeypatch.setattr(studies, "play_company", None)  # nothing is left to play
+    monkeypatch.setattr(studies, "play_chunk", None)  # nothing is left to play
     assert setting.study(study).frame().equals(first)
     assert (tmp_path / "tiny" / "manifest.json").exists()

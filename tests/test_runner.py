@@ -255,6 +255,25 @@ def test_whoever_wants_no_warnings_sees_none(tmp_path):
     assert not caught
 
 
+def test_a_chunk_that_is_the_only_one_is_played_by_all_threads():
+    def play(study, chunk, threads):
+        if chunk.ground == 2:
+            raise ValueError("no such thing")
+        return threads
+
+    here = _here.Here(None, play, 3)
+    assert here.capacity() == 4
+    for ground in (0, 1, 2):
+        here.submit(Chunk(ground, 0, 1), ground == 1)
+    found = []
+    while len(found) < 3:
+        found += here.wait(1.0)
+    found = {outcome.chunk.ground: outcome for outcome in found}
+    assert [found[ground].result for ground in (0, 1)] == [1, 3]
+    assert found[2].trouble is Trouble.HOPELESS
+    assert here.close(patiently=True)
+
+
 def test_as_many_threads_as_cores_and_memory_allow(monkeypatch):
     monkeypatch.setattr(_here.os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
     monkeypatch.setattr(_here, "memory_of_process", lambda: 20e9)
@@ -324,7 +343,7 @@ class Script:
     def capacity(self):
         return self.size
 
-    def submit(self, chunk):
+    def submit(self, chunk, is_only=False):
         self.desk.append(chunk)
 
     def end_soon(self):
@@ -403,7 +422,7 @@ def test_an_error_is_tried_three_times_and_a_wrong_value_once(tmp_path):
     assert store.failures[chunks[1].name] == "ValueError: no such thing"
 
 
-def test_chunks_that_die_in_company_of_a_poisonous_one_are_not_given_up(tmp_path):
+def test_chunks_that_die_beside_a_poisonous_one_are_not_given_up(tmp_path):
     chunks = [Chunk(ground, first, 2) for ground in range(3) for first in range(0, 6, 2)]
     poisonous = chunks[4]
 

@@ -13,14 +13,16 @@ import pytest
 
 import cmapjax as cj
 from cmapjax import _programs, studies
+from cmapjax._canonical import fitted
 from cmapjax._random import key_of
-from cmapjax.studies import Chunk, Study
+from cmapjax._words._timings import Timings
+from cmapjax.studies import Chunk, Study, _play
 from cmapjax.studies import _build as build
-from cmapjax.studies import _room as room
+from cmapjax.studies import _shape as shape
 from cmapjax.studies._names import SHARE
 from cmapjax.studies._results import Played, _first_round
 
-pytestmark = pytest.mark.optimised  # its values are the same bits however they are played
+pytestmark = pytest.mark.optimised  # its values are the same bits in whatever order they are played
 
 # Two metrics compile in half the time of all.
 FEW = {"metrics": ["share_of_equilibrium", "min_ratio"], "every": 4, "curves": "full"}
@@ -62,8 +64,15 @@ def joined(results):
 
 
 def assert_same(one, other):
+    """Equal to the last bit."""
     for frame, twin in zip(one, other, strict=True):
         pd.testing.assert_frame_equal(frame, twin, check_exact=True)
+
+
+def assert_alike(one, other):
+    """Equal up to rounding."""
+    for frame, twin in zip(one, other, strict=True):
+        pd.testing.assert_frame_equal(frame, twin, rtol=1e-12, atol=1e-14)
 
 
 @pytest.fixture(scope="module")
@@ -76,72 +85,105 @@ def whole():
 # -- the same bits ---------------------------------------------------------------------------------
 
 
-def test_values_do_not_depend_on_how_chunks_are_cut_nor_on_their_shape(whole):
+def test_values_are_the_same_bits_in_whatever_order_chunks_are_played(whole):
+    study, _ = whole
+    cut = studies.chunks(study, 2)
+    assert [chunk.count for chunk in cut] == [2, 2, 2, 1]
+    expected = frames(study, cut)
+    shape._REMEMBERED.clear()  # as in another process, which begins with another chunk
+    assert_same(expected, frames(study, cut[::-1]))
+    assert_same(expected, joined([studies.play_chunk(study, chunk, threads=2) for chunk in cut]))
+    with ThreadPoolExecutor(4) as threads:
+        assert_same(expected, joined(list(threads.map(lambda chunk: studies.play_chunk(study, chunk), cut))))
+
+
+@pytest.mark.parametrize("curves", ["full", "none"])
+def test_values_depend_on_how_chunks_are_cut_by_rounding_alone(whole, curves):
     study, expected = whole
     assert studies.chunks(study) == [Chunk(0, 0, 7)]
-    assert_same(expected, frames(study, [Chunk(0, 4, 3), Chunk(0, 0, 4)]))
+    parts = Chunk(0, 0, 7).halves()
+    assert parts == (Chunk(0, 0, 4), Chunk(0, 4, 3))
+    if curves == "none":
+        study, expected = Study(**RANDOM | {"record": FEW | {"curves": "none"}}), expected[:1]
+    assert_alike(expected, frames(study, parts))
 
 
-def test_values_do_not_depend_on_the_size_of_chunks(whole, monkeypatch):
-    study, expected = whole
-    monkeypatch.setattr(room, "MOST_WASTE", 100)  # all sizes in the shapes made before: few compilations
-    shapes = list(room.WARDROBE.shapes)
-    for size in (1, 2, 3):
-        cut = studies.chunks(study, size)
-        assert sum(chunk.count for chunk in cut) == 7
-        assert_same(expected, frames(study, cut))
-    assert shapes == room.WARDROBE.shapes
-    halves = Chunk(0, 0, 7).halves()
-    assert halves == (Chunk(0, 0, 4), Chunk(0, 4, 3))
-    assert_same(expected, frames(study, halves))
-
-
-def test_values_do_not_depend_on_the_number_of_threads(whole):
-    study, expected = whole
-    cut = studies.chunks(study, 1)
-    with ThreadPoolExecutor(4) as threads:
-        parts = list(threads.map(lambda chunk: studies.play_chunk(study, chunk), cut))
-    assert_same(expected, joined(parts))
-
-
-def test_no_two_threads_compile_the_same_program_and_none_waits_if_another_is_free():
-    compilations, began, log = room.Compilations(), threading.Barrier(3), []
-
-    def play(own):
-        began.wait()
-        pending = list(own)
-        while pending:
-            with compilations.turn(pending, lambda number: number % 3) as number:
-                log.append(("begins", number % 3))
-                time.sleep(0.05)
-                log.append(("ends", number % 3))
-            pending.remove(number)
-
-    with ThreadPoolExecutor(3) as threads:
-        list(threads.map(play, [(0, 1, 2), (3, 4, 5), (6, 7, 8)]))
-    assert {program for _, program in log[:3]} == {0, 1, 2}  # all began at once, each with another
-    first_ends = [log.index(("ends", program)) for program in range(3)]
-    for program, end in enumerate(first_ends):
-        assert log[:end].count(("begins", program)) == 1
-
-
-def test_long_runs_of_proportional_response_do_not_depend_on_the_company():
-    # Long enough for its scalings to leave the range of float32 in some markets and not in others.
+def test_undamped_proportional_response_is_cut_by_rounding_alone_too():
     study = Study(
-        name="long",
+        name="scaled",
         seed=1,
-        markets=12,
-        rounds=300,
-        precision="float32",
-        record={"metrics": ["certified_gap", "log_nash_welfare"], "every": 100, "curves": "full"},
+        markets=8,
+        rounds=60,
+        record={"metrics": ["log_nash_welfare", "min_ratio"], "every": 20, "curves": "full"},
         cells={
-            "network": "er:n=30,degree=5",
+            "network": "er:n=12,degree=4",
             "endowment": "lognormal:sigma=1.5",
             "isolated": "redraw",
             "strategy": "pr",
         },
     )
-    assert_same(frames(study, [Chunk(0, 0, 12)]), frames(study, [Chunk(0, 0, 6), Chunk(0, 6, 6)]))
+    expected = frames(study, [Chunk(0, 0, 8)])
+    assert_alike(expected, frames(study, Chunk(0, 0, 8).halves()))
+    run = studies.replay(study, 0, 5)[1]
+    np.testing.assert_allclose(run.records["min_ratio"][-1], expected[0].min_ratio[5], rtol=1e-9)
+
+
+@pytest.mark.parametrize("network", ["er:n=100,degree=6", "ba:n=60,m=2", "er:n=15,degree=4"])
+def test_chunks_alike_have_one_shape_whoever_comes_first(network):
+    study = Study(
+        name="shapes",
+        markets=400,
+        cells={"network": network, "isolated": "redraw" if network.startswith("er") else "reject"},
+        grid={"endowment": ["unit", "exponential"]},
+    )
+    cut = studies.chunks(study, 40)
+
+    def shapes(chunks):
+        shape._REMEMBERED.clear()
+        found = {}
+        for chunk in chunks:
+            market = studies.draw(study, study.grounds()[chunk.ground], *chunk[1:])
+            larger = fitted(market, shape.chunk_shape(study, chunk, market))
+            plan = shape.chunk_plan(study, chunk, market, larger, cj.Coloured(), "coloured", 1)
+            found[chunk] = larger.links.shapes, tuple(table.shape for table in plan.rows)
+        return found
+
+    found = shapes(cut)
+    assert len(cut) == 20
+    assert len(set(found.values())) <= 2
+    assert found == shapes(cut[::-1])
+
+
+def test_no_two_threads_compile_the_same_program_and_none_waits_if_another_is_free(monkeypatch):
+    class Player:
+        def __init__(self):
+            self.tables = self
+
+        def add(self, cell, played):
+            log.append(("ends", cell % 3))
+
+        def program(self, cell):
+            return "a program", cell % 3
+
+        def play(self, cell, timings):
+            log.append(("begins", cell % 3))
+            time.sleep(0.05)
+
+    began, log = threading.Barrier(3), []
+
+    def play(own):
+        began.wait()
+        _play._play_in_turn(Player(), own, Timings())
+
+    monkeypatch.setattr(_play, "_COMPILED", set())
+    monkeypatch.setattr(_play, "_FIRST_PLAYS", {})
+
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(play, [[0, 1, 2], [3, 4, 5], [6, 7, 8]]))
+    first_ends = [log.index(("ends", program)) for program in range(3)]
+    for program, end in enumerate(first_ends):
+        assert log[:end].count(("begins", program)) == 1
+    assert {program for _, program in log[:3]} == {0, 1, 2}  # each began with another
 
 
 def test_forgetting_compiled_programs_changes_nothing_but_the_time(whole, monkeypatch):
@@ -153,12 +195,6 @@ def test_forgetting_compiled_programs_changes_nothing_but_the_time(whole, monkey
         monkeypatch.setattr(_programs._Programs, name, value)
     assert_same(expected, frames(study, studies.chunks(study)))
     assert cleared
-    compilations = room.Compilations()
-    for _ in range(2):
-        with compilations.turn([0], lambda number: "a program"):
-            assert not compilations._ready  # it is to be compiled, and again once it is forgotten
-        assert compilations._ready == {"a program"}
-        monkeypatch.setattr(_programs._Programs, "times_forgotten", _programs.times_forgotten() + 1)
 
 
 def test_the_other_seed_draws_other_markets(whole):
@@ -443,7 +479,7 @@ def test_a_trace_brings_its_own_endowments(network):
     )
     ground = study.grounds()[0]
     np.testing.assert_allclose(studies.draw(study, ground, 0, 1).endowment, [3, 2, 1, 1])
-    assert build.process(study, ground, 2, np.ones(10)).values.shape == (3, 10)
+    assert build.process(study, ground, 2).values.shape == (3, 8)
     result = studies.play_chunk(study, studies.chunks(study)[0])
     assert result.curves is None
     assert result.summary.num_rows == 1
@@ -479,12 +515,12 @@ def test_a_market_ends_with_its_verdict_wherever_it_is_played():
         assert row.certified_gap == gap or pd.isna(gap)
     early = all_curves.merge(curves, on=["cell", "market", "round", "metric"])
     assert len(early) == len(curves) < len(all_curves)
-    np.testing.assert_array_equal(early.value_x, early.value_y)
-    assert_same([summary, curves], frames(study, [Chunk(0, 0, 2), Chunk(0, 2, 4)]))
+    np.testing.assert_allclose(early.value_x, early.value_y, rtol=1e-12, atol=1e-14)
+    assert_alike([summary, curves], frames(study, [Chunk(0, 0, 2), Chunk(0, 2, 4)]))
 
 
 def test_sketches_count_ended_markets_on_whoever_they_are_played_with():
-    given = {**STOPPING, "record": STOPPING["record"] | {"curves": "quantiles"}}
+    given = {**STOPPING, "record": {"metrics": ["min_ratio"], "every": 4, "curves": "quantiles"}}
     study = Study(**given, stop={"when": ["converged", "settled elsewhere"]})
     keys = ["cell", "round", "metric", "sign", "bucket"]
 
@@ -584,7 +620,7 @@ def test_an_estimate_counts_and_measures():
     rough = studies.estimate(study, sample=False)
     assert (rough.cells, rough.grounds, rough.markets, rough.runs) == (4, 2, 80, 160)
     assert rough.agents == 2 * 40 * (6 + 8)
-    assert (rough.chunks, rough.programs) == (2, 1)  # played side by side
+    assert (rough.chunks, rough.programs) == (2, 2)
     assert rough.seconds is None
     assert 6e8 < rough.memory_bytes < 2e9
     measured = studies.estimate(study)

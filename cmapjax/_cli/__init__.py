@@ -21,6 +21,8 @@ OPTIONS = {
     "isolated=Drop()": "--isolated drop",
     "isolated=Redraw()": "--isolated redraw",
     "precision float64": "--precision float64",
+    "compilation_cache: ": "",
+    "name another folder, or say 'off'": "name another folder with --compilation-cache DIR, or say off",
     "pass a larger memory_budget": "pass a larger --memory-budget",
 }
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from cmapjax import metrics
 from cmapjax._cli._output import components, plain, say, slug, unconnected, write_text
@@ -219,6 +218,8 @@ def clock(rounds: dict, updates: dict, market) -> str:
 
 def write(folder: Path, market, outcomes, equilibrium) -> None:
     """summary.csv, curves.parquet; agents and allocations of a single market."""
+    import pandas as pd
+
     from cmapjax.graphs import write_agents, write_allocation
 
     summary = []

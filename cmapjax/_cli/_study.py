@@ -91,7 +91,7 @@ def run(
     mixed: Mixed = False,
     chunk_size: Annotated[
         int | None,
-        typer.Option("--chunk-size", help="Markets to play at once, at most. No value depends on it."),
+        typer.Option("--chunk-size", help="Markets to play at once, at most. Changes rounding alone."),
     ] = None,
 ) -> None:
     """Run a study; in a folder that holds a part of it, the rest."""

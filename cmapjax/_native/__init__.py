@@ -24,6 +24,8 @@ CHOICES = ("auto", "off", "on")
 VARIABLE = "CMAPJAX_NATIVE"
 # Slots times rounds that pay for compiling; once the code is there, every run does.
 LEAST_WORK = 300_000_000
+# Agents of markets that share one program of XLA's, whatever the strategy and the network.
+SMALL = 128
 SOURCE = Path(__file__).with_name("rounds.cc")
 # Rounding is that of IEEE 754, with products added in one step; infinities and NaNs are kept.
 FLAGS = [
@@ -67,6 +69,8 @@ def choose(native: str, market, strategy, plan, rounds: int, is_plain: bool) -> 
         return False
     reason = _reason_against(market, strategy, plan, is_plain) or unavailable()
     is_asked = native == "on" or _wish() == "on"
+    if market.num_agents <= SMALL and not is_asked:
+        return False
     is_worth = is_asked or rounds * market.links.num_slots >= LEAST_WORK
     if reason is None and not is_worth and not is_ready():
         return False

@@ -169,22 +169,21 @@ class NativeScaling(Scaling):
         return *self.slices.entries(), self.slices.cut(flows.sent), self.slices.cut(flows.received)
 
     def _scale(self, at: Scaled, kept: tuple) -> Scaled:
-        now, like = at.now, self.slices.like
-        out = [like(), like(), like(), like(dtype=jnp.float64)]
-        facts = (
-            entries,
-            lengths,
+        """A round later, without the flows."""
+        now, slices, like = at.now, self.slices, self.slices.like
+        call = jax.ffi.ffi_call("cmapjax_scaling", [like(), like(), like(), like(dtype=jnp.float64)])
+        entries, lengths, *held = kept
+        numbers = (
             self.rules.known.contribution,
             at.left,
             at.sums,
             now.total_utility,
             at.is_even,
+            ~at.is_mirrored,
         )
-        call = jax.ffi.ffi_call("cmapjax_scaling", out)
-        left, sums, utility, total = call(*facts, ~at.is_mirrored, *kept[2:], **self.slices.attributes)
-        return Scaled(
-            _later(self.rules, now, utility, total), left, at.left, sums, ~at.is_mirrored, at.is_even
-        )
+        left, sums, utility, total = call(entries, lengths, *numbers, *held, **slices.attributes)
+        now = _later(self.rules, now, utility, total)
+        return Scaled(now, left, at.left, sums, ~at.is_mirrored, at.is_even)
 
     def _play(self, now: Moment) -> Moment:
         form = Native(self.rules)

@@ -19,9 +19,7 @@ TICK = 0.2
 class Job:
     """Plays chunks through a player, stores what comes back, and decides what to do about what does not."""
 
-    def __init__(self, store, tally: Tally, log: Log, report: Callable[[State], None], rule=None):
-        """`rule` says which chunks may be played in company (`studies.Companies`), if the player does so."""
-        self._rule = rule
+    def __init__(self, store, tally: Tally, log: Log, report: Callable[[State], None]):
         self._store, self._tally, self._log, self._report = store, tally, log, report
         self._player = None
         self._queue: deque = deque()
@@ -80,31 +78,15 @@ class Job:
             elif self._is_too_large(chunk):
                 self._halve(chunk)
             else:
-                self._send(*self._company(chunk))
+                self._send(chunk)
         if self._suspects and not self._queue and not self._under_way and self._player.capacity():
             chunk = self._suspects.popleft()
             self._alone = chunk.name
             self._send(chunk)
 
-    def _company(self, chunk) -> list:
-        """The chunk, and small ones next in line that are played beside it where the player does so."""
-        if self._rule is None:
-            return [chunk]
-        line = (
-            other for other in self._queue if not self._is_hopeless(other) and not self._is_too_large(other)
-        )
-        company = self._rule.company(chunk, line)
-        for other in company[1:]:
-            self._queue.remove(other)
-        return company
-
-    def _send(self, *company) -> None:
-        self._under_way |= {chunk.name: chunk for chunk in company}
-        if self._rule is not None:
-            is_only = not self._queue and len(self._under_way) == len(company)
-            self._player.submit(*company, is_only=is_only)
-        else:
-            self._player.submit(*company)
+    def _send(self, chunk) -> None:
+        self._under_way[chunk.name] = chunk
+        self._player.submit(chunk, self._num_left == 1)
 
     def _settle(self, outcomes: list[Outcome]) -> None:
         for outcome in outcomes:
@@ -134,7 +116,7 @@ class Job:
         elif outcome.trouble is Trouble.HOPELESS:
             self._give_up(chunk, outcome.reason)
         elif outcome.trouble is Trouble.DIED:
-            if was_alone and tries >= TRIES:  # a death in company may be another chunk's doing
+            if was_alone and tries >= TRIES:  # others under way may have caused it
                 self._give_up(chunk, f"{outcome.reason}; it cost {tries} workers")
             elif tries >= TRIES - 1:
                 self._suspects.append(chunk)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cmapjax._runner._here import Here, num_threads, one_by_one
+from cmapjax._runner._here import Here, num_threads
 from cmapjax._runner._job import Job
 from cmapjax._runner._progress import Log, State, Tally
 from cmapjax._runner._stop import Stop
@@ -50,8 +50,7 @@ def run(
     bytes each; with `cluster`, by the workers of the Dask scheduler at that address. `time_limit` is in
     seconds. `progress` is called with every `State`. With `mixed`, workers may have another kind of device
     than the study was begun on. `play(study, chunk)` is what plays, `studies.play_chunk` by default; workers
-    must be able to import it. In this process small chunks are played side by side (`studies.play_company`),
-    unless you say what plays.
+    must be able to import it.
 
     A chunk that does not fit in memory is halved. One whose worker dies, or that meets an error, is tried
     three times, the last time by itself, and then noted in the store as failed while the rest goes on.
@@ -73,14 +72,13 @@ def run(
         began = time.monotonic()
         is_here = workers is None and cluster is None
         tally = Tally(study, chunks, store.missing(chunks))
-        rule = studies.Companies(study) if is_here and play is None else None
-        job = Job(store, tally, log, progress or (lambda state: None), rule)
+        job = Job(store, tally, log, progress or (lambda state: None))
         rest = Rest(study, store, chunks)
         log(f"run begins: {len(rest.missing())} of {len(chunks)} chunks are missing")
         is_quiet = True
         if due := rest.due(job.failed):
             if is_here:
-                player = _here(study, store, play, threads, chunk_size, mixed, log)
+                player = _here(study, store, play, threads, chunk_size, mixed)
             else:
                 player = _workers(study, store, play, workers, cluster, worker_memory, mixed, log)
             is_quiet = _play(due, rest, job, stop, player, log)
@@ -146,14 +144,16 @@ def check_options(workers, cluster, time_limit, worker_memory, threads=None) -> 
         raise ValueError("--worker-memory limits the workers of this machine; say how many: --workers N.")
 
 
-def _here(study, store, play, threads, chunk_size, mixed, log) -> Here:
-    """Threads of this process, which play small chunks side by side."""
+def _here(study, store, play, threads, chunk_size, mixed) -> Here:
+    """Threads of this process."""
     from cmapjax import studies
 
     if threads is None:
         device = None if mixed else store.manifest.get("device")
         threads = num_threads(studies.chunk_bytes(study, chunk_size), device)
-    return Here(study, studies.play_company if play is None else one_by_one(play), threads, log)
+    if play is None:
+        return Here(study, studies.play_chunk, threads)
+    return Here(study, lambda study, chunk, threads: play(study, chunk), threads)
 
 
 def _workers(study, store, play, workers, cluster, worker_memory, mixed, log) -> Workers:

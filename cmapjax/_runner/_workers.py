@@ -151,8 +151,8 @@ class Workers:
         self._expected["device"], self._keep_device, self._asked = found, None, None
         return True
 
-    def submit(self, chunk) -> None:
-        """Send a chunk to whoever is free."""
+    def submit(self, chunk, is_only: bool = False) -> None:
+        """Send a chunk to whoever is free: one worker, if it is the only one."""
         self._attempts += 1
         with self._in_touch():
             future = self._client.submit(

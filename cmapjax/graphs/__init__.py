@@ -1,23 +1,98 @@
 """Networks in and out: files, NetworkX, arrays and matrices, and random markets."""
 
-from cmapjax.graphs._arrays import from_arrays, from_sparse
-from cmapjax.graphs._distributions import Distribution, Exponential, Gamma, LogNormal, Pareto, Uniform, Unit
-from cmapjax.graphs._families import (
-    Bipartite,
-    Complete,
-    ErdosRenyi,
-    Family,
-    Ring,
-    Star,
-    StochasticBlockModel,
-    TorusGrid,
-)
-from cmapjax.graphs._networkx import from_networkx, to_networkx
-from cmapjax.graphs._random import Drop, IsolatedAgents, RandomMarket, Redraw, Reject
-from cmapjax.graphs._read import read_market, shipped, with_agents
-from cmapjax.graphs._trace import read_trace
-from cmapjax.graphs._wired import BarabasiAlbert, RandomGeometric, RandomRegular, RandomTree, WattsStrogatz
-from cmapjax.graphs._write import write_agents, write_allocation, write_graphml
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cmapjax.graphs._arrays import from_arrays, from_sparse
+    from cmapjax.graphs._distributions import (
+        Distribution,
+        Exponential,
+        Gamma,
+        LogNormal,
+        Pareto,
+        Uniform,
+        Unit,
+    )
+    from cmapjax.graphs._families import (
+        Bipartite,
+        Complete,
+        ErdosRenyi,
+        Family,
+        Ring,
+        Star,
+        StochasticBlockModel,
+        TorusGrid,
+    )
+    from cmapjax.graphs._networkx import from_networkx, to_networkx
+    from cmapjax.graphs._random import Drop, IsolatedAgents, RandomMarket, Redraw, Reject
+    from cmapjax.graphs._read import read_market, shipped, with_agents
+    from cmapjax.graphs._trace import read_trace
+    from cmapjax.graphs._wired import (
+        BarabasiAlbert,
+        RandomGeometric,
+        RandomRegular,
+        RandomTree,
+        WattsStrogatz,
+    )
+    from cmapjax.graphs._write import write_agents, write_allocation, write_graphml
+
+# Imported on first use: whoever reads a file needs no random families.
+_HOMES = {
+    "_arrays": (
+        "from_arrays",
+        "from_sparse",
+    ),
+    "_distributions": (
+        "Distribution",
+        "Exponential",
+        "Gamma",
+        "LogNormal",
+        "Pareto",
+        "Uniform",
+        "Unit",
+    ),
+    "_families": (
+        "Bipartite",
+        "Complete",
+        "ErdosRenyi",
+        "Family",
+        "Ring",
+        "Star",
+        "StochasticBlockModel",
+        "TorusGrid",
+    ),
+    "_networkx": (
+        "from_networkx",
+        "to_networkx",
+    ),
+    "_random": (
+        "Drop",
+        "IsolatedAgents",
+        "RandomMarket",
+        "Redraw",
+        "Reject",
+    ),
+    "_read": (
+        "read_market",
+        "shipped",
+        "with_agents",
+    ),
+    "_trace": ("read_trace",),
+    "_wired": (
+        "BarabasiAlbert",
+        "RandomGeometric",
+        "RandomRegular",
+        "RandomTree",
+        "WattsStrogatz",
+    ),
+    "_write": (
+        "write_agents",
+        "write_allocation",
+        "write_graphml",
+    ),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "BarabasiAlbert",
@@ -57,3 +132,13 @@ __all__ = [
     "write_allocation",
     "write_graphml",
 ]
+
+
+def __getattr__(name: str):
+    if name in _HOME_OF:
+        return getattr(importlib.import_module(f"cmapjax.graphs.{_HOME_OF[name]}"), name)
+    raise AttributeError(f"module 'cmapjax.graphs' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

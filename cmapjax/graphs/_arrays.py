@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Hashable, Sequence
 
 import numpy as np
-import scipy.sparse
+import scipy
 
 from cmapjax._checks import short
 from cmapjax._market import Market

@@ -1,8 +1,8 @@
 """Markets from NetworkX graphs, and markets as NetworkX graphs."""
 
 from collections.abc import Hashable, Mapping
+from typing import TYPE_CHECKING
 
-import networkx as nx
 import numpy as np
 from jaxtyping import Float, Shaped
 
@@ -10,6 +10,9 @@ from cmapjax._checks import listed, short
 from cmapjax._labelled import by_name, real_of_agent, unlabelled
 from cmapjax._market import Market
 from cmapjax.graphs._labels import undirected, unless_numbers
+
+if TYPE_CHECKING:
+    import networkx
 
 
 def from_networkx(
@@ -42,6 +45,8 @@ def from_networkx(
         ValueError: not a graph; one-way edges; nodes without a named attribute, or with one that is no
             number; what `Market.from_links` refuses.
     """
+    import networkx as nx
+
     if not isinstance(graph, nx.Graph):
         raise ValueError(f"graph is a {type(graph).__name__}; give a NetworkX graph.")
     place = {node: i for i, node in enumerate(graph)}
@@ -74,7 +79,7 @@ def from_networkx(
     )
 
 
-def _attribute(graph: nx.Graph, name: Hashable) -> list[float]:
+def _attribute(graph: "networkx.Graph", name: Hashable) -> list[float]:
     missing = [node for node, data in graph.nodes(data=True) if name not in data]
     if missing:
         raise ValueError(
@@ -136,7 +141,7 @@ def arc_flow(market: Market, flow) -> Float[np.ndarray, "arcs"]:
     return values
 
 
-def to_networkx(market: Market, flow=None, attributes: Mapping | None = None) -> nx.Graph:
+def to_networkx(market: Market, flow=None, attributes: Mapping | None = None) -> "networkx.Graph":
     """The market as an undirected graph; several markets are its separate parts.
 
     Nodes are the labels, with the attributes endowment, value, contribution (`market`, the number of the
@@ -152,6 +157,8 @@ def to_networkx(market: Market, flow=None, attributes: Mapping | None = None) ->
     Raises:
         ValueError: a flow or vector that does not fit the market.
     """
+    import networkx as nx
+
     graph = nx.Graph()
     labels = list(market.labels)
     columns = {name: vector.tolist() for name, vector in agent_columns(market, attributes).items()}

@@ -7,7 +7,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-import scipy.sparse
+import scipy
 
 from cmapjax._checks import listed, short
 from cmapjax._file_options import FileOptions

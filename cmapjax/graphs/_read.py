@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-import networkx
 import numpy as np
 
 from cmapjax._checks import listed, short
@@ -165,6 +164,8 @@ def known_market(name: str, options: FileOptions, *, agents=None) -> Market:
         raise ValueError(f"{name} is a network known by name; {options.called(given[0])} is for files.")
     if name in SHIPPED:
         return market_from_file(shipped(name), options, agents=agents)
+    import networkx
+
     market = from_networkx(getattr(networkx, NETWORKX[name])())
     return market if agents is None else with_table(market, agents, options)
 

@@ -5,8 +5,7 @@ import functools
 import math
 
 import numpy as np
-import scipy.optimize
-import scipy.spatial
+import scipy
 from jaxtyping import Bool, Int
 
 from cmapjax.graphs._families import Complete, Family, as_mean_degree

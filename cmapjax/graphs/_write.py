@@ -7,7 +7,6 @@ import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 
-import networkx as nx
 import numpy as np
 
 from cmapjax._checks import escape_cell, listed, short
@@ -73,6 +72,8 @@ def write_graphml(market: Market, path, flow=None, attributes: Mapping | None = 
         ValueError: a flow or vector that does not fit the market; labels or text that XML cannot hold; a
             path that cannot be written or whose ending is not known.
     """
+    import networkx as nx
+
     path = check_writable_path(path)
     _, packing = format_and_packing(path, {".graphml": "graphml"}, (".gz",))
     graph = to_networkx(market, flow, attributes)

@@ -4,7 +4,7 @@ import warnings
 
 import equinox as eqx
 import numpy as np
-import scipy.sparse
+import scipy
 from jaxtyping import Float
 
 from cmapjax._equilibrium import Method, of_flow

@@ -16,7 +16,6 @@ from cmapjax._decomposition import Partition, as_integers, blocks, confirm, deco
 from cmapjax._equilibrium import Equilibrium, Fractions, Groups, Method, check_representable, price_error
 from cmapjax._market import Market
 from cmapjax._settings import entry
-from cmapjax.methods._sweeps import ColouredSweeps
 
 # What gives utilities where a transformation of JAX traces contributions.
 IN_PROGRAMS = "cmapjax.equilibrium_utility gives utilities there, and their derivatives"
@@ -37,13 +36,19 @@ class Decomposition(Method):
         return network.answer(network.decompose(), tolerance)
 
 
+def _coloured_sweeps() -> Method:
+    from cmapjax.methods._sweeps import ColouredSweeps  # which brings the engine, and is seldom needed
+
+    return ColouredSweeps()
+
+
 class IdentifyAndCertify(Method):
     """Groups read off the ratios of a first-order run, then proved by a maximum flow.
 
     Where the run was not close enough and the proof fails, the full decomposition takes over.
     """
 
-    first: Method = ColouredSweeps()
+    first: Method = eqx.field(default_factory=_coloured_sweeps)
     """The method that comes close."""
     first_tolerance: float = eqx.field(static=True, default=1e-6)
     """The certified gap at which it hands over."""

@@ -7,7 +7,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Float
 
 from cmapjax._checks import check_kind
@@ -38,7 +37,9 @@ class OptaxProjection(SimplexProjection):
     """`optax.projections.projection_simplex`."""
 
     def project(self, x):
-        return optax.projections.projection_simplex(x)
+        from optax.projections import projection_simplex
+
+        return projection_simplex(x)
 
 
 class JaxoptProjection(SimplexProjection):

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import networkx as nx
 import numpy as np
 from jaxtyping import Float
 
@@ -166,6 +165,8 @@ class _Drawing:
     """A panel with some agents of a market laid out on it."""
 
     def __init__(self, market: Market, shown: np.ndarray, seed: int):
+        import networkx as nx
+
         self.market, self.shown = market, shown
         giver, receiver = market.arcs()
         keep = np.isin(giver, shown) & np.isin(receiver, shown) & (giver < receiver)

@@ -2,18 +2,21 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Float
 
 from cmapjax import metrics
 from cmapjax._market import Market
 from cmapjax._settings import entry
 from cmapjax.sensitivity._derivatives import equilibrium_utility
+
+if TYPE_CHECKING:
+    import optax
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +41,7 @@ def place_budget(
     objective: Callable = metrics.log_nash_welfare,
     *,
     steps: int = 200,
-    optimiser: optax.GradientTransformation | None = None,
+    optimiser: "optax.GradientTransformation | None" = None,
 ) -> Placement:
     """A budget of extra endowment placed where it raises the objective of the equilibrium most.
 
@@ -59,6 +62,8 @@ def place_budget(
         raise ValueError(f"budget is {budget!r}; give a positive number (value).")
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise ValueError(f"steps is {steps!r}; give a whole number, 1 or more.")
+    import optax
+
     if optimiser is None:
         optimiser = optax.adam(optax.cosine_decay_schedule(0.05, steps))
     endowment, value = jnp.asarray(market.endowment), jnp.asarray(market.value)

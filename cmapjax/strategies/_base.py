@@ -129,8 +129,13 @@ def repeat(view: View) -> Float[Array, "neighbours"]:
 
 def split_equally(view: View) -> Float[Array, "neighbours"]:
     """The budget in equal parts: b_i / deg(i) for every neighbour."""
+    return jnp.where(view.is_neighbour, equal_part(view), 0)
+
+
+def equal_part(view: View) -> Float[Array, ""]:
+    """b_i / deg(i), one of the parts of `split_equally`."""
     count = total(view.is_neighbour.astype(view.sent.dtype))
-    return jnp.where(view.is_neighbour, view.budget / jnp.maximum(count, 1), 0)
+    return view.budget / jnp.maximum(count, 1)
 
 
 def given_by_others(link: Link) -> Float[Array, "neighbours"]:

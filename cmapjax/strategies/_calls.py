@@ -39,7 +39,8 @@ def brief_faults():
 
 def is_of_package(part: eqx.Module) -> bool:
     """Whether a strategy, and all that it is made of, are of this package, whose strategies obey the laws."""
-    inner = (x for x in vars(part).values() if isinstance(x, eqx.Module))
+    fields = (x if isinstance(x, tuple) else (x,) for x in vars(part).values())
+    inner = (x for field in fields for x in field if isinstance(x, eqx.Module))
     return _module(type(part)) == "cmapjax" and all(map(is_of_package, inner))
 
 

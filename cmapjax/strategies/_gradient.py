@@ -12,7 +12,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Float
 
 from cmapjax._checks import check_hops
@@ -146,8 +145,10 @@ def descend(method: GradientMethod, loss_and_gradient, start, project, *, steps_
     derivatives. With `steps_again` that step is taken once more outside the search, where they can follow.
     """
 
+    from optax.projections import projection_simplex
+
     def simplex(x):  # in x64 mode, optax's own answers and slopes of float32 are not of one precision
-        return optax.projections.projection_simplex(x.astype(jnp.float64)).astype(x.dtype)
+        return projection_simplex(x.astype(jnp.float64)).astype(x.dtype)
 
     def forward(x, gradient, size):
         return project(simplex, x - size * gradient)

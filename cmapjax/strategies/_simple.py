@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 
 from cmapjax._columns import largest, total
-from cmapjax.strategies._base import Link, PostedStrategy, Strategy, View, repeat, split_equally
+from cmapjax.strategies._base import Link, PostedStrategy, Strategy, View, equal_part, repeat
 
 # What an agent posts that returns nothing, having received nothing.
 AS_BEFORE = -1.0
@@ -13,7 +13,7 @@ class EqualSplit(PostedStrategy):
     """Every neighbour gets the same: y_ij = b_i / deg(i). The baseline that answers nothing."""
 
     def post(self, view: View):
-        return largest(split_equally(view))
+        return equal_part(view)
 
     def flow(self, terms, link: Link):
         return jnp.broadcast_to(terms, link.sent.shape)

@@ -2,7 +2,8 @@
 
 A *cell* is one combination of all axes; cells that differ only in what is played share a *ground*, and so
 the same markets; a *chunk* is some markets of a ground, played under all its cells. Market p of ground g
-is drawn from fold_in(fold_in(key(seed), g), p), so nothing depends on how chunks are cut.
+is drawn from fold_in(fold_in(key(seed), g), p), however chunks are cut; what it comes to depends on that by
+rounding alone.
 """
 
 import importlib
@@ -12,10 +13,9 @@ _HOMES = {
     "_build": ("draw",),
     "_cells": ("Cell", "CellWords", "Ground"),
     "_chunks": ("Chunk", "blocks", "chunks", "due", "is_known_well"),
-    "_company": ("Companies", "companies"),
     "_description": ("Study",),
     "_interval": ("MeanInterval", "mean_interval", "mean_intervals"),
-    "_play": ("ChunkResult", "play_chunk", "play_company", "replay"),
+    "_play": ("ChunkResult", "play_chunk", "replay"),
     "_reading": ("parse_study", "read_study"),
     "_names": ("METRICS", "SCHEMA_VERSION"),
     "_estimate": ("Estimate", "chunk_bytes", "estimate"),

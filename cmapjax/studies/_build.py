@@ -21,7 +21,6 @@ from cmapjax.graphs import Distribution, Family, RandomMarket
 from cmapjax.graphs._agents_table import has_endowments
 from cmapjax.graphs._read import known_market, market_from_file
 from cmapjax.graphs._trace import market_with_trace
-from cmapjax.strategies import Damped, ProportionalResponse
 from cmapjax.studies._cells import CellWords, Ground
 from cmapjax.studies._files import NetworkFile, is_file, network_file, sha256, trace_path
 
@@ -176,31 +175,18 @@ def draw(study, ground: Ground, first: int, count: int) -> Market:
     return dataclasses.replace(market, origin=Origin(fixed_market(study, ground).labels))
 
 
-def process(study, ground: Ground, count: int = 1, endowment=()):
-    """The endowments of rounds of `count` markets.
-
-    `endowment`, the means of all agents, is longer by those of fillers, who then have them every round.
-    """
+def process(study, ground: Ground, count: int = 1):
+    """The endowments of rounds of `count` markets."""
     spec = parse(ground.process)
     if spec.name != "trace":
         return endowment_process(spec)
     _, table = _market_and_trace(study, ground)
-    values = np.tile(table.to_numpy(), (1, count))
-    fillers = np.asarray(endowment, np.float64)[values.shape[1] :]
-    return Trace(np.hstack([values, np.tile(fillers, (len(values), 1))]))
+    return Trace(np.tile(table.to_numpy(), (1, count)))
 
 
 def strategy_and_schedule(words: CellWords) -> tuple[Any, Any]:
-    """What a cell plays, as objects.
-
-    Undamped proportional response is damped by 1, which changes none of its rounds: it is then played round
-    by round as it is written. Its scaling form would round differently in other company: when the scalings
-    of one market leave the range, those of all are absorbed.
-    """
-    strategy, schedule = make(plan(words.strategy, words.schedule, words.damping))
-    if isinstance(strategy, ProportionalResponse):
-        strategy = Damped(strategy, 1.0)
-    return strategy, schedule
+    """What a cell plays, as objects."""
+    return make(plan(words.strategy, words.schedule, words.damping))
 
 
 def reading_notes(study) -> list[str]:

@@ -47,6 +47,13 @@ class Cell(NamedTuple):
         return plan(self.words.strategy, self.words.schedule, self.words.damping).label
 
 
+def kind_of(cell: Cell) -> tuple[str, ...]:
+    """What a program is compiled for, but for the shape: strategy, schedule and rule of damping."""
+    line = plan(*cell.words[-3:])
+    is_number = line.damping[:1].isdigit() or line.damping.startswith(".")
+    return line.strategy.text.partition(",schedule")[0], line.schedule, "fixed" if is_number else line.damping
+
+
 class Ground(NamedTuple):
     """What decides markets: cells of one ground are played on the same markets."""
 

@@ -11,6 +11,8 @@ AGENTS = 75_000
 # Values of a chunk's tables, at most: a ground of very many cells is cut finer.
 VALUES = 10_000_000
 COLUMNS = 40
+# A quarter more chunks, at most, so that all are of one size.
+MORE_PARTS = 4
 
 
 class Chunk(NamedTuple):
@@ -34,9 +36,9 @@ class Chunk(NamedTuple):
 
 
 def chunks(study, size: int | None = None) -> list[Chunk]:
-    """All chunks of a study, those of the largest markets first; nothing about them changes any value.
+    """All chunks of a study, those of the largest markets first.
 
-    A smaller market fits the shape of one a little larger, for which programs are then compiled already.
+    Values are the same bits for one such plan, and equal up to rounding for another.
 
     Args:
         study: whose.
@@ -56,13 +58,21 @@ def chunks(study, size: int | None = None) -> list[Chunk]:
         weights[ground.number] = num_agents + 2 * num_links
         most = size or default_size(study, ground, num_agents)
         for first, count in blocks(study, ground):
-            parts = -(-count // most)
-            even = -(-count // parts)  # as equal as can be, so that they share one compiled program
+            parts = _num_parts(count, most)
+            even = -(-count // parts)
             found += [
                 Chunk(ground.number, first + start, min(even, count - start))
                 for start in range(0, count, even)
             ]
     return sorted(found, key=lambda chunk: -weights[chunk.ground])  # else in order
+
+
+def _num_parts(count: int, most: int) -> int:
+    """Into how many chunks of so many markets at most: equal ones if that takes few more, since these share
+    compiled programs."""
+    least = -(-count // most)
+    few_more = range(least, least + least // MORE_PARTS + 1)
+    return next((parts for parts in few_more if count % parts == 0), least)
 
 
 def default_size(study, ground: Ground, num_agents: int) -> int:

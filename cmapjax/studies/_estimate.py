@@ -8,11 +8,9 @@ import time
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cmapjax._words._plans import plan
 from cmapjax.studies._build import reading_notes, size_of
-from cmapjax.studies._cells import Cell, Ground
+from cmapjax.studies._cells import Cell, Ground, kind_of
 from cmapjax.studies._chunks import Chunk, chunks
-from cmapjax.studies._company import companies, is_drawn
 from cmapjax.studies._play import play_cells
 from cmapjax.studies._results import recorded_rounds
 from cmapjax.studies._sections import Stop
@@ -49,8 +47,8 @@ class Estimate:
     """Of all runs."""
     chunks: int
     programs: int
-    """About how many programs are compiled by this process. Every worker compiles anew, unless there is a
-    compilation cache, and more of them, for workers play small chunks one by one."""
+    """About how many programs are compiled. Every worker compiles its own, unless there is a compilation
+    cache."""
     memory_bytes: int
     """Per worker, at most about."""
     chunk_bytes: int
@@ -102,50 +100,34 @@ class _Work:
         self.largest = {}
         for chunk in self.chunks:
             self.largest[chunk.ground] = max(self.largest.get(chunk.ground, 0), chunk.count)
-        self.companies = companies(study, self.chunks)
         self.programs = {
-            self._program(company, study.cells()[number])
-            for company in self.companies
-            for chunk in company
-            for number in study.grounds()[chunk.ground].cells
+            (study.grounds()[cell.ground].network, self.largest[cell.ground], kind_of(cell))
+            for cell in study.cells()
         }
 
     def size(self, ground: Ground) -> float:
         """Agents and link ends of a market: about what a round of it costs."""
         return self.agents[ground.number] + self.ends[ground.number]
 
-    def _program(self, company: list[Chunk], cell: Cell) -> tuple:
-        """What tells programs apart: who is played side by side, and how."""
-        grounds = [cell.ground] if is_drawn(cell.words) else [chunk.ground for chunk in company]
-        shapes = {(self.study.grounds()[number].network, self.largest[number]) for number in grounds}
-        return frozenset(shapes), kind_of(cell)
-
     def memory(self) -> float:
         """Bytes of a process that plays one chunk at a time."""
         return BASE_BYTES + PROGRAM_BYTES * min(len(self.programs), MOST_PROGRAMS) + self.of_chunk()
 
     def of_chunk(self) -> float:
-        """Bytes that the largest chunk takes, or the largest company of small ones, without the programs."""
+        """Bytes that the largest chunk takes, without the programs."""
         records = len(recorded_rounds(self.study)) * len(self.study.metrics) * 8
         is_full = self.study.record.curves == "full"
-        takes = {}
+        takes = []
         for ground in self.study.grounds():
             per_market = AGENT_BYTES * self.agents[ground.number] + SLOT_BYTES * self.ends[ground.number]
             kept = len(ground.cells) * (5 * records if is_full else 400)
-            takes[ground.number] = per_market + 3 * records + kept
-        return max(sum(chunk.count * takes[chunk.ground] for chunk in company) for company in self.companies)
+            takes.append(self.largest[ground.number] * (per_market + 3 * records + kept))
+        return max(takes)
 
 
 def chunk_bytes(study, size: int | None = None) -> float:
     """Bytes that a chunk of the study takes while it is played, at most about; `size` as in `chunks`."""
     return _Work(study, size).of_chunk()
-
-
-def kind_of(cell: Cell) -> tuple[str, ...]:
-    """What a program is compiled for, but for the shape: strategy, schedule and rule of damping."""
-    line = plan(cell.words.strategy, cell.words.schedule, cell.words.damping)
-    is_number = line.damping[:1].isdigit() or line.damping.startswith(".")
-    return line.strategy.text.partition(",schedule")[0], line.schedule, "fixed" if is_number else line.damping
 
 
 class _Rates:

@@ -1,8 +1,9 @@
 """Chunks played: drawn, solved, simulated under every cell of their grounds, and summed up in tables."""
 
+import contextlib
 import itertools
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -10,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from cmapjax import metrics
+from cmapjax._canonical import fitted, padded, padded_endowments
 from cmapjax._market import Market
-from cmapjax._packing import pack
+from cmapjax._programs import times_forgotten
 from cmapjax._run import Run
 from cmapjax._settings import entry
 from cmapjax._simulate import simulate
@@ -19,12 +21,11 @@ from cmapjax._solve import solve
 from cmapjax._words._plans import plan
 from cmapjax._words._timings import Timings
 from cmapjax.studies._build import draw, ground_key, play_key, process, strategy_and_schedule
-from cmapjax.studies._cells import Cell, Ground
+from cmapjax.studies._cells import Cell, Ground, kind_of
 from cmapjax.studies._chunks import Chunk
-from cmapjax.studies._company import is_drawn, is_fitted
 from cmapjax.studies._names import METRICS
 from cmapjax.studies._results import Facts, Played, Tables
-from cmapjax.studies._room import COMPILATIONS, WARDROBE, padded
+from cmapjax.studies._shape import chunk_plan, chunk_shape
 
 VERDICT = "verdict"
 # A study that stops markets by their verdict looks up, so many times, whether all have stopped.
@@ -38,52 +39,35 @@ class ChunkResult(NamedTuple):
     curves: pa.Table | None
     timings: dict[str, float]
     """Seconds of drawing, solving, planning, simulating, compiling and making tables, of all threads, and in
-    all by the clock. Of a chunk played in company its part of the company's, by agents and links."""
+    all by the clock."""
 
 
-def play_chunk(study, chunk: Chunk) -> ChunkResult:
-    """The chunk's tables: functions of the study and of the markets' numbers alone.
+def play_chunk(study, chunk: Chunk, threads: int = 1) -> ChunkResult:
+    """The chunk's tables: functions of the study and the chunk alone.
+
+    Args:
+        study: whose.
+        chunk: which of its markets.
+        threads: how many cells to play at the same time.
+
+    Returns:
+        Tables, and what they cost.
 
     Raises:
         ValueError: a chunk that is not of this study; whatever its words turn out to ask for.
     """
-    return play_company(study, [chunk])[0]
+    return play_cells(study, chunk, _ground_of(study, chunk).cells, threads)
 
 
-def play_company(study, chunks: Sequence[Chunk], threads: int = 1) -> list[ChunkResult]:
-    """Each chunk's tables, the same bit for bit as `play_chunk` gives, from playing them side by side.
-
-    Args:
-        study: whose.
-        chunks: of grounds that are played under the same strategies, schedules and dampings, in order
-            (`Companies` says which go together).
-        threads: how many cells to play at the same time.
-
-    Raises:
-        ValueError: a chunk that is not of this study; grounds played differently.
-    """
-    grounds = [_ground_of(study, chunk) for chunk in chunks]
-    return _play(study, chunks, [ground.cells for ground in grounds], threads)
-
-
-def play_cells(study, chunk: Chunk, cells: Sequence[int]) -> ChunkResult:
+def play_cells(study, chunk: Chunk, cells: Sequence[int], threads: int = 1) -> ChunkResult:
     """The tables of some cells of the chunk's ground."""
-    return _play(study, [chunk], [cells], 1)[0]
-
-
-def _play(study, chunks: Sequence[Chunk], cells: Sequence[Sequence[int]], threads: int) -> list[ChunkResult]:
-    """Of every chunk the tables of these cells of its ground."""
     timings = Timings()
-    parts = [_Part(study, chunk, timings) for chunk in chunks]
-    tasks = _tasks(study, parts, cells, timings)
-    _play_tasks(tasks, threads, timings)
+    player = _Player(study, chunk, timings)
+    rows = [study.cells()[number] for number in cells]
+    _play_by_threads(player, [rows[k::threads] for k in range(min(threads, len(rows)))], timings)
     with timings("tables"):
-        tables = [(part.tables.summary(), part.tables.curves()) for part in parts]
-    whole, spent = sum(part.size for part in parts), timings.document()
-    return [
-        ChunkResult(*own, {stage: seconds * part.size / whole for stage, seconds in spent.items()})
-        for own, part in zip(tables, parts, strict=True)
-    ]
+        tables = player.tables.summary(), player.tables.curves()
+    return ChunkResult(*tables, timings.document())
 
 
 def replay(study, cell: int, market: int) -> tuple[Market, Run]:
@@ -107,6 +91,7 @@ def replay(study, cell: int, market: int) -> tuple[Market, Run]:
         every=study.record.every,
         precision=study.precision,
         key=play_key(study, ground) if schedule.is_random or endowments.is_random else None,
+        native="off",  # a chunk's values are the same bits on every machine, with a compiler or without
     )
     return alone, run
 
@@ -133,64 +118,14 @@ def _fold(key, numbers):
     return jax.vmap(jax.random.fold_in, (None, 0))(key, numbers)
 
 
-class _Part:
-    """A chunk of a company: its markets, what is known of them, and what becomes of them."""
-
-    def __init__(self, study, chunk: Chunk, timings: Timings):
-        self.chunk, self.ground = chunk, study.grounds()[chunk.ground]
-        with timings("drawing"):
-            self.market = draw(study, self.ground, chunk.first, chunk.count)
-        equilibrium = None
-        if study.equilibrium:
-            with timings("solving"):
-                equilibrium = solve(self.market)
-        self.utility = None if equilibrium is None else equilibrium.utility
-        with timings("drawing"):
-            facts = Facts.of(self.market, chunk.first, _keys(study, self.ground, chunk), equilibrium)
-        self.tables = Tables(study, self.ground, facts)
-        self.size = self.market.num_agents + 2 * self.market.num_links
-
-
-class _Task(NamedTuple):
-    """A cell of every part on a stage, all played under the same words."""
-
-    stage: "_Stage"
-    cells: list[Cell]
-
-
-def _tasks(study, parts: list[_Part], cells: Sequence[Sequence[int]], timings: Timings) -> list[_Task]:
-    """What is to be played: by all parts together, or by each alone where it draws from a key of its own."""
-    bills = {tuple(study.cells()[n].words[-3:] for n in numbers) for numbers in cells}
-    if len(bills) > 1:
-        raise ValueError("chunks: their grounds are played differently; put together those played alike.")
-    stages: dict[tuple, _Stage] = {}
-
-    def task(some: list[_Part], row: list[Cell]) -> _Task:
-        grounds = tuple(part.chunk for part in some)
-        if grounds not in stages:
-            stages[grounds] = _Stage(study, some, timings)
-        return _Task(stages[grounds], row)
-
-    tasks = []
-    together = all(is_fitted(study, part.ground, part.market.num_agents) for part in parts)
-    for numbers in zip(*cells, strict=True):
-        row = [study.cells()[n] for n in numbers]
-        if together and not any(is_drawn(cell.words) for cell in row):
-            tasks.append(task(parts, row))
-        else:
-            tasks += [task([part], [cell]) for part, cell in zip(parts, row, strict=True)]
-    return tasks
-
-
-def _play_tasks(tasks: list[_Task], threads: int, timings: Timings) -> None:
-    """Play these, into the tables of their parts, by so many threads, this one among them."""
-    shares = [tasks[k::threads] for k in range(min(threads, len(tasks)))]
+def _play_by_threads(player: "_Player", shares: list[list[Cell]], timings: Timings) -> None:
+    """Play every share by a thread, the first by this one."""
     spent, errors = [], []
 
-    def help_with(share: list[_Task]) -> None:
+    def help_with(share: list[Cell]) -> None:
         noted = Timings()
         try:
-            _work_off(share, noted)
+            _play_in_turn(player, share, noted)
         except Exception as error:  # raised below, by the thread that was asked
             errors.append(error)
         spent.append(noted.seconds)
@@ -200,7 +135,7 @@ def _play_tasks(tasks: list[_Task], threads: int, timings: Timings) -> None:
     for helper in helpers:
         helper.start()
     try:
-        _work_off(shares[0], timings)
+        _play_in_turn(player, shares[0], timings)
     finally:
         for helper in helpers:
             helper.join()
@@ -210,60 +145,94 @@ def _play_tasks(tasks: list[_Task], threads: int, timings: Timings) -> None:
         timings.seconds[stage] = timings.seconds.get(stage, 0.0) + seconds
 
 
-def _work_off(tasks: list[_Task], timings: Timings) -> None:
-    def program(number: int) -> tuple:
-        return tasks[number].stage.program(tasks[number].cells[0])
-
-    pending = list(range(len(tasks)))
+def _play_in_turn(player: "_Player", cells: list[Cell], timings: Timings) -> None:
+    """Play cell after cell, those last whose programs other threads are compiling."""
+    pending = list(cells)
     while pending:
-        with COMPILATIONS.turn(pending, program) as number:
-            stage, cells = tasks[number]
-            played = stage.play(cells[0], timings)
+        with _next_of(pending, player.program) as cell:
+            played = player.play(cell, timings)
         with timings("tables"):
-            for part, cell, own in zip(stage.parts, cells, played, strict=True):
-                part.tables.add(cell, own)
-        pending.remove(number)
+            player.tables.add(cell, played)
+        pending.remove(cell)
 
 
-class _Stage:
-    """The markets of some parts side by side, on which cell after cell is played."""
+# Programs that this process has, and locks of threads that play one for the first time, and so compile it.
+_COMPILED: set[Hashable] = set()
+_FIRST_PLAYS: dict[Hashable, threading.Lock] = {}
 
-    def __init__(self, study, parts: list[_Part], timings: Timings):
-        self.study, self.parts = study, parts
-        self.bounds = np.cumsum([0, *(part.market.num_markets for part in parts)])
-        self.shape = None
-        self.digest = study.digest()
-        ground = parts[0].ground
+
+@contextlib.contextmanager
+def _next_of(pending: list[Cell], program: Callable[[Cell], Hashable]) -> Iterator[Cell]:
+    """The first cell whose program no other thread is compiling; where there is none, wait for one."""
+    for cell in pending:
+        key = program(cell)
+        if key in _COMPILED:
+            yield cell
+            return
+        lock = _FIRST_PLAYS.setdefault(key, threading.Lock())
+        if lock.acquire(blocking=False):
+            break
+    else:
+        cell, key = pending[0], program(pending[0])
+        lock = _FIRST_PLAYS[key]
+        lock.acquire()
+    try:
+        yield cell
+        _COMPILED.add(key)
+    finally:
+        lock.release()
+
+
+class _Player:
+    """The markets of a chunk, on which cell after cell is played."""
+
+    def __init__(self, study, chunk: Chunk, timings: Timings):
+        self.study, self.chunk, self.ground = study, chunk, _ground_of(study, chunk)
         with timings("drawing"):
-            market = parts[0].market if len(parts) == 1 else pack([part.market for part in parts])
-            if is_fitted(study, ground, parts[0].market.num_agents):
-                market, self.shape = WARDROBE.fitted(market)
-            self.market = market
-            self.process = process(study, ground, self.bounds[-1], market.endowment)
-        utility = None
+            self.market = draw(study, self.ground, chunk.first, chunk.count)
+        equilibrium = None
         if study.equilibrium:
-            utility = padded(np.concatenate([part.utility for part in parts]), market)
+            with timings("solving"):
+                equilibrium = solve(self.market)
+        with timings("drawing"):
+            facts = Facts.of(self.market, chunk.first, _keys(study, self.ground, chunk), equilibrium)
+            self.larger = self.market  # a single market of its own shape shares no program
+            if self.ground.markets > 1:
+                self.larger = fitted(self.market, chunk_shape(study, chunk, self.market))
+            self.process = process(study, self.ground, chunk.count)
+        utility = None if equilibrium is None else equilibrium.utility
+        if self.is_fitted:
+            self.process = padded_endowments(self.process, self.larger)
+            utility = None if utility is None else padded(utility, self.larger)
         self.record = recorders(study.metrics, utility)
-        self.key = play_key(study, ground)
+        self.key = play_key(study, self.ground)
         self.plans: dict[tuple, Any] = {}
+        self.digest = study.digest()
+        self.tables = Tables(study, self.ground, facts)
+
+    @property
+    def is_fitted(self) -> bool:
+        return self.larger is not self.market
 
     def _plan(self, words: str, schedule, hops: int | float, timings: Timings):
         """Worked out once for all cells that share a schedule."""
         if (words, hops) not in self.plans:
             with timings("planning"):
-                if self.shape is None:
-                    found = schedule.plan(self.market, hops)
+                if self.is_fitted:
+                    own = self.study, self.chunk, self.market, self.larger
+                    found = chunk_plan(*own, schedule, words, hops)
                 else:
-                    found = WARDROBE.plan(schedule, hops, self.market, self.shape)
+                    found = schedule.plan(self.market, hops)
             self.plans[words, hops] = found
         return self.plans[words, hops]
 
-    def program(self, cell: Cell) -> tuple:
+    def program(self, cell: Cell) -> Hashable:
         """What tells the programs apart that cells are played by."""
-        return self.digest, self.market.links.shapes, self.market.num_markets, cell.words[-3:]
+        shapes = self.larger.links.shapes, self.larger.members.shapes
+        return times_forgotten(), self.digest, shapes, kind_of(cell)
 
-    def play(self, cell: Cell, timings: Timings) -> list[Played]:
-        """What becomes of the markets of every part under the words of this cell."""
+    def play(self, cell: Cell, timings: Timings) -> Played:
+        """What becomes of the markets under the words of this cell."""
         strategy, schedule = strategy_and_schedule(cell.words)
         is_random = schedule.is_random or self.process.is_random
         planned = self._plan(plan(*cell.words[-3:]).schedule, schedule, strategy.hops, timings)
@@ -277,7 +246,7 @@ class _Stage:
             length = min(self._span(), rounds - played)
             with timings("simulating"):
                 run = simulate(
-                    self.market,
+                    self.larger,
                     strategy,
                     rounds=length,
                     schedule=planned,
@@ -286,14 +255,16 @@ class _Stage:
                     every=every,
                     start=state,
                     precision=self.study.precision,
+                    progress=False,
                     key=self.key if is_random else None,
+                    native="off",  # as above
                 )
-            seen.append(_played(run, self.bounds[-1], state is not None))
+            seen.append(_played(run, state is not None))
             state, played = run.final, played + length
             joined = _joined(seen)
             if self.study.stop.when and joined.ends(self.study.stop.when)[1].all():
                 break
-        return [_of_markets(joined, slice(*ends)) for ends in itertools.pairwise(self.bounds)]
+        return joined
 
     def _span(self) -> int:
         """Rounds between two looks at whether all markets have stopped: whole intervals of recording."""
@@ -303,17 +274,17 @@ class _Stage:
         return max(1, self.study.rounds // (LOOKS * every)) * every
 
 
-def _played(run, count: int, is_continued: bool) -> Played:
-    """The run without fillers, and without the record that the part before ended with."""
+def _played(run, is_continued: bool) -> Played:
+    """The run without the record that the part before ended with."""
     rows = slice(1 if is_continued else 0, None)
-    records = {name: table[rows, :count] for name, table in run.records.items()}
+    records = {name: table[rows] for name, table in run.records.items()}
     verdicts = records.pop(VERDICT, None)
     return Played(
         run.rounds[rows],
-        run.agent_updates[rows, :count],
+        run.agent_updates[rows],
         records,
-        run.verdict[None, :count] if verdicts is None else verdicts,
-        run.spending_error[:count],
+        run.verdict[None] if verdicts is None else verdicts,
+        run.spending_error,
     )
 
 
@@ -333,38 +304,13 @@ def _joined(parts: list[Played]) -> Played:
     )
 
 
-def _of_markets(played: Played, some: slice) -> Played:
-    """What became of some of the markets. (That others of a company went on after these changes nothing:
-    tables end with the record at which a market does.)"""
-    return Played(
-        played.rounds,
-        played.agent_updates[:, some],
-        {name: table[:, some] for name, table in played.records.items()},
-        played.verdicts[:, some],
-        played.spending_error[some],
-    )
-
-
 # -- what is recorded ------------------------------------------------------------------------------
 
 
 def recorders(names: list[str], equilibrium: np.ndarray | None) -> dict[str, Any]:
     """Functions of (market, state) by the names of metrics."""
     standard = metrics.standard(equilibrium)
-    return {name: standard[name] if METRICS[name].is_standard else _OTHERS[name] for name in names}
-
-
-def _of_utility(metric):
-    def observe(market, state):
-        return metric(market, state.utility.astype(np.float64))
-
-    return observe
-
-
-# Made once: a function made anew for every run would be compiled anew.
-_OTHERS = {
-    name: _of_utility(getattr(metrics, name)) for name, about in METRICS.items() if not about.is_standard
-}
+    return {name: standard[name] if METRICS[name].is_standard else metrics.FURTHER[name] for name in names}
 
 
 def _verdict_by_averages(market, state):

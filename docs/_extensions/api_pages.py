@@ -26,6 +26,7 @@ GROUPS = {
     "Schedules": ("_schedule",),
     "Equilibrium": ("_solve", "_equilibrium", "_certificate", "methods", "sensitivity"),
     "Studies": ("studies", "_store"),
+    "Settings": ("_compilation_cache",),
 }
 OTHERS = "Others"
 RETURNED = "What is returned and never made by hand"
