@@ -39,6 +39,8 @@ class Rules(eqx.Module):
     is_steady: bool = eqx.field(static=True)
     """Whether every row always spends its agent's contribution, so that to give as before is to repeat
     the last row as it stands."""
+    is_native: bool = eqx.field(static=True, default=False)
+    """Whether rounds are played by native code (`_native`)."""
 
     @property
     def are_trusted(self) -> bool:

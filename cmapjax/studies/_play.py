@@ -91,6 +91,7 @@ def replay(study, cell: int, market: int) -> tuple[Market, Run]:
         every=study.record.every,
         precision=study.precision,
         key=play_key(study, ground) if schedule.is_random or endowments.is_random else None,
+        native="off",  # a chunk's values are the same bits on every machine, with a compiler or without
     )
     return alone, run
 
@@ -257,6 +258,7 @@ class _Player:
                     precision=self.study.precision,
                     progress=False,
                     key=self.key if is_random else None,
+                    native="off",  # as above
                 )
             seen.append(_played(run, state is not None))
             state, played = run.final, played + length
