@@ -75,14 +75,17 @@ def _numba_play(rows: Rows, theta: float, run, bounds):
     return play
 
 
-def c_rounds(rows: Rows, theta: float, markets_per_chunk: int | None = None):
-    """16 agents of like degree at a time; of an ensemble chunk by chunk, a chunk playing all its rounds."""
+def c_rounds(rows: Rows, theta: float, markets_per_chunk: int | None = None, two: bool = False):
+    """16 agents of like degree at a time; of an ensemble chunk by chunk, a chunk playing all its rounds.
+
+    With `two`, levels are two numbers each, as ours, and found from above.
+    """
     slices = sliced(rows, markets_per_chunk)
     b = slices.store(rows.weight)
     start = np.stack([b, slices.store(rows.equal_utility)], axis=1)
     flow = slices.spread(slices.store(rows.equal_share))
     back = slices.store(rows.equal_share)[slices.neighbours]
-    both, y, z, level = (np.empty_like(x) for x in (start, flow, back, b))
+    both, y, z, level = (np.empty_like(x) for x in (start, flow, back, start))
     if markets_per_chunk is None:
         run, shape = kernel("cmap_rounds"), (len(slices.first) - 1,)
     else:
@@ -90,7 +93,7 @@ def c_rounds(rows: Rows, theta: float, markets_per_chunk: int | None = None):
 
     def play(rounds):
         both[:], y[:], z[:], level[:] = start, flow, back, 0
-        run(*shape, slices.first, slices.neighbours, b, float(theta), both, y, z, level, rounds)
+        run(int(two), *shape, slices.first, slices.neighbours, b, float(theta), both, y, z, level, rounds)
         return lambda: both[slices.place, 1]
 
     return play

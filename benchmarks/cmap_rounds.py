@@ -47,6 +47,12 @@ def job(market: cj.Market, size: str, rows: Rows, theta: float) -> Job:
         (
             Rival("Numba, both copies", lambda: rivals_of.numba_rounds(rows, theta)),
             Rival("C and OpenMP, 16 agents at a time", lambda: rivals_of.c_rounds(rows, theta)),
+            Rival(
+                "C and OpenMP, 16 agents at a time, levels of two numbers",
+                lambda: rivals_of.c_rounds(rows, theta, two=True),
+                1.5,
+                1.2,
+            ),
             floor(streamed),
         ),
         rounds_for(rows.num_arcs, few=1),

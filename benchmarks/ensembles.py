@@ -89,6 +89,12 @@ def damped_cmap(market: cj.Market, rows: Rows) -> Job:
         (
             Rival("C and OpenMP, packed", _with(cmap.c_rounds, rows, THETA), 1 / 1.2, 1 / 1.7),
             Rival("C and OpenMP, chunks of markets", _with(cmap.c_rounds, rows, THETA, CHUNK)),
+            Rival(
+                "C and OpenMP, packed, levels of two numbers",
+                _with(cmap.c_rounds, rows, THETA, None, True),
+                1.5,
+                1.2,
+            ),
             Rival("Numba, market after market", _with(cmap.numba_markets, rows, THETA), 1 / 2.5, 1 / 3.5),
             Rival("NumPy, agent after agent", prototype, 1 / 100, 1 / 400, part=part, rounds=(0, 2)),
             floor(streamed),

@@ -44,6 +44,7 @@ def play(
     every: int,
     is_steady: bool,
     starts_even: bool,
+    is_native: bool = False,
 ) -> Run:
     """The run from this start; nothing may be traced, and all is on one device.
 
@@ -54,6 +55,7 @@ def play(
         bar: told how many rounds have been played.
         is_steady: as in `Rules`.
         starts_even: whether everybody splits equally at the start.
+        is_native: as in `Rules`.
     """
     state = whole(market, state)
     played = np.minimum(np.arange(1 + -(-rounds // every)) * every, rounds)
@@ -63,8 +65,8 @@ def play(
         lengths = np.diff(np.append(np.arange(LONG, rounds, LONG), rounds), prepend=0)
     recorder = Recorder(market, record, is_steady, len(lengths))
     known = known_facts(market, beyond, state.flow.dtype)
-    rules = Rules(market, known, strategy, plan, endowments, key, is_steady)
-    if beyond is None and _small.is_small(market, strategy, plan, endowments):
+    rules = Rules(market, known, strategy, plan, endowments, key, is_steady, is_native)
+    if beyond is None and not is_native and _small.is_small(market, strategy, plan, endowments):
         final, breach = _play_small(rules, state, lengths, recorder, bar)
     else:
         every = rounds if nothing_to_see else every

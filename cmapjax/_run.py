@@ -14,6 +14,7 @@ from cmapjax._derivatives import scan_in_chunks
 from cmapjax._engine import Flows, known_facts
 from cmapjax._feasibility import Breach, no_breach
 from cmapjax._market import Market
+from cmapjax._native import _form
 from cmapjax._play import Moment, Rules, play_round
 from cmapjax._precision import float64_on_host
 from cmapjax._records import observations
@@ -71,6 +72,8 @@ class Run(eqx.Module):
     """By how much the strategy's last rows miss the round's budget, relative (rounding, or a fault)."""
     breach: Breach | None = None
     """Who broke a law of spending in which round; None under strategies of this package."""
+    rounds_by: str = eqx.field(static=True, default="xla")
+    """Who has played the rounds: "native" (the package's own code for a CPU) or "xla"."""
     varies: bool = eqx.field(static=True, default=False)
     """Whether surplus varied from round to round, so that running averages are what can be compared."""
 
@@ -223,6 +226,8 @@ def _record_between(rules: Rules, record, now: Moment, out, rounds: int, every: 
 
 def form_of(rules: Rules, every: int, starts_even: bool) -> _play.Plain | _scaling.Scaling:
     """In which form rounds are played, so many at a time."""
+    if rules.is_native:
+        return _form.form_of(rules, every, starts_even)
     return _scaling.Scaling(rules, starts_even) if _scaling.pays(rules, every) else _play.Plain(rules)
 
 

@@ -96,12 +96,13 @@ class Scaling:
         def stride(at):
             """As many rounds as the range allows, and one as it is written if it ends too soon."""
             flows = at.now.flows  # outside the loop, which only reads them
+            kept = self._kept(flows)
 
             def unfinished(at):
                 return self._is_fine(at) & (at.now.round < end)
 
             def step(at):
-                return self._scale(at, flows)
+                return self._scale(at, kept)
 
             after = _with_flows(jax.lax.while_loop(unfinished, step, _with_flows(at, None)), flows)
             return jax.lax.cond(after.now.round < end, self._absorb, lambda at: at, after)
@@ -115,8 +116,16 @@ class Scaling:
         left = self.rules.known.contribution / at.sums
         return jnp.all((left > least) & (left < most) & (at.sums > least) & (at.sums < most))
 
+    def _kept(self, flows: Flows):
+        """The flows as `_scale` reads them."""
+        return flows
+
+    def _play(self, now: Moment) -> Moment:
+        """A round as it is written."""
+        return play_round(self.rules, now)
+
     def _absorb(self, at: Scaled) -> Scaled:
-        now = play_round(self.rules, self.show(at))
+        now = self._play(self.show(at))
         one = jnp.ones_like(at.left)
         return Scaled(now, one, one, now.history[0], jnp.array(False), jnp.array(False))
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from cmapjax import _driver, metrics
+from cmapjax import _driver, _native, metrics
 from cmapjax._certificate import check_flow
 from cmapjax._checks import check_kind, check_span, short
 from cmapjax._community import beyond_table
@@ -46,6 +46,7 @@ def simulate(
     key: Array | None = None,
     strict: bool = False,
     progress: bool | None = None,
+    native: str = "auto",
 ) -> Run:
     """The run of a market (or of every market of an ensemble) over some rounds.
 
@@ -70,6 +71,9 @@ def simulate(
         progress: show a bar, and that something is being compiled, on a terminal or in a notebook. By default
             after two seconds, to the main thread; True shows it at once, False never. Nothing is shown
             elsewhere, or inside a transformation.
+        native: whether rounds may be played by the package's own code for a CPU, which is compiled with a C++
+            compiler when it first pays (docs/performance.md); `Run.rounds_by` says whether they were. "auto",
+            "off", or "on": always, or a ValueError that says why not. Results are equal up to rounding.
 
     Returns:
         Records, the final state, and a verdict on every market: whether it settled, and whether at the
@@ -105,22 +109,25 @@ def simulate(
     state = _start(bare, start, dtype)
     arguments = (bare, beyond, strategy, plan, endowments, record)
     traced = is_traced((arguments, state))
+    is_plain = not is_traced((arguments, state, key))
+    is_native = _native.choose(native, bare, strategy, plan, rounds, is_plain)
     facts = {
         "rounds": rounds,
         "every": every,
         "is_steady": endowments.is_constant and _spends_contributions(bare, start),
         "starts_even": start is None,
     }
-    if not is_traced((arguments, state, key)) and bare.links.mesh is None:
+    if is_plain and bare.links.mesh is None:
         with _calls.brief_faults(), progress_bar(rounds, show=progress) as bar:
-            run = _driver.play(*arguments, state, key, bar, **facts)
+            run = _driver.play(*arguments, state, key, bar, is_native=is_native, **facts)
     else:
         # Said in float32 alone, where it matters: float64 starts share one program.
         state, seen = observe(bare, record, state, facts["is_steady"] and dtype == np.float32)
         with _calls.brief_faults():
             run = run_rounds(*arguments, state, seen, key, saves_memory=traced, **facts)
     run = judged(market, strategy, endowments, record, key, on_host(run), rounds, strict)
-    return dataclasses.replace(run, varies=not endowments.is_constant)
+    rounds_by = "native" if is_native else "xla"
+    return dataclasses.replace(run, varies=not endowments.is_constant, rounds_by=rounds_by)
 
 
 def _recorders(record) -> dict[str, Callable]:

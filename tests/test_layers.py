@@ -24,6 +24,7 @@ LAYERS = [
     ["_engine", "_records"],
     ["_play"],
     ["_scaling"],
+    ["_native"],
     ["_run"],
     ["_judge"],
     ["_small"],

@@ -20,5 +20,8 @@ def run() -> None:
             say(f"{package} not installed")
     import jax
 
+    from cmapjax import _native
+
+    say(f"rounds on a CPU by {_native.describe()}")
     for device in jax.devices():
         say(f"device {device.platform}:{device.id} {device.device_kind}")
