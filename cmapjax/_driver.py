@@ -15,11 +15,12 @@ from cmapjax import _play, _scaling, _small, metrics
 from cmapjax._engine import known_facts
 from cmapjax._market import Market
 from cmapjax._play import Moment, Rules
+from cmapjax._precision import namespace
 from cmapjax._progress import Bar
 from cmapjax._records import Record, observations, observations_on_host
 from cmapjax._run import Run, State, as_dtype, begin, form_of, state_of
 from cmapjax._schedule import EveryonePlan
-from cmapjax._settings import compiled
+from cmapjax._settings import compiled, is_traced
 
 # States are stacked up to so many bytes, and so many of them.
 STACKED, MOST_STACKED = 8_000_000, 128
@@ -117,11 +118,12 @@ class Recorder:
         if len(states.round) < room:  # for one program, whatever the number
             states = jax.tree.map(lambda x: _with_more(np.asarray(x), room - count), states)
         found = _look(self.market, Record(self.record), states, np.int64(count), self.is_steady)
-        return jax.tree.map(lambda x: np.asarray(x)[:count], found)
+        # A function may hold traced numbers unseen; then so are its records.
+        return jax.tree.map(lambda x: x[:count] if is_traced(x) else np.asarray(x)[:count], found)
 
     def result(self) -> tuple:
         """Updates and records of all states, a row for each."""
-        return jax.tree.map(lambda *parts: np.concatenate(parts), *self.rows)
+        return jax.tree.map(lambda *parts: namespace(parts).concatenate(parts), *self.rows)
 
 
 @compiled
