@@ -22,18 +22,19 @@ from cmapjax.endowments import Endowments, Trace
 
 SMALL, SMALL_WIDTHS = 128, (48, 128)
 """Rows of the shapes of single small markets, and how wide their one block is: few, for few programs."""
-# Ensembles that fit this many slots are one block of powers of two: the padding is played sooner than another
-# program is compiled. None is smaller than the least.
-FEW_SLOTS = 2**17
-LEAST_ROWS, LEAST_WIDTH, LEAST_SIZE = 512, 16, 32
+# Ensembles that fit this many slots are one block, in few different shapes: rows are the least times a power
+# of four, widths and lists of members powers of two. The padding is played sooner than another program is
+# compiled.
+FEW_SLOTS = 2**18
+LEAST_ROWS, LEAST_WIDTH, LEAST_SIZE = 512, 32, 64
+LEAST_TURNS = 32, 256
+"""(turns, agents) of their tables, likewise powers of two."""
 # Larger ones get blocks, fewer and wider than a market by itself has: compiling takes as long as there are
 # blocks. Rows have room for other ensembles drawn alike: two standard deviations of their count, and 2 %.
 COST_OF_BLOCK = 0.1
 MOST_PADDING = 0.35
 SPARE = 0.02
 DEVIATIONS = 2.0
-# Tables of turns are rounded up too where so few agents act at once.
-LARGE_TURN = 1_000
 # Widths are rounded up to n·2^k with WIDTH_STEPS ≤ n < 2 WIDTH_STEPS.
 WIDTH_STEPS = 4
 
@@ -68,14 +69,11 @@ def small_shape(market: Market) -> Shape | None:
 def shape_of(market: Market) -> Shape:
     """A shape that this ensemble fits, and that others drawn alike most likely fit too."""
     sizes, lengths = np.asarray(market.members.lengths), np.asarray(market.links.lengths)
-    rows, width, size = (
-        max(_rounded_up(int(n), 1), least)
-        for n, least in (
-            (len(lengths), LEAST_ROWS),
-            (lengths.max(), LEAST_WIDTH),
-            (sizes.max(), LEAST_SIZE),
-        )
-    )
+    width = max(_rounded_up(int(lengths.max()), 1), LEAST_WIDTH)
+    size = max(_rounded_up(int(sizes.max()), 1), LEAST_SIZE)
+    rows = LEAST_ROWS
+    while rows < len(lengths):
+        rows *= 4
     if rows * width <= FEW_SLOTS:
         return Shape(((width, rows),), size, market.num_markets)
     widths = block_widths(lengths, COST_OF_BLOCK, MOST_PADDING)
@@ -263,7 +261,7 @@ def padded_plan(plan: Plan, market: Market, larger: Market, room: Room = ()) -> 
         raise TypeError(f"plan: {type(plan).__name__} is not a plan of cmapjax, and cannot be padded.")
     turn, needed = _turns(plan, market, larger)
     rows = []
-    for number, shape in enumerate(_roomy(needed, room)):
+    for number, shape in enumerate(_roomy(needed, room, larger)):
         agents = np.flatnonzero((turn >= 0) & (class_of[: len(turn)] == number))
         agents = agents[np.argsort(turn[agents], kind="stable")]
         counts = np.bincount(turn[agents], minlength=shape[0])
@@ -278,22 +276,26 @@ def plan_room(plan: Plan, market: Market, larger: Market) -> Room:
     """Room for this plan, and most likely for those of other markets drawn alike; () if it has no tables."""
     if isinstance(plan, ParticipationPlan):
         return plan_room(plan.base, market, larger)
-    return _roomy(_turns(plan, market, larger)[1], ()) if isinstance(plan, TablePlan) else ()
+    return _roomy(_turns(plan, market, larger)[1], (), larger) if isinstance(plan, TablePlan) else ()
 
 
-def _roomy(needed: Room, room: Room) -> Room:
+def _roomy(needed: Room, room: Room, larger: Market) -> Room:
     """The room where it has what is needed, and more where not."""
+    if len(larger.links.shapes) == 1:
+        return tuple(
+            tuple(max(_rounded_up(n, 1), least) for n, least in zip(table, LEAST_TURNS, strict=True))
+            for table in needed
+        )
+    if len(room) != len(needed):
+        room = ((0, 0),) * len(needed)
     found = []
-    for (turns, agents), (most_turns, most_agents) in zip(
-        needed, room if len(room) == len(needed) else [(0, 0)] * len(needed), strict=True
-    ):
-        if turns > most_turns:
-            most_turns = _rounded_up(turns + 1, WIDTH_STEPS)
-        if agents > most_agents:
-            most_agents = _with_spare(agents)
-            if most_agents < LARGE_TURN:
-                most_agents = _rounded_up(most_agents, WIDTH_STEPS)
-        found.append((most_turns, most_agents))
+    for (turns, agents), (most_turns, most_agents) in zip(needed, room, strict=True):
+        found.append(
+            (
+                most_turns if turns <= most_turns else _rounded_up(turns + 1, WIDTH_STEPS),
+                most_agents if agents <= most_agents else _with_spare(agents),
+            )
+        )
     return tuple(found)
 
 
