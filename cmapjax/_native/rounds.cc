@@ -61,25 +61,19 @@ template <class M> INLINE bool any(M mask) {
   return found != 0;
 }
 
-// N totals over the columns of a slice. Stretches of columns are added up pairwise, so that wide rows lose little by
-// rounding: slots within UNDECIDED roundings of a level are told apart by it.
-constexpr int STRETCH = 8;
+// N totals over the columns of a slice, in stretches, so that wide rows lose little by rounding.
+constexpr int STRETCH = 32;
 template <class T, int N, class F> INLINE void add_up(int width, Vec<T> *total, F column) {
-  Vec<T> held[28][N], x[N];
-  int depth = 0;
   for (int n = 0; n < N; n++) total[n] = Vec<T>{0};
-  for (int first = 0, count = 0; first < width; first += STRETCH, count++) {
-    for (int n = 0; n < N && count; n++) held[depth][n] = total[n], total[n] = Vec<T>{0};
-    depth += count > 0;
-    for (int m = count - 1; m > 0 && (m & 1); m >>= 1, depth--)
-      for (int n = 0; n < N; n++) held[depth - 2][n] += held[depth - 1][n];
+  for (int first = 0; first < width; first += STRETCH) {
+    Vec<T> part[N], x[N];
+    for (int n = 0; n < N; n++) part[n] = Vec<T>{0};
     for (int k = first, end = std::min(first + STRETCH, width); k < end; k++) {
       column(k, x);
-      for (int n = 0; n < N; n++) total[n] += x[n];
+      for (int n = 0; n < N; n++) part[n] += x[n];
     }
+    for (int n = 0; n < N; n++) total[n] += part[n];
   }
-  while (depth--)
-    for (int n = 0; n < N; n++) total[n] += held[depth][n];
 }
 #define COLUMN [&](int k, Vec<T> *x) __attribute__((always_inline))
 
