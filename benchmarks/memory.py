@@ -13,7 +13,7 @@ from unittest import mock
 import cmapjax as cj
 from benchmarks._networks import erdos_renyi
 from benchmarks._race import machine
-from cmapjax import _simulate
+from cmapjax import _driver
 
 STRATEGIES = {
     "proportional response": cj.ProportionalResponse(),
@@ -79,13 +79,13 @@ def results(quick: bool) -> dict:
 def bytes_of(market: cj.Market, strategy: cj.Strategy) -> dict[str, int]:
     """Arguments, results and temporary arrays of the compiled run."""
     compiled = []
-    run = _simulate.run_rounds
+    play = _driver._play_span
 
     def compile_first(*arguments, **options):
-        compiled.append(run.lower(*arguments, **options).compile().compiled.memory_analysis())
-        return run(*arguments, **options)
+        compiled.append(play.lower(*arguments, **options).compile().compiled.memory_analysis())
+        return play(*arguments, **options)
 
-    with mock.patch.object(_simulate, "run_rounds", compile_first):
+    with mock.patch.object(_driver, "_play_span", compile_first):
         cj.simulate(market, strategy, rounds=20, record={}, precision="float32")
     (sizes,) = compiled
     return {

@@ -10,7 +10,6 @@ agent each row repeats. What goes along (vectors over agents, flows, plans) is p
 import dataclasses
 from typing import NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
@@ -20,7 +19,6 @@ from cmapjax._origin import Origin
 from cmapjax._schedule import WIDTH_GROWTH, EveryonePlan, OrderPlan, ParticipationPlan, Plan, TablePlan
 from cmapjax._types import Array
 from cmapjax.endowments import Endowments, Trace
-from cmapjax.strategies import PerAgent, Strategy
 
 SMALL, SMALL_WIDTHS = 128, (48, 128)
 """Rows of the shapes of single small markets, and how wide their one block is: few, for few programs."""
@@ -204,13 +202,6 @@ def padded(x: Shaped[Array, "... agents"], market: Market) -> Shaped[Array, "...
     return x[..., market.repeats]
 
 
-def padded_strategy(strategy: Strategy, market: Market) -> Strategy:
-    """The strategy with parameters for padding rows where it has one for each agent."""
-    if not isinstance(strategy, PerAgent):
-        return strategy
-    return PerAgent(jax.tree.map(lambda x: padded(x, market), strategy.strategy))
-
-
 def padded_endowments(endowments: Endowments, market: Market) -> Endowments:
     """The process with columns for padding rows if it is a trace, whose columns are matched already."""
     return Trace(padded(endowments.values, market)) if isinstance(endowments, Trace) else endowments
@@ -238,18 +229,6 @@ def real_flow(
     values = np.asarray(flow)[..., entry_slots(larger.links)[: len(slot)]]
     out = np.zeros((*values.shape[:-1], market.links.num_slots), values.dtype)
     out[..., slot] = values
-    return out
-
-
-def padded_beyond(
-    table: Int[np.ndarray, "agents members"], market: Market, larger: Market
-) -> Int[np.ndarray, "rows more_members"]:
-    """A `beyond_table` of the market for the market as it was fitted, its width rounded up."""
-    n, width = table.shape
-    place = np.append(larger.links.place[:n], larger.num_agents)
-    moved = place[np.append(np.asarray(market.links.order), n)[table]]
-    out = np.full((larger.num_agents, _rounded_up(width, WIDTH_STEPS)), larger.num_agents, np.int32)
-    out[:, :width] = moved[np.asarray(market.links.place)[larger.stored(larger.repeats)]]
     return out
 
 

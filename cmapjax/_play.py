@@ -116,7 +116,8 @@ def _breach(rules: Rules, round, flows: Flows, budget, utility, lost) -> Breach:
     """Who has broken a law in this round; derivatives take no notice."""
     market, links = rules.market, rules.market.links
     received = None
-    if rules.strategy.is_posted and rules.plan.is_everyone:  # each end has worked it out for itself
+    together = rules.plan.is_everyone or isinstance(rules.plan, TurnTable)
+    if rules.strategy.is_posted and together:  # each end has worked it out for itself
         received = links.blocks(market.mirror(links.join(flows.received)))
     found = jax.lax.stop_gradient((flows.sent, budget, utility, received, lost))
     return find_breach(market, round, *found)

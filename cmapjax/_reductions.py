@@ -47,7 +47,7 @@ class Block(NamedTuple):
 def look(x: Shaped[Array, "... values"], at: Int[Array, "..."]) -> Shaped[Array, "..."]:
     """The values at these places of the last axis."""
     if namespace(x, at) is np:
-        return np.take(x, at, axis=-1)
+        return np.asarray(x).take(at, axis=-1)
     # In range by construction; without this promise JAX compares every number twice.
     return jnp.asarray(x).at[..., at].get(mode="promise_in_bounds", wrap_negative_indices=False)
 
@@ -85,8 +85,8 @@ def row_blocks(columns: Columns, x: Shaped[Array, "... rows"]) -> Sequence[Shape
     """`Columns.row_blocks`, likewise."""
     if isinstance(x, jax.Array):
         return columns.row_blocks(x)
-    bounds = np.cumsum([0, *(rows for _, rows in columns.shapes)])
-    return [x[..., start:stop] for start, stop in itertools.pairwise(bounds.tolist())]
+    stops = itertools.accumulate(rows for _, rows in columns.shapes)
+    return [x[..., stop - rows : stop] for stop, (_, rows) in zip(stops, columns.shapes, strict=True)]
 
 
 def blocks(columns: Columns) -> Iterator[Block]:
@@ -323,7 +323,10 @@ def of_rows(
         parts.append(rows.work_out([formula(rows, *(own_of[id(x)] for x in xs)) for formula, xs in asked]))
     if len(parts) == 1:
         return parts[0]
-    return [_placed(columns, list(results)) for results in zip(*parts, strict=True)]
+    if xp is np:
+        return [_placed(columns, list(results)) for results in zip(*parts, strict=True)]
+    # As one table: each metric by itself would be joined and looked up, and compiled, by itself.
+    return list(look(columns.join_rows([jnp.stack(results, axis=-1) for results in parts]).T, columns.place))
 
 
 def total_of_rows(rows: Rows, x):

@@ -42,39 +42,44 @@ from cmapjax.strategies import (
     Strategy,
     View,
     _calls,
-    repeat,
 )
 
 # So many rounds are handed over at a time.
 ROUNDS = 128
 
 
-class Choice(Strategy):
-    """One of some strategies, under one of some rules of damping, by their numbers."""
+class OneOf(Strategy):
+    """One of some strategies, by its number."""
 
     which: Int[Array, "..."]
     """A place in `strategies`."""
-    damping: Int[Array, "..."]
-    """A place in `dampings`; -1 is θ itself."""
-    theta: Float[Array, "..."]
-    """θ, 1 where there is no damping."""
     strategies: tuple[Strategy, ...]
-    dampings: tuple[Damping, ...]
 
     @property
     def needs_averages(self):
         return any(strategy.needs_averages for strategy in self.strategies)
 
     def respond(self, view: View):
-        answers = [_calls.respond(strategy, view) for strategy in self.strategies]
-        steps = [_calls.step(damping, view).astype(view.sent.dtype) for damping in self.dampings]
-        answer = _chosen(self.which, answers[1:], answers[0], first=1)
-        theta = _chosen(self.damping, steps, jnp.asarray(self.theta, view.sent.dtype))
-        return (1 - theta) * repeat(view) + theta * answer
+        first, *others = (_calls.respond(strategy, view) for strategy in self.strategies)
+        return _chosen(self.which, dict(enumerate(others, 1)), first)
 
 
-def _chosen(number, values: list, default, first: int = 0):
-    for place, value in enumerate(values, first):
+class AnyDamping(Damping):
+    """θ itself, or by one of some rules."""
+
+    which: Int[Array, "..."]
+    """A place in `DAMPINGS`; -1 is θ itself."""
+    theta: Float[Array, "..."]
+    """θ, 1 where there is no damping."""
+
+    def step(self, view: View):
+        dtype = view.sent.dtype
+        steps = {place: rule.step(view).astype(dtype) for place, rule in enumerate(DAMPINGS)}
+        return _chosen(self.which, steps, jnp.asarray(self.theta, dtype))
+
+
+def _chosen(number, values: dict, default):
+    for place, value in values.items():
         default = jnp.where(number == place, value, default)
     return default
 
@@ -101,28 +106,30 @@ def _is_known(plan: Plan) -> bool:
     return type(plan) in (EveryonePlan, TablePlan, OrderPlan)
 
 
-def chosen(strategy: Strategy, larger: Market) -> Strategy:
-    """The strategy as the number of one that is compiled already, or else in its own program."""
+def as_numbers(strategy: Strategy, larger: Market) -> Strategy:
+    """The strategy as the number of one that is compiled already, or else in a program of its own."""
     is_own = isinstance(strategy, PerAgent)
     rule = strategy.strategy if is_own else strategy
-    damping, theta = -1, np.ones(1)
+    which, theta = -1, np.ones(1)
     if type(rule) is Damped and _is_known_damping(rule.damping):
         if type(rule.damping) is FixedDamping:
             theta = np.atleast_1d(np.asarray(rule.damping.theta, np.float64))
         else:
-            damping = [type(d) for d in DAMPINGS].index(type(rule.damping))
+            which = [type(d) for d in DAMPINGS].index(type(rule.damping))
         rule = rule.strategy
     kinds = [type(s) for s in STRATEGIES]
     is_listed = type(rule) in kinds and not (isinstance(rule, CMAP) and rule.community_hops == 0)
-    which = kinds.index(type(rule)) if is_listed else 0
-    strategies = STRATEGIES if is_listed else (rule,)
+    if is_listed:
+        rule = OneOf(np.int32(kinds.index(type(rule))), STRATEGIES)
     if not is_own:
-        return Choice(np.int32(which), np.int32(damping), theta[0], strategies, DAMPINGS)
+        return Damped(rule, AnyDamping(np.int32(which), theta[0]))
     rows = larger.num_agents
-    numbers = np.full(rows, which, np.int32), np.full(rows, damping, np.int32)
     theta = np.full(rows, theta[0]) if len(theta) == 1 else padded(theta, larger)
-    own = jax.tree.map(lambda x: padded(x, larger), strategies)
-    return PerAgent(Choice(*numbers, theta, own, DAMPINGS))
+    if is_listed:
+        rule = OneOf(np.full(rows, rule.which), STRATEGIES)
+    else:
+        rule = jax.tree.map(lambda x: padded(x, larger), rule)
+    return PerAgent(Damped(rule, AnyDamping(np.full(rows, which, np.int32), theta)))
 
 
 def _is_known_damping(damping: Damping) -> bool:
@@ -149,7 +156,7 @@ def play(rules: Rules, state: State, rounds: int) -> Iterator[tuple[State, Breac
     """
     market, dtype = rules.market, state.flow.dtype
     larger = fitted(market, small_shape(market))
-    known, strategy = known_facts(larger, None, dtype), as_dtype(chosen(rules.strategy, larger), dtype)
+    known, strategy = known_facts(larger, None, dtype), as_dtype(as_numbers(rules.strategy, larger), dtype)
     breach, last = None, int(state.round) + rounds
     while state.round < last:
         first = int(state.round)

@@ -7,6 +7,7 @@ import beartype
 import jax
 import numpy as np
 import pytest
+from costs import Costs
 from jaxtyping import install_import_hook
 
 # Modules of compiled code. The others take whatever the caller hands in and say themselves, as
@@ -30,36 +31,53 @@ import cmapjax as cj  # noqa: E402 - after the hook
 from cmapjax import _compilation_cache  # noqa: E402
 from cmapjax._programs import forget_if_many  # noqa: E402
 
-# Commands that tests run leave nothing in the user's cache folder.
-os.environ["CMAPJAX_COMPILATION_CACHE"] = "off"
-# Nor do commands and pages that run in this process move its own folder (`pytest_configure`).
+# Commands and pages that run in this process do not move its folder of programs (`pytest_configure`).
 _compilation_cache._tell_jax = lambda folder: None
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--costs", type=int, metavar="N", help="processor time and programs of the N dearest files and tests"
+    )
+
+
 def pytest_configure(config):
-    """One folder of compiled programs for all workers and runs: each program is compiled once.
+    """One folder of compiled programs for all workers, runs and processes: each program is compiled once.
 
     JAX names a program by its text, the versions and the options it is compiled with.
     """
     folder = os.environ.get("JAX_COMPILATION_CACHE_DIR") or Path(config.rootpath, ".pytest_cache", "compiled")
-    jax.config.update("jax_compilation_cache_dir", str(folder))
+    folder = str(Path(folder).absolute())
+    jax.config.update("jax_compilation_cache_dir", folder)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    # For processes that tests start. Commands leave nothing in the user's cache folder.
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ["CMAPJAX_COMPILATION_CACHE"] = folder
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    if config.getoption("costs") is not None:
+        config.pluginmanager.register(Costs())
 
 
 # Compiling is most of the suite's time, and optimising is half of compiling. Laws and answers hold whatever
 # the optimisation, so that they are tried without. What is said about bits, memory or time is marked
-# `optimised` and compiled as users' programs are, every time anew; so is all with another -m than by default.
+# `optimised` and compiled as users' programs are; so is all with another -m than by default.
 compiled = {"optimised": None}
+
+
+def pytest_collection_modifyitems(items):
+    """Of each file those marked `optimised` come last: a change of mind forgets what was compiled."""
+    files = {path: place for place, path in enumerate(dict.fromkeys(item.path for item in items))}
+    items.sort(key=lambda item: (files[item.path], item.get_closest_marker("optimised") is not None))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
-    """Compile as this test asks for; processes that it starts compile as users' do."""
+    """Compile as this test asks for, also in processes that it starts."""
     by_default = item.config.getoption("markexpr") == "not slow"
     optimised = not by_default or item.get_closest_marker("optimised") is not None
     if optimised != compiled["optimised"]:
         compiled["optimised"] = optimised
         jax.config.update("jax_disable_most_optimizations", not optimised)
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", float("inf") if optimised else 0.0)
+        os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(not optimised)
         jax.clear_caches()  # what was compiled otherwise is not taken for it
 
 
@@ -98,3 +116,11 @@ def ensemble():
             )
         )
     return cj.pack(markets)
+
+
+@pytest.fixture(scope="session")
+def hostile_page(tmp_path_factory):
+    """The results and the page of a study of two hundred cells and hostile names (`study_samples`)."""
+    import study_samples
+
+    return study_samples.hostile_page(tmp_path_factory.mktemp("studies") / "two hundred")

@@ -7,7 +7,8 @@
   `OTHERS` says how.
 - `toml` blocks are read as studies, `sql` blocks run in DuckDB.
 - `cmapjax …` within a sentence is parsed.
-- Pages with `{code-cell}` are executed by the build of the site (`test_docs.py`).
+- `{code-cell}`s are executed like `python` blocks, but for what is left to the build of the site, and without
+  the notebook's own commands (`%…`).
 """
 
 import importlib.util
@@ -24,7 +25,8 @@ import typer.main
 from cmapjax._cli._app import app
 
 ROOT = Path(__file__).parents[1]
-KINDS = {"python", "sh", "toml", "sql", "{include}", "{toctree}", "{code-cell}"}
+WITH_CODE = {"python", "sh", "toml", "sql", "{code-cell}"}
+KINDS = {*WITH_CODE, "{include}", "{toctree}"}
 PAGES = sorted(
     [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 )
@@ -58,6 +60,11 @@ def blocks(page: Path) -> list[Block]:
 def is_notebook(page: Path) -> bool:
     """Whether the build of the site executes it."""
     return page.read_text().startswith("---\nfile_format: mystnb")
+
+
+def without_magic(text: str) -> str:
+    """A cell without what only a notebook understands: options of the cell, and lines that begin with %."""
+    return re.sub(r"^(%|:\w+:).*$", "", text, flags=re.MULTILINE)
 
 
 def commands(block: Block) -> list[str]:

@@ -175,14 +175,15 @@ def _first(reached, rounds):
 
 def _sketches(study, number: int, values: dict, some: slice) -> pd.DataFrame:
     """How many markets of one cell are in which bucket."""
-    parts = []
-    for name in study.metrics:
+    rows = []
+    for place, name in enumerate(study.metrics):
         table = values[name][:, some]
-        sign, bucket = buckets(table)
         rounds = np.broadcast_to(_rounds(study)[:, None], table.shape)
-        flat = {"round": rounds.ravel(), "sign": sign.ravel(), "bucket": bucket.ravel()}
-        parts.append(pd.DataFrame(flat).value_counts(sort=False).reset_index().assign(metric=name))
-    frame = pd.concat(parts, ignore_index=True).assign(cell=number)
+        columns = np.full(table.size, place), rounds, *buckets(table)
+        rows.append(np.stack([column.ravel() for column in columns], axis=1))
+    rows, count = np.unique(np.concatenate(rows), axis=0, return_counts=True)
+    frame = pd.DataFrame(rows, columns=["metric", "round", "sign", "bucket"]).assign(cell=number, count=count)
+    frame["metric"] = np.array(study.metrics)[frame["metric"]]
     frame["bucket"] = frame["bucket"].astype("Int32").mask((frame["sign"] == 0) & (frame["bucket"] == 0))
     return frame
 

@@ -16,17 +16,14 @@ from cmapjax._canonical import (
     fits,
     fitted,
     padded,
-    padded_beyond,
     padded_endowments,
     padded_flow,
     padded_plan,
-    padded_strategy,
     real_flow,
     shape_of,
     small_shape,
     widened,
 )
-from cmapjax._community import beyond_table
 from cmapjax._random import draw_per_agent
 
 KEY = jax.random.key(3)
@@ -104,6 +101,12 @@ LINES = {
 }
 
 
+def _padded(strategy, larger):
+    if not isinstance(strategy, cj.PerAgent):
+        return strategy
+    return cj.PerAgent(jax.tree.map(lambda x: padded(x, larger), strategy.strategy))
+
+
 def _assert_runs_alike(market, larger, strategy, schedule, process):
     """The market as it is, and as it is fitted."""
     market = reference.stored_in_one_block(market)
@@ -111,7 +114,7 @@ def _assert_runs_alike(market, larger, strategy, schedule, process):
     alone = cj.simulate(market, strategy, schedule=schedule, endowments=process, **options)
     run = cj.simulate(
         larger,
-        padded_strategy(strategy, larger),
+        _padded(strategy, larger),
         schedule=padded_plan(schedule.plan(market, strategy.hops), market, larger),
         endowments=padded_endowments(process, larger),
         **options,
@@ -160,16 +163,6 @@ def test_parameters_and_traces_of_agents_are_padded():
     market = market.with_contributions(endowment=trace.means)
     larger = fitted(market, small_shape(market))
     _assert_runs_alike(market, larger, strategy, PARTLY, trace)
-
-
-def test_longer_looks_are_padded():
-    market, larger = SIZES, fitted(SIZES, TWO_BLOCKS)
-    table, wide = beyond_table(market, 3), padded_beyond(beyond_table(market, 3), market, larger)
-    for row in range(larger.num_agents):
-        agent = larger.repeats[larger.links.order[row]]
-        own = table[market.links.place[agent]]
-        mine = larger.links.order[wide[row][wide[row] < larger.num_agents]]
-        assert set(market.links.order[own[own < market.num_agents]]) == set(mine)
 
 
 def test_a_flow_goes_there_and_back():

@@ -8,7 +8,7 @@ import pytest
 import reference
 
 import cmapjax as cj
-from cmapjax._run import run_rounds
+from cmapjax._small import play_rounds
 
 STRATEGIES = {
     "cmap": cj.CMAP(),
@@ -149,7 +149,7 @@ def test_the_unit_of_value_scales_flows_alone(name):
 
 def test_a_sweep_of_hyperparameters_compiles_once():
     def compiled():
-        return run_rounds._cached._cache_size()
+        return play_rounds._cached._cache_size()
 
     sweep = [cj.Damped(cj.CMAP(), theta) for theta in (0.1, 0.2, 0.5)]
     steps = [cj.GradientCMAP(method=cj.OptaxGradient(3, cj.FixedStep(s))) for s in (0.05, 0.1, 0.2)]

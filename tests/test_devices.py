@@ -15,7 +15,7 @@ PLAY = """
 import numpy as np
 graphs = cj.graphs
 giant = graphs.RandomMarket(
-    graphs.BarabasiAlbert(300, 3), endowment=graphs.Uniform(0.1, 1.0)
+    graphs.BarabasiAlbert(120, 2), endowment=graphs.Uniform(0.1, 1.0)
 ).draw(jax.random.key(0))
 ensemble = graphs.RandomMarket(
     graphs.ErdosRenyi(20, mean_degree=4), endowment=graphs.Uniform(0.1, 1.0), isolated=graphs.Redraw()

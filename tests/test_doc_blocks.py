@@ -6,10 +6,13 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
+import commands
 import doc_blocks
+import matplotlib.pyplot as plt
 import pytest
 from doc_blocks import PAGES, ROOT
 
@@ -26,6 +29,8 @@ class Setting(NamedTuple):
     """Commands that hold one of these are parsed, not executed."""
     has_results: bool = False
     """Whether there is a study that has been played, in `results`."""
+    leaves_cells: bool = False
+    """Whether its cells are left to the build of the site, because they take long."""
 
 
 SETTINGS = {
@@ -48,7 +53,9 @@ SETTINGS = {
     ),
     "docs/report.md": Setting((("DIR", "results"), ('"agents": 100', '"agents": 20')), has_results=True),
     "docs/reproduction.md": Setting(parsed=("cmapjax reproduce",)),
-    "docs/tutorials/ensemble.md": Setting(parsed=("study run",)),  # the build of the site runs it
+    "docs/tutorials/bandwidth.md": Setting(leaves_cells=True),
+    "docs/tutorials/design.md": Setting(leaves_cells=True),
+    "docs/tutorials/ensemble.md": Setting(parsed=("study run",), leaves_cells=True),
     "docs/results.md": Setting(has_results=True),
 }
 # A command that takes long is shortened: what it begins with, and options added or put in place of its own.
@@ -76,7 +83,7 @@ def names(pages):
 
 
 def with_code(page: Path) -> bool:
-    return any(block.kind in ("python", "sh", "toml", "sql") for block in doc_blocks.blocks(page))
+    return any(block.kind in doc_blocks.WITH_CODE for block in doc_blocks.blocks(page))
 
 
 WITH_CODE = [page for page in PAGES if with_code(page)]
@@ -131,13 +138,20 @@ def played(tmp_path_factory):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """Where a page is read: with the files that pages name."""
+    """Where a page is read: with the files that pages name. Their cells start commands in this process."""
+    start = subprocess.run
+
+    def here_if_ours(command, *more, **options):
+        return commands.cmapjax(*command[1:]) if command[0] == "cmapjax" else start(command, *more, **options)
+
+    monkeypatch.setattr(subprocess, "run", here_if_ours)
     (tmp_path / "my-network.csv").write_text("source,target\nann,bob\nbob,cy\ncy,dan\n")
     (tmp_path / "agents.csv").write_text("agent,endowment,value\nann,1,1\nbob,2,1\ncy,1,1\ndan,3,1\n")
     with gzip.open(tmp_path / "my-network.txt.gz", "wt") as file:
         file.write("1 2\n2 3\n3 1\n3 4\n")
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    yield tmp_path
+    plt.close("all")
 
 
 @pytest.mark.parametrize("page", WITH_CODE, ids=names(WITH_CODE))
@@ -155,8 +169,11 @@ def test_every_block_of_code_runs(page, folder, monkeypatch, request):
         if block.kind == "python" and "dask_jobqueue" in block.text:
             ask_for_a_cluster(block, folder)
         elif block.kind == "python":
-            code = compile("\n" * block.line + block.text, str(page), "exec")
-            exec(code, namespace)
+            execute(block, namespace)
+        elif block.kind == "{code-cell}" and not setting.leaves_cells:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", UserWarning)
+                execute(block._replace(text=doc_blocks.without_magic(block.text)), namespace)
         elif block.kind == "sh":
             for command in doc_blocks.commands(block):
                 if not command.startswith("cmapjax"):
@@ -169,6 +186,10 @@ def test_every_block_of_code_runs(page, folder, monkeypatch, request):
             assert studies.parse_study(block.text).cells()
         elif block.kind == "sql":
             ask_duckdb(block.text)
+
+
+def execute(block, namespace: dict) -> None:
+    exec(compile("\n" * block.line + block.text, str(block.page), "exec"), namespace)
 
 
 def ask_duckdb(text: str) -> None:

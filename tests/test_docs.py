@@ -18,6 +18,7 @@ import cmapjax
 
 # Beside the docs, what they include or link to.
 BESIDE = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff", "LICENSE")
+SPHINX = (sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-n")
 LEAST_PICTURES = {
     "start": 2,
     "strategies": 5,
@@ -49,23 +50,18 @@ class Page(HTMLParser):
         self.images += tag == "img"
 
 
-def build(folder: Path) -> Path:
-    """The site, from a copy of the sources: every page with code is executed."""
+def build(folder: Path, *options: str) -> Path:
+    """The site, from a copy of the sources."""
     shutil.copytree(ROOT / "docs", folder / "docs", ignore=shutil.ignore_patterns("_build", "api"))
     for name in BESIDE:
         shutil.copy(ROOT / name, folder)
     site = folder / "site"
     done = subprocess.run(
-        [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-n", str(folder / "docs"), str(site)],
+        [*SPHINX, *options, str(folder / "docs"), str(site)],
         cwd=folder,
         env=os.environ
         # No proxies, no way out: what is fetched while building fails.
-        | {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
-        # What one page compiled, the next ones find.
-        | {
-            "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        },
+        | {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"},
         capture_output=True,
         text=True,
         check=False,
@@ -74,20 +70,22 @@ def build(folder: Path) -> Path:
     return site
 
 
-@pytest.mark.timeout(900)  # on a busy machine
+# Without what pages with code come to, which `test_doc_blocks` executes and the slow test below shows.
+AS_WRITTEN = ("-D", "nb_execution_mode=off", "-D", "suppress_warnings=config.cache,myst-nb.lexer")
+
+
 def test_the_site_builds_without_a_warning_and_everything_in_it_leads_somewhere(tmp_path):
-    site = build(tmp_path)
-    pages = {file: Page(file.read_text()) for file in sorted(site.rglob("*.html"))}
-    assert len(pages) > 30
-    for file, page in pages.items():
-        check_links(site, file, pages)
-        for address in page.loaded:
-            assert not re.match(r"(https?:)?//", address), f"{file.name} loads {address} from elsewhere"
-    for sheet in site.rglob("*.css"):
-        assert not re.search(r"(@import|url\()\s*['\"]?https?:", sheet.read_text()), (
-            f"{sheet.name} loads from elsewhere"
-        )
+    site = build(tmp_path, *AS_WRITTEN)
+    pages = check_pages(site)
     check_reference(pages)
+    check_formulas((site / "model.html").read_text())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)  # on a busy machine
+def test_every_page_with_code_is_executed_and_shows_what_comes_out(tmp_path):
+    site = build(tmp_path)
+    pages = check_pages(site)
     for name, least in LEAST_PICTURES.items():
         assert pages[site / f"{name}.html"].images >= least, name
     for source in PAGES:
@@ -98,7 +96,21 @@ def test_the_site_builds_without_a_warning_and_everything_in_it_leads_somewhere(
             assert "UserWarning" not in text, f"{source}: a warning among the outputs"
             stray = re.search(r">(Text\(|&lt;matplotlib|\[&lt;matplotlib)[^<]*", text)
             assert not stray, f"{source}: {stray[0]} among the outputs; end the cell with a semicolon"
-    check_formulas((site / "model.html").read_text())
+
+
+def check_pages(site: Path) -> dict[Path, Page]:
+    """All links lead somewhere, and nothing is loaded from elsewhere."""
+    pages = {file: Page(file.read_text()) for file in sorted(site.rglob("*.html"))}
+    assert len(pages) > 30
+    for file, page in pages.items():
+        check_links(site, file, pages)
+        for address in page.loaded:
+            assert not re.match(r"(https?:)?//", address), f"{file.name} loads {address} from elsewhere"
+    for sheet in site.rglob("*.css"):
+        assert not re.search(r"(@import|url\()\s*['\"]?https?:", sheet.read_text()), (
+            f"{sheet.name} loads from elsewhere"
+        )
+    return pages
 
 
 def test_public_modules_define_no_other_public_names():

@@ -36,21 +36,8 @@ def clique(n):
     return [(i, j) for i in range(n) for j in range(i + 1, n)]
 
 
-@st.composite
-def ensembles(draw):
-    """Markets of mixed sizes side by side: pairs, hubs with their leaves, cliques, random ones."""
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    figures = [
-        [(0, 1)],
-        star(draw(st.integers(2, 60))),  # wider than the rows that are folded entry by entry
-        clique(draw(st.integers(2, 8))),
-        [*star(draw(st.integers(33, 90))), (1, 2), (3, 4)],
-    ]
-    n = draw(st.integers(3, 30))
-    ring = [(i, (i + 1) % n) for i in range(n)]
-    figures.append(ring + [tuple(rng.choice(n, 2, replace=False)) for _ in range(n)])
-    figures = draw(st.permutations(figures))[: draw(st.integers(1, 5))]
-    spread = draw(st.sampled_from([0.0, 0.5, 2.0]))
+def side_by_side(figures, spread, rng):
+    """The markets of these links, with contributions that spread so far."""
     return cj.pack(
         [
             cj.Market.from_links(
@@ -61,10 +48,52 @@ def ensembles(draw):
     )
 
 
+def figures(leaves, members, spokes, ring, rng):
+    """A pair, a hub with its leaves, a clique, a hub whose leaves are linked, and a ring with chords."""
+    chords = [tuple(rng.choice(ring, 2, replace=False)) for _ in range(ring)]
+    return [
+        [(0, 1)],
+        star(leaves),
+        clique(members),
+        [*star(spokes), (1, 2), (3, 4)],
+        [(i, (i + 1) % ring) for i in range(ring)] + chords,
+    ]
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    """All kinds side by side, hubs both wider and narrower than the rows that are folded entry by entry."""
+    rng = np.random.default_rng(3)
+    return side_by_side(figures(20, 6, 40, 12, rng), 1.0, rng)
+
+
+@st.composite
+def ensembles(draw):
+    """Markets of mixed sizes and kinds side by side."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    sizes = [draw(st.integers(*span)) for span in ((2, 60), (2, 8), (33, 90), (3, 30))]
+    chosen = draw(st.permutations(figures(*sizes, rng)))[: draw(st.integers(1, 5))]
+    return side_by_side(chosen, draw(st.sampled_from([0.0, 0.5, 2.0])), rng)
+
+
+# Every market that is drawn has programs of its own.
+drawn = hypothesis.settings(max_examples=10, deadline=None, database=None, derandomize=True)
+
+
 @pytest.mark.parametrize("name", POSTED)
-@hypothesis.settings(max_examples=2, deadline=None, database=None, derandomize=True)
+def test_posted_terms_give_what_answered_rows_give(name, mixed):
+    check_posted_terms(name, mixed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", POSTED)
+@drawn
 @hypothesis.given(market=ensembles())
-def test_posted_terms_give_what_answered_rows_give(name, market):
+def test_posted_terms_give_what_answered_rows_give_on_any_markets(name, market):
+    check_posted_terms(name, market)
+
+
+def check_posted_terms(name, market):
     rng = np.random.default_rng(0)
     start = market.flow_from_arcs(rng.uniform(0.1, 1, len(market.arcs()[0])))
     scale = np.asarray(market.contribution) / market.gave(start)
@@ -89,9 +118,19 @@ def test_posted_terms_give_what_answered_rows_give(name, market):
     assert runs[0].spending_error.max() < 1e-13
 
 
-@hypothesis.settings(max_examples=4, deadline=None, database=None, derandomize=True)
+@pytest.mark.parametrize(("precision", "even"), [("float64", False), ("float32", True)])
+def test_the_scaling_form_plays_the_rounds_that_are_written(mixed, precision, even):
+    check_scaling_form(mixed, even, precision)
+
+
+@pytest.mark.slow
+@drawn
 @hypothesis.given(market=ensembles(), even=st.booleans(), precision=st.sampled_from(["float64", "float32"]))
-def test_the_scaling_form_plays_the_rounds_that_are_written(market, even, precision):
+def test_the_scaling_form_plays_the_rounds_that_are_written_on_any_markets(market, even, precision):
+    check_scaling_form(market, even, precision)
+
+
+def check_scaling_form(market, even, precision):
     """Over so many rounds that scalings leave the range of either precision more than once."""
     rounds = {"float64": 1500, "float32": 300}[precision]
     start = None if even else market.equal_flow()
@@ -122,7 +161,11 @@ def test_an_agent_that_received_nothing_does_not_break_the_scaling_form():
         market, cj.ProportionalResponse(), rounds=40, record={}, start=market.flow_from_arcs(values)
     )
     one_by_one = cj.simulate(
-        market, cj.ProportionalResponse(), rounds=40, start=market.flow_from_arcs(values)
+        market,
+        cj.ProportionalResponse(),
+        rounds=40,
+        record={"value": lambda market, state: market.total(state.utility)},
+        start=market.flow_from_arcs(values),
     )
     np.testing.assert_allclose(run.final.flow, one_by_one.final.flow, rtol=1e-12, atol=1e-15)
     assert np.isfinite(run.final.flow).all()
@@ -131,11 +174,10 @@ def test_an_agent_that_received_nothing_does_not_break_the_scaling_form():
 def test_a_run_continued_from_random_endowments_spends_its_contributions_again():
     """The last rows of such a run spend what the agents had then, not what they have on average."""
     market = cj.Market.from_links(np.array([[0, 1], [1, 2], [2, 0], [2, 3]]), endowment=[1.0, 2.0, 3.0, 4.0])
-    drawn = cj.simulate(
-        market, cj.CMAP(), rounds=3, endowments=cj.endowments.Exponential(), key=jax.random.key(0)
-    )
+    process, key = cj.endowments.Exponential(), jax.random.key(0)
+    drawn = cj.simulate(market, cj.CMAP(), rounds=3, endowments=process, record={}, key=key)
     for strategy in (cj.Damped(cj.CMAP(), 0.3), cj.CMAP(community_hops=0)):
-        run = cj.simulate(market, strategy, rounds=2, start=drawn.final)
+        run = cj.simulate(market, strategy, rounds=2, start=drawn.final, record={})
         np.testing.assert_allclose(market.gave(run.final.flow), market.contribution, rtol=1e-13)
 
 

@@ -40,7 +40,8 @@ def two_receivers(m, shift):
 
 def test_three_givers_starve_a_receiver_and_the_verdict_says_so():
     market, start = two_receivers(3, 1e-3)
-    run = cj.simulate(market, cj.CMAP(), rounds=30, start=start)
+    record = ["num_starved", "log_nash_welfare"]
+    run = cj.simulate(market, cj.CMAP(), rounds=30, start=start, record=record)
     assert run.records["num_starved"][-2:].max() >= 1
     assert run.records["log_nash_welfare"][-2:].min() == -np.inf
     assert run.verdicts == ["starved for now"]
@@ -48,7 +49,7 @@ def test_three_givers_starve_a_receiver_and_the_verdict_says_so():
 
 def test_two_givers_oscillate_without_end():
     market, start = two_receivers(2, 0.1)
-    run = cj.simulate(market, cj.CMAP(), rounds=40, start=start)
+    run = cj.simulate(market, cj.CMAP(), rounds=40, start=start, record=["oscillation"])
     assert run.verdicts == ["oscillating"]
     # Each of 2 givers swings 0.2 from one receiver to the other and back: 0.8 of u moves, W is 4.
     np.testing.assert_allclose(run.records["oscillation"][-1], 0.8 / 8, atol=1e-12)

@@ -1,5 +1,7 @@
 """The package against other people's arithmetic: a slow NumPy reference, and a convex solver."""
 
+import itertools
+
 import cvxpy
 import jax
 import numpy as np
@@ -49,8 +51,18 @@ def markets():
     return singles, cj.pack(singles)
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize("strategy", PAIRS)
+# In turns the central strategy, one without a level, and dampings of either by a number and by what is seen.
+IN_TURNS = ("cmap", "selfish best reply", "cmap damped locally", "proportional response damped by 0.5")
+SLOW = [(strategy, "sequential") for strategy in PAIRS if strategy not in IN_TURNS]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "schedule"),
+    [
+        pytest.param(*pair, marks=[pytest.mark.slow] if pair in SLOW else [])
+        for pair in itertools.product(PAIRS, SCHEDULES)
+    ],
+)
 def test_one_round_from_a_random_start_is_that_of_the_reference(markets, strategy, schedule):
     singles, packed = markets
     (rule, row), (when, turns) = PAIRS[strategy], SCHEDULES[schedule]
@@ -207,12 +219,12 @@ def test_the_certified_gap_bounds_the_true_one(w, seed):
 def test_many_gradient_iterations_approach_the_exact_best_response(small_market, method):
     exact = cj.simulate(small_market, cj.CMAP(), rounds=1, record={}).final.flow
     errors = []
-    for iterations in (1, 30, 1000):
+    for iterations in (1, 1000):
         strategy = cj.GradientCMAP(1, method(iterations, cj.FixedStep(0.05)))
         flow = cj.simulate(small_market, strategy, rounds=1, record={}).final.flow
         errors.append(np.abs(flow - exact).max())
-    assert errors[0] > errors[1] > errors[2]
-    assert errors[2] < 1e-6
+    assert errors[0] > 1e-3
+    assert errors[1] < 1e-6
 
 
 def test_a_neighbour_that_has_nothing_is_served_by_gradient_too():

@@ -23,18 +23,13 @@ CHARTS = ("bands", "welfare", "loss", "verdicts", "heat", "network")
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    return study_samples.hostile_page(tmp_path_factory.mktemp("studies") / "two hundred")
+def results(hostile_page):
+    return hostile_page[0]
 
 
 @pytest.fixture(scope="module")
-def results(made):
-    return made[0]
-
-
-@pytest.fixture(scope="module")
-def text(made):
-    return made[1]
+def text(hostile_page):
+    return hostile_page[1]
 
 
 @pytest.fixture(scope="module")

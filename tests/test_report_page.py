@@ -7,23 +7,17 @@ import json
 import re
 
 import pytest
-import study_samples
 from study_samples import HOSTILE
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    return study_samples.hostile_page(tmp_path_factory.mktemp("studies") / "two hundred")
+def results(hostile_page):
+    return hostile_page[0]
 
 
 @pytest.fixture(scope="module")
-def results(made):
-    return made[0]
-
-
-@pytest.fixture(scope="module")
-def text(made):
-    return made[1]
+def text(hostile_page):
+    return hostile_page[1]
 
 
 class Parsed(html.parser.HTMLParser):

@@ -59,12 +59,12 @@ AT_COMPILING = {
     "a mask": (picks, "picks entries by a mask"),
     "int": (counts, r"asks Python to decide .*int\(view.budget\)"),
     "its own error": (misspells, r"raised AttributeError: .*recieved.*\(test_rule_breakers.py, line \d+"),
-    "nothing": (lambda view: None, r"Mine.respond answered with None; wanted is an array of shape \(2,\)"),
+    "nothing": (lambda view: None, r"Mine.respond answered with None; wanted is an array of shape \(48,\)"),
     "one number": (lambda view: view.budget, r"answered with shape \(\) and type float64"),
     "a list": (lambda view: [0.0, 1.0], "answered with list"),
-    "a longer row": (lambda view: jnp.append(view.sent, 0.0), r"answered with shape \(3,\)"),
-    "a shorter row": (lambda view: view.sent[1:], r"answered with shape \(1,\)"),
-    "a column": (lambda view: view.sent[:, None], r"answered with shape \(2, 1\)"),
+    "a longer row": (lambda view: jnp.append(view.sent, 0.0), r"answered with shape \(49,\)"),
+    "a shorter row": (lambda view: view.sent[1:], r"answered with shape \(47,\)"),
+    "a column": (lambda view: view.sent[:, None], r"answered with shape \(48, 1\)"),
     "whole numbers": (lambda view: view.sent.astype(int), r"type int64; .*write .astype\(view.sent.dtype\)"),
     "float32": (lambda view: view.sent.astype(np.float32), "type float32; wanted .* float64"),
 }
@@ -85,7 +85,7 @@ def test_what_is_no_row_is_refused_in_words(name):
 
 def test_what_is_no_row_is_refused_in_turns_too():
     longer = answering(lambda view: jnp.concatenate([view.sent, view.sent]))
-    with pytest.raises(ValueError, match=r"Mine.respond answered with shape \(6,\)"):
+    with pytest.raises(ValueError, match=r"Mine.respond answered with shape \(\d+,\)"):
         cj.simulate(MARKET, longer, rounds=1, schedule=cj.Sequential(), record={})
 
 
@@ -115,7 +115,7 @@ class Posts(cj.PostedStrategy):
 
 
 POSTED = {
-    "a row of terms": (lambda v: v.sent, lambda t, link: link.sent, r"Posts.post .*shape \(\d,\) .*single"),
+    "a row of terms": (lambda v: v.sent, lambda t, link: link.sent, r"Posts.post .*shape \(48,\) .*single"),
     "text": (lambda v: "ten", lambda t, link: link.sent, "Posts.post answered with str 'ten'"),
     "one flow": (lambda v: v.budget, lambda t, link: t, r"Posts.flow answered with shape \(\) .*the link"),
     "if": (lambda v: 1.0 if v.budget > 0 else 0.0, None, "Posts.post asks Python to decide"),
@@ -136,7 +136,7 @@ def test_a_rule_of_damping_gives_one_number():
         def step(self, view):
             return 0.5 * jnp.ones_like(view.sent)
 
-    with pytest.raises(ValueError, match=r"Each.step answered with shape \(2,\).* one number"):
+    with pytest.raises(ValueError, match=r"Each.step answered with shape \(48,\).* one number"):
         cj.simulate(MARKET, cj.Damped(cj.GradientCMAP(), Each()), rounds=1, record={})
 
 

@@ -63,13 +63,14 @@ def test_forward_reverse_vmapped_and_compiled_derivatives_agree(market):
 
         endowment = jnp.asarray(market.endowment)
         slope = sensitivity.jacobian(market)
-        for derivative in (jax.jacfwd(utility), jax.jacrev(utility), jax.jit(jax.jacrev(utility))):
+        reverse = jax.jit(jax.jacrev(utility))
+        for derivative in (jax.jit(jax.jacfwd(utility)), jax.jacrev(utility), reverse):
             np.testing.assert_allclose(derivative(endowment), slope, rtol=1e-13, atol=1e-14)
-        others = jnp.stack([endowment, endowment[::-1], 2 * endowment])
-        together = jax.vmap(jax.jacrev(utility))(others)
-        alone = jnp.stack([jax.jacrev(utility)(e) for e in others])
+        others = np.stack([endowment, endowment[::-1], 2 * endowment])
+        together = jax.jit(jax.vmap(jax.jacrev(utility)))(others)
+        alone = np.stack([reverse(e) for e in others])
         np.testing.assert_allclose(together, alone, rtol=1e-13, atol=1e-14)
-        values = jax.vmap(jax.vmap(utility))(others[None])[0]
+        values = jax.jit(jax.vmap(jax.vmap(utility)))(others[None])[0]
         expected = [cj.solve(market.with_contributions(endowment=np.asarray(e))).utility for e in others]
         np.testing.assert_allclose(values, expected, rtol=1e-14)
 
@@ -86,7 +87,7 @@ def test_in_single_precision_derivatives_are_right_to_single_precision(market):
     def utility(endowment):
         return cj.equilibrium_utility(market.with_contributions(endowment=endowment))
 
-    slope = jax.jacrev(utility)(jnp.asarray(market.endowment, jnp.float32))
+    slope = jax.jit(jax.jacrev(utility))(np.asarray(market.endowment, np.float32))
     assert slope.dtype == jnp.float32
     np.testing.assert_allclose(slope, sensitivity.jacobian(market), rtol=2e-5, atol=1e-6)
 

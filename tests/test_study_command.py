@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import commands
 import doc_blocks
 import pandas as pd
 import pytest
@@ -21,6 +22,7 @@ from cmapjax._cli._study_bar import words
 from cmapjax._cli._study_run import parse_size, parse_time
 from cmapjax._runner import State
 
+pytestmark = pytest.mark.optimised  # workers and clusters write the same bits
 COMMAND = [sys.executable, "-m", "cmapjax"]
 STUDY = """\
 name = "few"
@@ -28,6 +30,7 @@ seed = 3
 markets = 6
 rounds = 8
 [record]
+metrics = ["log_nash_welfare", "min_ratio"]
 curves = "quantiles"
 every = 4
 [cells]
@@ -40,39 +43,44 @@ strategy = ["cmap", "pr"]
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with a study file, its results, and compiled programs for all tests here."""
+    """A folder with a study file and its results."""
     folder = tmp_path_factory.mktemp("studies")
     (folder / "few.toml").write_text(STUDY)
-    done = cmapjax(folder, "run", "few.toml", "--out", "out", "--chunk-size", "3")
+    done = played(folder, "run", "few.toml", "--out", "out", "--chunk-size", "3")
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(r"out: complete \(2 chunks in .*\)\n", done.stdout)
     return folder
 
 
-def cmapjax(folder, *what, group="study", **more) -> subprocess.CompletedProcess:
-    variables = environment(CMAPJAX_COMPILATION_CACHE=str(folder / "compiled"), **more)
+def study(folder, *what) -> subprocess.CompletedProcess:
+    """`cmapjax study …` in this process: of what plays nothing."""
+    return commands.cmapjax("study", *what, folder=folder)
+
+
+def played(folder, *what) -> subprocess.CompletedProcess:
+    """`cmapjax study …` in a process of its own."""
     return subprocess.run(
-        [*COMMAND, *([group] if group else []), *map(str, what)],
+        [*COMMAND, "study", *what],
         capture_output=True,
         text=True,
         cwd=folder,
-        env=variables,
+        env=environment(),
         timeout=300,
         check=False,
     )
 
 
 def test_status_tells_what_is_there(place):
-    done = cmapjax(place, "status", "out")
+    done = study(place, "status", "out")
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search(r"state\s+│ complete", done.stdout)
     assert re.search(r"markets done\s+│ 12 of 12 \(100.0%\), in 2 chunks", done.stdout)
-    document = json.loads(cmapjax(place, "status", "out", "--json", "-").stdout)
+    document = json.loads(study(place, "status", "out", "--json", "-").stdout)
     assert (document["cells"], document["failed"], document["running"]) == (2, {}, None)
 
 
 def test_resume_of_a_complete_study_plays_nothing(place):
-    done = cmapjax(place, "resume", "out")
+    done = study(place, "resume", "out")
     assert (done.returncode, done.stdout) == (0, "out: complete (0 chunks in 0.0 s)\n")
 
 
@@ -89,14 +97,11 @@ def cluster_of_the_page(folder):
     lines = [line for block in doc_blocks.blocks(page) for line in doc_blocks.commands(block)]
     scheduler, worker = (line for line in lines if line.startswith("dask "))
     ours = "--no-dashboard --host 127.0.0.1"  # lest tests open ports to the network
-    compiled = {"JAX_COMPILATION_CACHE_DIR": str(folder / "compiled")}
     started = []
     try:
         for line in (f"{scheduler} --port 0", worker, worker):
             words = [sys.executable, "-m", *shlex.split(f"{line} {ours}")]
-            started.append(
-                subprocess.Popen(words, cwd=folder, env=environment(**compiled), stderr=subprocess.DEVNULL)
-            )
+            started.append(subprocess.Popen(words, cwd=folder, env=environment(), stderr=subprocess.DEVNULL))
             wait_for((folder / "scheduler.json").exists)
         yield
     finally:
@@ -118,50 +123,50 @@ def test_workers_and_a_cluster_started_by_hand_write_the_same_files(place, how, 
     name = who.replace(" ", "-")
     run = ["run", "few.toml", "--out", name, *how.split(), "--chunk-size", "3"]
     with cluster_of_the_page(place) if "cluster" in how else contextlib.nullcontext():
-        done = cmapjax(place, *run)
+        done = played(place, *run)
     assert (done.returncode, done.stderr) == (0, "")
     expected = tables_of(place / "out")
     assert len(expected) == 4  # two chunks, each with a summary and curves
     assert tables_of(place / name) == expected
     assert f"chunks are played by {who}\n" in (place / name / "log.txt").read_text()
-    done = cmapjax(place, "diff", "out", name)
+    done = study(place, "diff", "out", name)
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "the same study with the same values\n")
 
 
 def test_another_study_differs_and_diff_says_why(place):
     (place / "other.toml").write_text(STUDY.replace("seed = 3", "seed = 4"))
-    done = cmapjax(place, "run", "other.toml", "--out", "out")
+    done = study(place, "run", "other.toml", "--out", "out")
     assert done.returncode == 2
     assert re.fullmatch(r"error: out holds another study.*seed.*\n", done.stderr)
     tiny = [sys.executable, tiny_study.__file__, str(place / "other"), "play"]
     assert subprocess.run(tiny, env=environment(), stdout=subprocess.DEVNULL, check=False).returncode == 0
-    done = cmapjax(place, "diff", "out", "other")
+    done = study(place, "diff", "out", "other")
     assert done.returncode == 1
     assert "seed" in done.stdout
 
 
 def test_verify_names_a_flipped_bit_and_repair_and_resume_replace_it(place):
     file = sorted((place / "out" / "summary").iterdir())[0]
-    before = cmapjax(place, "verify", "out")
+    before = study(place, "verify", "out")
     assert before.returncode == 0
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 4
     file.write_bytes(data)
-    done = cmapjax(place, "verify", "out")
+    done = study(place, "verify", "out")
     assert done.returncode == 1
     assert f"summary/{file.name}" in done.stdout
-    assert cmapjax(place, "verify", "out", "--repair").returncode == 0
-    done = cmapjax(place, "resume", "out")
+    assert study(place, "verify", "out", "--repair").returncode == 0
+    done = played(place, "resume", "out")
     assert (done.returncode, done.stdout.startswith("out: complete (1 chunks")) == (0, True)
-    assert cmapjax(place, "verify", "out").returncode == 0
+    assert study(place, "verify", "out").returncode == 0
 
 
 def test_export_writes_the_table(place):
-    done = cmapjax(place, "export", "out", "--csv", "few.csv", "--netcdf", "few.nc")
+    done = study(place, "export", "out", "--csv", "few.csv", "--netcdf", "few.nc")
     assert (done.returncode, done.stderr) == (0, "")
     assert len(pd.read_csv(place / "few.csv")) == 12  # two cells of six markets
     assert (place / "few.nc").stat().st_size > 0
-    done = cmapjax(place, "export", "out")
+    done = study(place, "export", "out")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
 
 
@@ -169,7 +174,7 @@ def test_a_changed_study_file_is_named_and_refused(place):
     file = place / "out" / "study.toml"
     text = file.read_text()
     file.write_text(text.replace("rounds = 8", "rounds = 9"))
-    done = cmapjax(place, "resume", "out")
+    done = study(place, "resume", "out")
     file.write_text(text)
     assert done.returncode == 2
     assert done.stderr.startswith("error: out/study.toml: missing or changed since the study began")
@@ -177,12 +182,12 @@ def test_a_changed_study_file_is_named_and_refused(place):
 
 
 def test_init_writes_a_study_that_can_be_planned_and_overwrites_nothing(place):
-    done = cmapjax(place, "init", "mine.toml")
+    done = study(place, "init", "mine.toml")
     assert (done.returncode, done.stderr) == (0, "")
-    done = cmapjax(place, "plan", "mine.toml", "--no-sample", "--json", "-")
+    done = study(place, "plan", "mine.toml", "--no-sample", "--json", "-")
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["cells"] > 1
-    done = cmapjax(place, "init", "mine.toml")
+    done = study(place, "init", "mine.toml")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "exists already" in done.stderr
 
@@ -190,17 +195,16 @@ def test_init_writes_a_study_that_can_be_planned_and_overwrites_nothing(place):
 def test_ctrl_c_ends_a_real_run_in_good_order(place):
     (place / "long.toml").write_text(STUDY.replace("markets = 6", "markets = 4000"))
     command = [*COMMAND, "study", "run", "long.toml", "--out", "long", "--chunk-size", "3"]
-    variables = environment(CMAPJAX_COMPILATION_CACHE=str(place / "compiled"))
     with subprocess.Popen(
         with_interrupts(command),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         cwd=place,
-        env=variables,
+        env=environment(),
     ) as running:
         wait_for(lambda: any((place / "long" / "summary").glob("*.parquet")), 120)
-        busy = cmapjax(place, "status", "long")
+        busy = study(place, "status", "long")
         assert f"being run by process {running.pid}" in busy.stdout
         running.send_signal(signal.SIGINT)
         began = time.monotonic()
@@ -212,7 +216,7 @@ def test_ctrl_c_ends_a_real_run_in_good_order(place):
 
 
 def test_cancel_says_when_there_is_nothing_to_cancel(place):
-    done = cmapjax(place, "cancel", "out")
+    done = study(place, "cancel", "out")
     assert (done.returncode, done.stdout) == (1, "out: nobody is running this study.\n")
 
 
@@ -230,7 +234,7 @@ def test_cancel_says_when_there_is_nothing_to_cancel(place):
     ],
 )
 def test_bad_words_are_refused_in_one_line(place, what, said):
-    done = cmapjax(place, *what)
+    done = study(place, *what)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert said in done.stderr
@@ -289,7 +293,7 @@ def test_a_bar_is_drawn_on_a_terminal(place):
         stdout=subprocess.DEVNULL,
         stderr=theirs,
         cwd=place,
-        env=environment(CMAPJAX_COMPILATION_CACHE=str(place / "compiled"), TERM="xterm", COLUMNS="120"),
+        env=environment(TERM="xterm", COLUMNS="120"),
     )
     os.close(theirs)
     seen = ""

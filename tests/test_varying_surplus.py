@@ -1,12 +1,11 @@
 """Surplus that varies: tables and pictures of running averages, receipts of every round, records by name."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
+from commands import cmapjax
 from sunny_village import HOURS, LINKS, SUN, write
 
 import cmapjax as cj
@@ -20,12 +19,6 @@ from cmapjax.graphs import read_market
 @pytest.fixture
 def triangle(tmp_path):
     return read_market(write(tmp_path, "links.csv", LINKS))
-
-
-def run_command(*words):
-    return subprocess.run(
-        [sys.executable, "-m", "cmapjax", *map(str, words)], capture_output=True, text=True, check=False
-    )
 
 
 # -- on the command line ---------------------------------------------------------------------------
@@ -42,7 +35,7 @@ def night(tmp_path_factory):
     table = pd.concat([table, 0 * table[:1]])
     table.insert(0, "timestamp", hours)
     table.to_csv(folder / "sun.csv", index=False)
-    done = run_command(
+    done = cmapjax(
         *("simulate", folder / "links.csv", "--agents", folder / "values.csv"),
         *("--endowments", f"trace:{folder / 'sun.csv'}", "--rounds", 4),
         *("-s", "equal-split", "-s", "equal-split:schedule=sequential", "--receipts", folder / "r.csv"),
@@ -104,16 +97,16 @@ def test_contradictions_and_zero_surplus_on_the_command_line(tmp_path):
     write(tmp_path, "ring.csv", "source,target\na,b\nb,c\nc,d\nd,a\n")
     path = write(tmp_path, "sun.csv", "d,c,b,a\n1,0,2,3\n3,0,2,5\n")
     words = ["simulate", tmp_path / "ring.csv", "--endowments", f"trace:{path}", "-s", "equal-split"]
-    done = run_command(*words, "--rounds", 2)
+    done = cmapjax(*words, "--rounds", 2)
     assert done.returncode == 2
     assert "sun.csv: column(s) 'c' are zero in every round" in done.stderr
     assert "--zero drop" in done.stderr
     agents = write(tmp_path, "a.csv", "agent,endowment\na,4\nb,2\nc,1\nd,2\n")
-    done = run_command(*words, "--rounds", 2, "--agents", agents)
+    done = cmapjax(*words, "--rounds", 2, "--agents", agents)
     assert done.returncode == 2
     assert "agent 'c' has 0 a round here on average, but an endowment of 1 in" in done.stderr
-    assert "--receipts writes every round" in run_command(*words, "--every", 2, "--receipts", "r.csv").stderr
-    assert "end the file's name in" in run_command(*words, "--receipts", "r.txt").stderr
+    assert "--receipts writes every round" in cmapjax(*words, "--every", 2, "--receipts", "r.csv").stderr
+    assert "end the file's name in" in cmapjax(*words, "--receipts", "r.txt").stderr
 
 
 def test_constant_surplus_compares_the_last_round_as_ever(triangle):

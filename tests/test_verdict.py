@@ -228,5 +228,5 @@ def test_a_mapped_run_has_verdicts(small_market):
         return cj.simulate(small_market, cj.Damped(cj.EqualSplit(), theta), rounds=2, record={}).verdict
 
     with jax.enable_x64(True):
-        codes = jax.vmap(code)(jnp.array([0.5, 1.0]))
+        codes = jax.jit(jax.vmap(code))(jnp.array([0.5, 1.0]))
     assert [metrics.VERDICTS[c] for c in codes[:, 0].tolist()] == ["settled elsewhere"] * 2

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from cmapjax import metrics
-from cmapjax._canonical import fitted, padded, padded_endowments
+from cmapjax._canonical import fitted, padded, padded_endowments, small_shape
 from cmapjax._market import Market
 from cmapjax._programs import times_forgotten
 from cmapjax._run import Run
@@ -196,8 +196,9 @@ class _Player:
                 equilibrium = solve(self.market)
         with timings("drawing"):
             facts = Facts.of(self.market, chunk.first, _keys(study, self.ground, chunk), equilibrium)
-            self.larger = self.market  # a single market of its own shape shares no program
-            if self.ground.markets > 1:
+            # One network has a shape of its own, and `simulate` fits small markets itself.
+            self.larger = self.market
+            if self.ground.markets > 1 and small_shape(self.market) is None:
                 self.larger = fitted(self.market, chunk_shape(study, chunk, self.market))
             self.process = process(study, self.ground, chunk.count)
         utility = None if equilibrium is None else equilibrium.utility
