@@ -61,8 +61,8 @@ template <class M> INLINE bool any(M mask) {
   return found != 0;
 }
 
-constexpr int STRETCH = 32;
 // N totals over the columns of a slice, in stretches, so that wide rows lose little by rounding.
+constexpr int STRETCH = 32;
 template <class T, int N, class F> INLINE void add_up(int width, Vec<T> *total, F column) {
   for (int n = 0; n < N; n++) total[n] = Vec<T>{0};
   for (int first = 0; first < width; first += STRETCH) {
