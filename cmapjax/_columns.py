@@ -239,6 +239,10 @@ class Columns(eqx.Module):
         """With its last axis, rows, divided among the devices."""
         if self.mesh is None or not isinstance(x, jax.core.Tracer):
             return x
+        # A single block that does not divide evenly would come out of the program divided among some of the
+        # devices, which JAX (0.10.2) cannot name: how it is divided is left to XLA.
+        if len(self.shapes) == 1 and x.shape[-1] % self.mesh.size:
+            return x
         axes = PartitionSpec(*[None] * (x.ndim - 1), self.mesh.axis_names)
         return jax.lax.with_sharding_constraint(x, NamedSharding(self.mesh, axes))
 
