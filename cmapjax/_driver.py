@@ -98,7 +98,7 @@ class Recorder:
     def __init__(self, market: Market, record, is_steady: bool, num_records: int):
         self.market, self.record, self.is_steady = market, record, is_steady
         self.on_host = num_records * market.links.num_slots <= ON_HOST and all(
-            map(metrics.is_known, record.values())
+            map(metrics._is_known, record.values())
         )
         self.rows: list = []
 

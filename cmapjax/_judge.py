@@ -58,7 +58,7 @@ def judged(
     if breach is not None:
         _complain(market, strategy, breach, strict)
     gap = None
-    if not by_averages and metrics.is_gap(record.get("certified_gap")):
+    if not by_averages and metrics._is_gap(record.get("certified_gap")):
         gap = run.records["certified_gap"][-1]  # of the same flow; on large markets it takes long
     fields = _fields(market, run.final, breach, by_averages, gap)
     return dataclasses.replace(run, spending_error=error, **fields)

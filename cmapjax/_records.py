@@ -68,7 +68,7 @@ def observations(
         history = xp.stack([look(exactly, market.links.place), *held])
         state = dataclasses.replace(state, history=history)
     functions, vectors = dict(record.items()), {}
-    together = {name: f for name, f in functions.items() if isinstance(f, metrics.OfState)}
+    together = {name: f for name, f in functions.items() if isinstance(f, metrics._OfState)}
     for f in together.values():
         if f.vectors_of not in vectors:
             vectors[f.vectors_of] = f.vectors_of(market, state)
@@ -96,7 +96,7 @@ def observations_on_host(
         may not take states in this form.
     """
     record = record if isinstance(record, Record) else Record(record)
-    if not all(metrics.is_known(f) for _, f in record.items()):
+    if not all(metrics._is_known(f) for _, f in record.items()):
         return None
     found = _of_stacked(market, record, states, is_steady)
     return {name: found[name] for name in record.names}

@@ -237,7 +237,7 @@ def oscillation(market: Market, history: Float[Array, "3 agents"]) -> Markets:
 # -- what is recorded ------------------------------------------------------------------------------
 
 
-class OfState(eqx.Module):
+class _OfState(eqx.Module):
     """A metric of a state: a function of (market, state) whose formula is known, to be recorded with others
     in one pass (`_records`)."""
 
@@ -273,11 +273,11 @@ def standard(equilibrium=None) -> dict[str, Callable]:
         if not is_traced(u):
             u = np.asarray(unlabelled("equilibrium", u), np.float64)
         record |= {
-            "share_of_equilibrium": OfState(_share_of_equilibrium, _utility, u),
-            "misallocated_share": OfState(_misallocated_share, _utility, u),
-            "log_welfare_loss": OfState(_log_welfare_loss, _utility, u),
-            "worst_relative_error": OfState(_worst_relative_error, _utility, u),
-            "average_misallocated_share": OfState(_misallocated_share, _average, u),
+            "share_of_equilibrium": _OfState(_share_of_equilibrium, _utility, u),
+            "misallocated_share": _OfState(_misallocated_share, _utility, u),
+            "log_welfare_loss": _OfState(_log_welfare_loss, _utility, u),
+            "worst_relative_error": _OfState(_worst_relative_error, _utility, u),
+            "average_misallocated_share": _OfState(_misallocated_share, _average, u),
         }
     return record
 
@@ -318,13 +318,13 @@ def average_certified_gap(market: Market, state) -> Float[Array, "... markets"]:
     return certified_gap(market, state.average_utility)
 
 
-def is_known(function: Callable) -> bool:
+def _is_known(function: Callable) -> bool:
     """Whether this is a function of (market, state) of this module, that takes states stacked as well."""
     known = (received, average_certified_gap)
-    return isinstance(function, OfState) or function in known or is_gap(function)
+    return isinstance(function, _OfState) or function in known or _is_gap(function)
 
 
-def is_gap(function: Callable | None) -> bool:
+def _is_gap(function: Callable | None) -> bool:
     """Whether this is the certified gap of `standard`."""
     return getattr(function, "func", None) is _gap
 
@@ -355,21 +355,21 @@ def _communities(market, state):
 
 # Made once: a module takes long to make.
 _STANDARD: dict[str, Callable] = {
-    "log_nash_welfare": OfState(_log_nash_welfare, _utility),
+    "log_nash_welfare": _OfState(_log_nash_welfare, _utility),
     "certified_gap": Partial(_gap),
-    "min_ratio": OfState(_min_ratio, _utility),
-    "jain_index": OfState(_jain_index, _ratios),
-    "gini": OfState(_gini, _ratios),
-    "num_starved": OfState(_num_starved, _utility),
-    "oscillation": OfState(_oscillation, _history),
-    "average_log_nash_welfare": OfState(_log_nash_welfare, _average),
+    "min_ratio": _OfState(_min_ratio, _utility),
+    "jain_index": _OfState(_jain_index, _ratios),
+    "gini": _OfState(_gini, _ratios),
+    "num_starved": _OfState(_num_starved, _utility),
+    "oscillation": _OfState(_oscillation, _history),
+    "average_log_nash_welfare": _OfState(_log_nash_welfare, _average),
 }
 # What studies may record besides.
 FURTHER = {
-    "nash_welfare": OfState(_nash_welfare, _utility),
-    "unweighted_log_nash_welfare": OfState(_unweighted_log_nash_welfare, _utility),
-    "unweighted_nash_welfare": OfState(_unweighted_nash_welfare, _utility),
-    "mean_community_utility": OfState(_mean, _communities),
+    "nash_welfare": _OfState(_nash_welfare, _utility),
+    "unweighted_log_nash_welfare": _OfState(_unweighted_log_nash_welfare, _utility),
+    "unweighted_nash_welfare": _OfState(_unweighted_nash_welfare, _utility),
+    "mean_community_utility": _OfState(_mean, _communities),
 }
 
 __all__ = [

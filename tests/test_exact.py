@@ -349,8 +349,9 @@ def test_what_runs_record_is_what_the_certificate_on_arcs_says():
         endowment=cj.graphs.LogNormal(sigma=1.0),
         isolated=cj.graphs.Redraw(),
     )
-    star = cj.Market.from_links([(0, leaf) for leaf in range(1, 60)])
-    market = cj.pack([random.draw(jax.random.key(0), 6), star])
+    spokes, rim = [(0, i) for i in range(1, 60)], [(i, i % 59 + 1) for i in range(1, 60)]
+    wheel = cj.Market.from_links(spokes + rim, endowment=np.random.default_rng(0).lognormal(size=60))
+    market = cj.pack([random.draw(jax.random.key(0), 6), wheel])
     assert len(market.links.shapes) > 1
     giver, receiver = market.arcs()
     w, market_of = np.asarray(market.contribution), np.asarray(market.market_of)
