@@ -24,10 +24,21 @@ from cmapjax._settings import compiled, is_traced
 
 # States are stacked up to so many bytes, and so many of them.
 STACKED, MOST_STACKED = 8_000_000, 128
+# Records so many rounds apart are seldom.
+SELDOM = 8
 # Of a run of which nothing is recorded so many rounds are played at a time.
 LONG = 500
 # Records of runs up to so many slots times records are NumPy's.
 ON_HOST = 5_000_000
+
+
+def pays(market: Market, record, every: int, dtype) -> bool:
+    """Whether rounds and records are to be two programs.
+
+    A state too large to be stacked is handed over by itself, which takes as long as a round or two: where
+    every few rounds are recorded, one program plays and records.
+    """
+    return not record or every >= SELDOM or 4 * market.links.num_slots * dtype.itemsize <= STACKED
 
 
 def play(
@@ -100,6 +111,8 @@ class Recorder:
         self.on_host = num_records * market.links.num_slots <= ON_HOST and all(
             map(metrics._is_known, record.values())
         )
+        # What compiled code reads again and again is handed over once.
+        self.handed = None if self.on_host else _on_device((market, Record(record)))
         self.rows: list = []
 
     def add(self, states: State, room: int, count: int | None = None) -> None:
@@ -117,9 +130,19 @@ class Recorder:
     def _compiled(self, states: State, room: int, count: int):
         if len(states.round) < room:  # for one program, whatever the number
             states = jax.tree.map(lambda x: _with_more(np.asarray(x), room - count), states)
-        found = _look(self.market, Record(self.record), states, np.int64(count), self.is_steady)
+        found = _look(*self.handed, states, np.int64(count), self.is_steady)
         # A function may hold traced numbers unseen; then so are its records.
         return jax.tree.map(lambda x: x[:count] if is_traced(x) else np.asarray(x)[:count], found)
+
+    def add_moment(self, now: Moment) -> None:
+        """One state as the engine holds it, on its device."""
+        if self.record and self.on_host:
+            self.add(jax.tree.map(lambda x: x[None], _state(self.market, now)), 1)
+            return
+        found = _look_at(*self.handed, now, self.is_steady) if self.record else {}
+        # Traced numbers, of a function that holds them unseen, stay where they are.
+        found = jax.tree.map(lambda x: x[None] if is_traced(x) else np.asarray(x)[None], found)
+        self.rows.append((np.asarray(now.agent_updates)[None], found))
 
     def result(self) -> tuple:
         """Updates and records of all states, a row for each."""
@@ -133,11 +156,17 @@ def _look(market: Market, record, states: State, count, is_steady: bool):
     def look(row):
         return observations(market, record, jax.tree.map(lambda x: x[row], states), is_steady)
 
-    room = len(states.round)
-    if room == 1:
-        return jax.tree.map(lambda x: x[None], look(0))
-    tables = _room_for(room, look, 0)
+    tables = _room_for(len(states.round), look, 0)
     return jax.lax.fori_loop(0, count, lambda row, tables: _with_row(tables, row, look(row)), tables)
+
+
+@compiled
+def _look_at(market: Market, record, now: Moment, is_steady: bool):
+    """What is to be recorded of a state of a market so large that it is not copied before."""
+    return observations(market, record, state_of(market, now), is_steady)
+
+
+_state = compiled(state_of)
 
 
 def _room_for(rows: int, make, *args):
@@ -163,20 +192,18 @@ def _play_large(rules: Rules, state: State, lengths, every: int, starts_even: bo
     if not recorder.record:
         room = 1 if isinstance(rules.plan, EveryonePlan) else MOST_STACKED
     rules, at = _on_device((rules, at))
+    facts = {"every": min(every, _scaling.LEAST_ROUNDS), "starts_even": starts_even}
     for first in range(0, len(lengths), room):
         some = lengths[first : first + room]
-        rows = np.zeros(room, np.int64)
-        rows[: len(some)] = some
-        at, seen, final = _play_span(
-            rules,
-            at,
-            rows,
-            np.int64(len(some)),
-            every=min(every, _scaling.LEAST_ROUNDS),
-            starts_even=starts_even,
-            keeps_states=bool(recorder.record),
-        )
-        recorder.add(seen, room, len(some))
+        if room == 1:
+            at, shown = _play_on(rules, at, some[0], **facts)
+            now = at if shown is None else shown
+            recorder.add_moment(now)
+            final = _state(rules.market, now) if first + 1 == len(lengths) else None
+        else:
+            rows, count = np.append(some, np.zeros(room - len(some), np.int64)), np.int64(len(some))
+            at, seen, final = _play_span(rules, at, rows, count, keeps_states=bool(recorder.record), **facts)
+            recorder.add(seen, room, len(some))
         bar.advance(int(some.sum()))
     return final, None if rules.are_trusted else at.breach
 
@@ -196,6 +223,15 @@ def _play_small(rules: Rules, state: State, lengths, recorder: Recorder, bar: Ba
     return state, breach
 
 
+@compiled(donate="all-except-first")
+def _play_on(rules: Rules, at, length, *, every: int, starts_even: bool):
+    """So many rounds later; and the same as a `Moment`, if it is another thing. What was before is gone."""
+    form = form_of(rules, every, starts_even)
+    at = form.advance(at, length)
+    shown = form.show(at)
+    return at, None if shown is at else shown
+
+
 @compiled
 def _play_span(rules: Rules, at, lengths, count, *, every: int, starts_even: bool, keeps_states: bool):
     """So many rounds before each of the first `count` records: what follows, what is seen, the last state."""
@@ -205,10 +241,6 @@ def _play_span(rules: Rules, at, lengths, count, *, every: int, starts_even: boo
     def see(now: Moment) -> State:
         return state_of(market, now) if keeps_states else State(None, None, None, None, now.agent_updates)
 
-    if len(lengths) == 1:
-        at = form.advance(at, lengths[0])
-        seen = jax.tree.map(lambda x: x[None], see(form.show(at)))
-        return at, seen, state_of(market, form.show(at))
     tables = _room_for(len(lengths), lambda: see(form.show(at)))
 
     def play_and_see(row, carry):

@@ -70,8 +70,14 @@ def check_plain(name: str, tree, remedy: str) -> None:
         raise ValueError(NOT_TRACED.format(name=name, remedy=remedy))
 
 
-def compiled(function: Callable) -> Callable:
-    """`equinox.filter_jit` of the function, which is given JAX's arrays also where `disable_jit` is set."""
+def compiled(function: Callable | None = None, *, donate: str = "none") -> Callable:
+    """`equinox.filter_jit` of the function, which is given JAX's arrays also where `disable_jit` is set.
+
+    Args:
+        donate: which arguments' memory results may take, as `equinox.filter_jit` has it.
+    """
+    if function is None:
+        return functools.partial(compiled, donate=donate)
 
     @functools.wraps(function)
     def with_arrays(*args, **kwargs):
@@ -81,7 +87,7 @@ def compiled(function: Callable) -> Callable:
             )
         return function(*args, **kwargs)
 
-    return eqx.filter_jit(with_arrays)
+    return eqx.filter_jit(with_arrays, donate=donate)
 
 
 def new_views(tree):

@@ -117,13 +117,13 @@ def simulate(
         "is_steady": endowments.is_constant and _spends_contributions(bare, start),
         "starts_even": start is None,
     }
-    if is_plain and bare.links.mesh is None:
-        with _calls.brief_faults(), progress_bar(rounds, show=progress) as bar:
+    apart = is_native or (bare.links.mesh is None and _driver.pays(bare, record, every, dtype))
+    with _calls.brief_faults(), progress_bar(rounds, show=progress if is_plain else False) as bar:
+        if is_plain and apart:
             run = _driver.play(*arguments, state, key, bar, is_native=is_native, **facts)
-    else:
-        # Said in float32 alone, where it matters: float64 starts share one program.
-        state, seen = observe(bare, record, state, facts["is_steady"] and dtype == np.float32)
-        with _calls.brief_faults():
+        else:
+            # Said in float32 alone, where it matters: float64 starts share one program.
+            state, seen = observe(bare, record, state, facts["is_steady"] and dtype == np.float32)
             run = run_rounds(*arguments, state, seen, key, saves_memory=traced, **facts)
     run = judged(market, strategy, endowments, record, key, on_host(run), rounds, strict)
     rounds_by = "native" if is_native else "xla"

@@ -104,6 +104,25 @@ def test_a_larger_market_is_played_as_in_one_program(name):
     )
 
 
+@pytest.mark.parametrize("on_host", [0, 5_000_000])
+@pytest.mark.parametrize("name", ["cmap", "proportional response, float32"])
+def test_states_too_large_to_be_stacked_are_recorded_one_by_one(name, on_host, monkeypatch):
+    monkeypatch.setattr(_driver, "STACKED", 1_000)
+    monkeypatch.setattr(_driver, "SELDOM", 1)
+    monkeypatch.setattr(_driver, "ON_HOST", on_host)
+    strategy, options = PLAYS[name]
+    options = {"rounds": 7, "every": 3, "record": RECORD} | options
+    market = _network(150, seed=2)
+    played = []
+    monkeypatch.setattr(
+        _driver, "_play_on", lambda *a, play=_driver._play_on, **k: played.append(1) or play(*a, **k)
+    )
+    run = cj.simulate(market, strategy, **options)
+    assert len(played) == 4
+    tolerance = 1e-4 if options.get("precision") == "float32" else 1e-12
+    _assert_same(run, _in_one_program(market, strategy, **options), tolerance)
+
+
 def _programs() -> list[int]:
     return [f._cached._cache_size() for f in (_small.play_rounds, _driver._play_span, _driver._look)]
 
