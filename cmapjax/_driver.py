@@ -18,7 +18,7 @@ from cmapjax._play import Moment, Rules
 from cmapjax._precision import namespace
 from cmapjax._progress import Bar
 from cmapjax._records import Record, observations, observations_on_host
-from cmapjax._run import Run, State, as_dtype, begin, form_of, state_of
+from cmapjax._run import Run, State, as_dtype, begin, form_of, state_of, whole
 from cmapjax._schedule import EveryonePlan
 from cmapjax._settings import compiled, is_traced
 
@@ -69,7 +69,7 @@ def play(
         starts_even: whether everybody splits equally at the start.
         is_native: as in `Rules`.
     """
-    state = whole(market, state)
+    state = whole(market, jax.tree.map(np.asarray, state))
     played = np.minimum(np.arange(1 + -(-rounds // every)) * every, rounds)
     nothing_to_see = not record and isinstance(plan, EveryonePlan)
     lengths = np.diff(played, prepend=0)
@@ -87,20 +87,6 @@ def play(
     if nothing_to_see:
         updates = state.agent_updates + played[:, None] * _play.count(market, None)
     return Run(played + state.round, updates, records, final, breach=breach)
-
-
-def whole(market: Market, state: State) -> State:
-    """The state in NumPy's arrays, with what was left out and follows from its flow."""
-    state = jax.tree.map(np.asarray, state)
-    dtype = state.history.dtype
-    if state.flow is None:
-        state = dataclasses.replace(state, flow=market.equal_flow().astype(dtype))
-    if state.received is None:
-        state = dataclasses.replace(state, received=market.mirror(state.flow))
-    if not len(state.history):
-        utility = market.received(state.flow)
-        state = dataclasses.replace(state, history=np.stack([utility] * 3))
-    return state
 
 
 class Recorder:

@@ -16,7 +16,7 @@ from cmapjax._feasibility import Breach, no_breach
 from cmapjax._market import Market
 from cmapjax._native import _form
 from cmapjax._play import Moment, Rules, play_round
-from cmapjax._precision import float64_on_host
+from cmapjax._precision import float64_on_host, namespace
 from cmapjax._records import observations
 from cmapjax._schedule import EveryonePlan
 from cmapjax._settings import compiled
@@ -135,6 +135,18 @@ def _observed(rules: Rules, record, now: Moment):
     return observations(rules.market, record, state_of(rules.market, now), rules.is_steady)
 
 
+def whole(market: Market, state: State) -> State:
+    """The state, with what was left out and follows from its flow."""
+    if state.flow is None:
+        state = dataclasses.replace(state, flow=market.equal_flow().astype(state.history.dtype))
+    if state.received is None:
+        state = dataclasses.replace(state, received=market.mirror(state.flow))
+    if not len(state.history):
+        utility = market.received(state.flow)
+        state = dataclasses.replace(state, history=namespace(utility).stack([utility] * 3))
+    return state
+
+
 # The start is observed apart from the run, so that strategies compared on a market compile it once.
 @compiled
 def observe(market: Market, record, state: State, is_steady: bool = False):
@@ -142,14 +154,7 @@ def observe(market: Market, record, state: State, is_steady: bool = False):
 
     `is_steady` as in `Rules`; it makes a difference in float32 alone.
     """
-    dtype = state.history.dtype
-    if state.flow is None:
-        state = dataclasses.replace(state, flow=market.equal_flow().astype(dtype))
-    if state.received is None:
-        state = dataclasses.replace(state, received=market.mirror(state.flow))
-    if not len(state.history):
-        utility = market.unstored(market.links.total(state.received))
-        state = dataclasses.replace(state, history=jnp.stack([utility] * 3))
+    state = whole(market, state)
     seen = state.agent_updates, observations(market, record, state, is_steady)
     return jax.tree.map(market.links.everywhere, (state, seen))
 

@@ -234,9 +234,6 @@ def oscillation(market: Market, history: Float[Array, "3 agents"]) -> Markets:
     return _per_market(market, _oscillation, *history)
 
 
-# -- what is recorded ------------------------------------------------------------------------------
-
-
 class _OfState(eqx.Module):
     """A metric of a state: a function of (market, state) whose formula is known, to be recorded with others
     in one pass (`_records`)."""

@@ -82,22 +82,16 @@ def _assert_same(one, other, tolerance):
         )
 
 
-@pytest.mark.parametrize("name", PLAYS)
-def test_a_small_market_is_played_as_in_one_program(name):
-    strategy, options = PLAYS[name]
-    options = {"rounds": 7, "every": 3, "record": RECORD, "key": jax.random.key(3)} | options
-    market = _network(23, seed=1)
-    tolerance = 1e-4 if options.get("precision") == "float32" else 1e-12
-    _assert_same(
-        cj.simulate(market, strategy, **options), _in_one_program(market, strategy, **options), tolerance
-    )
+LARGER = ["cmap", "damped, in turn", "proportional response, float32", "by averages"]
 
 
-@pytest.mark.parametrize("name", ["cmap", "damped, in turn", "proportional response, float32", "by averages"])
-def test_a_larger_market_is_played_as_in_one_program(name):
+@pytest.mark.parametrize(
+    ("agents", "name"), [(23, name) for name in PLAYS] + [(150, name) for name in LARGER]
+)
+def test_a_market_is_played_as_in_one_program(agents, name):
     strategy, options = PLAYS[name]
     options = {"rounds": 7, "every": 3, "record": RECORD, "key": jax.random.key(3)} | options
-    market = _network(150, seed=2)
+    market = _network(agents, seed=1)
     tolerance = 1e-4 if options.get("precision") == "float32" else 1e-12
     _assert_same(
         cj.simulate(market, strategy, **options), _in_one_program(market, strategy, **options), tolerance
