@@ -22,7 +22,7 @@ import numpy as np
 
 import cmapjax as cj
 from benchmarks._race import machine
-from cmapjax.methods import _ascent
+from cmapjax.equilibrium import _ascent
 
 GAPS = (1e-6, 1e-9)
 SIZES = (100, 1_000, 10_000, 100_000)

@@ -13,7 +13,7 @@ from unittest import mock
 import cmapjax as cj
 from benchmarks._networks import erdos_renyi
 from benchmarks._race import machine
-from cmapjax import _driver
+from cmapjax.engine import _driver
 
 STRATEGIES = {
     "proportional response": cj.ProportionalResponse(),

@@ -18,7 +18,8 @@ import jax
 
 import cmapjax as cj
 from benchmarks._race import duration, machine
-from cmapjax import _runner, studies
+from cmapjax import studies
+from cmapjax.studies import _runner
 
 # The share of the engine's own rate that a study is to reach.
 ACCEPT = 0.8

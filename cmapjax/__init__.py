@@ -34,16 +34,16 @@ __version__ = "0.1.0"
 # Public names and where they live. They are imported on first use: the command line answers --help, and
 # readers refuse bad files, without the seconds that JAX takes to load.
 _HOMES = {
-    "cmapjax._market": ("Market",),
-    "cmapjax._compilation_cache": ("compilation_cache",),
-    "cmapjax._packing": ("copies", "pack"),
-    "cmapjax._devices": ("on_devices",),
-    "cmapjax._run": ("Run", "State"),
-    "cmapjax._simulate": ("simulate",),
-    "cmapjax._equilibrium": ("Equilibrium", "Method"),
-    "cmapjax._explain": ("explain",),
-    "cmapjax._solve": ("solve",),
-    "cmapjax.methods": (
+    "cmapjax.market._market": ("Market",),
+    "cmapjax.runtime._compilation_cache": ("compilation_cache",),
+    "cmapjax.market._packing": ("copies", "pack"),
+    "cmapjax.market._devices": ("on_devices",),
+    "cmapjax.engine._run": ("Run", "State"),
+    "cmapjax.engine._simulate": ("simulate",),
+    "cmapjax.equilibrium._equilibrium": ("Equilibrium", "Method"),
+    "cmapjax.engine._explain": ("explain",),
+    "cmapjax.equilibrium._solve": ("solve",),
+    "cmapjax.equilibrium": (
         "ColouredSweeps",
         "ConvexProgram",
         "Decomposition",
@@ -55,12 +55,12 @@ _HOMES = {
         "ProjectedGradient",
         "SimplexProjection",
     ),
-    "cmapjax._store": ("open_study",),
+    "cmapjax.studies._store": ("open_study",),
     "cmapjax.sensitivity": ("equilibrium_utility",),
     "cmapjax.studies": ("Study",),
-    "cmapjax._certificate": ("certified_gap", "certified_gap_of_flow"),
-    "cmapjax._columns": ("largest", "smallest", "total"),
-    "cmapjax._schedule": (
+    "cmapjax.market._certificate": ("certified_gap", "certified_gap_of_flow"),
+    "cmapjax.market._columns": ("largest", "smallest", "total"),
+    "cmapjax.schedules._schedule": (
         "Coloured",
         "OneAgentPerRound",
         "Plan",
@@ -100,7 +100,7 @@ _MODULES = (
     "endowments",
     "fairness",
     "graphs",
-    "methods",
+    "equilibrium",
     "metrics",
     "plots",
     "report",

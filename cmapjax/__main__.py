@@ -1,6 +1,6 @@
 """The command `cmapjax`, also `python -m cmapjax`."""
 
-from cmapjax._cli import main
+from cmapjax.cli import main
 
 if __name__ == "__main__":
     main()

@@ -13,11 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from cmapjax._checks import ROUNDED, as_real, first_out_of_order, short
-from cmapjax._labelled import Parts, is_labelled, places, take_apart
-from cmapjax._market import Market
-from cmapjax._random import draw_per_agent
-from cmapjax._types import Array, as_parameter
+from cmapjax.arguments._checks import ROUNDED, as_real, first_out_of_order, short
+from cmapjax.arguments._labelled import Parts, is_labelled, places, take_apart
+from cmapjax.market._market import Market
+from cmapjax.market._random import draw_per_agent
+from cmapjax.runtime._types import Array, as_parameter
 
 # Outside the ranges of their parameters draws are 0, infinite, or far from the mean that is promised.
 LEAST_VARIATION = 1e-6

@@ -14,13 +14,13 @@ from fractions import Fraction
 import numpy as np
 from jaxtyping import Float
 
-from cmapjax._certificate import check_flow, per_market
-from cmapjax._checks import as_real, check_positive, check_span, short
-from cmapjax._equilibrium import Equilibrium
-from cmapjax._labelled import by_name
-from cmapjax._market import Market
-from cmapjax._settings import entry
-from cmapjax._types import Array
+from cmapjax.arguments._checks import as_real, check_positive, check_span, short
+from cmapjax.arguments._labelled import by_name
+from cmapjax.equilibrium._equilibrium import Equilibrium
+from cmapjax.market._certificate import check_flow, per_market
+from cmapjax.market._market import Market
+from cmapjax.runtime._settings import entry
+from cmapjax.runtime._types import Array
 
 __all__ = [
     "BottleneckPair",

@@ -12,17 +12,17 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Float
 
-from cmapjax._certificate import certified_gap, certified_gap_of_flow, spending_error
-from cmapjax._community import community_utility
-from cmapjax._derivatives import log_or_minus_infinity
-from cmapjax._differences import differences
-from cmapjax._labelled import unlabelled
-from cmapjax._market import Market
-from cmapjax._precision import float64_on_host, namespace
-from cmapjax._reductions import Rows, of_rows
-from cmapjax._settings import is_traced
-from cmapjax._types import Array
-from cmapjax._verdict import NOTHING, VERDICTS, verdict
+from cmapjax.arguments._labelled import unlabelled
+from cmapjax.market._certificate import certified_gap, certified_gap_of_flow, spending_error
+from cmapjax.market._community import community_utility
+from cmapjax.market._differences import differences
+from cmapjax.market._market import Market
+from cmapjax.market._reductions import Rows, of_rows
+from cmapjax.market._verdict import NOTHING, VERDICTS, verdict
+from cmapjax.runtime._derivatives import log_or_minus_infinity
+from cmapjax.runtime._precision import float64_on_host, namespace
+from cmapjax.runtime._settings import is_traced
+from cmapjax.runtime._types import Array
 
 Agents = Float[Array, "agents"]
 Markets = Float[Array, "markets"]

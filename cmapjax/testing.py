@@ -7,12 +7,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from cmapjax._checks import check_kind
-from cmapjax._community import beyond_table
-from cmapjax._engine import _answer_rows, act_together, as_before, both_ends, known_facts, received_totals
-from cmapjax._market import Market
-from cmapjax._packing import pack
-from cmapjax._settings import compiled, entry
+from cmapjax.arguments._checks import check_kind
+from cmapjax.engine._round import (
+    _answer_rows,
+    act_together,
+    as_before,
+    both_ends,
+    known_facts,
+    received_totals,
+)
+from cmapjax.market._community import beyond_table
+from cmapjax.market._market import Market
+from cmapjax.market._packing import pack
+from cmapjax.runtime._settings import compiled, entry
 from cmapjax.strategies import Beyond, Strategy, View, _calls
 
 __all__ = ["LAWS", "StrategyError", "check_strategy"]

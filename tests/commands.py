@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from cmapjax._cli import main
+from cmapjax.cli import main
 
 
 def cmapjax(*words, folder=".") -> subprocess.CompletedProcess:

@@ -13,10 +13,10 @@ from jaxtyping import install_import_hook
 # Modules of compiled code. The others take whatever the caller hands in and say themselves, as
 # ValueError, what is wrong with it.
 CHECKED = [
-    "cmapjax._certificate",
-    "cmapjax._engine",
-    "cmapjax._random",
-    "cmapjax._turns",
+    "cmapjax.market._certificate",
+    "cmapjax.engine._round",
+    "cmapjax.market._random",
+    "cmapjax.schedules._turns",
     "cmapjax.metrics",
     "cmapjax.strategies._base",
     "cmapjax.strategies._simple",
@@ -28,8 +28,8 @@ checked = beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))
 install_import_hook(CHECKED, "conftest.checked")
 
 import cmapjax as cj  # noqa: E402 - after the hook
-from cmapjax import _compilation_cache  # noqa: E402
-from cmapjax._programs import forget_if_many  # noqa: E402
+from cmapjax.runtime import _compilation_cache  # noqa: E402
+from cmapjax.runtime._programs import forget_if_many  # noqa: E402
 
 # Commands and pages that run in this process do not move its folder of programs (`pytest_configure`).
 _compilation_cache._tell_jax = lambda folder: None

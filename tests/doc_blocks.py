@@ -22,7 +22,7 @@ import typer
 import typer.exceptions
 import typer.main
 
-from cmapjax._cli._app import app
+from cmapjax.cli._app import app
 
 ROOT = Path(__file__).parents[1]
 WITH_CODE = {"python", "sh", "toml", "sql", "{code-cell}"}

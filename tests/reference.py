@@ -7,8 +7,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from cmapjax._columns import lay_out
-from cmapjax._market import assemble_rows
+from cmapjax.market._columns import lay_out
+from cmapjax.market._market import assemble_rows
 
 # -- how one agent answers -------------------------------------------------------------------------
 

@@ -11,8 +11,8 @@ import pandas as pd
 import pyarrow as pa
 
 from cmapjax import studies
-from cmapjax._store import Store, open_study
 from cmapjax.studies import buckets
+from cmapjax.studies._store import Store, open_study
 
 METRICS = (
     "share_of_equilibrium",

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow as pa
 
-from cmapjax._store import Range, Store
+from cmapjax.studies._store import Range, Store
 
 STRATEGIES = ("cmap", "proportional-response")
 DEGREES = (4, 6)

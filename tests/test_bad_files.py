@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cmapjax._checks import memory_of_process
-from cmapjax._file_options import FileOptions
+from cmapjax.arguments._checks import memory_of_process
+from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._read import read_market
 
 LINKS = "0\t1\n1\t2\n2\t0\n2\t3\n"

@@ -11,7 +11,7 @@ import pytest
 import reference
 
 import cmapjax as cj
-from cmapjax._canonical import (
+from cmapjax.engine._canonical import (
     Shape,
     fits,
     fitted,
@@ -24,7 +24,7 @@ from cmapjax._canonical import (
     small_shape,
     widened,
 )
-from cmapjax._random import draw_per_agent
+from cmapjax.market._random import draw_per_agent
 
 KEY = jax.random.key(3)
 RANDOM = {

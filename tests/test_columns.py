@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import cmapjax as cj
-from cmapjax._columns import (
+from cmapjax.market._columns import (
     BLOCK_COST_OF_FEW,
     FEW_ENTRIES,
     LEAST_BLOCK_COST,

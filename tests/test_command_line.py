@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cmapjax._cli import main
+from cmapjax.cli import main
 
 
 def invoke(monkeypatch, capsys, *words):
@@ -35,7 +35,7 @@ def command(monkeypatch, capsys, tmp_path):
 
 
 def test_help_answers_at_once_and_without_jax():
-    code = "import sys; sys.argv = ['cmapjax', '--help']\nfrom cmapjax._cli import main\n"
+    code = "import sys; sys.argv = ['cmapjax', '--help']\nfrom cmapjax.cli import main\n"
     code += (
         "try:\n    main()\nexcept SystemExit:\n    sys.exit('jax' in sys.modules or 'numpy' in sys.modules)"
     )
@@ -128,7 +128,7 @@ def test_where_the_time_went_is_told_stage_by_stage(command, tmp_path):
 
 
 def test_curves_hold_every_record_of_every_run(command, tmp_path, monkeypatch):
-    monkeypatch.setattr("cmapjax._cli._report.ROW_GROUP", 5)
+    monkeypatch.setattr("cmapjax.cli._report.ROW_GROUP", 5)
     words = ("simulate", "er:n=9,degree=4", "--markets", "2", "--isolated", "redraw", "--no-equilibrium")
     command(*words, "-s", "pr", "-s", "equal-split", "--rounds", "4", "--every", "2", "--out", "results")
     curves = pd.read_parquet(tmp_path / "results" / "curves.parquet")

@@ -6,8 +6,8 @@ import json
 import pytest
 from test_command_line import invoke
 
-from cmapjax import methods
-from cmapjax._words import _specs
+from cmapjax import equilibrium as methods
+from cmapjax.words import _specs
 
 
 @pytest.fixture

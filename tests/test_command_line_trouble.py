@@ -15,7 +15,7 @@ from processes import with_interrupts
 from test_command_line import invoke
 
 import cmapjax as cj
-from cmapjax._cli._progress import Progress, interruptible
+from cmapjax.cli._progress import Progress, interruptible
 
 COMMAND = [sys.executable, "-m", "cmapjax"]
 
@@ -137,7 +137,7 @@ BAD_WORDS = [
 def test_bad_words_are_refused_without_loading_jax():
     code = f"""
 import sys
-from cmapjax._cli import main
+from cmapjax.cli import main
 for words in {BAD_WORDS!r}:
     sys.argv = ["cmapjax", *words]
     try:

@@ -85,7 +85,7 @@ def test_folders_that_cannot_be_written_are_refused(tmp_path):
 
 
 def test_the_oldest_programs_in_the_users_folder_make_room(tmp_path, monkeypatch):
-    from cmapjax import _compilation_cache as module
+    from cmapjax.runtime import _compilation_cache as module
 
     for age, name in enumerate(("old-cache", "older-cache", "new-cache")):
         (tmp_path / name).write_bytes(b"x" * 10)

@@ -8,7 +8,7 @@ import pytest
 import reference
 
 import cmapjax as cj
-from cmapjax._small import play_rounds
+from cmapjax.engine._small import play_rounds
 
 STRATEGIES = {
     "cmap": cj.CMAP(),

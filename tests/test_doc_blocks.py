@@ -17,7 +17,7 @@ import pytest
 from doc_blocks import PAGES, ROOT
 
 from cmapjax import studies
-from cmapjax._cli import main
+from cmapjax.cli import main
 
 
 class Setting(NamedTuple):

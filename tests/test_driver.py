@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import cmapjax as cj
-from cmapjax import _driver, _small
+from cmapjax.engine import _driver, _small
 from cmapjax.strategies import PostedStrategy, Strategy
 
 # Every kind of strategy, of schedule, and of what varies by the round.

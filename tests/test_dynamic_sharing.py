@@ -9,7 +9,7 @@ import pytest
 import reference
 
 import cmapjax as cj
-from cmapjax._words._plans import make, plan
+from cmapjax.words._plans import make, plan
 
 TOTAL = {"total": lambda market, state: state.total_utility}
 AVERAGE = {"average": lambda market, state: state.average_utility}

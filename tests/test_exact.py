@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from test_answers import ANSWERS, _market
 
 import cmapjax as cj
-from cmapjax import _decomposition as decomposition
-from cmapjax._certificate import certify_arcs
-from cmapjax.methods import certify, solve_in_fractions
+from cmapjax.equilibrium import _decomposition as decomposition
+from cmapjax.equilibrium import certify, solve_in_fractions
+from cmapjax.market._certificate import certify_arcs
 
 
 @pytest.fixture(scope="module")

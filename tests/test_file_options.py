@@ -13,9 +13,9 @@ import pytest
 import typer
 from test_command_line import invoke
 
-from cmapjax._cli._app import app
-from cmapjax._file_options import FileOptions
+from cmapjax.cli._app import app
 from cmapjax.graphs import read_market
+from cmapjax.graphs._file_options import FileOptions
 from cmapjax.studies import Study, estimate
 from cmapjax.studies._build import fixed_market
 from cmapjax.studies._files import network_file

@@ -19,7 +19,7 @@ from test_bad_files import DAMAGES, complaint_about, write
 from test_read import arcs
 
 from cmapjax import graphs
-from cmapjax._file_options import FORMATS, FileOptions
+from cmapjax.graphs._file_options import FORMATS, FileOptions
 from cmapjax.graphs._formats import memory_per_byte
 from cmapjax.graphs._read import read_market
 

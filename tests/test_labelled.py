@@ -14,7 +14,7 @@ import xarray as xr
 
 import cmapjax as cj
 from cmapjax import metrics
-from cmapjax._labelled import by_name, unlabelled
+from cmapjax.arguments._labelled import by_name, unlabelled
 
 NAMES = ["mill", "farm", "dock", "yard"]
 LINKS = ([("mill", "farm"), ("farm", "dock"), ("dock", "yard")],)

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cmapjax._market import Market
 from cmapjax.graphs._labels import as_labels, check_label, same_number
 from cmapjax.graphs._read import read_market, with_agents
 from cmapjax.graphs._write import write_agents, write_allocation, write_graphml
+from cmapjax.market._market import Market
 
 ODD = [
     " pad", "pad ", "\u00a0pad", "01", "1", "1.0", "1e5", "100000", "-3", "=x", "'=x", "''-x", "'quoted",

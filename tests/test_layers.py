@@ -3,42 +3,30 @@
 import ast
 from pathlib import Path
 
+import networkx
 import pytest
 
 import cmapjax
 
 PACKAGE = Path(cmapjax.__file__).parent
 # From the ground up. A module may import from an earlier layer; of its own layer, only what stands in
-# the same folder. The rest of the package may import everything.
+# the same folder, and there too nothing goes round in a circle.
 LAYERS = [
-    ["_checks", "_generator", "_maximum_flow", "_named_networks", "_programs", "_progress", "_rows"],
-    ["_compilation_cache", "_labelled", "_origin", "_file_options", "_settings"],
-    ["_types", "_precision"],
-    ["_columns", "_derivatives", "_decomposition"],
-    ["_reductions"],
-    ["_market", "_differences"],
-    ["_devices", "_packing", "_random", "_turns"],
-    ["_certificate", "_community", "endowments", "graphs", "strategies", "_schedule"],
-    ["_feasibility", "_verdict"],
-    ["metrics", "_canonical"],
-    ["_engine", "_records"],
-    ["_play"],
-    ["_scaling"],
-    ["_native"],
-    ["_run"],
-    ["_judge"],
-    ["_small"],
-    ["_driver"],
-    ["_simulate", "_equilibrium"],
-    ["methods", "fairness"],
-    ["_solve", "_explain"],
-    ["testing", "sensitivity"],
-    ["_words"],
+    ["arguments"],
+    ["runtime"],
+    ["market"],
+    ["endowments", "graphs", "schedules", "strategies"],
+    ["metrics"],
+    ["engine"],
+    ["equilibrium"],
+    ["fairness"],
+    ["sensitivity", "testing"],
+    ["words"],
     ["studies"],
-    ["_store", "plots"],
-    ["_runner", "report"],
+    ["plots"],
+    ["report"],
     ["reproduce"],
-    ["_cli"],
+    ["cli"],
     ["__main__"],
 ]
 LAYER = {name: depth for depth, names in enumerate(LAYERS) for name in names}
@@ -77,6 +65,27 @@ def test_modules_import_only_from_layers_below(file):
         assert other == name or LAYER[other] < LAYER[name], f"{name} imports {other}"
 
 
+def test_no_modules_import_each_other_in_a_circle():
+    module_of = {".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts): file for file in FILES}
+    imports = networkx.DiGraph()
+    for name, file in module_of.items():
+        imports.add_edges_from(
+            (name, other) for other in _modules(file) if other in module_of and other != name
+        )
+    circles = [sorted(c) for c in networkx.strongly_connected_components(imports) if len(c) > 1]
+    assert not circles
+
+
+def _modules(file: Path):
+    """Full names of the modules that a file imports from; `from package import module` names the module."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(PACKAGE)))
 def test_nothing_runs_code_from_data_or_swallows_every_error(file):
     tree = ast.parse(file.read_text())
@@ -97,7 +106,7 @@ def test_nothing_runs_code_from_data_or_swallows_every_error(file):
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(PACKAGE)))
 def test_only_the_command_line_prints(file):
-    if _name(file) in ("_cli", "__main__"):
+    if _name(file) in ("cli", "__main__"):
         return
     calls = [n for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, ast.Call)]
     assert not [n.lineno for n in calls if getattr(n.func, "id", "") == "print"]

@@ -3,9 +3,9 @@
 import networkx as nx
 import pytest
 
-from cmapjax._cli._output import market_lines
-from cmapjax._cli._source import Source
-from cmapjax._file_options import FileOptions
+from cmapjax.cli._output import market_lines
+from cmapjax.cli._source import Source
+from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._read import market_from_file, read_market
 
 HEADER = "header line skipped"

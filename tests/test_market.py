@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import cmapjax as cj
-from cmapjax._origin import Origin
+from cmapjax.arguments._origin import Origin
 
 TRIANGLE = np.array([[0, 1], [1, 2], [0, 2]])
 

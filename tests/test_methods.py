@@ -10,7 +10,7 @@ import reference
 from test_answers import ANSWERS, _market
 
 import cmapjax as cj
-from cmapjax.methods import _gradient, _mirror, _pdhg, _sweeps
+from cmapjax.equilibrium import _gradient, _mirror, _pdhg, _sweeps
 
 METHODS = {
     "coloured sweeps": cj.ColouredSweeps(),

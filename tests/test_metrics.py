@@ -8,8 +8,8 @@ import reference
 
 import cmapjax as cj
 from cmapjax import metrics
-from cmapjax._differences import AT_ONCE, CACHED, FEWEST_BY_PAIRS, WIDEST_BY_PAIRS, differences
-from cmapjax._run import State
+from cmapjax.engine._run import State
+from cmapjax.market._differences import AT_ONCE, CACHED, FEWEST_BY_PAIRS, WIDEST_BY_PAIRS, differences
 
 STAR = cj.Market.from_links(np.array([[0, 1], [0, 2], [0, 3]]), endowment=[3.0, 1, 1, 1])
 

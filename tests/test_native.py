@@ -14,7 +14,7 @@ import reference
 import test_contract
 
 import cmapjax as cj
-from cmapjax import _native
+from cmapjax.engine import _native
 
 needs_compiler = pytest.mark.skipif(_native.unavailable() is not None, reason=f"{_native.unavailable()}")
 STRATEGIES = {

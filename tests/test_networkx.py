@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 import scipy.sparse
 
-from cmapjax._market import Market
-from cmapjax._packing import pack
 from cmapjax.graphs._arrays import from_arrays, from_sparse
 from cmapjax.graphs._networkx import from_networkx, to_networkx
+from cmapjax.market._market import Market
+from cmapjax.market._packing import pack
 
 
 def arcs(market):

@@ -9,7 +9,7 @@ import pytest
 
 import cmapjax as cj
 from cmapjax import plots
-from cmapjax._run import Run
+from cmapjax.engine._run import Run
 
 
 @pytest.fixture(scope="module")

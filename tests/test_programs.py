@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import cmapjax as cj
-from cmapjax import _programs
+from cmapjax.runtime import _programs
 
 
 def run_on_a_path(num_agents):
@@ -86,7 +86,7 @@ FULL = """
 import ctypes
 import networkx as nx
 import cmapjax as cj
-from cmapjax._programs import maps_used
+from cmapjax.runtime._programs import maps_used
 
 system = ctypes.CDLL(None)
 system.mmap.restype = ctypes.c_void_p

@@ -10,7 +10,10 @@ from tests.processes import environment
 
 pty = pytest.importorskip("pty", reason="pseudo-terminals are a thing of Unix")
 
-START = "import sys, threading, time\nfrom cmapjax import _progress\nfrom cmapjax._progress import progress\n"
+START = (
+    "import sys, threading, time\nfrom cmapjax.runtime import _progress\n"
+    "from cmapjax.runtime._progress import progress\n"
+)
 # Patience is cut, so that the test need not wait; what is drawn is the same.
 SOON = START + "_progress.PATIENCE = 0.3\n"
 LONG = "with progress(10) as bar:\n    for _ in range(10):\n        time.sleep(0.1); bar.advance()\n"

@@ -6,7 +6,6 @@ import jaxtyping
 import numpy as np
 import pytest
 
-from cmapjax._packing import pack
 from cmapjax.graphs._distributions import (
     Exponential,
     Uniform,
@@ -23,6 +22,7 @@ from cmapjax.graphs._wired import (
     BarabasiAlbert,
     RandomTree,
 )
+from cmapjax.market._packing import pack
 
 KEY = jax.random.key(2024)
 THINNED = RandomMarket(

@@ -10,9 +10,9 @@ import scipy.sparse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmapjax._file_options import FileOptions
 from cmapjax.graphs import _edge_list, _link_lines
 from cmapjax.graphs._edge_list import integer_pairs
+from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._read import read_market
 
 LINKS = "0\t1\n1\t2\n2\t0\n2\t3\n"

@@ -11,11 +11,11 @@ import pytest
 
 import cmapjax as cj
 from cmapjax import metrics
-from cmapjax._columns import entry_slots, lay_out
-from cmapjax._precision import is_in_numpy
-from cmapjax._records import Record, observations, observations_on_host
-from cmapjax._reductions import RUN, combined_rows
-from cmapjax._run import State
+from cmapjax.engine._records import Record, observations, observations_on_host
+from cmapjax.engine._run import State
+from cmapjax.market._columns import entry_slots, lay_out
+from cmapjax.market._reductions import RUN, combined_rows
+from cmapjax.runtime._precision import is_in_numpy
 
 
 def _ring(size):

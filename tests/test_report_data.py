@@ -11,13 +11,13 @@ import pytest
 import study_samples
 
 from cmapjax import report, studies
-from cmapjax._store import Store, open_study
 from cmapjax.plots._tables import axis_text
 from cmapjax.plots._tables import levels as plot_levels
 from cmapjax.report import _charts, _figures, _intervals, _networks
 from cmapjax.report._data import ReportData, non_finite
 from cmapjax.report._page import render
 from cmapjax.report._toml import as_toml
+from cmapjax.studies._store import Store, open_study
 
 
 @pytest.fixture(scope="module")

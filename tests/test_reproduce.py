@@ -17,11 +17,12 @@ import pytest
 from processes import with_interrupts
 from typer.testing import CliRunner
 
-from cmapjax import _runner, studies
-from cmapjax._cli._app import app
+from cmapjax import studies
+from cmapjax.cli._app import app
 from cmapjax.plots._canvas import new_figure
 from cmapjax.reproduce import PARTS, Check, Finding, Part, Setting, _kept, _page, _parts, _run
 from cmapjax.reproduce._part import FAILS, HOLDS, IN_PART, OPEN, Picture
+from cmapjax.studies import _runner
 
 NASTY = '<script>alert("1")</script> & \u202e'
 
@@ -289,7 +290,7 @@ def test_bad_input_is_refused_before_jax_is_loaded(tmp_path):
         ("--out", "new", "--seed", "-1"): r"--seed is -1; .*",
     }
     code = (
-        "import json, sys\nfrom cmapjax._cli import main\n"
+        "import json, sys\nfrom cmapjax.cli import main\n"
         "for words in json.loads(sys.argv.pop()):\n"
         "    sys.argv[1:] = ['reproduce', *words]\n"
         "    try:\n        main()\n"

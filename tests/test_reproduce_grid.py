@@ -27,7 +27,7 @@ def study(setting):
 
 @pytest.mark.parametrize("n", [12, 20, 100, 1000])
 def test_every_family_has_the_number_of_agents_asked_for(n):
-    from cmapjax._words._specs import family, parse
+    from cmapjax.words._specs import family, parse
 
     for name in fam.FAMILIES:
         assert family(parse(fam.words_of(name, n))).num_agents == n, name

@@ -5,7 +5,7 @@ import pytest
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from cmapjax import _rows
+from cmapjax.market import _rows
 
 
 def links_of(num_agents: int, num_links: int, seed: int) -> np.ndarray:

@@ -14,13 +14,14 @@ import pytest
 import tiny_study
 from processes import cluster, environment, with_interrupts
 
-from cmapjax import _runner, studies
-from cmapjax._runner import _here
-from cmapjax._runner._job import TRIES, Job
-from cmapjax._runner._outcome import Outcome, Trouble, of_error
-from cmapjax._runner._progress import Log, Tally
-from cmapjax._runner._stop import Stop
+from cmapjax import studies
+from cmapjax.studies import _runner
 from cmapjax.studies._chunks import Chunk
+from cmapjax.studies._runner import _here
+from cmapjax.studies._runner._job import TRIES, Job
+from cmapjax.studies._runner._outcome import Outcome, Trouble, of_error
+from cmapjax.studies._runner._progress import Log, Tally
+from cmapjax.studies._runner._stop import Stop
 
 HERE = Path(__file__).parent
 NUM_CHUNKS = tiny_study.GROUNDS * tiny_study.MARKETS // tiny_study.SIZE
@@ -142,7 +143,7 @@ def test_options_that_make_no_sense_are_refused(tmp_path, options, words):
 
 
 def test_a_scheduler_that_does_not_answer_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr("cmapjax._runner._workers.CONNECT_SECONDS", 1)
+    monkeypatch.setattr("cmapjax.studies._runner._workers.CONNECT_SECONDS", 1)
     with pytest.raises(_runner.RunnerError, match=r"no scheduler answers at tcp://127\.0\.0\.1:1 "):
         tiny_study.run(tmp_path / "out", cluster="tcp://127.0.0.1:1")
 
@@ -300,7 +301,7 @@ def test_signals_are_answered_as_before_once_the_run_is_over(tmp_path):
 def test_the_status_of_a_folder_needs_no_jax(tmp_path):
     tiny_study.run(tmp_path / "out", tiny_study.slow, time_limit=0.3)
     code = (
-        "import sys\nfrom cmapjax import _runner\n"
+        "import sys\nfrom cmapjax.studies import _runner\n"
         f"found = _runner.status({str(tmp_path / 'out')!r})\n"
         "print(found.markets_done, found.markets, found.is_complete, found.running)\n"
         "sys.exit('jax' in sys.modules)\n"

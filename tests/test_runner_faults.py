@@ -15,8 +15,9 @@ import torture
 from processes import cluster, worker
 from test_runner import HERE, NUM_CHUNKS, digest, num_stored, start, wait_for
 
-from cmapjax import _runner, studies
-from cmapjax._runner._job import TRIES
+from cmapjax import studies
+from cmapjax.studies import _runner
+from cmapjax.studies._runner._job import TRIES
 
 
 @pytest.fixture(autouse=True)

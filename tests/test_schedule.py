@@ -10,8 +10,8 @@ import pytest
 import reference
 
 import cmapjax as cj
-from cmapjax._random import draw_per_agent
-from cmapjax._schedule import EveryonePlan
+from cmapjax.market._random import draw_per_agent
+from cmapjax.schedules._schedule import EveryonePlan
 
 
 @pytest.fixture(scope="module")

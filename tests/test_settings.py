@@ -12,8 +12,8 @@ from test_transformations import ANYWHERE, path, plainly
 
 import cmapjax as cj
 from cmapjax import metrics, sensitivity
-from cmapjax._generator import GENERATOR
-from cmapjax._random import key_of
+from cmapjax.market._random import key_of
+from cmapjax.runtime._generator import GENERATOR
 
 SETTINGS = {
     "strict types": lambda: jax.numpy_dtype_promotion("strict"),

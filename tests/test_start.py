@@ -51,7 +51,7 @@ def test_solving_loads_what_it_needs_and_starts_no_device():
         "from jax._src import xla_bridge\n"
         "assert not xla_bridge._backends, xla_bridge._backends\n"
     )
-    engine = "cmapjax._engine", "cmapjax.strategies", "cmapjax.graphs"
+    engine = "cmapjax.engine._round", "cmapjax.strategies", "cmapjax.graphs"
     assert loaded(code, *HEAVY, *engine) == []
 
 
@@ -66,13 +66,13 @@ def test_simulating_everybody_at_once_loads_nothing_heavy():
 
 
 def test_the_command_line_answers_without_jax():
-    code = "import sys\nfrom cmapjax._cli import main\nsys.argv[1:] = ['simulate', '--help']\n"
+    code = "import sys\nfrom cmapjax.cli import main\nsys.argv[1:] = ['simulate', '--help']\n"
     code += "try:\n    main()\nexcept SystemExit:\n    sys.stdout = sys.__stdout__"
     heavy = [name for name in HEAVY if name not in ("pydantic", "rich", "typer")]  # Typer brings these
     assert loaded(code, "typer", "jax", "numpy", *heavy) == ["typer"]
 
 
-@pytest.mark.parametrize("name", ["graphs", "methods", "plots"])
+@pytest.mark.parametrize("name", ["graphs", "equilibrium", "plots"])
 def test_type_checkers_see_the_names_that_are_loaded_late(name):
     module = importlib.import_module(f"cmapjax.{name}")
     tree = ast.parse(Path(module.__file__).read_text())

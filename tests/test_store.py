@@ -15,9 +15,9 @@ import tables
 import xarray
 
 import cmapjax
-from cmapjax import _store
-from cmapjax._cli import _study_look
-from cmapjax._store import Busy, Damaged, Range, Store, StoreError, diff, open_study
+from cmapjax.cli import _study_look
+from cmapjax.studies import _store
+from cmapjax.studies._store import Busy, Damaged, Range, Store, StoreError, diff, open_study
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_curves_give_quantiles_over_all_markets(tmp_path, curves):
 
 
 def test_quantiles_of_zeros_negatives_and_what_is_no_number():
-    from cmapjax._store._curves import INFINITE, NOT_A_NUMBER, quantile_frame
+    from cmapjax.studies._store._curves import INFINITE, NOT_A_NUMBER, quantile_frame
 
     sketch = pa.table(
         {
@@ -112,7 +112,7 @@ def test_quantiles_of_zeros_negatives_and_what_is_no_number():
 
 
 def test_sketches_of_very_many_chunks_are_counted_together(full, monkeypatch):
-    from cmapjax._store import _curves
+    from cmapjax.studies._store import _curves
 
     expected = open_study(full.folder).curves()
     monkeypatch.setattr(_curves, "AT_ONCE", 1)
@@ -143,7 +143,7 @@ def test_a_dataset_is_labelled_by_the_axes(full):
 
 
 def test_axes_drawn_together_share_a_dimension_and_holes_are_counted():
-    from cmapjax._store._dataset import Layout
+    from cmapjax.studies._store._dataset import Layout
 
     grid = [(d, s) for d in (4, 6, 8) for s in ("a", "b") if (d, s) != (8, "b")]
     frame = pd.DataFrame(grid, columns=["degree", "strategy"], index=range(len(grid)))
@@ -214,7 +214,8 @@ def test_a_missing_extra_names_itself(full, tmp_path, monkeypatch):
 def test_reading_results_needs_no_jax(full):
     program = (
         "import sys, cmapjax; r = cmapjax.open_study(sys.argv[1]); r.frame(); r.curves(); "
-        "from cmapjax._store import verify; assert not verify(sys.argv[1]); assert 'jax' not in sys.modules"
+        "from cmapjax.studies._store import verify; assert not verify(sys.argv[1]); "
+        "assert 'jax' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program, full.folder], check=True, timeout=60)
 

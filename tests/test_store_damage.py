@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 import tables
 
-from cmapjax import _store
-from cmapjax._store import Range, Store, open_study
+from cmapjax.studies import _store
+from cmapjax.studies._store import Range, Store, open_study
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import tables
 
-from cmapjax import _store
-from cmapjax._store import Store, StoreError, _disk, _layout, _lease, _repair, open_study
+from cmapjax.studies import _store
+from cmapjax.studies._store import Store, StoreError, _disk, _layout, _lease, _repair, open_study
 
 
 @pytest.fixture(scope="module")

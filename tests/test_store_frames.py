@@ -10,7 +10,7 @@ import polars
 import pytest
 import tables
 
-from cmapjax._store import _frames, open_study
+from cmapjax.studies._store import _frames, open_study
 
 
 @pytest.fixture(scope="module")

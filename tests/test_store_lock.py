@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import tables
 
-from cmapjax import _store
-from cmapjax._store import Busy, Store, _lease
+from cmapjax.studies import _store
+from cmapjax.studies._store import Busy, Store, _lease
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_a_second_coordinator_is_refused_by_name(full, tmp_path):
     assert not (folder / "lock").exists()
 
 
-HOLD = "import sys, time; from pathlib import Path; from cmapjax._store._lease import Lease; "
+HOLD = "import sys, time; from pathlib import Path; from cmapjax.studies._store._lease import Lease; "
 HOLD += "lease = Lease(Path(sys.argv[1])); lease.acquire(); print('held', flush=True); time.sleep(60)"
 
 
@@ -61,8 +61,8 @@ def test_the_lock_of_a_killed_process_is_taken_over_and_said(full, tmp_path):
 CONTEND = """
 import os, random, sys, time
 from pathlib import Path
-from cmapjax._store._errors import Busy
-from cmapjax._store._lease import Lease
+from cmapjax.studies._store._errors import Busy
+from cmapjax.studies._store._lease import Lease
 folder, until = Path(sys.argv[1]), time.monotonic() + 2
 taken = 0
 while time.monotonic() < until:

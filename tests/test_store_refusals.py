@@ -13,8 +13,8 @@ import pytest
 import tables
 
 import cmapjax
-from cmapjax import _store
-from cmapjax._store import Damaged, Newer, Range, Store, StoreError, _disk, _parquet, open_study
+from cmapjax.studies import _store
+from cmapjax.studies._store import Damaged, Newer, Range, Store, StoreError, _disk, _parquet, open_study
 
 GOLDEN = Path(__file__).parent / "data" / "results-v1"
 
@@ -280,7 +280,7 @@ def test_manifests_that_are_none_give_one_line(full, tmp_path, text):
 
 
 def test_a_journal_with_lines_of_the_wrong_kind_is_damaged_not_a_crash(full, tmp_path):
-    from cmapjax._store._journal import line_of
+    from cmapjax.studies._store._journal import line_of
 
     folder = shutil.copytree(full.folder, tmp_path / "r")
     lines = [{"event": "finished", "chunk": "../x"}, {"event": "created", "manifest": 3}, {"chunk": 1}]

@@ -18,9 +18,9 @@ import tiny_study
 from processes import environment, with_interrupts
 from test_runner import wait_for
 
-from cmapjax._cli._study_bar import words
-from cmapjax._cli._study_run import parse_size, parse_time
-from cmapjax._runner import State
+from cmapjax.cli._study_bar import words
+from cmapjax.cli._study_run import parse_size, parse_time
+from cmapjax.studies._runner import State
 
 pytestmark = pytest.mark.optimised  # workers and clusters write the same bits
 COMMAND = [sys.executable, "-m", "cmapjax"]
@@ -243,7 +243,7 @@ def test_bad_words_are_refused_in_one_line(place, what, said):
 
 
 def test_the_commands_of_studies_answer_for_help_without_jax():
-    code = "import sys; sys.argv = ['cmapjax', 'study', '--help']\nfrom cmapjax._cli import main\n"
+    code = "import sys; sys.argv = ['cmapjax', 'study', '--help']\nfrom cmapjax.cli import main\n"
     code += (
         "try:\n    main()\nexcept SystemExit:\n    sys.exit('jax' in sys.modules or 'dask' in sys.modules)"
     )

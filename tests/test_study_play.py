@@ -12,15 +12,16 @@ import pyarrow as pa
 import pytest
 
 import cmapjax as cj
-from cmapjax import _programs, studies
-from cmapjax._canonical import fitted
-from cmapjax._random import key_of
-from cmapjax._words._timings import Timings
+from cmapjax import studies
+from cmapjax.engine._canonical import fitted
+from cmapjax.market._random import key_of
+from cmapjax.runtime import _programs
 from cmapjax.studies import Chunk, Study, _play
 from cmapjax.studies import _build as build
 from cmapjax.studies import _shape as shape
 from cmapjax.studies._names import SHARE
 from cmapjax.studies._results import Played, _first_round
+from cmapjax.words._timings import Timings
 
 pytestmark = pytest.mark.optimised  # its values are the same bits in whatever order they are played
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from cmapjax._cli._report import final_columns
+from cmapjax.cli._report import final_columns
 from cmapjax.studies._axes import sampled
 from cmapjax.studies._results import Played, _first_round
 from cmapjax.studies._sections import Sample

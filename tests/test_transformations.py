@@ -13,7 +13,7 @@ import pytest
 
 import cmapjax as cj
 from cmapjax import fairness, metrics, sensitivity
-from cmapjax._run import State
+from cmapjax.engine._run import State
 
 LINKS = [[0, 1], [1, 2], [2, 3]]
 ENDOWMENT = [1.0, 2.0, 3.0, 4.5]
@@ -254,8 +254,8 @@ def test_arrays_that_the_callers_own_program_has_read_are_taken_as_they_are():
 HOST = {
     "solve": lambda m, x: cj.solve(with_endowment(m, x)),
     "solve, by a run": lambda m, x: cj.solve(with_endowment(m, x), method=cj.MirrorAscent()),
-    "certify": lambda m, x: cj.methods.certify(m, x),
-    "solve_in_fractions": lambda m, x: cj.methods.solve_in_fractions(with_endowment(m, x)),
+    "certify": lambda m, x: cj.equilibrium.certify(m, x),
+    "solve_in_fractions": lambda m, x: cj.equilibrium.solve_in_fractions(with_endowment(m, x)),
     "explain": lambda m, x: cj.explain(with_endowment(m, x), cj.EqualSplit(), 1, 1),
     "gradient": lambda m, x: sensitivity.gradient(with_endowment(m, x), metrics.log_nash_welfare),
     "jacobian": lambda m, x: sensitivity.jacobian(with_endowment(m, x)),

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import cmapjax as cj
-from cmapjax import _turns
-from cmapjax._schedule import table_plan
-from cmapjax._turns import colours, first_conflict, precedence_levels
+from cmapjax.schedules import _turns
+from cmapjax.schedules._schedule import table_plan
+from cmapjax.schedules._turns import colours, first_conflict, precedence_levels
 
 
 def _hubs(num_agents, num_links, steepness, seed):

@@ -11,8 +11,8 @@ from sunny_village import HOURS, LINKS, SUN, write
 import cmapjax as cj
 from cmapjax import endowments as en
 from cmapjax import metrics, plots
-from cmapjax._cli import _receipts, _report
-from cmapjax._cli._output import plain
+from cmapjax.cli import _receipts, _report
+from cmapjax.cli._output import plain
 from cmapjax.graphs import read_market
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import cmapjax as cj
 from cmapjax import metrics
-from cmapjax._run import State
+from cmapjax.engine._run import State
 
 PATH = cj.Market.from_links([[0, 1], [1, 2], [2, 3]])
 STAR = cj.Market.from_links([[0, 1], [0, 2], [0, 3]], endowment=[3.0, 1, 1, 1])
@@ -185,7 +185,7 @@ def test_who_never_had_anything_starves_only_if_a_neighbour_could_give():
 
 def test_averages_before_the_third_round_begin_with_the_start():
     start, first, second = np.array([3.0, 1, 1, 1]), np.array([3.0, 3, 0, 0]), np.array([3.0, 0, 3, 0])
-    from cmapjax._verdict import _followed
+    from cmapjax.market._verdict import _followed
 
     one = state_of(STAR, STAR.equal_flow(), [first, start, start], round=1, total=first)
     np.testing.assert_array_equal(_followed(one, True), [first, start, start])

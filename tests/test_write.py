@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmapjax._checks import escape_cell
-from cmapjax._market import Market
-from cmapjax._packing import pack
+from cmapjax.arguments._checks import escape_cell
 from cmapjax.graphs._networkx import from_networkx
 from cmapjax.graphs._read import read_market
 from cmapjax.graphs._table import unescape_cell
 from cmapjax.graphs._write import write_agents, write_allocation, write_graphml
+from cmapjax.market._market import Market
+from cmapjax.market._packing import pack
 
 NUMBERS = {"endowment_attribute": "endowment", "value_attribute": "value"}
 ENDINGS = [".csv", ".tsv", ".csv.gz", ".parquet"]

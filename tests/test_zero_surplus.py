@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from sunny_village import LINKS, sunny, write
 
-from cmapjax._file_options import FileOptions
 from cmapjax.graphs import read_market, read_trace
+from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._trace import market_with_trace
 
 LINE = "source,target\nshop,house\nhouse,roof\nroof,barn\nbarn,shop\nbarn,hut\n"

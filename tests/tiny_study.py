@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from cmapjax import _runner, studies
-from cmapjax._checks import SpanWarning
+from cmapjax import studies
+from cmapjax.arguments._checks import SpanWarning
+from cmapjax.studies import _runner
 from cmapjax.studies._chunks import Chunk
 
 GROUNDS, MARKETS, SIZE = 4, 20, 2

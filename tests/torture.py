@@ -127,8 +127,8 @@ class Subject:
 
     def lost(self, folder: Path) -> int:
         """How many rows are missing or other than undisturbed ones, and whether the store agrees."""
-        from cmapjax._store import Store
-        from cmapjax._store._verify import verify
+        from cmapjax.studies._store import Store
+        from cmapjax.studies._store._verify import verify
 
         undisturbed, found = self.rows(self.reference), self.rows(folder)
         different = sum(found.get(key) != row for key, row in undisturbed.items()) + len(
@@ -263,7 +263,7 @@ def files_of(folder: Path) -> list[Path]:
 
 def damage(subject: Subject, number: int, repaired: int) -> list[Row]:
     """Bits flipped at random places of all files, files cut short, files deleted: seen, named, repaired."""
-    from cmapjax._store._verify import verify
+    from cmapjax.studies._store._verify import verify
 
     folder = subject.new_folder()
     shutil.copytree(subject.reference, folder)
@@ -300,7 +300,7 @@ def _injure(file: Path, kept: bytes, fault: str, rng: random.Random) -> None:
 
 def _repair(subject: Subject, folder: Path, fault: str, number: int) -> int:
     """Values lost after several files are injured at once, repaired and played again."""
-    from cmapjax._store._verify import verify
+    from cmapjax.studies._store._verify import verify
 
     chunks = [f for f in files_of(folder) if f.suffix == ".parquet"]
     for file in subject.rng.sample(chunks, min(number, len(chunks))):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cmapjax._checks import listed, short
-from cmapjax._file_options import FileOptions
+from cmapjax.arguments._checks import listed, short
+from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._files import complaint
 from cmapjax.graphs._labels import as_labels, check_label, check_numbers, undirected
 from cmapjax.graphs._link_lines import is_plain_comment

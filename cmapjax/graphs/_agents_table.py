@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from cmapjax._checks import listed, short
-from cmapjax._file_options import FileOptions
+from cmapjax.arguments._checks import listed, short
+from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._files import check_budget, check_path, complaint, detail, format_and_packing, read_bytes
 from cmapjax.graphs._labels import (
     check_label,

@@ -6,10 +6,10 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 import scipy
 
-from cmapjax._checks import short
-from cmapjax._market import Market
+from cmapjax.arguments._checks import short
 from cmapjax.graphs._labels import LARGEST, undirected, unless_numbers
 from cmapjax.graphs._network import ZEROS
+from cmapjax.market._market import Market
 
 
 def from_arrays(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
-from cmapjax._file_options import FileOptions
+from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._files import complaint
 from cmapjax.graphs._labels import as_labels, check_label, is_whole, same_number
 from cmapjax.graphs._line_shapes import COUNTED, is_number

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-from cmapjax._checks import short
+from cmapjax.arguments._checks import short
 from cmapjax.graphs._parameters import as_count, as_number, check_links, check_one_of
 
 # Every pair of communities is a draw of its own.

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from cmapjax._checks import listed
+from cmapjax.arguments._checks import listed
 
 CHUNK = 1 << 20  # one MiB a time: large enough to be fast, small against any budget
 # Memory that a byte of text takes until it is part of a market. Measured: numbers 6 where agents have several

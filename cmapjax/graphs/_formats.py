@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from cmapjax._file_options import ENDINGS, FORMATS, FileOptions
 from cmapjax.graphs._adjacency import is_adjacency_matrix, read_adjacency_list, read_adjacency_matrix
 from cmapjax.graphs._edge_list import read_edge_list
+from cmapjax.graphs._file_options import ENDINGS, FORMATS, FileOptions
 from cmapjax.graphs._files import CHUNK, MEMORY_PER_DIGIT
 from cmapjax.graphs._gexf import parse_gexf
 from cmapjax.graphs._gml import parse_gml

@@ -9,8 +9,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from cmapjax._checks import short
-from cmapjax._file_options import FileOptions
+from cmapjax.arguments._checks import short
+from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._files import complaint
 from cmapjax.graphs._network import WEIGHTS
 from cmapjax.graphs._structured import Declared, Edge, Node, wanted_attributes

@@ -6,8 +6,8 @@ name, both silently, and cannot say on which line.
 
 from pathlib import Path
 
-from cmapjax._checks import short
-from cmapjax._file_options import FileOptions
+from cmapjax.arguments._checks import short
+from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._files import complaint
 from cmapjax.graphs._network import PORTS, WEIGHTS
 from cmapjax.graphs._structured import Declared, Edge, Node, wanted_attributes

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cmapjax._checks import short
-from cmapjax._file_options import FileOptions
+from cmapjax.arguments._checks import short
+from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._files import complaint
 from cmapjax.graphs._labels import undirected
 from cmapjax.graphs._network import COLUMNS, WEIGHTS, Network

@@ -7,8 +7,8 @@ from decimal import Decimal, InvalidOperation
 
 import numpy as np
 
-from cmapjax._checks import short
-from cmapjax._file_options import FileOptions
+from cmapjax.arguments._checks import short
+from cmapjax.graphs._file_options import FileOptions
 
 LARGEST = 2**63 - 1
 _DIGITS = len(str(LARGEST))

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from cmapjax._checks import short
-from cmapjax._file_options import FileOptions
+from cmapjax.arguments._checks import short
+from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._files import complaint
 
 # What opens a longer piece of text, and what closes it.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cmapjax._file_options import FileOptions
+from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._files import complaint
 from cmapjax.graphs._labels import is_whole
 from cmapjax.graphs._line_shapes import Shapes, holds_opening, is_number, shown

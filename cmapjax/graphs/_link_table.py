@@ -5,9 +5,9 @@ from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
-from cmapjax._checks import listed
-from cmapjax._file_options import FileOptions
+from cmapjax.arguments._checks import listed
 from cmapjax.graphs._edge_list import integer_pairs
+from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._files import complaint
 from cmapjax.graphs._network import COMMENTS, WEIGHTS, Network
 from cmapjax.graphs._numbering import Agents, numbered

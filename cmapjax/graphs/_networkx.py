@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from cmapjax._checks import listed, short
-from cmapjax._labelled import by_name, real_of_agent, unlabelled
-from cmapjax._market import Market
+from cmapjax.arguments._checks import listed, short
+from cmapjax.arguments._labelled import by_name, real_of_agent, unlabelled
 from cmapjax.graphs._labels import undirected, unless_numbers
+from cmapjax.market._market import Market
 
 if TYPE_CHECKING:
     import networkx

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cmapjax._checks import listed, short
-from cmapjax._file_options import FileOptions
+from cmapjax.arguments._checks import listed, short
+from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._files import complaint, detail
 from cmapjax.graphs._network import WEIGHTS
 from cmapjax.graphs._structured import Declared, Edge, Node, wanted_attributes

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import scipy
 
-from cmapjax._checks import listed, short
-from cmapjax._file_options import FileOptions
+from cmapjax.arguments._checks import listed, short
+from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._files import check_budget, complaint, detail
 from cmapjax.graphs._labels import undirected
 from cmapjax.graphs._matrix import BYTES_PER_AGENT, BYTES_PER_ENTRY

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cmapjax._checks import short
-from cmapjax._file_options import FileOptions
+from cmapjax.arguments._checks import short
+from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._files import check_budget, complaint
 from cmapjax.graphs._labels import as_labels, check_label, check_numbers, undirected
 from cmapjax.graphs._network import COMMENTS, WEIGHTS, Network

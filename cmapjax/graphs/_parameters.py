@@ -2,7 +2,7 @@
 
 import numbers
 
-from cmapjax._checks import short
+from cmapjax.arguments._checks import short
 
 # Assembling a market takes some hundred bytes per link and agent, so these sizes are tens of gigabytes:
 # beyond them a typing error is likelier than a machine that can hold the market.

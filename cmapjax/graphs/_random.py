@@ -7,15 +7,15 @@ import jax
 import numpy as np
 from jaxtyping import Int, UInt
 
-from cmapjax._checks import listed, short
-from cmapjax._market import Market, assemble
-from cmapjax._origin import Origin
-from cmapjax._random import check_key
-from cmapjax._settings import entry
-from cmapjax._types import Array
+from cmapjax.arguments._checks import listed, short
+from cmapjax.arguments._origin import Origin
 from cmapjax.graphs._distributions import Distribution, Unit
 from cmapjax.graphs._families import Family
 from cmapjax.graphs._parameters import MAX_LINKS, as_count, check_links
+from cmapjax.market._market import Market, assemble
+from cmapjax.market._random import check_key
+from cmapjax.runtime._settings import entry
+from cmapjax.runtime._types import Array
 
 # The independent streams of random numbers of one market.
 NETWORK, ENDOWMENT, VALUE = range(3)

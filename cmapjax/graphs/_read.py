@@ -8,11 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cmapjax._checks import listed, short
-from cmapjax._file_options import ENDINGS, EVERYWHERE, FORMATS, OF_AGENTS, FileOptions
-from cmapjax._market import Market
-from cmapjax._named_networks import KNOWN_NETWORKS, NETWORKX, SHIPPED
+from cmapjax.arguments._checks import listed, short
 from cmapjax.graphs._agents_table import read_agents
+from cmapjax.graphs._file_options import ENDINGS, EVERYWHERE, FORMATS, OF_AGENTS, FileOptions
 from cmapjax.graphs._files import (
     MEMORY_PER_DIGIT,
     STANDARD_INPUT,
@@ -26,9 +24,11 @@ from cmapjax.graphs._files import (
     read_standard_input,
 )
 from cmapjax.graphs._formats import format_of_name, memory_per_byte, read_network
+from cmapjax.graphs._named_networks import KNOWN_NETWORKS, NETWORKX, SHIPPED
 from cmapjax.graphs._network import Network
 from cmapjax.graphs._networkx import from_networkx
 from cmapjax.graphs._zero import market_without, without
+from cmapjax.market._market import Market
 
 
 def read_market(

@@ -6,8 +6,8 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from cmapjax._checks import listed, short
-from cmapjax._file_options import FileOptions
+from cmapjax.arguments._checks import listed, short
+from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._files import complaint, detail
 
 _ESCAPED = re.compile(r"'+[=+\-@]")

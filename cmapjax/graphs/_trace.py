@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cmapjax._checks import ROUNDED, first_out_of_order, listed, short
-from cmapjax._file_options import FileOptions
-from cmapjax._market import Market
+from cmapjax.arguments._checks import ROUNDED, first_out_of_order, listed, short
+from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._files import check_path, complaint, format_and_packing, read_bytes
 from cmapjax.graphs._labels import no_surplus
 from cmapjax.graphs._table import check_header, read_table, unescape_cell
 from cmapjax.graphs._zero import without
+from cmapjax.market._market import Market
 
 # What a column of times is called: one of these words, perhaps among others ("Time (UTC)", "Unnamed: 0").
 _TIME_WORD = re.compile(

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from cmapjax._checks import escape_cell, listed, short
-from cmapjax._market import Market
+from cmapjax.arguments._checks import escape_cell, listed, short
 from cmapjax.graphs._files import check_writable_path, format_and_packing, write_bytes
 from cmapjax.graphs._graphml import AS_TEXT, LABELS
 from cmapjax.graphs._labels import check_numbers, is_whole
 from cmapjax.graphs._networkx import agent_columns, arc_flow, to_networkx
+from cmapjax.market._market import Market
 
 _TABLES = {".csv": ",", ".tsv": "\t", ".parquet": "parquet"}
 

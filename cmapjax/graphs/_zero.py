@@ -6,9 +6,9 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from jaxtyping import Int
 
-from cmapjax._file_options import FileOptions
-from cmapjax._market import Market
+from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._labels import unless_numbers
+from cmapjax.market._market import Market
 
 
 def market_without(

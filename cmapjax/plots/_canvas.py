@@ -3,7 +3,7 @@
 import contextlib
 import io
 
-from cmapjax._checks import short
+from cmapjax.arguments._checks import short
 from cmapjax.graphs._files import check_writable_path, write_bytes
 
 # Okabe and Ito's palette, distinguishable with any colour vision; line styles say it once more.

@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Float
 
 from cmapjax import metrics
-from cmapjax._market import Market
-from cmapjax._run import Run
+from cmapjax.engine._run import Run
+from cmapjax.market._market import Market
 from cmapjax.plots._canvas import COLOURS, new_figure, plain
 
 STYLES = ("-", "--", "-.", ":")

@@ -6,9 +6,9 @@ import numpy as np
 from jaxtyping import Float
 
 from cmapjax import metrics
-from cmapjax._checks import short
-from cmapjax._labelled import by_name
-from cmapjax._market import Market
+from cmapjax.arguments._checks import short
+from cmapjax.arguments._labelled import by_name
+from cmapjax.market._market import Market
 from cmapjax.plots._canvas import new_figure, plain
 from cmapjax.sensitivity import LinkChanges
 

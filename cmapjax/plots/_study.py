@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cmapjax import metrics
-from cmapjax._checks import listed
+from cmapjax.arguments._checks import listed
 from cmapjax.plots._canvas import COLOURS, EXACT_SIZE, new_figure, plain, small_text
 from cmapjax.plots._curves import CLOCKS, SMALLEST_SHOWN, STYLES, edge_of, mark_edge, time_axis
 from cmapjax.plots._tables import (

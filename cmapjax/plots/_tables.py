@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from cmapjax._checks import listed, short
+from cmapjax.arguments._checks import listed, short
 from cmapjax.plots._curves import MEASURES, WORSE_ABOVE
 
 PLAY = ("strategy", "schedule", "damping")

@@ -128,7 +128,7 @@ def _nothing(document: dict) -> pd.DataFrame:
 
 
 def _axes(document: dict) -> list[str]:
-    from cmapjax._store._results import axes_of
+    from cmapjax.studies._store._results import axes_of
 
     return axes_of(document)
 
@@ -143,7 +143,7 @@ def _unplayed(summary: pd.DataFrame, described) -> list:
 
 def _with_unplayed(summary: pd.DataFrame, described) -> pd.DataFrame:
     """What every row plays, and after them what every cell would that has no row."""
-    from cmapjax._words._plans import plan
+    from cmapjax.words._plans import plan
 
     lines = []
     for cell in _unplayed(summary, described):

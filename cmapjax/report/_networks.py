@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cmapjax import metrics
-from cmapjax._checks import short
+from cmapjax.arguments._checks import short
 from cmapjax.plots._tables import axis_text, ranked
 from cmapjax.report._data import ReportData
 

@@ -24,7 +24,7 @@ def write(folder, path=None, *, networks: int = 3) -> Path:
         ValueError: no results folder, a damaged one, or no place for the page.
         ImportError: Plotly is not installed.
     """
-    from cmapjax._store import open_study
+    from cmapjax.studies._store import open_study
 
     folder = Path(folder)
     results = open_study(folder)

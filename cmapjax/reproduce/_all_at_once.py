@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 
 from cmapjax import metrics
-from cmapjax._random import key_of
-from cmapjax._schedule import Coloured, Schedule
+from cmapjax.market._random import key_of
 from cmapjax.reproduce import _all_at_once_pictures as pictures
 from cmapjax.reproduce import _all_at_once_swing as swing
 from cmapjax.reproduce._at_once_markets import AGENTS, Ensemble, common, largest_around, play
 from cmapjax.reproduce._judging import judged, refuted
 from cmapjax.reproduce._numbers import count, median, share
 from cmapjax.reproduce._part import HOLDS, IN_PART, Check, Finding, Setting
+from cmapjax.schedules._schedule import Coloured, Schedule
 
 # Logarithms of about a hundred ratios are rounded; a fall below this is no fall.
 ROUNDING = 1e-12

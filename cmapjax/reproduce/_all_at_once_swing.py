@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 from jax.tree_util import Partial
 
-from cmapjax._market import Market
-from cmapjax._packing import pack
-from cmapjax._simulate import simulate
+from cmapjax.engine._simulate import simulate
+from cmapjax.market._market import Market
+from cmapjax.market._packing import pack
 from cmapjax.plots._canvas import COLOURS, new_figure
 from cmapjax.reproduce._judging import judged, refuted
 from cmapjax.reproduce._part import Check, Picture

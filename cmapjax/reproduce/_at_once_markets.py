@@ -34,17 +34,17 @@ from jax.tree_util import Partial
 from jaxtyping import Float
 
 from cmapjax import metrics
-from cmapjax._equilibrium import Equilibrium
-from cmapjax._market import Market
-from cmapjax._packing import pack
-from cmapjax._random import key_of
-from cmapjax._run import Run
-from cmapjax._schedule import RandomParticipation, Schedule
-from cmapjax._simulate import simulate
-from cmapjax._solve import solve
+from cmapjax.engine._run import Run
+from cmapjax.engine._simulate import simulate
+from cmapjax.equilibrium._equilibrium import Equilibrium
+from cmapjax.equilibrium._solve import solve
 from cmapjax.graphs import Distribution, ErdosRenyi, Family
+from cmapjax.market._market import Market
+from cmapjax.market._packing import pack
+from cmapjax.market._random import key_of
 from cmapjax.reproduce._grid import CONTRIBUTIONS, drawn, families
 from cmapjax.reproduce._part import Setting
+from cmapjax.schedules._schedule import RandomParticipation, Schedule
 from cmapjax.strategies import CMAP, Damped, FixedDamping, PerAgent
 
 AGENTS = 100

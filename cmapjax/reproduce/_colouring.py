@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from cmapjax._market import Market
-from cmapjax._packing import pack
-from cmapjax._schedule import Coloured, Sequential
-from cmapjax._simulate import simulate
+from cmapjax.engine._simulate import simulate
+from cmapjax.market._market import Market
+from cmapjax.market._packing import pack
 from cmapjax.plots._canvas import COLOURS, new_figure
 from cmapjax.reproduce._grid import CONTRIBUTIONS, drawn, families
 from cmapjax.reproduce._judging import judged, refuted
 from cmapjax.reproduce._numbers import count, median
 from cmapjax.reproduce._part import Check, Finding, Picture, Setting
+from cmapjax.schedules._schedule import Coloured, Sequential
 from cmapjax.strategies import CMAP
 
 SWEEPS = 3

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from cmapjax._random import key_of
+from cmapjax.market._random import key_of
 from cmapjax.reproduce import _families as fam
 from cmapjax.reproduce._numbers import count, median
 from cmapjax.reproduce._part import FAILS, HOLDS, IN_PART, Check, Finding, Picture, Setting
@@ -79,7 +79,7 @@ def _played(everything: fam.Ensemble, way: Way, hops, rounds: int, seed: int):
 
     import cmapjax as cj
     from cmapjax import metrics
-    from cmapjax._words._plans import make, plan
+    from cmapjax.words._plans import make, plan
 
     more = "all" if math.isinf(hops) else hops
     text = f"{way.strategy}{',' if ':' in way.strategy else ':'}hops={more}"
@@ -140,7 +140,7 @@ def _nothing(everything, runs) -> Check:
 
 def _rows(everything: fam.Ensemble, number: int, seed: int) -> pd.DataFrame:
     """Of some agents, CMAP's answer to the equal split against other rows, by the full objective."""
-    from cmapjax._community import communities
+    from cmapjax.market._community import communities
 
     market, rng = everything.market, np.random.default_rng(seed)
     contribution = np.asarray(market.contribution)
@@ -247,7 +247,7 @@ def _best_rows(rows: pd.DataFrame) -> list[Check]:
 
 
 def _table(everything, runs) -> pd.DataFrame:
-    from cmapjax._community import communities
+    from cmapjax.market._community import communities
 
     sizes = {k: np.diff(communities(everything.market, k).indptr).mean() for k in (0, *HOPS)}
     rows = []

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 import cmapjax as cj
-from cmapjax._market import assemble
-from cmapjax._origin import Origin
+from cmapjax.arguments._origin import Origin
+from cmapjax.market._market import assemble
 from cmapjax.reproduce._disturbances_world import KINDS, Habits, Network, network_of, played
 from cmapjax.reproduce._grid import CONTRIBUTIONS, drawn, families
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from cmapjax._random import key_of
+from cmapjax.market._random import key_of
 from cmapjax.strategies import CMAP, EqualSplit, ProportionalResponse, SelfishBestReply, View
 
 KINDS = ("CMAP", "proportional response", "equal split", "selfish")

@@ -7,7 +7,7 @@ import scipy.sparse
 
 import cmapjax as cj
 from cmapjax import fairness
-from cmapjax.methods._convex import import_cvxpy
+from cmapjax.equilibrium._convex import import_cvxpy
 
 # Coalitions are 2^n, and linear programs of lexicographic optimality several per agent.
 MOST_AGENTS = 12

@@ -7,7 +7,7 @@ import networkx as nx
 import numpy as np
 import scipy.optimize
 
-from cmapjax._market import Market
+from cmapjax.market._market import Market
 
 THIRD, HALF, TWO_THIRDS = Fraction(1, 3), Fraction(1, 2), Fraction(2, 3)
 

@@ -3,10 +3,10 @@
 In the words of studies, and of these words as objects.
 """
 
-from cmapjax._market import Market
-from cmapjax._random import key_of
-from cmapjax._words._specs import distribution, family, parse
 from cmapjax.graphs import Distribution, Drop, Family, RandomMarket, Redraw
+from cmapjax.market._market import Market
+from cmapjax.market._random import key_of
+from cmapjax.words._specs import distribution, family, parse
 
 FAMILIES = {
     "Erdős-Rényi": "er:n={n},degree={degree:g}",

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 import cmapjax as cj
-from cmapjax._market import assemble
-from cmapjax._origin import Origin
+from cmapjax.arguments._origin import Origin
+from cmapjax.market._market import assemble
 
 
 class Network(NamedTuple):

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cmapjax._checks import short
+from cmapjax.arguments._checks import short
 from cmapjax.reproduce._part import FAILS, HOLDS, IN_PART, OPEN, Check, Finding, Part
 
 FINDING, TROUBLE = "finding.json", "trouble.txt"

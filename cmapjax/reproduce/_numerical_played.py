@@ -11,14 +11,14 @@ from jax.tree_util import Partial
 from jaxtyping import Float, Int
 
 from cmapjax import metrics
-from cmapjax._packing import copies, pack
-from cmapjax._random import key_of
-from cmapjax._schedule import Coloured, RandomParticipation, Schedule, Simultaneous
-from cmapjax._simulate import simulate
-from cmapjax._solve import solve
-from cmapjax._types import Array, as_parameter
+from cmapjax.engine._simulate import simulate
+from cmapjax.equilibrium._solve import solve
+from cmapjax.market._packing import copies, pack
+from cmapjax.market._random import key_of
 from cmapjax.reproduce._grid import CONTRIBUTIONS, drawn, families
 from cmapjax.reproduce._part import Setting
+from cmapjax.runtime._types import Array, as_parameter
+from cmapjax.schedules._schedule import Coloured, RandomParticipation, Schedule, Simultaneous
 from cmapjax.strategies import (
     CMAP,
     Damped,

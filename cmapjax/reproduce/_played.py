@@ -11,7 +11,8 @@ def played(setting, study):
         ValueError: the folder holds another study of that name.
         RuntimeError: a chunk failed.
     """
-    from cmapjax import _runner, open_study
+    from cmapjax import open_study
+    from cmapjax.studies import _runner
 
     folder = Path(setting.folder) / study.name
     folder.parent.mkdir(parents=True, exist_ok=True)

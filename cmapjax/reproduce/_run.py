@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from cmapjax._checks import listed
+from cmapjax.arguments._checks import listed
 from cmapjax.reproduce._kept import (
     Kept,
     in_words,
@@ -108,8 +108,8 @@ def write_page(folder: Path) -> list[Kept]:
 
 
 def _measured(folder: Path, part: Part, setting: Setting, stamp: dict) -> Kept:
-    from cmapjax._programs import forget_if_many
-    from cmapjax._store._manifest import commit
+    from cmapjax.runtime._programs import forget_if_many
+    from cmapjax.studies._store._manifest import commit
 
     began = time.monotonic()
     about = {"part": part.name, "stamp": stamp, "commit": commit(), "machine": _machine()}
@@ -129,8 +129,8 @@ def _measured(folder: Path, part: Part, setting: Setting, stamp: dict) -> Kept:
 
 def _stamp(quick: bool, seed: int) -> dict[str, Any]:
     """All that values depend on besides the package's own text."""
-    from cmapjax._runner import device_for
-    from cmapjax._store._manifest import versions
+    from cmapjax.studies._runner import device_for
+    from cmapjax.studies._store._manifest import versions
 
     return {
         "mode": "quick" if quick else "full",

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
-from cmapjax._random import key_of
+from cmapjax.market._random import key_of
 from cmapjax.reproduce import _share_at_once_pictures as pictures
 from cmapjax.reproduce._at_once_markets import DEGREES, Crowding, Ensemble, by_degree, common, crowding, play
 from cmapjax.reproduce._grid import families

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 import cmapjax as cj
-from cmapjax._run import State, observe, run_rounds
+from cmapjax.engine._run import State, observe, run_rounds
 
 GAPS = (1e-4, 1e-6)
 EVERY = 10  # rounds between two looks at the certificate

@@ -9,9 +9,9 @@ from jax.tree_util import Partial
 from networkx.generators.atlas import graph_atlas_g
 
 from cmapjax import metrics
-from cmapjax._market import Market
-from cmapjax._packing import copies, pack
-from cmapjax._simulate import simulate
+from cmapjax.engine._simulate import simulate
+from cmapjax.market._market import Market
+from cmapjax.market._packing import copies, pack
 from cmapjax.reproduce._smallest_play import SAME, Tiny, as_floats, equal_split, exponents, fate, play
 from cmapjax.strategies import CMAP, Damped
 

@@ -10,18 +10,18 @@ from jax.tree_util import Partial
 from jaxtyping import Float, Int
 
 from cmapjax import metrics
-from cmapjax._equilibrium import Groups
-from cmapjax._market import Market
-from cmapjax._packing import copies, pack
-from cmapjax._random import key_of
-from cmapjax._schedule import Coloured, Simultaneous
-from cmapjax._simulate import simulate
-from cmapjax._solve import solve
-from cmapjax._types import Array
 from cmapjax.endowments import Constant, Endowments, Exponential, Gamma, OnOff
+from cmapjax.engine._simulate import simulate
+from cmapjax.equilibrium._equilibrium import Groups
+from cmapjax.equilibrium._solve import solve
+from cmapjax.market._market import Market
+from cmapjax.market._packing import copies, pack
+from cmapjax.market._random import key_of
 from cmapjax.reproduce._grid import CONTRIBUTIONS, drawn, families
 from cmapjax.reproduce._part import Setting
 from cmapjax.reproduce._surplus_errors import Errors
+from cmapjax.runtime._types import Array
+from cmapjax.schedules._schedule import Coloured, Simultaneous
 from cmapjax.strategies import CMAP, Damped, DynamicSharing, LocalDamping, ProportionalResponse
 
 POLICY = "dynamic sharing"

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float
 
 from cmapjax import metrics
-from cmapjax._market import Market
-from cmapjax._settings import entry
+from cmapjax.market._market import Market
+from cmapjax.runtime._settings import entry
 from cmapjax.sensitivity._derivatives import equilibrium_utility
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ import numpy as np
 from jaxtyping import Float
 
 from cmapjax import metrics
-from cmapjax._checks import check_kind
-from cmapjax._labelled import by_name
-from cmapjax._market import Market
-from cmapjax._schedule import Schedule, Simultaneous
-from cmapjax._settings import entry
-from cmapjax._simulate import simulate
+from cmapjax.arguments._checks import check_kind
+from cmapjax.arguments._labelled import by_name
+from cmapjax.engine._simulate import simulate
+from cmapjax.market._market import Market
+from cmapjax.runtime._settings import entry
+from cmapjax.schedules._schedule import Schedule, Simultaneous
 from cmapjax.strategies import CMAP, Damped, FixedDamping, PerAgent, Strategy
 
 # Below this share of its contribution an agent counts as having that much, so that a market that starves

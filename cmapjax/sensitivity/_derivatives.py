@@ -9,13 +9,13 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from cmapjax import metrics
-from cmapjax._checks import check_span, listed
-from cmapjax._decomposition import as_integers, blocks, decompose
-from cmapjax._equilibrium import Groups, check_representable
-from cmapjax._market import Market
-from cmapjax._precision import float64_on_host, namespace
-from cmapjax._settings import entry, is_traced
-from cmapjax._types import Array
+from cmapjax.arguments._checks import check_span, listed
+from cmapjax.equilibrium._decomposition import as_integers, blocks, decompose
+from cmapjax.equilibrium._equilibrium import Groups, check_representable
+from cmapjax.market._market import Market
+from cmapjax.runtime._precision import float64_on_host, namespace
+from cmapjax.runtime._settings import entry, is_traced
+from cmapjax.runtime._types import Array
 
 FIELDS = ("endowment", "value")
 MOST_ENTRIES = 100_000_000

@@ -8,12 +8,12 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from cmapjax import metrics
-from cmapjax._checks import short
-from cmapjax._decomposition import as_integers, decompose
-from cmapjax._equilibrium import Equilibrium
-from cmapjax._market import Market
-from cmapjax._settings import entry
-from cmapjax._solve import solve
+from cmapjax.arguments._checks import short
+from cmapjax.equilibrium._decomposition import as_integers, decompose
+from cmapjax.equilibrium._equilibrium import Equilibrium
+from cmapjax.equilibrium._solve import solve
+from cmapjax.market._market import Market
+from cmapjax.runtime._settings import entry
 
 ARCS_AT_ONCE = 1_000_000
 # Pairs of agents that are listed at once, 16 bytes each.

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from cmapjax._equilibrium import Equilibrium
-from cmapjax._market import Market
-from cmapjax._maximum_flow import maximum_flow
-from cmapjax._settings import entry
-from cmapjax._solve import solve
+from cmapjax.equilibrium._equilibrium import Equilibrium
+from cmapjax.equilibrium._maximum_flow import maximum_flow
+from cmapjax.equilibrium._solve import solve
+from cmapjax.market._market import Market
+from cmapjax.runtime._settings import entry
 
 # Copies of blocks are tested side by side, this many arcs at a time.
 ARCS_AT_ONCE = 2_000_000

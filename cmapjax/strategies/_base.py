@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
-from cmapjax._columns import total
-from cmapjax._types import Array
+from cmapjax.market._columns import total
+from cmapjax.runtime._types import Array
 from cmapjax.strategies import _calls
 
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from cmapjax._types import Array
+from cmapjax.runtime._types import Array
 
 # Code of libraries, passed over when the line to blame is looked for.
 _LIBRARIES = {"cmapjax", "jax", "jaxlib", "equinox", "numpy", "optax", "jaxopt", "jaxtyping", "beartype"}

@@ -5,9 +5,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from cmapjax._checks import check_hops
-from cmapjax._columns import pieces, total, total_of
-from cmapjax._types import Array
+from cmapjax.arguments._checks import check_hops
+from cmapjax.market._columns import pieces, total, total_of
+from cmapjax.runtime._types import Array
 from cmapjax.strategies._base import Link, PostedStrategy, View, given_by_others
 
 # Newton's steps of rows up to this width are written out, as many as there are neighbours, which always

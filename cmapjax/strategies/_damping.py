@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from cmapjax._checks import check_kind
-from cmapjax._columns import largest
-from cmapjax._types import Array, as_parameter
+from cmapjax.arguments._checks import check_kind
+from cmapjax.market._columns import largest
+from cmapjax.runtime._types import Array, as_parameter
 from cmapjax.strategies import _calls
 from cmapjax.strategies._base import Link, Strategy, View, repeat
 

@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from cmapjax._columns import smallest, total
+from cmapjax.market._columns import smallest, total
 from cmapjax.strategies._base import Link, PostedStrategy, View
 
 # Running ratios within so many roundings of the smallest count as tied: averages of equal receipts, added

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from cmapjax._checks import check_hops
-from cmapjax._columns import total
-from cmapjax._types import Array, as_parameter
+from cmapjax.arguments._checks import check_hops
+from cmapjax.market._columns import total
+from cmapjax.runtime._types import Array, as_parameter
 from cmapjax.strategies._base import Strategy, View, given_by_others, repeat
 
 # Below this share of its contribution a neighbour's utility counts by the tangent of the logarithm, so

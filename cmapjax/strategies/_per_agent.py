@@ -4,8 +4,8 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from cmapjax._checks import check_kind
-from cmapjax._labelled import unlabelled
+from cmapjax.arguments._checks import check_kind
+from cmapjax.arguments._labelled import unlabelled
 from cmapjax.strategies._base import Strategy
 
 

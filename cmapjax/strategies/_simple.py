@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from cmapjax._columns import largest, total
+from cmapjax.market._columns import largest, total
 from cmapjax.strategies._base import Link, PostedStrategy, Strategy, View, equal_part, repeat
 
 # What an agent posts that returns nothing, having received nothing.

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cmapjax._checks import short
+from cmapjax.arguments._checks import short
 from cmapjax.studies._names import FIELDS
 
 # Digits to which sampled numbers are rounded: readable, and the same whatever a machine's last bits.

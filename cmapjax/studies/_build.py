@@ -8,21 +8,21 @@ from typing import Any
 import numpy as np
 
 from cmapjax import graphs
-from cmapjax._checks import short
-from cmapjax._file_options import FileOptions
-from cmapjax._market import Market
-from cmapjax._origin import Origin
-from cmapjax._random import key_of
-from cmapjax._words._networks import ISOLATED, is_family
-from cmapjax._words._plans import make, plan
-from cmapjax._words._specs import distribution, endowment_process, family, parse
+from cmapjax.arguments._checks import short
+from cmapjax.arguments._origin import Origin
 from cmapjax.endowments import Trace
 from cmapjax.graphs import Distribution, Family, RandomMarket
 from cmapjax.graphs._agents_table import has_endowments
+from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._read import known_market, market_from_file
 from cmapjax.graphs._trace import market_with_trace
+from cmapjax.market._market import Market
+from cmapjax.market._random import key_of
 from cmapjax.studies._cells import CellWords, Ground
 from cmapjax.studies._files import NetworkFile, is_file, network_file, sha256, trace_path
+from cmapjax.words._networks import ISOLATED, is_family
+from cmapjax.words._plans import make, plan
+from cmapjax.words._specs import distribution, endowment_process, family, parse
 
 # Keys of runs lie beside those of grounds: no ground has this number.
 PLAY = 2**32 - 1

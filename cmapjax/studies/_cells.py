@@ -4,14 +4,14 @@ import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from cmapjax._checks import short
-from cmapjax._words._networks import ISOLATED, is_family
-from cmapjax._words._plans import plan
-from cmapjax._words._specs import DISTRIBUTIONS, ENDOWMENTS, choose, parse
-from cmapjax._words._specs import number as as_number
+from cmapjax.arguments._checks import short
 from cmapjax.studies._axes import Axes, text_of
 from cmapjax.studies._files import check_network, check_trace
 from cmapjax.studies._names import FIELDS, MARKET_FIELDS
+from cmapjax.words._networks import ISOLATED, is_family
+from cmapjax.words._plans import plan
+from cmapjax.words._specs import DISTRIBUTIONS, ENDOWMENTS, choose, parse
+from cmapjax.words._specs import number as as_number
 
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 # Families that are one network, and words behind which nothing is random.

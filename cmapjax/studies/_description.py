@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationError
 
-from cmapjax._checks import short
-from cmapjax._words._specs import parse
+from cmapjax.arguments._checks import short
 from cmapjax.studies._axes import Axes, Factor, factors, product
 from cmapjax.studies._cells import Cell, Ground, Resolver
 from cmapjax.studies._errors import explained
@@ -29,6 +28,7 @@ from cmapjax.studies._sections import (
     Words,
 )
 from cmapjax.studies._where import Constraint
+from cmapjax.words._specs import parse
 
 MOST_CELLS = 1_000_000
 # Rows of the summary per allowed cell: with the default, a thousand million.

@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Sequence
 
-from cmapjax._checks import short
+from cmapjax.arguments._checks import short
 
 SHOWN = 5
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from cmapjax._checks import short
-from cmapjax._file_options import FileOptions
-from cmapjax._words._networks import KNOWN_NETWORKS, is_family, is_known
-from cmapjax._words._specs import FAMILIES, parse
+from cmapjax.arguments._checks import short
+from cmapjax.graphs._file_options import FileOptions
+from cmapjax.words._networks import KNOWN_NETWORKS, is_family, is_known
+from cmapjax.words._specs import FAMILIES, parse
 
 CHUNK = 1 << 20
 

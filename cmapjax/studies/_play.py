@@ -11,21 +11,21 @@ import numpy as np
 import pyarrow as pa
 
 from cmapjax import metrics
-from cmapjax._canonical import fitted, padded, padded_endowments, small_shape
-from cmapjax._market import Market
-from cmapjax._programs import times_forgotten
-from cmapjax._run import Run
-from cmapjax._settings import entry
-from cmapjax._simulate import simulate
-from cmapjax._solve import solve
-from cmapjax._words._plans import plan
-from cmapjax._words._timings import Timings
+from cmapjax.engine._canonical import fitted, padded, padded_endowments, small_shape
+from cmapjax.engine._run import Run
+from cmapjax.engine._simulate import simulate
+from cmapjax.equilibrium._solve import solve
+from cmapjax.market._market import Market
+from cmapjax.runtime._programs import times_forgotten
+from cmapjax.runtime._settings import entry
 from cmapjax.studies._build import draw, ground_key, play_key, process, strategy_and_schedule
 from cmapjax.studies._cells import Cell, Ground, kind_of
 from cmapjax.studies._chunks import Chunk
 from cmapjax.studies._names import METRICS
 from cmapjax.studies._results import Facts, Played, Tables
 from cmapjax.studies._shape import chunk_plan, chunk_shape
+from cmapjax.words._plans import plan
+from cmapjax.words._timings import Timings
 
 VERDICT = "verdict"
 # A study that stops markets by their verdict looks up, so many times, whether all have stopped.

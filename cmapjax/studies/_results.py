@@ -7,12 +7,12 @@ import numpy as np
 import pyarrow as pa
 
 from cmapjax import metrics
-from cmapjax._market import Market
-from cmapjax._words._plans import plan
+from cmapjax.market._market import Market
 from cmapjax.studies._cells import Cell, Ground
 from cmapjax.studies._names import BEFORE_AXES, MILESTONES, SHARE, WORD
 from cmapjax.studies._schema import curves_schema, summary_schema
 from cmapjax.studies._sketch import buckets
+from cmapjax.words._plans import plan
 
 # Rounds after which a verdict can be made: of the last three utilities, the start's among them.
 LEAST_ROUNDS = 2

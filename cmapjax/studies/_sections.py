@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from cmapjax._checks import short
+from cmapjax.arguments._checks import short
 from cmapjax.studies._errors import KEYS
 from cmapjax.studies._names import ENDS, FIELDS, IN_UNIT, METRICS, TAKEN
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cmapjax._checks import listed, short
+from cmapjax.arguments._checks import listed, short
 
 LONGEST = 500  # characters: nobody writes longer constraints, and so none nests deeply
 ALLOWED = "numbers, texts in quotes, names of axes, + - * / % ( ), comparisons, and, or, not"

@@ -15,7 +15,7 @@ from docutils import nodes
 from sphinx.ext.napoleon.docstring import GoogleDocstring
 
 import cmapjax
-from cmapjax._cli._app import app
+from cmapjax.cli._app import app
 
 FOLDER = "api"
 # What the flat names of `cmapjax` are about, by the module they come from, in the order of the page.
@@ -32,10 +32,10 @@ OTHERS = "Others"
 RETURNED = "What is returned and never made by hand"
 # Classes without a public name that public functions return.
 WITHOUT_NAME = (
-    "cmapjax._equilibrium.Groups",
-    "cmapjax._equilibrium.Fractions",
-    "cmapjax._explain.Explanation",
-    "cmapjax._explain.Neighbour",
+    "cmapjax.equilibrium._equilibrium.Groups",
+    "cmapjax.equilibrium._equilibrium.Fractions",
+    "cmapjax.engine._explain.Explanation",
+    "cmapjax.engine._explain.Neighbour",
 )
 
 # What an error of ours may be caught as.

@@ -12,7 +12,7 @@ sys.path.insert(0, str(HERE.parent))
 
 import tables  # noqa: E402 - beside the tests
 
-from cmapjax._store import Store, open_study  # noqa: E402
+from cmapjax.studies._store import Store, open_study  # noqa: E402
 
 
 def main() -> None:

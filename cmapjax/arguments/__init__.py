@@ -1,0 +1,1 @@
+"""What callers hand in: checks of values, vectors that bring the agents' names, where agents came from."""

@@ -1,0 +1,80 @@
+"""`cmapjax explain`: one agent in one round."""
+
+import dataclasses
+from pathlib import Path
+from typing import NamedTuple
+
+from cmapjax.arguments._checks import short
+from cmapjax.cli._cache import switch_on
+from cmapjax.cli._output import PRINTED, check_file, check_json, say, write_json
+from cmapjax.cli._source import Source, check, market
+from cmapjax.words._plans import make, plan
+
+
+class Request(NamedTuple):
+    """Whom to explain, as typed."""
+
+    agent: str
+    round: int
+    strategy: str = "cmap"
+    schedule: str = "simultaneous"
+    damping: str = "none"
+    plot: Path | None = None
+    json: str | None = None
+
+
+def run(source: Source, request: Request) -> None:
+    """Play up to that turn, and tell."""
+    check(source)
+    if request.round < 1:
+        raise ValueError(f"--round is {request.round}; give a whole number, 1 or more.")
+    line = plan(request.strategy, request.schedule, request.damping)
+    check_json(request.json)
+    if request.plot is not None:
+        check_file("--plot", request.plot)
+    switch_on()
+    from cmapjax import explain, plots
+    from cmapjax.market._random import key_of
+
+    strategy, schedule = make(line)
+    played = market(source)
+    about = explain(
+        played,
+        strategy,
+        _label(played, request.agent),
+        request.round,
+        schedule=schedule,
+        key=key_of(source.seed, 2**31),  # the one of `cmapjax simulate`
+    )
+    if request.plot is not None:
+        plots.save(plots.explanation(about), request.plot)
+    write_json(request.json, _document(about, line.label))
+    if request.json != PRINTED:
+        say(str(about))
+
+
+def _label(played, text: str):
+    """The agent's label as the market has it: text, or a number."""
+    for label in (text, int(text) if text.isascii() and text.lstrip("-").isdigit() else text):
+        try:
+            played.index(label)
+        except ValueError:
+            continue
+        return label
+    raise ValueError(
+        f"--agent is {short(text)}, which is not in this market of {played.num_agents:,} agents; they are "
+        f"called {short(played.labels[0])}, {short(played.labels[1])}, ..."
+    )
+
+
+def _document(about, label: str) -> dict:
+    document = {
+        name: getattr(about, name)
+        for name in ("agent", "round", "turn", "num_turns", "contribution", "utility", "theta", "level")
+    }
+    document["strategy"] = label
+    document["neighbours"] = [
+        dataclasses.asdict(n) | {"from_others": n.from_others, "level_after": n.level_after}
+        for n in about.neighbours
+    ]
+    return document

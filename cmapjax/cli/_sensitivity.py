@@ -1,0 +1,235 @@
+"""`cmapjax sensitivity`: what the equilibrium depends on."""
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+from cmapjax.arguments._checks import short
+from cmapjax.cli._cache import switch_on
+from cmapjax.cli._output import (
+    PRINTED,
+    check_file,
+    check_json,
+    market_lines,
+    printable,
+    say,
+    show,
+    write_json,
+)
+from cmapjax.cli._progress import Progress, interruptible
+from cmapjax.cli._source import Source, check, market
+
+GOALS = {
+    "nash-welfare": "log Nash welfare",
+    "min-ratio": "the least ratio",
+    "utility": "the utility of",
+}
+RESPECTS = ("endowment", "value", "links")
+PICTURES = (".png", ".pdf", ".svg")
+# Exact re-solves of networks with one link changed, unless --most says otherwise: about a minute's worth.
+ARCS_RESOLVED = 20_000_000
+
+
+class Request(NamedTuple):
+    """What depends on what, and where to put the answer, as typed."""
+
+    of: str = "nash-welfare"
+    with_respect_to: str = "endowment"
+    top: int = 10
+    most: int | None = None
+    json: str | None = None
+    plot: Path | None = None
+
+
+def run(source: Source, request: Request) -> None:
+    """Solve, differentiate, report, write."""
+    _check(source, request)
+    switch_on()
+    from cmapjax import solve
+
+    studied = market(source)
+    label = _agent(studied, request.of)
+    if request.json != PRINTED:
+        say("\n".join(market_lines(source, studied)))
+    with Progress("equilibrium"):
+        equilibrium = interruptible(lambda: solve(studied))
+    objective, name = _objective(request.of, label)
+    study = _of_links if request.with_respect_to == "links" else _of_contributions
+    with Progress("derivatives"):
+        document, tables, pictures = interruptible(
+            lambda: study(studied, equilibrium, objective, name, request)
+        )
+    document = {
+        "of": request.of,
+        "with_respect_to": request.with_respect_to,
+        "fingerprint": studied.fingerprint(),
+        "value": objective(studied, equilibrium.utility),
+        "gap": equilibrium.gap,
+    } | document
+    write_json(request.json, document)
+    if request.plot is not None:
+        _draw(studied, pictures, request.plot, title=f"{source.name}: {name}")
+    if request.json != PRINTED:
+        for line, table in tables:
+            say(line)
+            if table is not None:
+                show(table)
+
+
+def _check(source: Source, request: Request) -> None:
+    check(source)
+    goal, colon, agent = request.of.partition(":")
+    if goal not in GOALS or (goal == "utility") != bool(colon and agent):
+        raise ValueError(f"--of is {short(request.of)}; give nash-welfare, min-ratio or utility:AGENT.")
+    if request.with_respect_to not in RESPECTS:
+        raise ValueError(
+            f"--with-respect-to is {short(request.with_respect_to)}; give one of {', '.join(RESPECTS)}."
+        )
+    for option, number in (("--top", request.top), ("--most", request.most)):
+        if number is not None and number < 1:
+            raise ValueError(f"{option} is {number}; give a whole number, 1 or more.")
+    check_json(request.json)
+    if request.plot is not None:
+        if request.plot.suffix.lower() not in PICTURES:
+            raise ValueError(f"--plot {request.plot}: end its name in .png, .pdf or .svg.")
+        check_file("--plot", request.plot)
+
+
+def _agent(studied, of: str):
+    """The label of the agent whose utility is asked about; labels may be numbers, words are not."""
+    goal, _, name = of.partition(":")
+    if goal != "utility":
+        return None
+    named = [label for label in studied.labels if str(label) == name]
+    if not named:
+        raise ValueError(f"--of: agent {short(name)} is not among these {studied.num_agents:,} agents.")
+    if len(named) > 1:
+        raise ValueError(f"--of: {len(named)} agents are called {short(name)}; take one network.")
+    return named[0]
+
+
+def _objective(of: str, label):
+    from cmapjax import metrics, sensitivity
+
+    goal = of.partition(":")[0]
+    if goal == "utility":
+        return sensitivity.utility_of(label), f"{GOALS[goal]} {printable(label)}"
+    return {"nash-welfare": metrics.log_nash_welfare, "min-ratio": sensitivity.min_ratio}[goal], GOALS[goal]
+
+
+# -- contributions -----------------------------------------------------------------------------------
+
+
+def _of_contributions(studied, equilibrium, objective, name: str, request: Request):
+    """Derivatives by endowment or value; how far they reach is told of the agents shown."""
+    import numpy as np
+    from rich.markup import escape
+    from rich.table import Table
+
+    from cmapjax import sensitivity
+
+    field = request.with_respect_to
+    slope = sensitivity.gradient(studied, objective, with_respect_to=field, groups=equilibrium.groups)
+    order = np.argsort(-slope, kind="stable")
+    shown = order if len(order) <= 2 * request.top else np.r_[order[: request.top], order[-request.top :]]
+    reach = sensitivity.margins(studied, of=[studied.labels[i] for i in shown], equilibrium=equilibrium)
+    # Endowment and value enter as a product: a margin in one is a margin in the other.
+    share = {"down": reach.down / reach.endowment, "up": reach.up / reach.endowment}
+    given = np.asarray(getattr(studied, field))
+    table = Table("agent", field, "ratio", "derivative", "holds from", "to", show_edge=False)
+    for row, i in enumerate(shown):
+        table.add_row(
+            escape(printable(studied.labels[i])),
+            f"{given[i]:.6g}",
+            f"{equilibrium.ratio[i]:.6g}",
+            f"{slope[i]:+.6g}" + (" (kink)" if reach.is_kink[row] else ""),
+            f"{given[i] * (1 - share['down'][row]):.6g}",
+            f"{given[i] * (1 + share['up'][row]):.6g}",
+        )
+    parts = [f"derivative of {name} with respect to the {field} of each agent:"]
+    if len(shown) < len(order):
+        parts[0] = parts[0][:-1] + f", the {request.top} highest and the {request.top} lowest:"
+    notes = (
+        f"holds from … to: range of that agent's {field}, others fixed, in which the same agents exchange "
+        "with each other and this derivative is exact; kink: it differs from side to side."
+    )
+    document = {
+        "agents": list(studied.labels),
+        "derivative": slope,
+        "shown": [
+            {"agent": label, "down": down, "up": up, "is_kink": kink}
+            for label, down, up, kink in zip(
+                reach.agents, share["down"], share["up"], reach.is_kink.tolist(), strict=True
+            )
+        ],
+    }
+    label = f"∂ {name} / ∂ {field}"
+    return document, [(parts[0], table), (notes, None)], [(slope, label, "")]
+
+
+# -- links -------------------------------------------------------------------------------------------
+
+
+def _of_links(studied, equilibrium, objective, name: str, request: Request):
+    """What a link more and a link less would change, by exact re-solves."""
+    from cmapjax import sensitivity
+
+    most = request.most
+    if most is None:
+        most = max(50, ARCS_RESOLVED // (2 * studied.num_links))
+    options = {"most": most, "equilibrium": equilibrium}
+    new = sensitivity.new_links(studied, objective, **options)
+    gone = sensitivity.removed_links(studied, objective, **options)
+    tables = [
+        *_link_lines(f"new links that would raise {name} most:", new, request.top, first=True),
+        *_link_lines(f"links without which {name} would fall most:", gone, request.top, first=False),
+    ]
+    document = {
+        key: {
+            "links": [list(link) for link in changes.links],
+            "change": [
+                _in_words(agents) if agents and change == -math.inf else change
+                for change, agents in zip(changes.change.tolist(), changes.strands, strict=True)
+            ],
+            "num_untried": changes.num_untried,
+        }
+        for key, changes in (("new_links", new), ("removed_links", gone))
+    }
+    document["removed_links"]["strands"] = [list(agents) for agents in gone.strands]
+    label = f"change of {name}"
+    return document, tables, [(new, label, "new links"), (gone, label, "links removed")]
+
+
+def _link_lines(head: str, changes, top: int, *, first: bool) -> list:
+    from rich.markup import escape
+    from rich.table import Table
+
+    rows = list(zip(changes.links, changes.change.tolist(), changes.strands, strict=True))
+    rows = rows[:top] if first else rows[::-1][:top]
+    rows = [row for row in rows if row[1] != 0]
+    table = Table("between", "and", "change", show_edge=False)
+    for (a, b), change, agents in rows:
+        number = "" if agents and change == -math.inf else f"{change:+.6g}"
+        words = _in_words(agents) if agents else ""
+        text = f"{number}, {words}" if number and words else number + words
+        table.add_row(escape(printable(a)), escape(printable(b)), escape(text))
+    lines = [(head, table)] if rows else [(head + " none", None)]
+    if changes.num_untried:
+        lines.append(
+            (f"{changes.num_untried:,} less promising ones were not tried (--most N tries more)", None)
+        )
+    return lines
+
+
+def _in_words(agents) -> str:
+    """Who is left without a link, instead of a logarithm of 0."""
+    return f"strands agent {' and '.join(printable(agent) for agent in agents)}"
+
+
+def _draw(studied, pictures, path: Path, title: str) -> None:
+    """One picture under the name given; of two, the second gets a name of its own beside it."""
+    from cmapjax import plots
+
+    for number, (slope, label, what) in enumerate(pictures):
+        figure = plots.derivatives(studied, slope, label=label, title=f"{title}, {what}" if what else title)
+        plots.save(figure, path if number == 0 else path.with_stem(f"{path.stem}-{what.replace(' ', '-')}"))

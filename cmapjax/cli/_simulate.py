@@ -1,0 +1,268 @@
+"""`cmapjax simulate`: strategies side by side on the same markets."""
+
+import dataclasses
+import functools
+import json as json_format
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cmapjax.arguments._checks import short
+from cmapjax.cli._cache import switch_on
+from cmapjax.cli._output import PRINTED, check_folder, check_json, market_lines, say, write_json, write_text
+from cmapjax.cli._progress import Progress, interruptible
+from cmapjax.cli._receipts import check_receipts, memory_of_receipts, receipts_to, rounds_at_once
+from cmapjax.cli._source import Source, check, market
+from cmapjax.words._plans import Plan, make, plan
+from cmapjax.words._specs import ENDOWMENTS, choose, endowment_process, parse
+from cmapjax.words._timings import Timings, in_words
+
+DEFAULT_STRATEGIES = (
+    "cmap:schedule=sequential",
+    "cmap:schedule=simultaneous",
+    "cmap:damping=local",
+    "proportional-response",
+)
+MOST_CHUNKS = 20  # steps of the progress bar
+
+
+class Request(NamedTuple):
+    """What to run and what to make of it, as typed."""
+
+    strategies: tuple[str, ...] = ()
+    schedule: str = "simultaneous"
+    damping: str = "none"
+    rounds: int = 100
+    every: int = 1
+    endowments: str = "constant"
+    precision: str = "float64"
+    equilibrium: bool = True
+    out: Path | None = None
+    plot: bool = False
+    json: str | None = None
+    receipts: Path | None = None
+
+
+class Outcome(NamedTuple):
+    """One strategy's run, with the wall time it took: in all, and compiling."""
+
+    plan: Plan
+    run: Any
+    seconds: float
+    compiling: float
+
+
+def run(source: Source, request: Request) -> None:
+    """Read, solve, simulate, report, write."""
+    lines = _check(source, request)
+    switch_on()
+    timings = Timings()
+    with timings("loading"):
+        from cmapjax.cli import _report
+
+        plans = [(line, *make(line)) for line in lines]
+        process = _process(request.endowments)
+    simulated = market(source, timings)
+    times_in = None
+    if process is None:
+        simulated, process, times_in = _trace(source, simulated, request.endowments)
+    times, process = getattr(process, "times", None), process.matched(simulated)
+    _check_span(simulated, request)
+    process.check(simulated, request.rounds)
+    if request.out is not None:
+        request.out.mkdir(parents=True, exist_ok=True)  # now, lest hours of work find no place
+    if request.json != PRINTED:
+        say("\n".join(market_lines(source, simulated)))
+        for line in _said_before(request, simulated, len(lines), times_in):
+            say(line)
+    equilibrium = None
+    if request.equilibrium:
+        with timings("solving"):
+            equilibrium = _solve(simulated)
+    play = _prepared(simulated, request, process, equilibrium, source.seed)
+    with receipts_to(request.receipts, simulated, times) as receipts:
+        outcomes = [_play(play, *line, request, timings, receipts) for line in plans]
+    if request.out is not None:
+        with timings("writing"):
+            _report.write(request.out, simulated, outcomes, equilibrium)
+        if request.plot:
+            with timings("drawing pictures"):
+                _report.draw(request.out, simulated, outcomes, equilibrium)
+    with timings("summing up"):
+        document = _report.as_document(source, request, simulated, equilibrium, outcomes)
+    document["timings"] = timings.document()
+    if request.out is not None:  # last, for it says how long the others took
+        write_text(request.out / "summary.json", json_format.dumps(document, allow_nan=False, indent=1))
+    write_json(request.json, document)
+    if request.json != PRINTED:
+        _report.show(request, simulated, equilibrium, document)
+        say(in_words(document["timings"]))
+
+
+def _check(source: Source, request: Request) -> list[Plan]:
+    """The lines of the comparison, in words; all that can be refused is, before JAX is loaded."""
+    check(source)
+    for name, number, least in (("--rounds", request.rounds, 1), ("--every", request.every, 1)):
+        if number < least:
+            raise ValueError(f"{name} is {number}; give a whole number, {least} or more.")
+    if request.precision not in ("float32", "float64"):
+        raise ValueError(f"--precision is {request.precision!r}; give float64 or float32.")
+    if request.plot and request.out is None:
+        raise ValueError("--plot writes pictures into a folder; name it with --out DIR.")
+    check_json(request.json)
+    if request.receipts is not None:
+        check_receipts(request.receipts, request.every)
+    if request.out is not None:
+        check_folder("--out", request.out)
+    _endowments_spec(request.endowments)
+    texts = request.strategies or DEFAULT_STRATEGIES
+    plans = [plan(text, request.schedule, request.damping) for text in texts]
+    labels = [line.label for line in plans]
+    twice = {label for label in labels if labels.count(label) > 1}
+    if twice:
+        raise ValueError(f"--strategy: {', '.join(sorted(twice))} is asked for twice; give it once.")
+    return plans
+
+
+def _endowments_spec(text: str):
+    spec = parse(text)
+    choose("endowments", spec, ENDOWMENTS)
+    if spec.name == "trace" and not text.partition(":")[2].strip():
+        raise ValueError("--endowments trace needs a file: trace:FILE (CSV or TSV, a column per agent).")
+    return spec
+
+
+def _process(text: str):
+    """The endowments of rounds, or None for a trace, which needs the market first."""
+    spec = _endowments_spec(text)
+    return None if spec.name == "trace" else endowment_process(spec)
+
+
+def _trace(source: Source, simulated, text: str):
+    """The market that brings a trace's means (or what a file says), the trace, and its column of times."""
+    from cmapjax.endowments import Trace
+    from cmapjax.graphs._trace import market_with_trace
+
+    path = text.partition(":")[2].strip()
+    simulated, table = market_with_trace(path, simulated, source.file, given_in=_endowments_in(source))
+    return simulated, Trace(table), table.index.name
+
+
+def _endowments_in(source: Source) -> str | None:
+    """The file or option that says what agents bring on average, if any."""
+    from cmapjax.graphs._agents_table import has_endowments
+
+    if source.agents is not None and has_endowments(source.agents, source.file):
+        return str(source.agents)
+    if source.mean_endowment != "unit":
+        return f"--mean-endowment {source.mean_endowment}"
+    attribute = source.file.endowment_attribute
+    return None if attribute is None else source.file.say("endowment_attribute", attribute)
+
+
+def _check_span(simulated, request: Request) -> None:
+    from cmapjax.arguments._checks import check_span
+
+    check_span(simulated.contribution, request.precision, lambda i: simulated.labels[i])
+
+
+def _solve(simulated):
+    from cmapjax import solve
+
+    with Progress("equilibrium"):
+        return interruptible(lambda: solve(simulated))
+
+
+def _prepared(simulated, request: Request, process, equilibrium, seed: int):
+    """`simulate` with all that the lines of a comparison have in common."""
+    from cmapjax import simulate
+    from cmapjax.market._random import key_of
+
+    return functools.partial(
+        simulate,
+        simulated,
+        endowments=process,
+        record=_record(request, process, equilibrium),
+        every=request.every,
+        precision=request.precision,
+        key=key_of(seed, 2**31),  # apart from the keys of drawn markets
+    )
+
+
+def _record(request: Request, process, equilibrium) -> dict:
+    """What is recorded of every line of a comparison, by name."""
+    from cmapjax import metrics
+
+    record = metrics.standard(None if equilibrium is None else equilibrium.utility)
+    if equilibrium is None and not process.is_constant:
+        record["average_certified_gap"] = metrics.average_certified_gap
+    if request.receipts is not None:
+        record["received"] = metrics.received
+    return record
+
+
+def _said_before(request: Request, simulated, count: int, named: str | None) -> list[str]:
+    """Which column holds times, and how much is to be written, before anything is played."""
+    lines = []
+    if named:
+        path = _endowments_spec(request.endowments).text.partition(":")[2].strip()
+        lines.append(f"{path}: column {short(named)} names no agent and is taken for the times of rounds")
+    if request.receipts is not None:
+        rows = request.rounds * simulated.num_agents * count
+        memory = memory_of_receipts(simulated, request.rounds)
+        lines.append(
+            f"receipts: {rows:,} rows ({request.rounds:,} rounds, {simulated.num_agents:,} agents, {count} "
+            f"strategies) go to {request.receipts}, with about {memory:,} MiB of them in memory at "
+            "most"
+        )
+    return lines
+
+
+def _play(play, line: Plan, strategy, schedule, request: Request, timings: Timings, receipts) -> Outcome:
+    began = time.perf_counter()
+    with timings("planning"):
+        (simulated,) = play.args
+        planned = schedule.plan(simulated, strategy.hops)
+    parts, state, played = [], None, 0
+    bar = Progress(line.label, request.rounds)
+    chunk = _chunk(request) if bar.is_shown else request.rounds  # every start and end costs a round or two
+    if request.receipts is not None:
+        chunk = min(chunk, rounds_at_once(simulated, request.rounds))
+    with timings("running") as spent, bar as advance:
+        while played < request.rounds:
+            rounds = min(chunk, request.rounds - played)
+            part = interruptible(
+                functools.partial(play, strategy, rounds=rounds, schedule=planned, start=state)
+            )
+            state, played = part.final, played + rounds
+            part = part if receipts is None else receipts.taken_from(part, line.label)
+            parts = [*(dataclasses.replace(p, final=None) for p in parts), part]  # of flows only the last
+            advance(rounds)
+    return Outcome(line, _joined(parts), time.perf_counter() - began, spent["compiling"])
+
+
+def _chunk(request: Request) -> int:
+    """Rounds between two looks at the clock: whole intervals of recording, all chunks alike if possible."""
+    intervals = -(-request.rounds // request.every)
+    chunks = next(c for c in range(min(MOST_CHUNKS, intervals), 0, -1) if intervals % c == 0)
+    return intervals // chunks * request.every
+
+
+def _joined(parts: list):
+    """One run of the parts played one after another; each starts with the record the last ended with."""
+    import equinox as eqx
+    import numpy as np
+
+    def join(*tables):
+        return np.concatenate([tables[0], *(table[1:] for table in tables[1:])])
+
+    last = parts[-1]
+    return eqx.tree_at(
+        lambda r: (r.rounds, r.agent_updates, r.records),
+        last,
+        (
+            join(*(p.rounds for p in parts)),
+            join(*(p.agent_updates for p in parts)),
+            {name: join(*(p.records[name] for p in parts)) for name in last.records},
+        ),
+    )

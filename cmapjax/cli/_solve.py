@@ -1,0 +1,193 @@
+"""`cmapjax solve`."""
+
+import sys
+import time
+from typing import NamedTuple
+
+from cmapjax.cli._cache import switch_on
+from cmapjax.cli._output import (
+    PRINTED,
+    check_json,
+    components,
+    market_lines,
+    printable,
+    say,
+    show,
+    write_json,
+)
+from cmapjax.cli._progress import Progress, interruptible
+from cmapjax.cli._source import Source, check, market
+from cmapjax.words._specs import method, method_entry
+
+NOT_REACHED = 1
+SHOWN_AGENTS = 8
+SHOWN_DIGITS = 30
+
+
+class Request(NamedTuple):
+    """What to solve for and how, as typed."""
+
+    method: str = "decomposition"
+    tolerance: float = 1e-9
+    exact: bool = False
+    json: str | None = None
+
+
+def run(source: Source, request: Request) -> int:
+    """Solve, report, write; the exit code."""
+    _check(source, request)
+    switch_on()
+    from cmapjax import solve
+
+    solved_for, how = market(source), method(request.method)
+    if request.json != PRINTED:
+        say("\n".join(market_lines(source, solved_for)))
+    began = time.perf_counter()
+    with Progress("equilibrium"):
+        equilibrium = interruptible(
+            lambda: solve(solved_for, tolerance=request.tolerance, method=how, exact=request.exact)
+        )
+    seconds = time.perf_counter() - began
+    if request.json is not None:
+        write_json(request.json, as_document(solved_for, equilibrium, request))
+    if request.json != PRINTED:
+        report(solved_for, equilibrium, request, seconds)
+    if equilibrium.is_solved:
+        return 0
+    print(_shortfall(equilibrium, request), file=sys.stderr)
+    return NOT_REACHED
+
+
+def _check(source: Source, request: Request) -> None:
+    check(source)
+    method_entry(request.method)
+    check_json(request.json)
+    if not 1e-14 <= request.tolerance < 1:
+        raise ValueError(f"--tolerance is {request.tolerance:g}; give a number from 1e-14 to below 1.")
+
+
+def _shortfall(equilibrium, request: Request) -> str:
+    """By how much a solve fell short, and which option would take it further."""
+    spec, entry = method_entry(request.method)
+    remedy = "raise "
+    if entry.remedy:
+        remedy = f"{entry.remedy} (--method {spec.name}:{entry.remedy.split()[-1]}=…) or raise "
+    return (
+        f"the certified gap {equilibrium.gap.max():.1e} is above {request.tolerance:.1e} after "
+        f"{_counted(equilibrium, entry.iterations)}; {remedy}--tolerance."
+    )
+
+
+def as_document(market, equilibrium, request: Request) -> dict:
+    """The equilibrium as JSON's data; one entry per market under "markets" if there are several."""
+    import numpy as np
+
+    from cmapjax.cli import _groups
+
+    exact, groups = equilibrium.exact, equilibrium.groups
+    giver, _ = market.arcs()
+    market_of = np.asarray(market.market_of)
+    ends = np.bincount(market_of[giver], minlength=market.num_markets)
+    order = np.argsort(market_of, kind="stable")
+    members = np.split(order, np.searchsorted(market_of[order], np.arange(1, market.num_markets)))
+    groups_of = [None] * market.num_markets if groups is None else _groups.as_documents(market, groups)
+    labels, parts, documents = market.labels, components(market), []
+    for number, agents in enumerate(members):
+        document = {
+            "agents": [labels[i] for i in agents],
+            "utility": equilibrium.utility[agents],
+            "ratio": equilibrium.ratio[agents],
+            "price": equilibrium.price[agents],
+            "log_nash_welfare": equilibrium.log_nash_welfare[number],
+            "gap": equilibrium.gap[number],
+            "price_error": equilibrium.price_error[number],
+            "spending_error": equilibrium.spending_error[number],
+            "num_agents": len(agents),
+            "num_links": int(ends[number]) // 2,
+            "groups": groups_of[number],
+            "components": parts[number],
+        }
+        if exact is not None:
+            document["exact"] = {
+                "utility": [str(exact.utility[i]) for i in agents],
+                "ratio": [str(exact.ratio[i]) for i in agents],
+            }
+        documents.append(document)
+    how = {"method": request.method, "iterations": int(equilibrium.iterations)}
+    return how | (documents[0] if len(documents) == 1 else {"markets": documents})
+
+
+def report(market, equilibrium, request: Request, seconds: float) -> None:
+    """Print what was found: quantities, groups, and the agents worst and best off."""
+    from cmapjax.cli import _groups
+
+    show(_quantities(market, equilibrium, request, seconds))
+    exact = equilibrium.exact
+
+    def ratio_text(agent, number) -> str:
+        text = f"{number:.6g}"
+        return text if exact is None else _fraction(exact.ratio[agent], text)
+
+    if equilibrium.groups is not None:
+        table, more = _groups.pair_table(market, equilibrium.groups, ratio_text)
+        say("bottleneck pairs of lowest ratio; B and C exchange with each other alone:")
+        show(table)
+        if more > 0:
+            say(f"and {more:,} more pairs (--json FILE lists all)")
+    say("agents worst and best off:" if market.num_agents > SHOWN_AGENTS else "agents:")
+    show(_agents(market, equilibrium))
+
+
+def _quantities(market, equilibrium, request: Request, seconds: float):
+    from rich.table import Table
+
+    from cmapjax.cli import _groups
+
+    spec, entry = method_entry(request.method)
+    several = market.num_markets > 1
+    table = Table("quantity", "worst market" if several else "value", show_edge=False)
+    table.add_row("certified gap (log Nash welfare missing, at most)", f"{equilibrium.gap.max():.2e}")
+    table.add_row("spending error of the flow, relative", f"{equilibrium.spending_error.max() + 0.0:.2e}")
+    table.add_row("log Nash welfare Σ w log r / W", f"{equilibrium.log_nash_welfare.min():.7f}")
+    table.add_row("lowest ratio (received per contributed)", f"{equilibrium.ratio.min():.6g}")
+    table.add_row("highest ratio", f"{equilibrium.ratio.max():.6g}")
+    if equilibrium.groups is not None:
+        count = f"{len(_groups.pairs(equilibrium.groups)):,}"
+        table.add_row("bottleneck pairs", f"{count} in all markets" if several else count)
+    table.add_row("method", f"{spec.name} ({_counted(equilibrium, entry.iterations)})")
+    table.add_row("seconds", f"{seconds:.2f}")
+    return table
+
+
+def _agents(market, equilibrium):
+    import numpy as np
+    from rich.markup import escape
+    from rich.table import Table
+
+    exact = equilibrium.exact
+    fractions = (exact.utility, exact.ratio) if exact else ()
+    heads = ["agent", "contribution", "utility", "ratio", "price"]
+    table = Table(*heads, *["exact utility", "exact ratio"][: len(fractions)], show_edge=False)
+    order = np.argsort(equilibrium.ratio, kind="stable")
+    half = SHOWN_AGENTS // 2
+    for i in order if len(order) <= SHOWN_AGENTS else np.concatenate([order[:half], order[-half:]]):
+        numbers = (vector[i] for vector in (equilibrium.utility, equilibrium.ratio, equilibrium.price))
+        table.add_row(
+            escape(printable(market.labels[i])),
+            f"{market.contribution[i]:.6g}",
+            *(f"{number:.6g}" for number in numbers),
+            *(_fraction(vector[i], "in --json") for vector in fractions),
+        )
+    return table
+
+
+def _fraction(fraction, otherwise: str) -> str:
+    """A fraction in full if a table can hold it; those of measured numbers may have hundreds of digits."""
+    text = str(fraction)
+    return text if len(text) <= SHOWN_DIGITS else otherwise
+
+
+def _counted(equilibrium, words: str) -> str:
+    """So many flows, sweeps or steps."""
+    number = int(equilibrium.iterations)
+    return f"{number:,} {words.removesuffix('s') if number == 1 else words}"

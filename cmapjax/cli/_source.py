@@ -1,0 +1,126 @@
+"""The market that the command line asks for."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cmapjax.arguments._checks import short
+from cmapjax.graphs._file_options import FORMATS, OF_AGENTS, FileOptions
+from cmapjax.words._networks import (
+    ISOLATED,
+    check_network,
+    is_family,
+    is_known,
+    random_market,
+)
+from cmapjax.words._specs import DISTRIBUTIONS, choose, parse
+from cmapjax.words._timings import Timings
+
+
+class Source(NamedTuple):
+    """Where markets come from, as typed."""
+
+    networks: tuple[str, ...]
+    agents: Path | None = None
+    markets: int = 1
+    seed: int = 0
+    mean_endowment: str = "unit"
+    value: str = "unit"
+    isolated: str = "reject"
+    file: FileOptions = FileOptions(place="command")
+    """How network files are to be read."""
+
+    @property
+    def name(self) -> str:
+        """A title."""
+        names = [text if is_known(text) else Path(text).name for text in self.networks]
+        return " + ".join(names)
+
+
+def source_of(networks: tuple[str, ...], file: dict[str, Any], isolated: str, **options) -> Source:
+    """The source that these options describe; those of a file are apart."""
+    drops = isolated == "drop"
+    read = FileOptions(**file, drop_isolated=drops, place="command")
+    return Source(networks, isolated=isolated, file=read, **options)
+
+
+def market(source: Source, timings: Timings | None = None):
+    """The market, or the markets packed side by side.
+
+    Args:
+        timings: of reading, drawing and building.
+
+    Raises:
+        ValueError: whatever is wrong with the files, the families or their options.
+    """
+    from cmapjax import pack
+
+    timings = Timings() if timings is None else timings
+    parts = [_one(source, text, number, timings) for number, text in enumerate(source.networks)]
+    with timings("building"):
+        return parts[0] if len(parts) == 1 else pack(parts)
+
+
+def check(source: Source) -> None:
+    """Everything about the words themselves, which needs no JAX.
+
+    Raises:
+        ValueError: numbers out of range, unknown names, options that do not apply to what was named.
+    """
+    for text in source.networks:
+        check_network(text)
+    if not 0 <= source.seed < 2**63:
+        raise ValueError(f"--seed is {source.seed}; give a whole number from 0 to 2^63 - 1.")
+    random = [t for t in source.networks if is_family(t)]
+    if source.markets < 1:
+        raise ValueError(f"--markets is {source.markets}; give a whole number, 1 or more.")
+    if source.markets > 1 and len(random) < len(source.networks):
+        raise ValueError("--markets draws random markets; name a family, such as er:n=100,degree=6.")
+    if source.agents is not None and (random or len(source.networks) > 1):
+        raise ValueError("--agents fits one network with labelled agents; leave it out for families.")
+    if not random and (source.mean_endowment, source.value) != ("unit", "unit"):
+        raise ValueError(
+            "--mean-endowment and --value draw for random families; give --agents FILE for a network."
+        )
+    for option, text in (("--mean-endowment", source.mean_endowment), ("--value", source.value)):
+        choose(option, parse(text), DISTRIBUTIONS)
+    given = [
+        name for name in source.file.given() if name not in OF_AGENTS or len(random) == len(source.networks)
+    ]
+    files = [text for text in source.networks if not is_known(text)]
+    if given and not files and not any(Path(text).is_file() for text in source.networks):
+        name = source.file.called(given[0])
+        raise ValueError(f"{name} is for network files; leave it out for {short(source.networks[0])}.")
+    if "-" in files and (source.file.format is None or files.count("-") > 1):
+        remedy = source.file.say("format", "NAME")
+        formats = ", ".join(FORMATS)
+        raise ValueError(f"- is standard input, read once: name its format by {remedy} ({formats}).")
+    if source.isolated not in ISOLATED:
+        raise ValueError(f"--isolated is {short(source.isolated)}; give reject, drop or redraw.")
+    if source.isolated == "redraw" and not random:
+        raise ValueError("--isolated redraw is for random families; give reject or drop for a network.")
+
+
+def _one(source: Source, text: str, number: int, timings: Timings):
+    if is_family(text):
+        with timings("drawing"):
+            drawn = _random(source, text, number)
+        with timings("building"):
+            return drawn.packed()
+    with timings("reading"):
+        from cmapjax.graphs._read import is_network_known_by, known_market, market_from_file
+
+        if is_known(text) and is_network_known_by(parse(text).name):
+            return known_market(parse(text).name, source.file, agents=source.agents)
+        return market_from_file(text, source.file, agents=source.agents)
+
+
+def _random(source: Source, text: str, number: int):
+    from cmapjax.market._random import key_of
+
+    market = random_market(
+        parse(text),
+        endowment=("--mean-endowment", source.mean_endowment),
+        value=("--value", source.value),
+        isolated=source.isolated,
+    )
+    return market.draw_parts(key_of(source.seed, number), source.markets)

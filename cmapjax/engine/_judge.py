@@ -1,0 +1,108 @@
+"""What is said of a run when it is over: the verdict on each market, and a breach of the laws of spending."""
+
+import dataclasses
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cmapjax import metrics
+from cmapjax.endowments import Endowments
+from cmapjax.engine._play import last_budget
+from cmapjax.engine._run import Run
+from cmapjax.market._feasibility import TOLERANCE, Breach, breach_in_words, broken_markets, find_breach
+from cmapjax.market._market import Market
+from cmapjax.market._verdict import VERDICTS, gap_judged
+from cmapjax.runtime._precision import namespace
+from cmapjax.runtime._settings import compiled, is_traced
+from cmapjax.strategies import Strategy
+
+
+def judged(
+    market: Market,
+    strategy: Strategy,
+    endowments: Endowments,
+    record,
+    key,
+    run: Run,
+    rounds: int,
+    strict: bool,
+) -> Run:
+    """The run with its verdicts, in NumPy unless the run is traced by a transformation.
+
+    Args:
+        record: what was recorded, by name.
+        rounds: how many were played.
+        strict: raise if a law of spending was broken, rather than warn.
+
+    Raises:
+        ValueError: with `strict`, who broke which law; or that compiled code cannot say.
+    """
+    by_averages = not endowments.is_constant or strategy.needs_averages
+    if is_traced((market, endowments, key, run)):
+        if strict:
+            raise ValueError(
+                "strict is asked for inside a transformation of JAX, where nothing can be raised; look at "
+                "run.verdict, or play once outside."
+            )
+        fields = _judge_traced(market.bare(), endowments, key, run.final, run.breach, by_averages)
+        return dataclasses.replace(run, **fields)
+    budget = market.contribution
+    if run.final.round > 0 and not endowments.is_constant:
+        budget = np.asarray(last_budget(market.bare(), endowments, key, run.final.round))
+    error = metrics.spending_error(market, run.final.flow.astype(np.float64), budget)
+    breach = run.breach
+    if breach is None and rounds and not np.all(error <= TOLERANCE[str(run.final.flow.dtype)]):
+        breach = _last_breach(market, run, budget)
+    if breach is not None:
+        _complain(market, strategy, breach, strict)
+    gap = None
+    if not by_averages and metrics._is_gap(record.get("certified_gap")):
+        gap = run.records["certified_gap"][-1]  # of the same flow; on large markets it takes long
+    fields = _fields(market, run.final, breach, by_averages, gap)
+    return dataclasses.replace(run, spending_error=error, **fields)
+
+
+# Compiled, for a derivative would otherwise be taken operation by operation; and as constants to it.
+@compiled
+def _judge_traced(market: Market, endowments: Endowments, key, final, breach, by_averages: bool):
+    market, endowments, final = jax.lax.stop_gradient((market, endowments, final))
+    budget = market.contribution
+    if not endowments.is_constant:
+        budget = jnp.where(final.round > 0, last_budget(market, endowments, key, final.round), budget)
+    error = metrics.spending_error(market, final.flow.astype(np.float64), budget)
+    return _fields(market, final, breach, by_averages) | {"spending_error": error}
+
+
+def _fields(market: Market, final, breach: Breach | None, by_averages: bool, gap=None) -> dict:
+    if gap is None:
+        gap = gap_judged(market, final, by_averages=by_averages)
+    word = metrics.verdict(market, final, by_averages=by_averages, gap=gap)
+    if breach is not None:
+        is_broken = (broken_markets(market, breach) > 0) & (word != VERDICTS.index("not finite"))
+        word = namespace(word).where(is_broken, VERDICTS.index("not feasible"), word)
+    return {"verdict": word, "gap": gap}
+
+
+def _last_breach(market: Market, run: Run, budget) -> Breach:
+    """Of the last round, by its flow alone."""
+    dtype = run.final.flow.dtype
+    of_round = (market.stored(x) for x in (np.asarray(budget).astype(dtype), np.asarray(run.final.utility)))
+    return find_breach(market, run.final.round, market.links.blocks(run.final.flow), *of_round)
+
+
+def _complain(market: Market, strategy: Strategy, breach: Breach, strict: bool) -> None:
+    words = breach_in_words(market, _name(strategy), breach)
+    if words is None:
+        return
+    if strict:
+        raise ValueError(words)
+    warnings.warn(words, stacklevel=5)
+
+
+def _name(strategy: Strategy) -> str:
+    """As it would be written, without its numbers: Damped(Mine)."""
+    inner = getattr(strategy, "strategy", None)
+    name = type(strategy).__name__
+    return f"{name}({_name(inner)})" if isinstance(inner, Strategy) else name

@@ -1,0 +1,196 @@
+"""The forms in which native rounds are played (see `_play.Plain`), and for which strategies."""
+
+import dataclasses
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from cmapjax.engine._native import lanes
+from cmapjax.engine._play import Moment, Plain, Rules, count
+from cmapjax.engine._round import Flows, _views, as_before
+from cmapjax.engine._scaling import Scaled, Scaling, pays
+from cmapjax.market._columns import _end_to_end
+from cmapjax.runtime._precision import namespace
+from cmapjax.runtime._types import Array
+from cmapjax.schedules._schedule import EveryonePlan
+from cmapjax.strategies import (
+    CMAP,
+    Damped,
+    EqualSplit,
+    FixedDamping,
+    LocalDamping,
+    MaxDegreeDamping,
+    PerAgent,
+    ProportionalResponse,
+)
+
+KINDS, DAMPINGS = (CMAP, ProportionalResponse, EqualSplit), (FixedDamping, MaxDegreeDamping, LocalDamping)
+
+
+def applies(strategy, plan) -> bool:
+    """Whether there is native code for this strategy, itself and not a class derived from it."""
+    answer, damping = _parts(strategy)
+    return (
+        type(plan) is EveryonePlan
+        and type(answer) in KINDS
+        and not (type(answer) is CMAP and answer.community_hops == 0)
+        and (damping is None or type(damping) in DAMPINGS)
+        and (type(strategy) is not PerAgent or type(damping) is FixedDamping)
+    )
+
+
+def form_of(rules: Rules, every: int, starts_even: bool) -> "Native | NativeScaling":
+    """In which form rounds are played, so many at a time, where `applies` holds."""
+    return NativeScaling(rules, starts_even) if pays(rules, every) else Native(rules)
+
+
+def _parts(strategy) -> tuple:
+    """Whose answer it is, and how it is damped."""
+    strategy = strategy.strategy if type(strategy) is PerAgent else strategy
+    return (strategy.strategy, strategy.damping) if type(strategy) is Damped else (strategy, None)
+
+
+class Sliced(eqx.Module):
+    """A market between two rounds, numbers on links in slices as `rounds.cc` has them."""
+
+    now: Moment
+    """Without flows."""
+    sent: Float[Array, "places"]
+    received: Float[Array, "places"]
+
+
+class _Slices:
+    """What native calls have in common on a market."""
+
+    def __init__(self, rules: Rules):
+        self.dtype = rules.known.contribution.dtype
+        self.shapes, self.lanes = rules.market.links.shapes, lanes(self.dtype)
+        self.attributes = {"shapes": np.array(self.shapes, np.int64).ravel()}
+        self.num_agents, self.links = rules.market.num_agents, rules.market.links
+
+    def cut(self, blocks) -> Array:
+        """Numbers in blocks, in slices: [width, lanes] each, the last of a block filled up."""
+        out = []
+        for block, (width, rows) in zip(blocks, self.shapes, strict=True):
+            whole = namespace(block).pad(block, ((0, 0), (0, -rows % self.lanes)))
+            out.append(whole.reshape(width, -(-rows // self.lanes), self.lanes).swapaxes(0, 1).reshape(-1))
+        return np.concatenate(out) if isinstance(out[0], np.ndarray) else _end_to_end(out)
+
+    def blocks(self, x: Array) -> tuple:
+        """The inverse of `cut`."""
+        out, start = [], 0
+        for width, rows in self.shapes:
+            end = start + width * (rows + -rows % self.lanes)
+            block = x[start:end].reshape(-(-rows // self.lanes), width, self.lanes).swapaxes(0, 1)
+            out.append(block.reshape(width, -(-rows // self.lanes) * self.lanes)[:, :rows])
+            start = end
+        return tuple(out)
+
+    def entries(self) -> tuple:
+        """What native calls look at first: where neighbours are, and how many."""
+        return self.cut(self.links.blocks(jnp.asarray(self.links.entries))), jnp.asarray(self.links.lengths)
+
+    def like(self, *shape, dtype=None) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(shape or (self.num_agents,), self.dtype if dtype is None else dtype)
+
+
+class Native(Plain):
+    """Rounds one by one: CMAP, proportional response or equal split by everybody at once."""
+
+    def __init__(self, rules: Rules):
+        super().__init__(rules)
+        self.slices = _Slices(rules)
+        self.answer, self.damping = _parts(rules.strategy)
+
+    def begin(self, now: Moment) -> Sliced:
+        cut = self.slices.cut
+        return Sliced(dataclasses.replace(now, flows=None), cut(now.flows.sent), cut(now.flows.received))
+
+    def show(self, at: Sliced) -> Moment:
+        return dataclasses.replace(at.now, flows=self._flows(at))
+
+    def advance(self, at: Sliced, rounds) -> Sliced:
+        facts = self.slices.entries(), self._theta(at)
+        return jax.lax.fori_loop(0, rounds, lambda _, at: self._play(at, *facts), at)
+
+    def _flows(self, at: Sliced) -> Flows:
+        return Flows(self.slices.blocks(at.sent), self.slices.blocks(at.received))
+
+    def _theta(self, at: Sliced) -> Float[Array, "_"]:
+        """One step for all, or one per agent."""
+        rules, damping = self.rules, self.damping
+        if damping is None:
+            return jnp.ones(1, self.slices.dtype)
+        if type(rules.strategy) is PerAgent:
+            return rules.market.stored(jnp.asarray(damping.theta))
+        if type(damping) is FixedDamping:
+            return jnp.asarray(damping.theta).reshape(1)
+        flows, known = self._flows(at), rules.known  # of which steps read degrees alone
+        views = _views(rules.market, known, flows, at.now.history[0], known.contribution, flows)
+        steps = [jax.vmap(damping.step, in_axes=-1)(view) for view in views]
+        return rules.market.links.join_rows(steps)
+
+    def _play(self, at: Sliced, entries: tuple, theta) -> Sliced:
+        """A round later."""
+        rules, slices, now = self.rules, self.slices, at.now
+        known, utility = rules.known, now.history[0]
+        budget, again = known.contribution, (jnp.zeros(0, slices.dtype),) * 2  # flows themselves
+        is_cmap, like = type(self.answer) is CMAP, slices.like
+        if not rules.is_steady:
+            budget = rules.budget(now.round).astype(slices.dtype)
+            if self.damping is not None or type(self.answer) is ProportionalResponse:
+                same = as_before(rules.market, known, self._flows(at), budget)
+                again = slices.cut(same.sent), slices.cut(same.received)
+        changed = [like(*at.sent.shape), like(*at.received.shape), like()]
+        if is_cmap:
+            room, name, more = [like(slices.num_agents, 2)] * 2, "cmapjax_cmap", {}
+            facts = *entries, known.contribution, budget, theta, utility, *again
+        else:
+            room, name = [like()], "cmapjax_response"
+            more = {"is_equal": type(self.answer) is EqualSplit}
+            facts = *entries, budget, theta, utility, *again
+        places = {len(facts): 0, len(facts) + 1: 1}  # flows are changed in place
+        call = jax.ffi.ffi_call(name, changed + room, input_output_aliases=places)
+        sent, received, utility, *_ = call(*facts, at.sent, at.received, **slices.attributes, **more)
+        return Sliced(_later(rules, now, utility, now.total_utility + utility), sent, received)
+
+
+class NativeScaling(Scaling):
+    """Proportional response in scaling form."""
+
+    def __init__(self, rules: Rules, starts_even: bool):
+        super().__init__(rules, starts_even)
+        self.slices = _Slices(rules)
+
+    def _kept(self, flows: Flows) -> tuple:
+        return *self.slices.entries(), self.slices.cut(flows.sent), self.slices.cut(flows.received)
+
+    def _scale(self, at: Scaled, kept: tuple) -> Scaled:
+        """A round later, without the flows."""
+        now, slices, like = at.now, self.slices, self.slices.like
+        call = jax.ffi.ffi_call("cmapjax_scaling", [like(), like(), like(), like(dtype=jnp.float64)])
+        entries, lengths, *held = kept
+        numbers = (
+            self.rules.known.contribution,
+            at.left,
+            at.sums,
+            now.total_utility,
+            at.is_even,
+            ~at.is_mirrored,
+        )
+        left, sums, utility, total = call(entries, lengths, *numbers, *held, **slices.attributes)
+        now = _later(self.rules, now, utility, total)
+        return Scaled(now, left, at.left, sums, ~at.is_mirrored, at.is_even)
+
+    def _play(self, now: Moment) -> Moment:
+        form = Native(self.rules)
+        return form.show(form.advance(form.begin(now), 1))
+
+
+def _later(rules: Rules, now: Moment, utility, total) -> Moment:
+    history = (utility, *now.history[:2])
+    updates = now.agent_updates + count(rules.market, None)
+    return Moment(now.round + 1, None, history, total, updates, now.breach)

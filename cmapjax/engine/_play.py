@@ -1,0 +1,210 @@
+"""From one round to the next: what a run carries along, in the order of storage."""
+
+import dataclasses
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Float, Int
+
+from cmapjax.endowments import Endowments
+from cmapjax.engine._round import (
+    Flows,
+    Known,
+    act_in_turns,
+    act_together,
+    as_before,
+    both_ends,
+    received_totals,
+    take_part,
+)
+from cmapjax.market._feasibility import Breach, find_breach
+from cmapjax.market._market import Market
+from cmapjax.runtime._precision import namespace
+from cmapjax.runtime._settings import compiled
+from cmapjax.runtime._types import Array
+from cmapjax.schedules._schedule import Plan, TurnTable
+from cmapjax.strategies import Strategy, _calls
+
+
+class Rules(eqx.Module):
+    """What the rounds of a run have in common."""
+
+    market: Market
+    known: Known
+    strategy: Strategy
+    plan: Plan
+    endowments: Endowments
+    key: Array | None
+    is_steady: bool = eqx.field(static=True)
+    """Whether every row always spends its agent's contribution, so that to give as before is to repeat
+    the last row as it stands."""
+    is_native: bool = eqx.field(static=True, default=False)
+    """Whether rounds are played by native code (`_native`)."""
+
+    @property
+    def are_trusted(self) -> bool:
+        """Whether the strategy is one of this package, none of whose rounds need to be looked through for a
+        breach of the laws."""
+        return _calls.is_of_package(self.strategy)
+
+    def budget(self, round: Int[Array, ""]) -> Float[Array, "agents"]:
+        """Value that each agent has to give in a round, float64."""
+        return self.market.stored(_budget(self.market, self.endowments, self.key, round))
+
+
+class Moment(eqx.Module):
+    """A market between two rounds."""
+
+    round: Int[Array, ""]
+    flows: Flows | None
+    history: tuple[Float[Array, "agents"], ...]
+    """Utilities of the last round, the one before, and the one before that."""
+    total_utility: Float[Array, "agents"]
+    agent_updates: Int[Array, "markets"]
+    breach: Breach | None = None
+    """Which agents have broken a law of spending; None under strategies of this package."""
+
+
+def average_utility(at) -> Float[Array, "agents"]:
+    """Mean value received per round so far, of a `Moment` or a state; of the start, before the first."""
+    xp = namespace(at)
+    played = xp.maximum(at.round, 1)
+    return xp.where(at.round > 0, at.total_utility / played, at.history[0])
+
+
+def play_round(rules: Rules, now: Moment) -> Moment:
+    """The market one round later."""
+    if rules.strategy.needs_averages:
+        average = average_utility(now).astype(now.history[0].dtype)
+        known = dataclasses.replace(rules.known, average_utility=average)
+        rules = dataclasses.replace(rules, known=known)
+    market, known, plan = rules.market, rules.known, rules.plan
+    flows, utility = now.flows, now.history[0]
+    budget, repeated = known.contribution, flows
+    if not rules.is_steady:
+        budget = rules.budget(now.round).astype(utility.dtype)
+        repeated = as_before(market, known, flows, budget)
+    key = None if rules.key is None else round_key(rules.key, 1, now.round)
+    acts = plan.acts(market, key)
+    acts = None if acts is None else market.stored(acts)
+    lost = None
+    if isinstance(plan, TurnTable):
+        flows, acted = _take_tabled_turns(rules, now, budget, repeated)
+    elif plan.is_everyone:
+        flows = act_together(market, known, rules.strategy, flows, utility, budget, repeated)
+        acted = acts
+        if acts is not None:
+            flows = take_part(market, acts, flows, repeated)
+    else:
+        flows, acted, lost = _take_turns(rules, now, key, acts, budget, repeated)
+    utility = received_totals(market, flows)
+    breach = now.breach
+    if not rules.are_trusted:
+        breach = breach.then(_breach(rules, now.round + 1, flows, budget, utility, lost))
+    return Moment(
+        now.round + 1,
+        flows,
+        (utility, *now.history[:2]),
+        now.total_utility + utility,
+        now.agent_updates + count(market, acted),
+        breach,
+    )
+
+
+def _breach(rules: Rules, round, flows: Flows, budget, utility, lost) -> Breach:
+    """Who has broken a law in this round; derivatives take no notice."""
+    market, links = rules.market, rules.market.links
+    received = None
+    together = rules.plan.is_everyone or isinstance(rules.plan, TurnTable)
+    if rules.strategy.is_posted and together:  # each end has worked it out for itself
+        received = links.blocks(market.mirror(links.join(flows.received)))
+    found = jax.lax.stop_gradient((flows.sent, budget, utility, received, lost))
+    return find_breach(market, round, *found)
+
+
+class Plain:
+    """Rounds one by one, as they are written."""
+
+    def __init__(self, rules: Rules):
+        self.rules = rules
+
+    def begin(self, now: Moment) -> Moment:
+        return now
+
+    def advance(self, now: Moment, rounds: int | Int[Array, ""]) -> Moment:
+        """The market some rounds later."""
+        if isinstance(rounds, int) and rounds == 1:
+            return play_round(self.rules, now)
+        return jax.lax.fori_loop(0, rounds, lambda _, now: play_round(self.rules, now), now)
+
+    def show(self, now: Moment) -> Moment:
+        return now
+
+
+def _take_turns(rules: Rules, now: Moment, key, acts, budget, repeated: Flows):
+    market, links = rules.market, rules.market.links
+    tables = rules.plan.tables(market, now.round, key)
+    acted = jnp.zeros(market.num_agents, bool)
+    for table in tables:
+        acted = acted.at[table.reshape(-1)].set(True, mode="drop")
+    acted = acted if acts is None else acted & acts
+    before = None if rules.is_steady else links.join(repeated.sent)
+    flow = links.join(now.flows.sent)
+    flow, lost = act_in_turns(
+        market,
+        rules.known,
+        rules.strategy,
+        rules.plan,
+        tables,
+        flow,
+        budget,
+        acts,
+        before,
+        notes_lost=not rules.are_trusted,
+    )
+    if before is not None:
+        flow = jnp.where(links.spread(acted), flow, before)
+    return both_ends(market, flow), acted, lost
+
+
+def _take_tabled_turns(rules: Rules, now: Moment, budget, repeated: Flows):
+    """All answer in every turn, and those whose turn it is do as they answer.
+
+    In a small market that costs less than to look up who they are.
+    """
+    market, known, plan = rules.market, rules.known, rules.plan
+    turn_of, turns = plan.of_round(now.round)
+
+    def take(turn, carry):
+        flows, utility = carry
+        same = flows if rules.is_steady else repeated
+        answered = act_together(market, known, rules.strategy, flows, utility, budget, same)
+        flows = take_part(market, turn_of == turn, answered, flows)
+        return flows, received_totals(market, flows)
+
+    flows, _ = jax.lax.fori_loop(0, turns, take, (now.flows, now.history[0]))
+    acted = turn_of >= 0
+    return (flows if rules.is_steady else take_part(market, acted, flows, repeated)), acted
+
+
+def count(market: Market, acted) -> Int[Array, "markets"]:
+    """How many agents of each market these are; None is all."""
+    if acted is None:
+        return jnp.asarray(market.members.lengths, jnp.int64)[market.members.place]
+    return market.total(market.unstored(acted).astype(jnp.int64))
+
+
+def round_key(key, purpose: int, round):
+    return jax.random.fold_in(jax.random.fold_in(key, purpose), round)
+
+
+@compiled
+def last_budget(market: Market, endowments: Endowments, key, round) -> Float[Array, "agents"]:
+    """Value that each agent had to give in the last round, float64 and in the caller's order."""
+    return _budget(market, endowments, key, round - 1)
+
+
+def _budget(market: Market, endowments: Endowments, key, round) -> Float[Array, "agents"]:
+    key = None if key is None else round_key(key, 0, round)
+    return endowments.draw(market, round, key) * market.value

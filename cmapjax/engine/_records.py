@@ -1,0 +1,111 @@
+"""What is recorded of states: of one in compiled code, or of many at once in NumPy."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from cmapjax import metrics
+from cmapjax.market._certificate import delivered
+from cmapjax.market._market import Market
+from cmapjax.market._reductions import look, of_rows
+from cmapjax.runtime._precision import float64_on_host, namespace
+from cmapjax.runtime._types import Array
+
+
+class Record(eqx.Module):
+    """Functions of (market, state) by name, to be handed to compiled code.
+
+    An array that several of them hold, such as the equilibrium's utilities, is handed over once, so that
+    compiled code knows that it is one.
+    """
+
+    arrays: tuple[Array, ...]
+    places: tuple[int | None, ...] = eqx.field(static=True)
+    """Which of the arrays each leaf is; None for other leaves."""
+    others: tuple = eqx.field(static=True)
+    structure: jax.tree_util.PyTreeDef = eqx.field(static=True)
+    names: tuple[str, ...] = eqx.field(static=True)
+
+    def __init__(self, functions: Mapping[str, Callable]):
+        leaves, self.structure = jax.tree.flatten(list(functions.values()))
+        is_array = [isinstance(leaf, (np.ndarray, np.generic, jax.Array)) for leaf in leaves]
+        arrays = {id(leaf): leaf for leaf, is_one in zip(leaves, is_array, strict=True) if is_one}
+        number = {key: place for place, key in enumerate(arrays)}
+        self.arrays = tuple(arrays.values())
+        self.places = tuple(number.get(id(leaf)) for leaf in leaves)
+        self.others = tuple(None if is_one else leaf for leaf, is_one in zip(leaves, is_array, strict=True))
+        self.names = tuple(functions)
+
+    def items(self) -> Iterable[tuple[str, Callable]]:
+        """Names and functions."""
+        pairs = zip(self.places, self.others, strict=True)
+        leaves = [other if place is None else self.arrays[place] for place, other in pairs]
+        return zip(self.names, jax.tree.unflatten(self.structure, leaves), strict=True)
+
+
+def observations(
+    market: Market, record: Mapping[str, Callable] | Record, state, is_steady: bool
+) -> dict[str, Array]:
+    """What is to be recorded of a state, by name.
+
+    Of a float32 run whose rows spend the contributions, recorded is what they deliver when they spend them
+    exactly: the utilities as they are held sum to more or less than there is, by rounding, and would beat
+    the equilibrium now and then.
+
+    Metrics of this package are worked out together: vectors over agents are cut into rows, a market a row,
+    and what several formulas need is computed once. Users' functions are called one by one.
+
+    Args:
+        is_steady: whether every row spends its agent's contribution.
+    """
+    xp = namespace(market, state)
+    if is_steady and state.flow.dtype == np.float32:
+        exactly = delivered(market, state.flow)
+        held = [xp.asarray(u, exactly.dtype) for u in state.history[1:]]
+        history = xp.stack([look(exactly, market.links.place), *held])
+        state = dataclasses.replace(state, history=history)
+    functions, vectors = dict(record.items()), {}
+    together = {name: f for name, f in functions.items() if isinstance(f, metrics._OfState)}
+    for f in together.values():
+        if f.vectors_of not in vectors:
+            vectors[f.vectors_of] = f.vectors_of(market, state)
+    asked = [f.asked(vectors[f.vectors_of]) for f in together.values()]
+    found = {}
+    if asked:
+        found = dict(zip(together, of_rows(market.members, market.contribution, asked), strict=True))
+    for name, f in functions.items():
+        if name not in found:
+            found[name] = xp.asarray(f(market, state))
+    return {name: found[name] for name in functions}
+
+
+def observations_on_host(
+    market: Market, record: Mapping[str, Callable] | Record, states, is_steady: bool
+) -> dict[str, np.ndarray] | None:
+    """`observations` of many states at once, in NumPy: for small markets, where compiling would take longer.
+
+    Args:
+        states: a `State` of NumPy arrays, every one with an axis of records before its own.
+        is_steady: whether every row spends its agent's contribution.
+
+    Returns:
+        By name one row per record; None if there is a function among them that is not of this package, and
+        may not take states in this form.
+    """
+    record = record if isinstance(record, Record) else Record(record)
+    if not all(metrics._is_known(f) for _, f in record.items()):
+        return None
+    found = _of_stacked(market, record, states, is_steady)
+    return {name: found[name] for name in record.names}
+
+
+@float64_on_host
+def _of_stacked(market: Market, record: Record, states, is_steady: bool):
+    # As a single state has them: the last three rounds first, and a round that agents' vectors go with.
+    states = dataclasses.replace(
+        states, history=np.moveaxis(states.history, -2, 0), round=states.round[:, None]
+    )
+    return observations(market, record, states, is_steady)

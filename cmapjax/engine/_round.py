@@ -1,0 +1,317 @@
+"""One round of a market, compiled: views are gathered, agents answer, flows are put back.
+
+Everything here is in the order of storage. Batching happens in this module alone: strategies are
+written for one agent and vmapped over the columns of each block.
+
+Every flow is held twice, by giver and by receiver, in one layout (`Flows`). Agents whose strategy is to
+post terms thereby need no look at a link from its other end: both ends work out the flow from the terms
+posted, and all that is gathered are vectors over agents. Other strategies' answers are sent across every
+link, which on large markets takes longer than all the rest.
+"""
+
+import functools
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Bool, Float, Int, Shaped
+
+from cmapjax.market._columns import fold
+from cmapjax.market._market import Market
+from cmapjax.market._reductions import blocks
+from cmapjax.runtime._precision import namespace
+from cmapjax.runtime._types import Array
+from cmapjax.schedules._schedule import Plan
+from cmapjax.strategies import Beyond, Link, PerAgent, Strategy, View, _calls
+
+Blocks = tuple[Float[Array, "_ _"], ...]
+"""A value per slot as one array [width, rows] per block."""
+
+
+class Flows(eqx.Module):
+    """The flow on every link as both its ends hold it."""
+
+    sent: Blocks
+    """In slot (i, j), y_ij."""
+    received: Blocks
+    """In slot (i, j), y_ji."""
+
+
+class Known(eqx.Module):
+    """What does not change while agents act; but for the averages, not during a run."""
+
+    contribution: Float[Array, "agents"]
+    degree: Float[Array, "agents"]
+    max_degree: Float[Array, "agents"]
+    neighbour_contribution: Blocks
+    """Zero on padding, and only there."""
+    beyond: Int[Array, "agents members"] | None
+    """Members of each agent's community out of its reach; `num_agents` is nobody."""
+    average_utility: Float[Array, "agents"] | None = None
+    """Mean value received per round up to last round; None if the strategy does not look at it."""
+
+
+def known_facts(
+    market: Market,
+    beyond: Int[Array, "agents members"] | None,
+    dtype,
+    average_utility: Float[Array, "agents"] | None = None,
+) -> Known:
+    """The facts that views are made of, in the precision of the run; the others as in `Known`."""
+    links, xp = market.links, namespace(market)
+    contribution = xp.asarray(market.stored(market.contribution), dtype)
+    degree = xp.asarray(links.lengths, dtype)
+    largest = market.largest(market.unstored(degree))[market.market_of]
+    return Known(
+        contribution,
+        degree,
+        market.stored(largest),
+        tuple(block.take(contribution) for block in blocks(links)),
+        beyond,
+        None if average_utility is None else average_utility.astype(dtype),
+    )
+
+
+def both_ends(market: Market, flow: Float[Array, "slots"]) -> Flows:
+    """A flow as both ends hold it."""
+    cut = market.links.blocks
+    return Flows(tuple(cut(flow)), tuple(cut(market.mirror(flow))))
+
+
+def received_totals(market: Market, flows: Flows) -> Float[Array, "agents"]:
+    """Utilities, in the order of storage."""
+    return market.links.fold_blocks(jnp.add, flows.received)
+
+
+def as_before(market: Market, known: Known, flows: Flows, budget: Float[Array, "agents"]) -> Flows:
+    """Every row scaled to this round's budget; who gave nothing, and has something now, splits equally.
+
+    Receivers' copies are taken anew from the givers'. Each scaled by itself, the rounding by which they
+    differ would be scaled along: by 10^16 for an agent that had next to nothing and has much now.
+    """
+    spent = market.links.fold_blocks(jnp.add, flows.sent)
+    gave = spent > 0
+    scale = jnp.where(gave, budget / jnp.where(gave, spent, 1), 0)
+    even = jnp.where(gave, 0, budget / known.degree)
+    rows = zip(market.links.row_blocks(scale), market.links.row_blocks(even), strict=True)
+    masks = [w > 0 for w in known.neighbour_contribution]
+    sent = [jnp.where(m, s * y + e, 0) for m, (s, e), y in zip(masks, rows, flows.sent, strict=True)]
+    return both_ends(market, market.links.join(sent))
+
+
+def act_together(
+    market: Market,
+    known: Known,
+    strategy: Strategy,
+    flows: Flows,
+    utility: Float[Array, "agents"],
+    budget: Float[Array, "agents"],
+    repeated: Flows,
+) -> Flows:
+    """Everybody's answer to the same flows; `repeated` is what they would be `as_before`."""
+    views = _views(market, known, flows, utility, budget, repeated)
+    if not strategy.is_posted:
+        answers, first = [], 0
+        for view in views:
+            who = slice(first, first + len(view.budget))
+            answers.append(_answer(market, strategy, who, view))
+            first = who.stop
+        return both_ends(market, market.links.join(answers))
+    post = jax.vmap(functools.partial(_calls.post, strategy), in_axes=-1)
+    terms = [post(view) for view in views]
+    return _on_links(
+        known,
+        _what_flows(strategy, terms, views),
+        _what_flows(strategy, _others(market, terms), _other_ends(market, known, flows, utility, repeated)),
+    )
+
+
+def _what_flows(strategy: Strategy, terms: list, links: list[Link]) -> list[Float[Array, "_ _"]]:
+    flow = jax.vmap(functools.partial(_calls.flow, strategy), in_axes=-1, out_axes=-1)
+    return [flow(*both) for both in zip(terms, links, strict=True)]
+
+
+def _others(market: Market, terms: list) -> list:
+    """The terms that each slot's neighbour has posted."""
+    numbers = zip(*map(jax.tree.leaves, terms), strict=True)
+    looked_up = [look(market, market.links.join_rows(number)) for number in numbers]
+    return [
+        jax.tree.unflatten(jax.tree.structure(terms[k]), [x[k] for x in looked_up]) for k in range(len(terms))
+    ]
+
+
+def take_part(market: Market, acts: Bool[Array, "agents"], answered: Flows, repeated: Flows) -> Flows:
+    """The answers of those that act, and for the rest what they gave before."""
+    mine, others = market.links.row_blocks(acts), look(market, acts)
+    return Flows(
+        tuple(map(jnp.where, mine, answered.sent, repeated.sent)),
+        tuple(map(jnp.where, others, answered.received, repeated.received)),
+    )
+
+
+def look(market: Market, x: Shaped[Array, "agents"]) -> list[Shaped[Array, "_ _"]]:
+    """The value of each slot's neighbour (of anybody on padding)."""
+    x = jnp.asarray(x)
+    return [
+        x.at[at].get(mode="promise_in_bounds", wrap_negative_indices=False)
+        for at in market.links.blocks(jnp.asarray(market.links.entries))
+    ]
+
+
+def _on_links(known: Known, sent, received) -> Flows:
+    """These flows, and nothing on padding."""
+    masks = [w > 0 for w in known.neighbour_contribution]
+    return Flows(
+        tuple(jnp.where(m, y, 0) for m, y in zip(masks, sent, strict=True)),
+        tuple(jnp.where(m, z, 0) for m, z in zip(masks, received, strict=True)),
+    )
+
+
+def _views(market, known: Known, flows: Flows, utility, budget, repeated: Flows) -> list[View]:
+    """What every agent sees, block by block."""
+    links = market.links
+    blocks = zip(
+        flows.sent,
+        repeated.sent,
+        flows.received,
+        known.neighbour_contribution,
+        look(market, utility),
+        look(market, known.degree),
+        links.row_blocks(budget),
+        links.row_blocks(known.max_degree),
+        _beyond_blocks(known, utility, links),
+        [None] * len(links.shapes) if known.average_utility is None else look(market, known.average_utility),
+        strict=True,
+    )
+    views = []
+    for sent, same, received, contribution, worth, degree, purse, most, beyond, mean in blocks:
+        real = contribution > 0
+        worth, degree, mean = (None if x is None else jnp.where(real, x, 0) for x in (worth, degree, mean))
+        known_to_both = sent, same, received, contribution, worth, degree
+        views.append(View(*known_to_both, purse, real, most, beyond, average_utility=mean))
+    return views
+
+
+def _other_ends(market, known: Known, flows: Flows, utility, repeated: Flows) -> list[Link]:
+    """Every agent's links as those know them that give to it: it is itself the receiver."""
+    cut = market.links.row_blocks
+    nothing = [None] * len(flows.sent)
+    ends = zip(
+        flows.received,
+        repeated.received,
+        flows.sent,
+        cut(known.contribution),
+        cut(utility),
+        cut(known.degree),
+        nothing if known.average_utility is None else cut(known.average_utility),
+        strict=True,
+    )
+    return [Link(*end, average_utility=mean) for *end, mean in ends]
+
+
+def _answer(market: Market, strategy: Strategy, who, views: View) -> Float[Array, "width agents"]:
+    """The rows of some agents, `who` being their places in storage (a slice, or numbers)."""
+    if not isinstance(strategy, PerAgent):
+        respond = functools.partial(_calls.respond, strategy)
+        return jax.vmap(respond, in_axes=-1, out_axes=-1)(views)
+    own = jax.tree.map(lambda x: market.stored(x)[who], strategy.strategy)
+    return jax.vmap(_calls.respond, in_axes=(0, -1), out_axes=-1)(own, views)
+
+
+def _beyond_blocks(known: Known, utility, links) -> list[Beyond | None]:
+    if known.beyond is None:
+        return [None] * len(links.shapes)
+    first, out = 0, []
+    for _, rows in links.shapes:
+        out.append(_beyond(known, utility, known.beyond[first : first + rows]))
+        first += rows
+    return out
+
+
+def _beyond(known: Known, utility, members: Int[Array, "agents members"]) -> Beyond:
+    return Beyond(
+        known.contribution.at[members.T].get(mode="fill", fill_value=0),
+        utility.at[members.T].get(mode="fill", fill_value=1),
+    )
+
+
+def act_in_turns(
+    market: Market,
+    known: Known,
+    strategy: Strategy,
+    plan: Plan,
+    tables: tuple[Int[Array, "turns _"], ...],
+    flow: Float[Array, "slots"],
+    budget: Float[Array, "agents"],
+    acts: Bool[Array, "agents"] | None,
+    repeated: Float[Array, "slots"] | None = None,
+    notes_lost: bool = False,
+) -> tuple[Float[Array, "slots"], Float[Array, "agents"] | None]:
+    """The flow after all turns, each seeing what earlier ones left.
+
+    Utilities are computed afresh once a round and then kept up to date by each turn's changes, which
+    costs a turn what its own rows cost. `repeated` is what flows as before, by default `flow` itself.
+    With `notes_lost` it is noted how much every agent gave where it has no neighbour, which is cut off.
+    """
+    links = market.links
+
+    def turn(carry, rows):
+        flow, utility, lost = carry
+        answers = [
+            _answer_rows(market, known, strategy, width, agents, flow, utility, budget, acts, repeated)
+            for width, agents in zip(plan.widths, rows, strict=True)
+        ]
+        for agents, (slots, receivers, old, new) in zip(rows, answers, strict=True):
+            if notes_lost:
+                beyond = fold(jnp.maximum, jnp.where(slots < links.num_slots, 0, jnp.abs(new)))
+                lost = lost.at[agents].set(beyond, mode="drop")
+            flow = flow.at[slots].set(new, mode="drop", unique_indices=True)
+            if not plan.shares_receivers:
+                utility = utility.at[receivers].add(new - old, mode="drop", unique_indices=True)
+        if plan.shares_receivers:  # adding would depend on the order, which a GPU does not keep
+            utility = links.total(market.mirror(flow))
+        return (flow, utility, lost), None
+
+    utility = links.total(market.mirror(flow))
+    lost = jnp.zeros_like(budget) if notes_lost else None
+    (flow, _, lost), _ = jax.lax.scan(turn, (flow, utility, lost), tables)
+    return flow, lost
+
+
+def _answer_rows(market, known, strategy, width, agents, flow, utility, budget, acts, repeated=None):
+    """Slots, receivers, old and new rows of some agents; nobody's slots are out of range."""
+    links = market.links
+    slots = links.slots_of(agents, width)
+    is_link = slots < links.num_slots
+
+    def respond():
+        def look(x, at):
+            return x.at[at].get(mode="fill", fill_value=0)
+
+        back = jnp.asarray(market.reverse).at[slots].get(mode="fill", fill_value=links.num_slots)
+        beyond = None
+        if known.beyond is not None:
+            members = jnp.asarray(known.beyond).at[agents].get(mode="fill", fill_value=market.num_agents)
+            beyond = _beyond(known, utility, members)
+        view = View(
+            old,
+            old if repeated is None else look(repeated, slots),
+            look(flow, back),
+            look(known.contribution, receivers),
+            look(utility, receivers),
+            look(known.degree, receivers),
+            look(budget, agents),
+            is_link,
+            look(known.max_degree, agents),
+            beyond,
+            average_utility=None if known.average_utility is None else look(known.average_utility, receivers),
+        )
+        new = _answer(market, strategy, agents, view)  # nobody's parameters are somebody's, and unused
+        return new if acts is None else jnp.where(look(acts, agents), new, old)
+
+    receivers = jnp.asarray(links.entries).at[slots].get(mode="fill", fill_value=market.num_agents)
+    receivers = jnp.where(is_link, receivers, market.num_agents)
+    old = flow.at[slots].get(mode="fill", fill_value=0)
+    # Most turns leave most widths empty; a branch not taken costs nothing.
+    new = jax.lax.cond(jnp.any(agents < market.num_agents), respond, lambda: old)
+    return slots, receivers, old, new

@@ -1,0 +1,303 @@
+"""The loop, compiled: rounds are played, and what is asked for is recorded of them."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from cmapjax import metrics
+from cmapjax.engine import _play, _scaling
+from cmapjax.engine._native import _form
+from cmapjax.engine._play import Moment, Rules, play_round
+from cmapjax.engine._records import observations
+from cmapjax.engine._round import Flows, known_facts
+from cmapjax.market._feasibility import Breach, no_breach
+from cmapjax.market._market import Market
+from cmapjax.runtime._derivatives import scan_in_chunks
+from cmapjax.runtime._precision import float64_on_host, namespace
+from cmapjax.runtime._settings import compiled
+from cmapjax.runtime._types import Array
+from cmapjax.schedules._schedule import EveryonePlan
+
+
+class State(eqx.Module):
+    """A market between two rounds: all that the next round and the metrics need."""
+
+    round: Int[Array, ""]
+    """Rounds played so far."""
+    flow: Float[Array, "slots"]
+    """y_ij of the last round, in the market's own layout (`Market.arc_values` reads it)."""
+    history: Float[Array, "3 agents"]
+    """Utilities of the last round, the one before, and the one before that."""
+    total_utility: Float[Array, "agents"]
+    """Value received over all rounds played (float64)."""
+    agent_updates: Int[Array, "markets"]
+    """How many times an agent of the market has acted."""
+    received: Float[Array, "slots"] | None = None
+    """y_ji of the last round: the flow as the receivers hold it, equal to `market.mirror(flow)` up to
+    rounding. Left out, it is taken from the flow."""
+
+    @property
+    def utility(self) -> Float[Array, "agents"]:
+        """u_j of the last round: value received."""
+        return self.history[0]
+
+    @property
+    @float64_on_host
+    def average_utility(self) -> Float[Array, "agents"]:
+        """Mean value received per round so far (of the start, before the first round)."""
+        return _play.average_utility(self)
+
+
+class Run(eqx.Module):
+    """What `simulate` returns. Arrays are NumPy's, or JAX's inside a transformation."""
+
+    rounds: Int[Array, "records"]
+    """The rounds after which something was recorded; the first is the start."""
+    agent_updates: Int[Array, "records markets"]
+    """The other clock: how often an agent of the market had acted by then."""
+    records: dict[str, Array]
+    """What was recorded, by name: one row per record, one column per market."""
+    final: State
+    # What follows is worked out by `simulate`, on the host: compiling it would take longer than running.
+    verdict: Int[Array, "markets"] | None = None
+    """What became of each market: a place in `metrics.VERDICTS`, as `metrics.verdict` gives it."""
+    gap: Float[Array, "markets"] | None = None
+    """The certified gap that the verdict rests on: of the last allocation, or of the running averages where
+    surplus varies or the strategy looks at them."""
+    spending_error: Float[Array, "markets"] | None = None
+    """By how much the strategy's last rows miss the round's budget, relative (rounding, or a fault)."""
+    breach: Breach | None = None
+    """Who broke a law of spending in which round; None under strategies of this package."""
+    rounds_by: str = eqx.field(static=True, default="xla")
+    """Who has played the rounds: "native" (the package's own code for a CPU) or "xla"."""
+    varies: bool = eqx.field(static=True, default=False)
+    """Whether surplus varied from round to round, so that running averages are what can be compared."""
+
+    @property
+    def verdicts(self) -> list[str]:
+        """What became of each market, in words."""
+        return [metrics.VERDICTS[code] for code in np.asarray(self.verdict)]
+
+    def receipts(self, market: Market, times: Sequence | None = None):
+        """What every agent received in every recorded round: a pandas DataFrame, a row per round and agent.
+
+        Columns: round (1 is the first), time (if given), market (if there are several), agent (its label) and
+        received (value).
+
+        Args:
+            market: whose run it is.
+            times: of every round from the first on, such as `trace.times`.
+
+        Raises:
+            ValueError: the run has not recorded `metrics.received` under the name "received"; too few times.
+        """
+        import pandas as pd
+
+        if "received" not in self.records:
+            raise ValueError('receipts were not recorded; simulate with record=["received"].')
+        is_round = np.asarray(self.rounds) > 0
+        rounds, received = (np.asarray(x)[is_round] for x in (self.rounds, self.records["received"]))
+        return pd.DataFrame(receipts(market, rounds, received, times))
+
+    @property
+    def reasons(self) -> list[str]:
+        """The same with the certified gap that each rests on, e.g. "converged (certified gap 3.1e-09)"."""
+        gaps = np.asarray(self.gap).tolist()
+        return [f"{word} (certified gap {gap:.1e})" for word, gap in zip(self.verdicts, gaps, strict=True)]
+
+
+def receipts(
+    market: Market,
+    rounds: Int[np.ndarray, "rounds"],
+    received: Float[np.ndarray, "rounds agents"],
+    times=None,
+) -> dict:
+    """The columns of `Run.receipts`, for some rounds."""
+    if times is not None and len(rounds) and len(times) < rounds[-1]:
+        raise ValueError(f"times: {len(times)} for {rounds[-1]} rounds; give one for every round.")
+    labels = np.empty(market.num_agents, object)
+    labels[:] = list(market.labels)
+    columns = {"round": np.repeat(rounds, market.num_agents)}
+    if times is not None:
+        stamps = np.empty(len(rounds), object)
+        stamps[:] = [times[round - 1] for round in rounds.tolist()]
+        columns["time"] = np.repeat(stamps, market.num_agents)
+    if market.num_markets > 1:
+        columns["market"] = np.tile(np.asarray(market.market_of), len(rounds))
+    return columns | {"agent": np.tile(labels, len(rounds)), "received": received.ravel()}
+
+
+def _observed(rules: Rules, record, now: Moment):
+    return observations(rules.market, record, state_of(rules.market, now), rules.is_steady)
+
+
+def whole(market: Market, state: State) -> State:
+    """The state, with what was left out and follows from its flow."""
+    if state.flow is None:
+        state = dataclasses.replace(state, flow=market.equal_flow().astype(state.history.dtype))
+    if state.received is None:
+        state = dataclasses.replace(state, received=market.mirror(state.flow))
+    if not len(state.history):
+        utility = market.received(state.flow)
+        state = dataclasses.replace(state, history=namespace(utility).stack([utility] * 3))
+    return state
+
+
+# The start is observed apart from the run, so that strategies compared on a market compile it once.
+@compiled
+def observe(market: Market, record, state: State, is_steady: bool = False):
+    """The state, with what was left out and follows from its flow, and what is to be recorded of it.
+
+    `is_steady` as in `Rules`; it makes a difference in float32 alone.
+    """
+    state = whole(market, state)
+    seen = state.agent_updates, observations(market, record, state, is_steady)
+    return jax.tree.map(market.links.everywhere, (state, seen))
+
+
+@compiled
+def run_rounds(
+    market,
+    beyond,
+    strategy,
+    plan,
+    endowments,
+    record,
+    state,
+    seen,
+    key,
+    *,
+    rounds,
+    every,
+    saves_memory,
+    is_steady,
+    starts_even,
+) -> Run:
+    """The run from this start; `seen` is what `observe` saw of it."""
+    known = known_facts(market, beyond, state.flow.dtype)
+    strategy = as_dtype(strategy, state.flow.dtype)
+    rules = Rules(market, known, strategy, plan, endowments, key, is_steady)
+    num_records = 1 + -(-rounds // every)
+    out = jax.tree.map(lambda x: jnp.zeros((num_records, *x.shape), x.dtype).at[0].set(x), seen)
+    now = begin(rules, state)
+    if rounds and saves_memory:
+        now, out = _record_if_due(rules, record, now, out, rounds, every)
+    elif rounds:
+        now, out = _record_between(rules, record, now, out, rounds, every, starts_even)
+    updates, records = out
+    last = state_of(market, now)
+    run = Run(
+        jnp.minimum(jnp.arange(num_records) * every, rounds) + state.round,
+        updates,
+        records,
+        last,
+        breach=now.breach,
+    )
+    return jax.tree.map(market.links.everywhere, run)
+
+
+def _record_between(rules: Rules, record, now: Moment, out, rounds: int, every: int, starts_even: bool):
+    """Spans of rounds with a record after each. Nothing but the record is written, and in place."""
+    updates, tables = out
+    if not record and isinstance(rules.plan, EveryonePlan):  # nothing to stop for
+        played = jnp.minimum(jnp.arange(len(updates)) * every, rounds)
+        updates = updates[0] + played[:, None] * _play.count(rules.market, None)
+        every = rounds
+    form = form_of(rules, every, starts_even)
+
+    def span(carry, row):
+        carry, out = carry
+        length = every if rounds % every == 0 else jnp.minimum(every, rounds - (row - 1) * every)
+        carry = form.advance(carry, length)
+        now = form.show(carry)
+        seen = (
+            now.agent_updates,
+            observations(rules.market, record, state_of(rules.market, now), rules.is_steady),
+        )
+        return (carry, jax.tree.map(lambda table, x: table.at[row].set(x), out, seen)), None
+
+    num_spans = -(-rounds // every)
+    if num_spans + 1 == len(updates):
+        carry = (form.begin(now), (updates, tables))
+        (carry, out), _ = jax.lax.scan(span, carry, jnp.arange(1, num_spans + 1))
+    else:
+        carry, out = form.advance(form.begin(now), rounds), (updates, tables)
+    return form.show(carry), out
+
+
+def form_of(rules: Rules, every: int, starts_even: bool) -> _play.Plain | _scaling.Scaling:
+    """In which form rounds are played, so many at a time."""
+    if rules.is_native:
+        return _form.form_of(rules, every, starts_even)
+    return _scaling.Scaling(rules, starts_even) if _scaling.pays(rules, every) else _play.Plain(rules)
+
+
+def _record_if_due(rules: Rules, record, now: Moment, out, rounds: int, every: int):
+    """Round after round, by a path that derivatives can follow and that keeps few of them in memory."""
+    first = now.round
+
+    def play(carry, _):
+        now, out, row = carry
+        now = play_round(rules, now)
+        played = now.round - first
+        due = (played % every == 0) | (played == rounds)
+
+        def write(out):
+            seen = (
+                now.agent_updates,
+                observations(rules.market, record, state_of(rules.market, now), rules.is_steady),
+            )
+            return jax.tree.map(lambda table, x: table.at[row].set(x), out, seen)
+
+        out = jax.lax.cond(due, write, lambda out: out, out)
+        return (now, out, row + due), None
+
+    now, out, _ = scan_in_chunks(play, (now, out, jnp.ones((), jnp.int32)), rounds)
+    return now, out
+
+
+def begin(rules: Rules, state: State) -> Moment:
+    """The state as the engine holds it, before the first round of a run."""
+    now = moment_of(rules.market, state)
+    if rules.are_trusted:
+        return now
+    return dataclasses.replace(now, breach=no_breach(rules.market, state.flow.dtype))
+
+
+def moment_of(market: Market, state: State) -> Moment:
+    """The state as the engine holds it."""
+    blocks = market.links.blocks
+    return Moment(
+        state.round,
+        Flows(tuple(blocks(state.flow)), tuple(blocks(state.received))),
+        tuple(market.stored(u) for u in state.history),
+        market.stored(state.total_utility),
+        state.agent_updates,
+    )
+
+
+def state_of(market: Market, now: Moment) -> State:
+    """The moment in the caller's order, as it is shown."""
+    return State(
+        now.round,
+        market.links.join(now.flows.sent),
+        jnp.stack([market.unstored(u) for u in now.history]),
+        market.unstored(now.total_utility),
+        now.agent_updates,
+        market.links.join(now.flows.received),
+    )
+
+
+def as_dtype(tree, dtype):
+    """The tree with its real-valued leaves in the precision of the run."""
+
+    def cast(x):
+        is_real = eqx.is_array(x) or isinstance(x, np.ndarray)
+        return jnp.asarray(x, dtype) if is_real and jnp.issubdtype(x.dtype, jnp.floating) else x
+
+    return jax.tree.map(cast, tree)

@@ -1,0 +1,174 @@
+"""The equilibrium: the central optimum of a market, and what proves it."""
+
+import abc
+import dataclasses
+import math
+from fractions import Fraction
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from cmapjax import metrics
+from cmapjax.arguments._checks import short
+from cmapjax.market._certificate import certified_gap_of_flow, spending_error
+from cmapjax.market._market import Market
+from cmapjax.market._reductions import over_entries
+from cmapjax.runtime._precision import float64_on_host
+from cmapjax.runtime._types import Array
+
+RESULTS = ("solved", "iterations ran out")
+
+
+class Groups(eqx.Module):
+    """Who exchanges with whom at the equilibrium.
+
+    A *group* is all givers and receivers of one ratio in one market: its givers give to its receivers
+    alone, and agents that give in the group of ratio λ receive in that of ratio 1/λ. Groups are numbered by
+    market, then by ratio. A *block* is a connected part of a group: it has its ratio by itself, and keeps
+    it when contributions elsewhere change.
+    """
+
+    gives_in: Int[Array, "agents"]
+    """The group in which an agent gives."""
+    receives_in: Int[Array, "agents"]
+    """The group in which it receives."""
+    gives_in_block: Int[Array, "agents"]
+    """The block in which it gives, named by the block's first receiver."""
+    receives_in_block: Int[Array, "agents"]
+    ratio: Float[Array, "groups"]
+    """λ = (contributions of the givers) / (contributions of the receivers), of groups and of blocks."""
+    market: Int[Array, "groups"]
+
+    @property
+    def num_groups(self) -> int:
+        return self.ratio.shape[0]
+
+    def members(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The receivers and the givers of each group, as agent numbers."""
+        sides = []
+        for group in (self.receives_in, self.gives_in):
+            order = np.argsort(group, kind="stable")
+            sides.append(np.split(order, np.searchsorted(group[order], np.arange(1, self.num_groups))))
+        return list(zip(*sides, strict=True))
+
+    def pairs(self) -> list[tuple[int, np.ndarray, np.ndarray]]:
+        """The groups of ratio α ≤ 1 with their receivers B and givers C, by market and ratio.
+
+        B receives from C alone, and C from B alone in the group of ratio 1/α, which is left out. Where
+        α = 1 they are the same agents. (Groups are numbered by ratio, which tells even those two apart
+        whose ratios, on either side of 1, round to it.)
+        """
+        return [
+            (number, receivers, givers)
+            for number, (receivers, givers) in enumerate(self.members())
+            if self.receives_in[givers[0]] >= number
+        ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Fractions:
+    """An equilibrium in exact fractions, verified in integers."""
+
+    utility: tuple[Fraction, ...]
+    ratio: tuple[Fraction, ...]
+    flow: tuple[Fraction, ...]
+    """y_ij on every arc, in the order of `Market.arcs`."""
+
+
+class Equilibrium(eqx.Module):
+    """The fair and stable allocation of a market. Arrays are NumPy's, float64.
+
+    Utilities, ratios and prices are unique; the allocation is one of many that support them.
+    """
+
+    utility: Float[Array, "agents"]
+    """u*_j, value received: at least 2.2e-308, the smallest number that float64 holds in full."""
+    ratio: Float[Array, "agents"]
+    """r*_j = u*_j / w_j, value received per value contributed."""
+    price: Float[Array, "agents"]
+    """q_i = max_{j ∈ N_i} w_j / u_j, the price of one unit of value that agent i gives (equals r*_i);
+    one unit of its resource costs v_i q_i."""
+    flow: Float[Array, "slots"]
+    """A supporting y*_ij, in the market's own layout (`Market.arc_values` reads it)."""
+    log_nash_welfare: Float[Array, "markets"]
+    """Σ w_j log r*_j / W."""
+    gap: Float[Array, "markets"]
+    """Certified: the true optimum's log Nash welfare is at most this much higher."""
+    price_error: Float[Array, "markets"]
+    """max_i |q_i / r_i − 1|, with q and r of the utilities that the flow delivers, whatever the method: 0
+    exactly at the equilibrium, and near it about the relative error of those utilities. (The gap is of second
+    order in it, so a gap of 1e-10 alone leaves utilities uncertain by 1e-5.)"""
+    spending_error: Float[Array, "markets"]
+    """The worst violation of feasibility by the flow, in parts of the agent's contribution."""
+    iterations: Int[Array, ""]
+    """Steps of the method: sweeps, rounds, maximum flows."""
+    result: Int[Array, "markets"]
+    """A place in `RESULTS`."""
+    groups: Groups | None = None
+    """Of the exact methods."""
+    exact: Fractions | None = eqx.field(static=True, default=None)
+    """Of `solve(market, exact=True)`."""
+
+    @property
+    def is_solved(self) -> bool:
+        """Whether every market's gap reached the tolerance."""
+        return bool(np.all(np.asarray(self.result) == 0))
+
+
+class Method(eqx.Module):
+    """How the equilibrium is found."""
+
+    @abc.abstractmethod
+    def solve(self, market: Market, tolerance: float) -> Equilibrium:
+        """The equilibrium to a certified gap of at most `tolerance`, or as near as the method came."""
+
+
+def of_flow(market: Market, flow, tolerance, iterations) -> Equilibrium:
+    """What an allocation is worth as an equilibrium: utilities, prices and the certificate of this flow."""
+    utility = market.received(flow)
+    gap = certified_gap_of_flow(market, flow)
+    return Equilibrium(
+        utility=utility,
+        ratio=metrics.ratio(market, utility),
+        price=prices(market, utility),
+        flow=flow,
+        log_nash_welfare=metrics.log_nash_welfare(market, utility),
+        gap=gap,
+        price_error=price_error(market, utility),
+        spending_error=spending_error(market, flow),
+        iterations=iterations,
+        result=(gap > tolerance).astype(jnp.int32),
+    )
+
+
+@float64_on_host
+def prices(market: Market, utility: Float[Array, "agents"]) -> Float[Array, "agents"]:
+    """q_i = max_{j ∈ N_i} w_j / u_j: what a unit of agent i's value fetches at its poorest neighbour."""
+    inverse = 1 / market.stored(metrics.ratio(market, utility))
+    return market.unstored(over_entries(market.links, jnp.maximum, inverse, -np.inf))
+
+
+@float64_on_host
+def price_error(market: Market, utility: Float[Array, "agents"]) -> Float[Array, "markets"]:
+    """max_i |q_i / r_i − 1| of each market: 0 at the equilibrium, about the error of utilities near it."""
+    return market.largest(abs(prices(market, utility) / metrics.ratio(market, utility) - 1))
+
+
+def check_representable(market: Market, ratio: Float[np.ndarray, "agents"]) -> None:
+    """Raise ValueError if a utility lies below what float64 holds in full, naming the agent. On the host."""
+    contribution, tiny = np.asarray(market.contribution), np.finfo(np.float64).tiny
+    small = np.flatnonzero(ratio * contribution < tiny)
+    if not len(small):
+        return
+    i = small[0]
+    size = "less still"
+    if ratio[i] > 0:
+        size = f"some 1e{math.floor(math.log10(ratio[i]) + math.log10(contribution[i]))}"
+    raise ValueError(
+        f"utility: agent {short(market.labels[i])}, who contributes {contribution[i]:g}, would receive "
+        f"{ratio[i]:g} of that, {size}, which float64 does not hold (at least {tiny:.1e}; so for "
+        f"{len(small)} agent(s)); leave out agents that bring next to nothing, or take the fractions of "
+        "cmapjax.equilibrium.solve_in_fractions(market), which hold it."
+    )

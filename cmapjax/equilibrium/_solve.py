@@ -1,0 +1,47 @@
+"""The one entry to all methods of finding an equilibrium."""
+
+import dataclasses
+
+import numpy as np
+
+from cmapjax.arguments._checks import check_kind, check_span
+from cmapjax.equilibrium._equilibrium import Equilibrium, Method
+from cmapjax.equilibrium._exact import IN_PROGRAMS, Decomposition, solve_in_fractions
+from cmapjax.market._market import Market
+from cmapjax.runtime._settings import entry
+
+
+@entry(remedy=IN_PROGRAMS)
+def solve(
+    market: Market,
+    *,
+    tolerance: float = 1e-10,
+    method: Method = Decomposition(),  # noqa: B008 - immutable
+    exact: bool = False,
+) -> Equilibrium:
+    """The equilibrium of a market, or of every market of an ensemble, in float64.
+
+    Maximises Σ_j w_j log u_j over all feasible allocations (the Eisenberg-Gale program in which every
+    agent spends its own contribution). Solved means: the certified gap is at most `tolerance`.
+
+    Args:
+        market: one market, or many packed side by side.
+        tolerance: on the certified gap, which bounds the missing log Nash welfare (dimensionless). Not
+            below 1e-14, where rounding rules.
+        method: how; the default finds it without error.
+        exact: also give it in exact fractions, verified in integers, as `Equilibrium.exact`. Of the numbers
+            in `market.contribution`; `methods.solve_in_fractions` takes others.
+
+    Raises:
+        ValueError: a tolerance out of range; contributions whose ratios overflow float64, or an agent whose
+            utility lies below what float64 holds; traced arguments.
+    """
+    if not isinstance(tolerance, (int, float, np.floating)) or not 1e-14 <= tolerance < 1:
+        raise ValueError(f"tolerance is {tolerance!r}; give a number from 1e-14 to below 1.")
+    check_kind("market", market, Market, "Market.from_links(…), or a reader of cmapjax.graphs")
+    check_kind("method", method, Method, "Decomposition()")
+    check_span(
+        np.asarray(market.contribution), "float64", lambda i: market.labels[i], np.asarray(market.market_of)
+    )
+    found = method.solve(market, tolerance)
+    return dataclasses.replace(found, exact=solve_in_fractions(market)) if exact else found

@@ -1,0 +1,173 @@
+"""How a network file is to be read, and what each of these options is called where the reader was called.
+
+Needs neither JAX nor NumPy, because the command line and studies check words before they load them.
+"""
+
+import dataclasses
+from typing import Any, Literal, NamedTuple
+
+MOST_BY_DEFAULT = 32 << 30  # what 2 GB of an edge list with names take
+SEPARATORS = {"tab": "\t", "comma": ",", "semicolon": ";", "blank": " ", "bar": "|"}
+
+
+class Format(NamedTuple):
+    """A format of network files."""
+
+    endings: tuple[str, ...]
+    takes: tuple[str, ...] = ()
+    """The options that it has beside those of every file (`EVERYWHERE`)."""
+    memory: int = 16
+    """Bytes of memory that a byte takes until it is part of a market, as a rule."""
+
+
+EVERYWHERE = ("format", "drop_self_loops", "drop_isolated", "symmetrize", "zero", "memory_budget")
+# Options that are about agents, and so make sense for networks that are no files.
+OF_AGENTS = ("zero", "memory_budget")
+ZERO = ("reject", "drop")
+_COLUMNS = ("source_column", "target_column", "separator", "header")
+_ATTRIBUTES = ("label_attribute", "endowment_attribute", "value_attribute")
+FORMATS = {
+    "edge-list": Format((".txt", ".edges", ".edgelist", ".el"), (*_COLUMNS, "ignore_extra_columns")),
+    "csv": Format((".csv",), _COLUMNS),
+    "tsv": Format((".tsv",), _COLUMNS),
+    "graphml": Format((".graphml",), _ATTRIBUTES, 24),
+    "gml": Format((".gml",), _ATTRIBUTES, 24),
+    "gexf": Format((".gexf",), _ATTRIBUTES, 24),
+    "node-link": Format((".json",), _ATTRIBUTES, 24),
+    "pajek": Format((".net",), ("label_attribute",), 24),
+    "adjacency-list": Format((".adj", ".adjlist")),
+    "adjacency-matrix": Format((), ("separator", "header")),
+    "matrix-market": Format((".mtx",)),
+    "npz": Format((".npz",)),
+    "konect": Format(()),
+}
+ENDINGS = {ending: name for name, form in FORMATS.items() for ending in form.endings}
+
+
+def option(default, text: str) -> Any:
+    """A field of `FileOptions` with its text for `--help`."""
+    return dataclasses.field(default=default, metadata={"help": text})
+
+
+@dataclasses.dataclass(frozen=True)
+class FileOptions:
+    """The options of `read_market`, handed to every parser (their meaning stands there).
+
+    Raises:
+        ValueError: an unknown format, a separator that is not one character, a value of the wrong kind.
+    """
+
+    format: str | None = option(
+        None, f"Format of a network file, whatever its name ends in (needed for -): {', '.join(FORMATS)}."
+    )
+    source_column: str | None = option(None, "Column of a table that holds one end of each link.")
+    target_column: str | None = option(None, "Column of a table that holds the other end.")
+    separator: str | None = option(
+        None, f"What stands between columns: one character, or {', '.join(SEPARATORS)}."
+    )
+    header: bool | None = option(None, "Whether the first line of a table or edge list names the columns.")
+    label_attribute: str | None = option(
+        None, "Attribute that names the agents of a GraphML, GML, GEXF, node-link or Pajek file."
+    )
+    endowment_attribute: str | None = option(
+        None, "Attribute of the agents of a GraphML, GML, GEXF or node-link file: their endowment."
+    )
+    value_attribute: str | None = option(None, "Likewise their value.")
+    drop_self_loops: bool = option(False, "Leave out links of an agent with itself.")
+    drop_isolated: bool = False
+    symmetrize: bool = option(False, "Make the links of a directed network go both ways.")
+    ignore_extra_columns: bool = option(False, "Read edge lists of more than two columns.")
+    zero: str = option("reject", "Agents whose endowment is zero: reject them, or drop them.")
+    memory_budget: int | None = option(None, "Bytes of memory that reading a network file may take.")
+    place: Literal["python", "command", "study"] = "python"
+    """From where the reader was called: errors name an option as it is written there."""
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            self._check(field.name, getattr(self, field.name))
+        if self.separator is not None:
+            object.__setattr__(self, "separator", SEPARATORS.get(self.separator, self.separator))
+
+    def _check(self, name: str, value) -> None:
+        """Raise ValueError unless the option may have this value."""
+        if name == "memory_budget":
+            as_budget(value)
+        elif name in ("header", "drop_self_loops", "drop_isolated", "symmetrize", "ignore_extra_columns"):
+            if not isinstance(value, bool) and not (name == "header" and value is None):
+                raise ValueError(f"{self.called(name)} is {_short(value)}; give True or False.")
+        elif name == "zero":
+            if value not in ZERO:
+                raise ValueError(f"{self.called(name)} is {_short(value)}; give reject or drop.")
+        elif name != "place" and value is not None and (not isinstance(value, str) or not value):
+            raise ValueError(f"{self.called(name)} is {_short(value)}; give text.")
+        elif name == "format" and value is not None and value not in FORMATS:
+            raise ValueError(
+                f"{self.called(name)} {_short(value)} is not known; use one of {', '.join(FORMATS)}."
+            )
+        elif name == "separator" and value not in (None, *SEPARATORS):
+            if len(value) != 1:
+                raise ValueError(
+                    f"{self.called(name)} is {_short(value)}; give one character, or one of "
+                    f"{', '.join(SEPARATORS)}."
+                )
+            if value.isalnum() or value in "\"'\\\r\n":
+                raise ValueError(
+                    f"{self.called(name)} is {_short(value)}, which names may hold; use another."
+                )
+
+    @property
+    def budget(self) -> int:
+        """Bytes of memory that reading may take."""
+        return as_budget(self.memory_budget)
+
+    def given(self) -> list[str]:
+        """The names of the options of a file that are not left at their defaults."""
+        return [
+            field.name
+            for field in dataclasses.fields(self)
+            if field.name not in ("place", "drop_isolated") and getattr(self, field.name) != field.default
+        ]
+
+    def called(self, name: str) -> str:
+        """The name of an option where the reader was called."""
+        dashed = name.replace("_", "-")
+        return {"python": name, "command": f"--{dashed}", "study": dashed}[self.place]
+
+    def say(self, name: str, value: Any = True) -> str:
+        """An option as it is written where the reader was called, for an error that recommends it.
+
+        `say("symmetrize")` is `symmetrize=True` in Python, `--symmetrize` on the command line and
+        `network = "file:…,symmetrize=true"` in a study; `say("source_column", "from")` is
+        `source_column='from'`, `--source-column from` and `network = "file:…,source-column=from"`.
+
+        Args:
+            name: a field of this class, or `agents`.
+            value: what to set it to.
+        """
+        dashed = name.replace("_", "-")
+        if name == "drop_isolated" and self.place != "python":
+            return "--isolated drop" if self.place == "command" else 'isolated = "drop"'
+        if self.place == "study":
+            text = str(value).lower() if isinstance(value, bool) else value
+            return f'network = "file:…,{dashed}={text}"'
+        if self.place == "command":
+            is_switch = isinstance(value, bool)
+            return f"--{dashed if value else f'no-{dashed}'}" if is_switch else f"--{dashed} {value}"
+        return f"{name}={value!r}" if name != "agents" else f"{name}={value}"
+
+
+def as_budget(memory_budget) -> int:
+    """The budget in bytes; by default a third of the memory that this process may have, at most 32 GiB."""
+    if memory_budget is None:
+        from cmapjax.arguments._checks import memory_of_process
+
+        return max(1, min(MOST_BY_DEFAULT, memory_of_process() // 3))
+    if isinstance(memory_budget, bool) or not isinstance(memory_budget, int) or memory_budget < 1:
+        raise ValueError(f"memory_budget is {memory_budget!r}; give a positive whole number of bytes.")
+    return memory_budget
+
+
+def _short(value) -> str:
+    from cmapjax.arguments._checks import short
+
+    return short(value)

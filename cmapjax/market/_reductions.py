@@ -1,0 +1,347 @@
+"""Totals and extremes along the rows of padded columns: compiled by JAX, or by NumPy on the host.
+
+Block by block, so that nothing as large as all slots is written out between a look-up and its total:
+XLA makes one loop of both, 5 times faster on a CPU. NumPy's vectors may have axes before that of agents or
+slots, such as one of rounds.
+"""
+
+import functools
+import itertools
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
+
+from cmapjax.market._columns import Columns, fold_columns
+from cmapjax.runtime._precision import namespace
+from cmapjax.runtime._types import Array
+
+# Longer rows are combined in runs of this length first: cores share them, and sums round less.
+RUN = 1024
+
+
+class Block(NamedTuple):
+    """Rows of similar length, one beside the other."""
+
+    entries: Int[Array, "width rows"]
+    lengths: Int[Array, "rows"]
+
+    @property
+    def is_entry(self) -> Bool[Array, "width rows"]:
+        """False on padding."""
+        xp = namespace(self)
+        return xp.arange(self.entries.shape[0], dtype=np.int32)[:, None] < self.lengths
+
+    def look(self, x: Shaped[Array, "... values"]) -> Shaped[Array, "... width rows"]:
+        """The value of what each slot points at; any value on padding."""
+        return look(x, self.entries)
+
+    def take(self, x: Shaped[Array, "... values"], fill: float = 0) -> Shaped[Array, "... width rows"]:
+        """The value of what each slot points at; `fill` on padding."""
+        return namespace(self, x).where(self.is_entry, self.look(x), np.asarray(fill, x.dtype))
+
+
+def look(x: Shaped[Array, "... values"], at: Int[Array, "..."]) -> Shaped[Array, "..."]:
+    """The values at these places of the last axis."""
+    if namespace(x, at) is np:
+        return np.asarray(x).take(at, axis=-1)
+    # In range by construction; without this promise JAX compares every number twice.
+    return jnp.asarray(x).at[..., at].get(mode="promise_in_bounds", wrap_negative_indices=False)
+
+
+def written(x: Shaped[Array, "values"]) -> Shaped[Array, "values"]:
+    """The vector itself, computed before anything is looked up in it or done with it.
+
+    XLA's CPU backend would fuse: it would compute a ratio anew at every look-up, and number by number what
+    it could have vectorised, up to ten times slower. It drops `optimization_barrier` before it fuses, but
+    passes no conditional; both branches of this one are the vector. (Elsewhere a conditional is dear.) Whole
+    numbers are left as they are.
+    """
+    if not isinstance(x, jax.Array) or not jnp.issubdtype(x.dtype, jnp.floating):
+        return x
+
+    def on_cpu(x):
+        return jax.lax.cond(x[0] > 0, lambda x: x, jax.lax.optimization_barrier, x)
+
+    return jax.lax.platform_dependent(x, cpu=on_cpu, default=lambda x: x)
+
+
+def slot_blocks(columns: Columns, x: Shaped[Array, "... slots"]) -> Sequence[Shaped[Array, "... width rows"]]:
+    """`Columns.blocks`; of NumPy's arrays at once (a method of a module takes 50 µs to be looked up)."""
+    if isinstance(x, jax.Array):
+        return columns.blocks(x)
+    shapes, parts, start = columns.shapes, [], 0
+    for shape in shapes:
+        stop = start + shape[0] * shape[1]
+        parts.append(x[..., start:stop].reshape(*x.shape[:-1], *shape))
+        start = stop
+    return parts
+
+
+def row_blocks(columns: Columns, x: Shaped[Array, "... rows"]) -> Sequence[Shaped[Array, "... _"]]:
+    """`Columns.row_blocks`, likewise."""
+    if isinstance(x, jax.Array):
+        return columns.row_blocks(x)
+    stops = itertools.accumulate(rows for _, rows in columns.shapes)
+    return [x[..., stop - rows : stop] for stop, (_, rows) in zip(stops, columns.shapes, strict=True)]
+
+
+def blocks(columns: Columns) -> Iterator[Block]:
+    """The blocks of some columns, from the narrowest rows to the widest."""
+    both = zip(slot_blocks(columns, columns.entries), row_blocks(columns, columns.lengths), strict=True)
+    return (Block(*block) for block in both)
+
+
+def combined(combine: Callable, block: Shaped[Array, "... width rows"]) -> Shaped[Array, "... rows"]:
+    """Every row of a block combined by `jnp.add`, `jnp.minimum` or `jnp.maximum`, pairwise (`fold`)."""
+    if isinstance(block, jax.Array):
+        return fold_columns(combine, block)
+    if combine is not jnp.add:  # no rounding, and so in any order
+        return (np.minimum if combine is jnp.minimum else np.maximum).reduce(block, axis=-2)
+    while (width := block.shape[-2]) > 1:
+        pairs = block[..., 0 : width - 1 : 2, :] + block[..., 1:width:2, :]
+        block = pairs if width % 2 == 0 else np.concatenate([pairs, block[..., width - 1 :, :]], axis=-2)
+    return block[..., 0, :]
+
+
+def combined_rows(
+    combine: Sequence[Callable], rows: Sequence[Shaped[Array, "... rows width"]]
+) -> list[Shaped[Array, "... rows"]]:
+    """The same of rows that lie one after another: of several tables, each combined in its own way, at once.
+
+    Derivatives: as those of `fold`.
+    """
+    if isinstance(rows[0], jax.Array):
+        return _combined_rows(tuple(combine), rows)
+    return [combined(how, np.swapaxes(table, -1, -2)) for how, table in zip(combine, rows, strict=True)]
+
+
+# One loop for all of them: XLA would make a loop of each, and compile each.
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _combined_rows(combine, rows):
+    neutral = [_neutral(how, table.dtype) for how, table in zip(combine, rows, strict=True)]
+    while rows[0].shape[-1] > RUN:
+        rows = [_runs(table, none) for table, none in zip(rows, neutral, strict=True)]
+        rows = _reduced(combine, rows, neutral)
+    return _reduced(combine, rows, neutral)
+
+
+def _neutral(how: Callable, dtype):
+    if how is jnp.add:
+        return np.zeros((), dtype)
+    ends = (False, True) if np.dtype(dtype).kind == "b" else (-np.inf, np.inf)
+    if jnp.issubdtype(dtype, jnp.integer):
+        ends = jnp.iinfo(dtype).min, jnp.iinfo(dtype).max
+    return np.asarray(ends[how is jnp.minimum], dtype)
+
+
+def _runs(table, none):
+    padding = [(0, 0)] * (table.ndim - 1) + [(0, -table.shape[-1] % RUN)]
+    return jnp.pad(table, padding, constant_values=none).reshape(*table.shape[:-1], -1, RUN)
+
+
+def _reduced(combine, rows, neutral):
+    def both(some, others):
+        return [how(*pair) for how, *pair in zip(combine, some, others, strict=True)]
+
+    return jax.lax.reduce(list(rows), neutral, both, (rows[0].ndim - 1,))
+
+
+@_combined_rows.defjvp
+def _derivative(combine, primals, tangents):
+    (rows,), (changes,) = primals, tangents
+    results, out = _combined_rows(combine, rows), []
+    for how, table, change, result in zip(combine, rows, changes, results, strict=True):
+        if how is jnp.add:
+            out.append(jnp.sum(change, axis=-1))
+            continue
+        attains = (table == result[..., None]).astype(table.dtype)
+        out.append(jnp.sum(attains * change, axis=-1) / jnp.maximum(jnp.sum(attains, axis=-1), 1))
+    return results, out
+
+
+def joined(columns: Columns, parts: list[Shaped[Array, "..."]]) -> Shaped[Array, "_"]:
+    """What was computed of each block, end to end: a value per slot."""
+    if namespace(parts) is np:
+        return np.concatenate([part.reshape(-1) for part in parts])
+    return columns.join(parts)
+
+
+def joined_rows(columns: Columns, parts: list[Shaped[Array, "... _"]]) -> Shaped[Array, "... rows"]:
+    """The same of a value per row."""
+    if namespace(parts) is np:
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
+    return columns.everywhere(parts[0]) if len(parts) == 1 else columns.join_rows(parts)
+
+
+def over_entries(
+    columns: Columns, combine: Callable, x: Shaped[Array, "... values"], fill: float = 0
+) -> Shaped[Array, "... rows"]:
+    """Of every stored row the values of what it points at, combined."""
+    return looked_up_next(columns, [combined(combine, block.take(x, fill)) for block in blocks(columns)])
+
+
+def looked_up_next(columns: Columns, parts: list[Shaped[Array, "... _"]]) -> Shaped[Array, "... rows"]:
+    """`joined_rows` of what is to be looked up: computed before that (`written`).
+
+    Blocks are joined by updates in place, through which XLA fuses nothing either.
+    """
+    x = joined_rows(columns, parts)
+    return written(x) if len(parts) == 1 else x
+
+
+def over_slots(
+    columns: Columns, combine: Callable, x: Shaped[Array, "... slots"]
+) -> Shaped[Array, "... rows"]:
+    """Of every stored row a value per slot, combined; on padding `x` must change nothing."""
+    return joined_rows(columns, [combined(combine, block) for block in slot_blocks(columns, x)])
+
+
+def ranges(
+    columns: Columns, vectors: Sequence[Shaped[Array, "... values"]]
+) -> Iterator[tuple[list[Shaped[Array, "... rows width"]], Int[Array, "rows"]]]:
+    """Vectors cut into rows, block by block, with the rows' lengths; any values on padding.
+
+    For columns whose rows' entries are 0, 1, 2, … on through all rows, as those of a market's members are:
+    nothing is looked up, and rows of one length are not even copied.
+    """
+    xp = namespace(columns, vectors)
+    if columns.is_full and len(columns.shapes) == 1:
+        width, rows = columns.shapes[0]
+        cut = [xp.reshape(x[..., : width * rows], (*x.shape[:-1], rows, width)) for x in vectors]
+        yield cut, xp.asarray(columns.lengths)
+        return
+    lengths = xp.asarray(columns.lengths)
+    of_row = lengths[columns.place]
+    first = (xp.cumsum(of_row) - of_row)[columns.order]
+    both = zip(row_blocks(columns, first), row_blocks(columns, lengths), strict=True)
+    for (width, _), (start, length) in zip(columns.shapes, both, strict=True):
+        at = xp.minimum(start[:, None] + xp.arange(width, dtype=np.int32), vectors[0].shape[-1] - 1)
+        yield [look(x, at) for x in vectors], length
+
+
+def over_ranges(
+    columns: Columns, combine: Callable, x: Shaped[Array, "values"], fill: float = 0
+) -> Shaped[Array, "rows"]:
+    """Of every row its range of `x`, combined, in the caller's order."""
+    xp, parts = namespace(columns, x), []
+    for (rows,), lengths in ranges(columns, [x]):
+        is_entry = xp.arange(rows.shape[-1], dtype=np.int32) < lengths[:, None]
+        parts += combined_rows([combine], [xp.where(is_entry, rows, np.asarray(fill, x.dtype))])
+    return _placed(columns, parts)
+
+
+def _placed(columns: Columns, parts: list[Shaped[Array, "... _"]]) -> Shaped[Array, "... rows"]:
+    """A value per row of every block, from the order of storage to the caller's: one block keeps it."""
+    return parts[0] if len(parts) == 1 else look(joined_rows(columns, parts), columns.place)
+
+
+class Wanted(NamedTuple):
+    """A sum, the least or the greatest over the agents of each market, still to be taken."""
+
+    combine: Callable
+    x: Float[Array, "... markets agents"]
+    fill: float
+
+
+class Rows:
+    """Some markets' agents, a market a row: what the formula of a metric is made of.
+
+    Vectors are `[..., markets, agents]`, with numbers of other agents on padding, which totals and extremes
+    leave out. A formula is a generator: it yields a list of totals and extremes that it wants, is sent their
+    values, and returns its result. Many formulas run side by side, so that what all of them want is taken in
+    one loop over the agents.
+    """
+
+    def __init__(self, weight: Float[Array, "markets agents"], lengths: Int[Array, "markets"]):
+        self.xp = namespace(weight, lengths)
+        self.weight = weight
+        """w_j, what each agent contributes."""
+        self.lengths = lengths
+        self.count = self.xp.asarray(lengths, weight.dtype)
+        """How many agents there are."""
+        self.worth = self.total(weight)
+        """W = Σ w_j, which formulas ask for."""
+        self._is_member = self.xp.arange(weight.shape[-1], dtype=np.int32) < lengths[:, None]
+
+    def total(self, x: Float[Array, "... markets agents"]) -> Wanted:
+        """Σ over the agents of each market."""
+        return Wanted(jnp.add, x, 0)
+
+    def smallest(self, x: Float[Array, "... markets agents"]) -> Wanted:
+        """The least over the agents of each market."""
+        return Wanted(jnp.minimum, x, np.inf)
+
+    def largest(self, x: Float[Array, "... markets agents"]) -> Wanted:
+        """The greatest over the agents of each market."""
+        return Wanted(jnp.maximum, x, -np.inf)
+
+    def work_out(self, formulas: list[Generator]) -> list[Float[Array, "... markets"]]:
+        """The results of formulas that have not begun."""
+        results, answers = {}, dict.fromkeys(range(len(formulas)))
+        while answers:
+            wanted = {}
+            for number, answer in answers.items():
+                try:
+                    wanted[number] = formulas[number].send(answer)
+                except StopIteration as end:
+                    results[number] = end.value
+            answers = self._taken(wanted)
+        return [results[number] for number in range(len(formulas))]
+
+    def _taken(self, wanted: dict[int, list[Wanted]]) -> dict[int, list]:
+        distinct = {id(one): one for some in wanted.values() for one in some}
+        if not distinct:
+            return {}
+        rows = [
+            self.xp.where(self._is_member, x, np.asarray(fill, x.dtype)) for _, x, fill in distinct.values()
+        ]
+        taken = combined_rows([one.combine for one in distinct.values()], rows)
+        found = dict(zip(distinct, taken, strict=True))
+        return {number: [found[id(one)] for one in some] for number, some in wanted.items()}
+
+
+def of_rows(
+    columns: Columns, weight: Float[Array, "values"], asked: Sequence[tuple[Callable, tuple[Array, ...]]]
+) -> list[Float[Array, "... rows"]]:
+    """Formulas of vectors over agents (`Rows`), for every row, in one pass.
+
+    Args:
+        weight: w_j.
+        asked: formulas, each with the vectors that it is of.
+    """
+    xp = namespace(columns, weight, asked)
+    vectors = {id(x): xp.asarray(x) for _, xs in asked for x in xs}
+    kinds = {x.dtype for x in vectors.values() if np.issubdtype(x.dtype, np.floating)}
+    weight = xp.asarray(weight, np.result_type(*kinds) if kinds else np.float64)
+    parts = []
+    for (own_weight, *own), lengths in ranges(columns, [weight, *vectors.values()]):
+        rows, own_of = Rows(own_weight, lengths), dict(zip(vectors, own, strict=True))
+        parts.append(rows.work_out([formula(rows, *(own_of[id(x)] for x in xs)) for formula, xs in asked]))
+    if len(parts) == 1:
+        return parts[0]
+    if xp is np:
+        return [_placed(columns, list(results)) for results in zip(*parts, strict=True)]
+    # As one table: each metric by itself would be joined and looked up, and compiled, by itself.
+    return list(look(columns.join_rows([jnp.stack(results, axis=-1) for results in parts]).T, columns.place))
+
+
+def total_of_rows(rows: Rows, x):
+    """Σ x of each market, a formula."""
+    [total] = yield [rows.total(x)]
+    return total
+
+
+def smallest_of_rows(rows: Rows, x):
+    """The least x of each market, a formula."""
+    [least] = yield [rows.smallest(x)]
+    return least
+
+
+def largest_of_rows(rows: Rows, x):
+    """The greatest x of each market, a formula."""
+    [most] = yield [rows.largest(x)]
+    return most

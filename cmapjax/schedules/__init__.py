@@ -1,0 +1,1 @@
+"""Who acts when: schedules, and the turns they plan."""
