@@ -29,6 +29,8 @@ STACKED, MOST_STACKED = 8_000_000, 128
 SELDOM = 8
 # Of a run of which nothing is recorded so many rounds are played at a time.
 LONG = 500
+# Of a run of so many slots times rounds compiling takes longer than playing.
+SHORT = 20_000_000
 # Records of runs up to so many slots times records are NumPy's.
 ON_HOST = 5_000_000
 
@@ -172,7 +174,10 @@ def _with_row(tables, row, values):
 
 def _play_large(rules: Rules, state: State, lengths, every: int, starts_even: bool, recorder: Recorder, bar):
     """The final state and the breaches; any market."""
-    rules = dataclasses.replace(rules, strategy=as_dtype(rules.strategy, state.flow.dtype))
+    strategy = rules.strategy
+    if rules.plan.is_everyone and not rules.is_native and lengths.sum() * state.flow.size <= SHORT:
+        strategy = _small.shared(strategy)
+    rules = dataclasses.replace(rules, strategy=as_dtype(strategy, state.flow.dtype))
     at = form_of(rules, every, starts_even).begin(begin(rules, state))
     size = 2 * state.flow.nbytes + state.history.nbytes + state.total_utility.nbytes
     room = 1 << min(max(STACKED // size, 1), MOST_STACKED).bit_length() - 1
