@@ -10,11 +10,12 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Int
 
 from cmapjax import metrics
 from cmapjax.engine import _play, _scaling, _small
 from cmapjax.engine._play import Moment, Rules
-from cmapjax.engine._records import Record, observations, observations_on_host
+from cmapjax.engine._records import Record, observations, observations_on_host, rounds_apart
 from cmapjax.engine._round import known_facts
 from cmapjax.engine._run import Run, State, as_dtype, begin, form_of, state_of, whole
 from cmapjax.market._market import Market
@@ -35,13 +36,15 @@ SHORT = 20_000_000
 ON_HOST = 5_000_000
 
 
-def pays(market: Market, record, every: int, dtype) -> bool:
+def pays(market: Market, record, played, dtype) -> bool:
     """Whether rounds and records are to be two programs.
 
     A state too large to be stacked is handed over by itself, which takes as long as a round or two: where
     every few rounds are recorded, one program plays and records.
     """
-    return not record or every >= SELDOM or 4 * market.links.num_slots * dtype.itemsize <= STACKED
+    return (
+        not record or rounds_apart(played) >= SELDOM or 4 * market.links.num_slots * dtype.itemsize <= STACKED
+    )
 
 
 def play(
@@ -55,8 +58,7 @@ def play(
     key,
     bar: Bar,
     *,
-    rounds: int,
-    every: int,
+    played: Int[np.ndarray, "records"],
     is_steady: bool,
     starts_even: bool,
     is_native: bool = False,
@@ -68,12 +70,13 @@ def play(
         beyond: `beyond_table` of the strategy's hops, or None.
         state: the start, as `simulate` makes it.
         bar: told how many rounds have been played.
+        played: after which rounds something is recorded, from 0 to the last (`recorded_rounds`).
         is_steady: as in `Rules`.
         starts_even: whether everybody splits equally at the start.
         is_native: as in `Rules`.
     """
     state = whole(market, jax.tree.map(np.asarray, state))
-    played = np.minimum(np.arange(1 + -(-rounds // every)) * every, rounds)
+    rounds, every = int(played[-1]), rounds_apart(played)
     nothing_to_see = not record and isinstance(plan, EveryonePlan)
     lengths = np.diff(played, prepend=0)
     if nothing_to_see:  # in parts, so that the bar moves
