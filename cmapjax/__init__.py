@@ -104,7 +104,6 @@ _MODULES = (
     "metrics",
     "plots",
     "report",
-    "reproduce",
     "sensitivity",
     "strategies",
     "studies",

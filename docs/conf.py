@@ -27,7 +27,9 @@ extensions = [
     "api_pages",
     "formulas",
 ]
-exclude_patterns = ["_build", "_extensions", "jupyter_execute"]
+exclude_patterns = ["_build", "_extensions", "jupyter_execute", "*.py"]
+# Of the Python files only those that are pages.
+exclude_patterns += [f"claims/{name}.py" for name in ("at_once", "claims", "reproduce", "tiny")]
 nitpicky = True
 highlight_language = "none"
 suppress_warnings = ["config.cache"]
@@ -46,14 +48,19 @@ myst_heading_anchors = 3
 myst_enable_extensions = ["colon_fence", "deflist"]
 
 # -- pages with code ----------------------------------------------------------------------------
+nb_custom_formats = {".py": "claim_pages.read"}
 nb_execution_mode = "force"
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
-nb_execution_timeout = 120  # seconds a cell may take, on a busy machine
+nb_execution_timeout = 300  # seconds a cell may take, on a busy machine
 nb_execution_show_tb = True
 nb_merge_streams = True
 # Kernels, and commands that they start, find this environment, and leave nothing behind.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+# The pages of claims share modules that stand beside them.
+os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE / "claims"), os.environ.get("PYTHONPATH", "")]).rstrip(
+    os.pathsep
+)
 os.environ.setdefault("CMAPJAX_COMPILATION_CACHE", "off")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # The examples compile more than they run.

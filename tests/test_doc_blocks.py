@@ -44,7 +44,6 @@ SETTINGS = {
             ("er:n=50,degree=6", "er:n=12,degree=3"),
             ("check_strategy(GiveToThePoorest())", "check_strategy(GiveToThePoorest(), markets=[market])"),
         ),
-        parsed=("cmapjax reproduce",),  # it has tests of its own
     ),
     "docs/clusters.md": Setting(
         (("FILE", "study.toml"), ("DIR", "anew")),
@@ -52,7 +51,7 @@ SETTINGS = {
         has_results=True,
     ),
     "docs/report.md": Setting((("DIR", "results"), ('"agents": 100', '"agents": 20')), has_results=True),
-    "docs/reproduction.md": Setting(parsed=("cmapjax reproduce",)),
+    "docs/claims/index.md": Setting(parsed=("study run",), leaves_cells=True),
     "docs/tutorials/bandwidth.md": Setting(leaves_cells=True),
     "docs/tutorials/design.md": Setting(leaves_cells=True),
     "docs/tutorials/ensemble.md": Setting(parsed=("study run",), leaves_cells=True),

@@ -119,7 +119,7 @@ def equilibrium():
 
 
 def model():
-    with open(DOCS / "figures" / "reproduction" / "verdicts.csv") as file:
+    with open(DOCS / "claims" / "verdicts.csv") as file:
         found = {row["statement"]: row["found"] for row in csv.DictReader(file) if row["part"] == "welfare"}
     text = next(text for statement, text in found.items() if "four agents who are all" in statement)
     share = float(text.partition("best (2, 2, 2, 2): ")[2].split()[0])
@@ -170,8 +170,8 @@ def test_the_cells_of_the_example_of_a_study_are_counted():
     assert f"the condition leaves {len(studies.parse_study(described).cells())} cells" in page.read_text()
 
 
-def test_colours_are_as_many_as_the_reproduction_counted():
-    with open(DOCS / "figures" / "reproduction" / "verdicts.csv") as file:
+def test_colours_are_as_many_as_the_claim_counted():
+    with open(DOCS / "claims" / "verdicts.csv") as file:
         rows = [
             row for row in csv.DictReader(file) if row["expected"].endswith("fewer than twice the clique")
         ]

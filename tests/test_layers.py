@@ -25,7 +25,6 @@ LAYERS = [
     ["studies"],
     ["plots"],
     ["report"],
-    ["reproduce"],
     ["cli"],
     ["__main__"],
 ]

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cmapjax.cli import _study
-from cmapjax.cli._options import Json, Seed, takes_networks
+from cmapjax.cli._options import Json, takes_networks
 
 app = typer.Typer(
     name="cmapjax",
@@ -195,37 +195,3 @@ def info() -> None:
     from cmapjax.cli import _info
 
     _info.run()
-
-
-@app.command()
-def reproduce(
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", metavar="DIR", help="Folder for all that comes out: new, empty, or gone on with."
-        ),
-    ] = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Smaller samples: minutes instead of half an hour.")
-    ] = False,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--only", metavar="NAME", help="This part alone; may be repeated, or name several: a,b,c."
-        ),
-    ] = None,
-    list_parts: Annotated[
-        bool, typer.Option("--list", help="Print the names of the parts, and end.")
-    ] = False,
-    again: Annotated[
-        bool, typer.Option("--again", help="Measure anew what the folder holds already.")
-    ] = False,
-    seed: Seed = 0,
-) -> None:
-    """Measure every claim about CMAP and its rivals anew: one page with verdicts, pictures and tables."""
-    from cmapjax.cli import _reproduce
-
-    if list_parts:
-        _reproduce.list_parts()
-        return
-    raise typer.Exit(_reproduce.run(out, only or (), quick, seed, again))
