@@ -16,6 +16,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Bool, Int, Shaped, UInt
 
+from cmapjax.runtime._platform import platform
 from cmapjax.runtime._types import Array
 
 # A further block costs compile time: to be opened it must save this share of all entries in padding,
@@ -27,6 +28,9 @@ MAX_PADDING = 0.20
 # larger share, whatever the padding.
 FEW_ENTRIES = 200_000
 BLOCK_COST_OF_FEW = 0.2
+# On a GPU a block costs launches, about six in a round of 4 µs each. In that time 1.5 million slots are
+# played, of which each has 80 bytes read and written (docs/benchmarks.md, GPU compile).
+BLOCK_COST_ON_GPU = 1_500_000
 # XLA writes out every column of a kernel as code, and wide kernels take seconds to compile. A fold is cut
 # into kernels of at most 2^4 columns; rows up to this width may be taken apart into entries (`pieces`).
 NARROW = 32
@@ -126,12 +130,17 @@ def _end_to_end(pieces: Sequence[Shaped[Array, "_ ..."]]) -> Shaped[Array, "_ ..
     a concatenation of broadcasts: silently wrong numbers, now and then a crash. It fuses nothing through
     an update in place. tests/test_columns.py has the patterns.
     """
-    out = jnp.zeros((sum(piece.shape[0] for piece in pieces), *pieces[0].shape[1:]), pieces[0].dtype)
-    start = 0
-    for piece in pieces:
-        out = jax.lax.dynamic_update_slice_in_dim(out, piece, start, 0)
-        start += piece.shape[0]
-    return out
+
+    def in_place(*pieces):
+        out = jnp.zeros((sum(piece.shape[0] for piece in pieces), *pieces[0].shape[1:]), pieces[0].dtype)
+        start = 0
+        for piece in pieces:
+            out = jax.lax.dynamic_update_slice_in_dim(out, piece, start, 0)
+            start += piece.shape[0]
+        return out
+
+    # Elsewhere each update would be a kernel, and a concatenation is one of them all.
+    return jax.lax.platform_dependent(*pieces, cpu=in_place, default=lambda *pieces: jnp.concatenate(pieces))
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -295,7 +304,7 @@ def block_widths(
 
     Minimises padding + (cost of a block) · (number of blocks), in parts of all entries. Where entries are
     many the cost is lowered until padding is at most `max_padding`, which always ends because one block per
-    distinct length pads nothing.
+    distinct length pads nothing. For a GPU the cost is `BLOCK_COST_ON_GPU` slots, whatever the padding.
     """
     counts = np.bincount(np.maximum(lengths, 1))  # an empty row keeps one slot
     distinct = np.flatnonzero(counts)
@@ -307,8 +316,11 @@ def block_widths(
         counts = np.add.reduceat(counts, step)
         distinct = distinct[last]
     rows = np.concatenate([[0], np.cumsum(counts)])
+    is_for_gpu = platform() == "gpu"
     is_small = entries <= FEW_ENTRIES
     block_cost = max((BLOCK_COST_OF_FEW if is_small else cost_of_block) * entries, LEAST_BLOCK_COST)
+    if is_for_gpu:
+        block_cost = BLOCK_COST_ON_GPU
     while True:
         best, previous = np.zeros(len(distinct) + 1), np.zeros(len(distinct) + 1, int)
         for end in range(1, len(distinct) + 1):
@@ -321,7 +333,7 @@ def block_widths(
             end = previous[end]
         widths = distinct[np.array(cuts[::-1]) - 1]
         slots = widths[np.searchsorted(widths, distinct)] @ counts
-        if is_small or slots <= (1 + max_padding) * entries or len(widths) == len(distinct):
+        if is_small or is_for_gpu or slots <= (1 + max_padding) * entries or len(widths) == len(distinct):
             return widths
         block_cost /= 2
 
