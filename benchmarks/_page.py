@@ -20,7 +20,8 @@ def page(races: dict[str, dict]) -> str:
 
 
 def _section(name: str, race: dict) -> str:
-    title = name.replace("_", " ").capitalize().replace("Cmap", "CMAP")
+    title = name.replace("_", " ").replace("-", " ").capitalize()
+    title = title.replace("Cmap", "CMAP").replace("Gpu", "GPU")
     parts = [f"## {title}", race.get("claim", "")]
     if "machine" in race:
         parts.append(_about(race["machine"]))
