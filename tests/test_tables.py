@@ -55,7 +55,7 @@ def test_an_equilibrium_is_a_row_per_agent(villages):
 
 def test_another_market_or_a_record_of_another_shape_is_refused(villages, run):
     other = cj.graphs.from_networkx(nx.path_graph(3))
-    with pytest.raises(ValueError, match="market: the run is of 2 markets .* this market has 1"):
+    with pytest.raises(ValueError, match=r"market: the run is of 2 markets .* this market has 1"):
         run.to_frame(other)
     with pytest.raises(ValueError, match="market: the equilibrium is of 7 agents, this market has 3"):
         cj.solve(villages).to_frame(other)
