@@ -4,8 +4,8 @@ from benchmarks._gpu._cases import PRECISIONS, Case
 from benchmarks._race import duration, quantity
 
 CLAIM = (
-    "Runs compile for an H200, on a machine without a GPU, and a round of everybody at once launches few kernels. "
-    "Nothing was run: no time here was measured."
+    "Runs compile for an H200, on a machine without a GPU, and a round of everybody at once launches few "
+    "kernels. Nothing was run: no time here was measured."
 )
 MAIN = ("CMAP", "CMAP damped by 0.2", "proportional response")
 MAIN_MARKETS = ("1,000 × 50", "10⁵")

@@ -316,11 +316,9 @@ def block_widths(
         counts = np.add.reduceat(counts, step)
         distinct = distinct[last]
     rows = np.concatenate([[0], np.cumsum(counts)])
-    is_for_gpu = platform() == "gpu"
-    is_small = entries <= FEW_ENTRIES
+    is_for_gpu, is_small = platform() == "gpu", entries <= FEW_ENTRIES
     block_cost = max((BLOCK_COST_OF_FEW if is_small else cost_of_block) * entries, LEAST_BLOCK_COST)
-    if is_for_gpu:
-        block_cost = BLOCK_COST_ON_GPU
+    block_cost = BLOCK_COST_ON_GPU if is_for_gpu else block_cost
     while True:
         best, previous = np.zeros(len(distinct) + 1), np.zeros(len(distinct) + 1, int)
         for end in range(1, len(distinct) + 1):
