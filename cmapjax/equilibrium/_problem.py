@@ -21,7 +21,7 @@ class Problem:
 
     x holds the shares s_ij = y_ij / w_i that agents give of their contributions, in the market's own layout
     (one number per slot, like a flow; padding is 0 and stays so). Feasible are s ≥ 0 with Σ_j s_ij = 1. The
-    unit of value does not matter, and a step along the gradient of about 1 / (mean degree) is a sensible one.
+    unit of value does not matter.
 
     Objective and projection may be differentiated, compiled, and mapped. They follow the precision around
     them: write `with jax.enable_x64(True):` for more than seven digits.
