@@ -19,7 +19,8 @@ from cmapjax import studies
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-WORDS = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 12: "twelve", 19: "nineteen"}
+ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
+WORDS = dict(enumerate(f"{ONES} seventeen eighteen nineteen twenty".split()))
 GATHERED = "16 agents at a time"  # C with vector instructions
 LOOPED = "market after market"
 ROUNDS = ("ensembles", "cmap_rounds", "proportional_response")

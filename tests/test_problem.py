@@ -31,8 +31,12 @@ def test_the_objective_is_log_nash_welfare_and_least_at_the_equilibrium(market):
     best = problem.objective(shares)
     rng = np.random.default_rng(0)
     for size in (1e-3, 0.1, 10.0):
-        other = problem.project(shares + size * rng.normal(size=shares.shape))
+        rough = shares + size * rng.normal(size=shares.shape)
+        other = problem.project(rough)
         assert problem.objective(other) >= best - 1e-12
+        # Of what is not feasible, the certificate is that of the nearest feasible shares.
+        proved = cj.certified_gap_of_flow(market, problem.flow(other))
+        np.testing.assert_array_equal(problem.certified_gap(rough), proved)
 
 
 def test_the_start_is_feasible_and_the_projection_leaves_it_alone(market):
