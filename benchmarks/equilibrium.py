@@ -199,7 +199,7 @@ def table(results: dict) -> str:
         "Seconds until the certified gap is at most what was asked, without compiling (medians of"
         f" {results['repeats']} runs in turns where one takes under {QUICK_SECONDS:g} s, else of one)."
         f" A gap in the cell: what was reached when the limit of {results['limit_seconds']:g} s, or the"
-        " method's own end, came first (a convex solver cut short hands over nothing: that gap is the equal"
+        " method's own end, came first (CVXPY cut short hands over nothing: that gap is the equal"
         " split's). Not tried: over the limit, or a tenth of it, on the network of"
         f" {LAST:,} agents. *QP* is the form min Σ u² / 2w of `cmapjax.as_qp`. CVXPY gets the Eisenberg-Gale"
         " program. Solvers that stop by a tolerance of their own get the loosest that is certified.",
