@@ -31,7 +31,7 @@ SELDOM = 8
 # Of a run of which nothing is recorded so many rounds are played at a time.
 LONG = 500
 # Of a run of so many slots times rounds compiling takes longer than playing.
-SHORT = 20_000_000
+SHORT = 50_000_000
 # Records of runs up to so many slots times records are NumPy's.
 ON_HOST = 5_000_000
 
