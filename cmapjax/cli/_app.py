@@ -67,7 +67,13 @@ def simulate(
         str, typer.Option("--damping", help="none, a number up to 1, 1/max-degree, or local.")
     ] = "none",
     rounds: Annotated[int, typer.Option("--rounds", help="Rounds to play.")] = 100,
-    every: Annotated[int, typer.Option("--every", help="Record after every so many rounds.")] = 1,
+    every: Annotated[
+        int | None,
+        typer.Option(
+            "--every",
+            help="Record after every so many rounds; by default after 1, 2, 3, 5, 8, 13, … of them.",
+        ),
+    ] = None,
     endowments: Annotated[
         str,
         typer.Option(
