@@ -132,9 +132,8 @@ def solve(
         str,
         typer.Option(
             "--method",
-            help="decomposition (exact, by maximum flows), identify:first=sweeps (exact, from a first "
-            "approximation); of first order sweeps:max_sweeps=20000, projected-gradient (projection=optax"
-            "|jaxopt), mirror or pdhg:max_steps=100000; convex:accuracy=1e-11 (CVXPY with Clarabel).",
+            help="decomposition (exact, by maximum flows), projected-gradient:max_steps=100000 "
+            "(projection=optax|jaxopt), or convex:accuracy=1e-11 (CVXPY with Clarabel).",
         ),
     ] = "decomposition",
     exact: Annotated[
