@@ -15,6 +15,7 @@ from cmapjax.engine._native import _form
 from cmapjax.engine._play import Moment, Rules, play_round
 from cmapjax.engine._records import observations, rounds_apart
 from cmapjax.engine._round import Flows, known_facts
+from cmapjax.engine._tables import dataset_of, frame_of
 from cmapjax.market._feasibility import Breach, no_breach
 from cmapjax.market._market import Market
 from cmapjax.runtime._derivatives import scan_in_chunks
@@ -82,6 +83,40 @@ class Run(eqx.Module):
     def verdicts(self) -> list[str]:
         """What became of each market, in words."""
         return [metrics.VERDICTS[code] for code in np.asarray(self.verdict)]
+
+    def to_frame(self, market: Market):
+        """What was recorded of the markets: a pandas DataFrame, a row per recorded round and market.
+
+        Columns: market (its number), round (0 is the start), agent_updates, and by its name every record that
+        is one number per market, as in the tables of a study. What was recorded of agents is in `receipts`
+        and `to_xarray`.
+
+        Args:
+            market: whose run it is.
+
+        Returns:
+            Rows by round, then by market.
+
+        Raises:
+            ValueError: another market; a record of another shape.
+        """
+        return frame_of(self, market)
+
+    def to_xarray(self, market: Market):
+        """The run as an xarray Dataset, agents by their labels.
+
+        Dimensions: round, market, agent. Variables: every record; agent_updates; of the last round each
+        agent's utility u_j (value), beside its contribution w_j; the verdict on each market and the certified
+        gap that it rests on (verdict_gap).
+
+        Args:
+            market: whose run it is.
+
+        Raises:
+            ValueError: another market; a record of another shape.
+            ModuleNotFoundError: without xarray.
+        """
+        return dataset_of(self, market)
 
     def receipts(self, market: Market, times: Sequence | None = None):
         """What every agent received in every recorded round: a pandas DataFrame, a row per round and agent.
