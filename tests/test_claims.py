@@ -57,21 +57,47 @@ def execute(folder: Path, *words: str) -> subprocess.CompletedProcess:
     return subprocess.CompletedProcess(process.args, process.returncode, told, warned)
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_pages_execute_with_small_samples_and_what_is_proved_holds(page, tmp_path):
+def run_page(page: Path, out: Path) -> subprocess.CompletedProcess:
+    found = os.pathsep.join([str(CLAIMS), str(ROOT)])
     setting = {
         "CMAPJAX_CLAIMS": "quick",
-        "CMAPJAX_CLAIMS_OUT": str(tmp_path / "out.csv"),
+        "CMAPJAX_CLAIMS_OUT": str(out),
+        "PYTHONPATH": found,
         "MPLBACKEND": "agg",
     }
-    done = subprocess.run(
-        [sys.executable, str(CLAIMS / f"{page}.py")], env=os.environ | setting, capture_output=True, text=True
+    return subprocess.run(
+        [sys.executable, str(page)], env=os.environ | setting, capture_output=True, text=True
     )
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_execute_with_small_samples_and_what_is_proved_holds(page, tmp_path):
+    done = run_page(CLAIMS / f"{page}.py", tmp_path / "out.csv")
     assert done.returncode == 0, done.stderr[-3000:]
     checks = pd.read_csv(tmp_path / "out.csv")
     assert list(checks) == list(claims.COLUMNS)
     assert set(checks["part"]) == {page.replace("_", "-")}
     assert (checks.loc[checks["proved"], "verdict"] == "holds").all()
+
+
+FAULTS = {
+    "colouring": ("schedule=cj.Coloured()", "schedule=cj.Simultaneous()", "A sweep colour by colour"),
+    "in_turn": ("cj.OneAgentPerRound(order)", "cj.Simultaneous()", "No turn lowers Nash welfare"),
+    "communities": ("lambda k: cj.CMAP(k), cj.Seq", "lambda k: cj.CMAP(k or 1), cj.Seq", "With k = 0"),
+}
+
+
+@pytest.mark.parametrize(
+    "page", [page if page == "colouring" else pytest.param(page, marks=pytest.mark.slow) for page in FAULTS]
+)
+def test_pages_fail_with_a_fault_in_place(page, tmp_path):
+    right, wrong, told = FAULTS[page]
+    text = (CLAIMS / f"{page}.py").read_text()
+    assert right in text
+    (tmp_path / "wrong.py").write_text(text.replace(right, wrong))
+    done = run_page(tmp_path / "wrong.py", tmp_path / "out.csv")
+    assert done.returncode == 1
+    assert f"AssertionError: {told}" in done.stderr
 
 
 def test_a_start_executes_pages_and_another_goes_on_with_what_is_there(folder):

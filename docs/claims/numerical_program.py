@@ -10,6 +10,7 @@
 
 # %%
 import itertools
+import warnings
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -23,6 +24,8 @@ import cmapjax as cj
 page = Page(
     "numerical-program", "C5", "The numerical implementation of CMAP gets to 98 % of the equilibrium."
 )
+# A long step beside a neighbour with next to nothing is a row of 1e9 to project, which costs digits.
+warnings.filterwarnings("ignore", message=".*is not feasible.*underspent")
 LOW, HIGH, REACHED, STANDS = 0.97, 0.99, 0.9999, 0.9
 STOPS = (10, 30)  # rounds after which a run may have been stopped
 AGENTS, DEGREE, EACH, ROUNDS = pick((20, 6, 1, 40), (30, 8, 2, 120))
@@ -71,9 +74,8 @@ def play(settings, make) -> None:
         record={name: standard[name] for name in ("share_of_equilibrium", "certified_gap")},
         key=key(99),
     )
-    found = (run.records[name].reshape(ROUNDS + 1, len(settings), -1) for name in run.records)
-    for kept, values in zip((shares, gaps), found, strict=True):
-        kept.extend(values.swapaxes(0, 1))
+    for kept, name in ((shares, "share_of_equilibrium"), (gaps, "certified_gap")):
+        kept.extend(run.records[name].reshape(ROUNDS + 1, len(settings), -1).swapaxes(0, 1))
     rows.extend(settings)
 
 

@@ -218,7 +218,7 @@ tiles.pivot_table(index=["agents", "family"], columns=["clock", "accuracy"], val
 # an equal split.
 
 # %%
-ROUNDS, P, CYCLE, ROUNDING = pick(600, 3000), 0.7, 1e-5, 1e-11
+ROUNDS, P, CYCLE, ROUNDING = pick(1500, 3000), 0.7, 1e-5, 1e-11
 karate = cj.graphs.from_networkx(nx.karate_club_graph())
 path = cj.Market.from_links([[0, 1], [1, 2], [2, 3]])
 four = cj.Market.from_links([[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]], endowment=[5.0, 1.0, 1.0, 1.0])

@@ -9,6 +9,7 @@
 # rounds.
 
 # %%
+import os
 import time
 
 import matplotlib.pyplot as plt
@@ -72,6 +73,7 @@ for stream, (family, size) in enumerate(sorted(PLAN, key=lambda pair: pair[1])):
         took = [clock(lambda market=market: cj.solve(market))[1] for _ in range(3)]
         solutions.append(about | {"seconds": np.median(took)})
 table, solutions = pd.DataFrame(rows), pd.DataFrame(solutions)
+print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} (processes that wanted one, mean of a minute)")
 table["ns"] = 1e9 * table["seconds per round"] / (2 * table["links"])
 table.round(8)
 
