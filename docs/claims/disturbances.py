@@ -313,18 +313,13 @@ def presence(period: int) -> np.ndarray:
 def best_of(present, period: int) -> np.ndarray:
     """Equilibrium utilities of whoever is there and has a neighbour there, else NaN: [rounds, agents]."""
     links = np.stack([giver, receiver], axis=1)[giver < receiver]
-    parts, agents = [], []
-    for here in present[::period]:
+    out = np.full((-(-SPAN // period), n), np.nan)
+    for utility, here in zip(out, present[::period], strict=True):
         there = links[here[links].all(axis=1)]
-        for number, _start in enumerate(first):
-            some = there[of[there[:, 0]] == number]
-            left = np.unique(some)
-            agents.append(left)
-            if len(left):
-                parts.append(cj.Market.from_links(np.searchsorted(left, some), endowment=weight[left]))
-    utility, out = cj.solve(cj.pack(parts)).utility, np.full((len(present[::period]), n), np.nan)
-    epoch = np.repeat(np.arange(len(out)), len(first))
-    out[np.repeat(epoch, [len(left) for left in agents]), np.concatenate(agents)] = utility
+        left = np.unique(there)
+        utility[left] = cj.solve(
+            cj.Market.from_links(np.searchsorted(left, there), endowment=weight[left])
+        ).utility
     return np.repeat(out, period, axis=0)[:SPAN]
 
 

@@ -17,6 +17,7 @@ import pandas as pd
 
 HERE = Path(__file__).parent
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+# Modules that pages share.
 HELPERS = ("at_once.py", "claims.py", "reproduce.py", "tiny.py")
 PAGES = sorted(path.stem for path in HERE.glob("*.py") if path.name not in HELPERS)
 
@@ -70,7 +71,7 @@ def arguments() -> argparse.Namespace:
 
 def stamp(page: str, given: argparse.Namespace) -> str:
     """A hash of what the page's checks depend on."""
-    texts = [(HERE / name).read_text() for name in (f"{page}.py", "claims.py")]
+    texts = [path.read_text() for name in (f"{page}.py", *HELPERS) if (path := HERE / name).exists()]
     words = [given.quick, given.seed, *(version(name) for name in ("cmapjax", "jax", "jaxlib", "numpy"))]
     return hashlib.sha256("\n".join([*texts, *map(str, words)]).encode()).hexdigest()[:16]
 
@@ -99,7 +100,6 @@ def has_verdicts(page: str, out: Path, given: argparse.Namespace) -> bool:
     table = pd.read_csv(fresh).assign(page=page, seconds=round(time.perf_counter() - started, 1), stamp=mark)
     table.to_csv(fresh, index=False)
     os.replace(fresh, kept)
-    fresh.unlink(missing_ok=True)
     return True
 
 
