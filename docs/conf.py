@@ -49,6 +49,7 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 
 # -- pages with code ----------------------------------------------------------------------------
 nb_custom_formats = {".py": "claim_pages.read"}
+nb_render_markdown_format = "gfm"  # tables
 nb_execution_mode = "force"
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True

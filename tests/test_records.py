@@ -197,3 +197,13 @@ def test_what_is_compiled_after_a_fault_on_the_host_is_compiled():
         metrics.gini(EVEN, np.ones(4))
     assert not is_in_numpy()
     assert isinstance(jax.jit(lambda x: metrics.gini(EVEN, x))(jnp.ones(18)), jax.Array)
+
+
+def test_more_rounds_may_lie_between_two_records_than_are_played_in_one_call():
+    def run(every):
+        return cj.simulate(_ring(6), cj.ProportionalResponse(), rounds=300, every=every, record=["min_ratio"])
+
+    seldom, often = run(300), run(1)
+    assert seldom.rounds.tolist() == [0, 300]
+    # Recorded more often, rounds may be played in another form: up to rounding.
+    np.testing.assert_allclose(seldom.records["min_ratio"], often.records["min_ratio"][[0, 300]], rtol=1e-12)

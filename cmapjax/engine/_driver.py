@@ -110,7 +110,9 @@ class Recorder:
     def add(self, states: State, room: int, count: int | None = None) -> None:
         """These stacked states, at most `room`; or the first `count` of them."""
         updates = np.asarray(states.agent_updates)[:count]
-        if not self.record or not len(updates):
+        if not len(updates):  # rounds between two records, in a call of their own
+            return
+        if not self.record:
             found = {}
         elif self.on_host:
             states = jax.tree.map(lambda x: np.asarray(x)[:count], states)

@@ -6,6 +6,7 @@
 
 import builtins
 import os
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -49,6 +50,8 @@ PLAYS = {
 }
 RESAMPLES = 2000
 
+# A bar of progress, in a notebook that cannot show one.
+warnings.filterwarnings("ignore", message='install "ipywidgets"')
 if OUT:  # executed as a script: programs compiled are kept for the next time
     cj.compilation_cache()
 
