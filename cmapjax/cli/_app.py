@@ -49,9 +49,8 @@ def simulate(
         typer.Option(
             "--strategy",
             "-s",
-            help="May be repeated, to compare: cmap (hops=…), cmap-gradient (hops=…,iterations=20,"
-            "rule=fixed|diminishing|line-search,step=0.1,library=jaxopt|optax), proportional-response (pr), "
-            "dynamic-sharing, equal-split, selfish. A strategy may bring its own turns: "
+            help="May be repeated, to compare: a name with its fields, cmap:hops=2 (cmapjax list strategy), "
+            "or a class of your own, my_rules.py:Generous:share=0.3. It may bring its own turns: "
             "cmap:schedule=sequential,damping=0.5. "
             "By default: CMAP sequential, simultaneous and damped, and proportional response.",
         ),
@@ -60,11 +59,14 @@ def simulate(
         str,
         typer.Option(
             "--schedule",
-            help="simultaneous, sequential, coloured, random-order, one-agent, participation:0.5.",
+            help="sequential, coloured, participation:0.5, … (cmapjax list schedule), or your own.",
         ),
     ] = "simultaneous",
     damping: Annotated[
-        str, typer.Option("--damping", help="none, a number up to 1, 1/max-degree, or local.")
+        str,
+        typer.Option(
+            "--damping", help="none, a number up to 1, local, … (cmapjax list damping), or your own."
+        ),
     ] = "none",
     rounds: Annotated[int, typer.Option("--rounds", help="Rounds to play.")] = 100,
     every: Annotated[int, typer.Option("--every", help="Record after every so many rounds.")] = 1,
@@ -72,7 +74,7 @@ def simulate(
         str,
         typer.Option(
             "--endowments",
-            help="Surplus of a round: constant, exponential, gamma:cv=0.5, lognormal:cv=0.5, on-off:p=0.5, "
+            help="Surplus of a round: exponential, gamma:cv=0.5, … (cmapjax list endowments), your own, "
             "or trace:FILE (a column per agent, a row per round; times may stand in the first column).",
         ),
     ] = "constant",
@@ -126,9 +128,8 @@ def solve(
         str,
         typer.Option(
             "--method",
-            help="decomposition (exact, by maximum flows), identify:first=sweeps (exact, from a first "
-            "approximation); of first order sweeps:max_sweeps=20000, projected-gradient (projection=optax"
-            "|jaxopt), mirror or pdhg:max_steps=100000; convex:accuracy=1e-11 (CVXPY with Clarabel).",
+            help="decomposition (exact), sweeps:max_sweeps=5000, convex:accuracy=1e-11, … "
+            "(cmapjax list method), or your own.",
         ),
     ] = "decomposition",
     exact: Annotated[
@@ -187,6 +188,19 @@ def explain(
     from cmapjax.cli import _explain
 
     _explain.run(source, _explain.Request(agent, round, strategy, schedule, damping, plot, json))
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[
+        str | None,
+        typer.Argument(metavar="[KIND]", help="Of one kind alone: strategy, schedule, damping, family, …"),
+    ] = None,
+) -> None:
+    """All that can be named, with fields and defaults: strategies, schedules, families, …"""
+    from cmapjax.cli import _list
+
+    _list.run(kind)
 
 
 @app.command()

@@ -28,15 +28,15 @@ def run(source: Source, request: Request) -> None:
     check(source)
     if request.round < 1:
         raise ValueError(f"--round is {request.round}; give a whole number, 1 or more.")
-    line = plan(request.strategy, request.schedule, request.damping)
     check_json(request.json)
     if request.plot is not None:
         check_file("--plot", request.plot)
+    line = plan(request.strategy, request.schedule, request.damping)
+    strategy, schedule = make(line)
     switch_on()
     from cmapjax import explain, plots
     from cmapjax.market._random import key_of
 
-    strategy, schedule = make(line)
     played = market(source)
     about = explain(
         played,

@@ -19,10 +19,9 @@ Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
 NETWORK_HELP = (
     f"A network file ({' '.join(ENDINGS)}, KONECT's out.*; .gz .bz2 .xz .zip may follow; - reads standard "
     "input, with --format), a named network (karate, "
-    "les-miserables, davis, florentine, gnutella), or a random family with its options: er:n=100,degree=6 "
-    "ba:n=100,m=2 ws:n=100,k=4,rewiring=0.1 geometric:n=100,degree=8 regular:n=100,degree=4 tree:n=100 "
-    "torus:rows=8,columns=8 bipartite:left=20,right=30,degree=4 blocks:sizes=20+30,within=0.3,between=0.05 "
-    "complete:n=5 ring:n=5 star:n=5. Several are packed side by side."
+    "les-miserables, davis, florentine, gnutella), or a random family with its fields: er:n=100,degree=6 "
+    "ws:n=100,k=4,rewiring=0.1 blocks:sizes=20+30,within=0.3,between=0.05 … (cmapjax list family), or one of "
+    "your own, my_nets.py:Lattice:side=8. Several are packed side by side."
 )
 Networks = Annotated[list[str], typer.Argument(metavar="NETWORK|FAMILY…", help=NETWORK_HELP)]
 # What a source has beside its networks and the options of a file: annotation and default.
@@ -47,7 +46,7 @@ SOURCE_OPTIONS: dict[str, tuple[Any, Any]] = {
             typer.Option(
                 "--mean-endowment",
                 help="Distribution of mean endowments in a random market: unit, uniform:low=0.5,high=1.5, "
-                "lognormal:sigma=1, pareto:alpha=2, exponential, gamma:shape=2.",
+                "lognormal:sigma=1, … (cmapjax list distribution), or your own.",
             ),
         ],
         "unit",

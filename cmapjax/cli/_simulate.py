@@ -13,8 +13,10 @@ from cmapjax.cli._output import PRINTED, check_folder, check_json, market_lines,
 from cmapjax.cli._progress import Progress, interruptible
 from cmapjax.cli._receipts import check_receipts, memory_of_receipts, receipts_to, rounds_at_once
 from cmapjax.cli._source import Source, check, market
+from cmapjax.words._networks import trace_path
+from cmapjax.words._objects import Builder
+from cmapjax.words._own import check_laws
 from cmapjax.words._plans import Plan, make, plan
-from cmapjax.words._specs import ENDOWMENTS, choose, endowment_process, parse
 from cmapjax.words._timings import Timings, in_words
 
 DEFAULT_STRATEGIES = (
@@ -54,14 +56,14 @@ class Outcome(NamedTuple):
 
 def run(source: Source, request: Request) -> None:
     """Read, solve, simulate, report, write."""
-    lines = _check(source, request)
+    plans, process = _check(source, request)
     switch_on()
     timings = Timings()
     with timings("loading"):
         from cmapjax.cli import _report
-
-        plans = [(line, *make(line)) for line in lines]
-        process = _process(request.endowments)
+    with timings("checking"):
+        for _, strategy, _ in plans:
+            check_laws(strategy)
     simulated = market(source, timings)
     times_in = None
     if process is None:
@@ -73,7 +75,7 @@ def run(source: Source, request: Request) -> None:
         request.out.mkdir(parents=True, exist_ok=True)  # now, lest hours of work find no place
     if request.json != PRINTED:
         say("\n".join(market_lines(source, simulated)))
-        for line in _said_before(request, simulated, len(lines), times_in):
+        for line in _said_before(request, simulated, len(plans), times_in):
             say(line)
     equilibrium = None
     if request.equilibrium:
@@ -99,8 +101,8 @@ def run(source: Source, request: Request) -> None:
         say(in_words(document["timings"]))
 
 
-def _check(source: Source, request: Request) -> list[Plan]:
-    """The lines of the comparison, in words; all that can be refused is, before JAX is loaded."""
+def _check(source: Source, request: Request) -> tuple[list[tuple], Any]:
+    """The lines of the comparison and the process, once all that can be refused has been looked at."""
     check(source)
     for name, number, least in (("--rounds", request.rounds, 1), ("--every", request.every, 1)):
         if number < least:
@@ -114,28 +116,19 @@ def _check(source: Source, request: Request) -> list[Plan]:
         check_receipts(request.receipts, request.every)
     if request.out is not None:
         check_folder("--out", request.out)
-    _endowments_spec(request.endowments)
+    builder = Builder()
+    process = None
+    if trace_path(request.endowments) is None:
+        from cmapjax.endowments import Endowments
+
+        process = builder.build(Endowments, request.endowments)
     texts = request.strategies or DEFAULT_STRATEGIES
-    plans = [plan(text, request.schedule, request.damping) for text in texts]
-    labels = [line.label for line in plans]
+    lines = [plan(text, request.schedule, request.damping) for text in texts]
+    labels = [line.label for line in lines]
     twice = {label for label in labels if labels.count(label) > 1}
     if twice:
         raise ValueError(f"--strategy: {', '.join(sorted(twice))} is asked for twice; give it once.")
-    return plans
-
-
-def _endowments_spec(text: str):
-    spec = parse(text)
-    choose("endowments", spec, ENDOWMENTS)
-    if spec.name == "trace" and not text.partition(":")[2].strip():
-        raise ValueError("--endowments trace needs a file: trace:FILE (CSV or TSV, a column per agent).")
-    return spec
-
-
-def _process(text: str):
-    """The endowments of rounds, or None for a trace, which needs the market first."""
-    spec = _endowments_spec(text)
-    return None if spec.name == "trace" else endowment_process(spec)
+    return [(line, *make(line, builder)) for line in lines], process
 
 
 def _trace(source: Source, simulated, text: str):
@@ -143,7 +136,7 @@ def _trace(source: Source, simulated, text: str):
     from cmapjax.endowments import Trace
     from cmapjax.graphs._trace import market_with_trace
 
-    path = text.partition(":")[2].strip()
+    path = trace_path(text)
     simulated, table = market_with_trace(path, simulated, source.file, given_in=_endowments_in(source))
     return simulated, Trace(table), table.index.name
 
@@ -205,7 +198,7 @@ def _said_before(request: Request, simulated, count: int, named: str | None) -> 
     """Which column holds times, and how much is to be written, before anything is played."""
     lines = []
     if named:
-        path = _endowments_spec(request.endowments).text.partition(":")[2].strip()
+        path = trace_path(request.endowments)
         lines.append(f"{path}: column {short(named)} names no agent and is taken for the times of rounds")
     if request.receipts is not None:
         rows = request.rounds * simulated.num_agents * count

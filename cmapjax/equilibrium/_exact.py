@@ -38,6 +38,9 @@ class Decomposition(Method):
     Source: Wu and Zhang, STOC 2007 (the decomposition); docs/equilibrium.md (the algorithm).
     """
 
+    counts = "flows"
+    remedy = ""
+
     def solve(self, market, tolerance):
         network = _Network.of(market)
         return network.answer(network.decompose(), tolerance)
@@ -54,6 +57,10 @@ class IdentifyAndCertify(Method):
 
     Where the run was not close enough and the proof fails, the full decomposition takes over.
     """
+
+    known_as = ("identify",)
+    counts = "flows"
+    remedy = ""
 
     first: Method = eqx.field(default_factory=_coloured_sweeps)
     """The method that comes close."""

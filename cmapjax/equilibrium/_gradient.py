@@ -83,6 +83,8 @@ class ProjectedGradient(Method):
     2015 (restart by the gradient).
     """
 
+    remedy = "raise max_steps"
+
     max_steps: int = 100_000
     check_every: int = eqx.field(static=True, default=20)
     projection: SimplexProjection = eqx.field(default_factory=OptaxProjection)

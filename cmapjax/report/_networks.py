@@ -109,7 +109,7 @@ def _play(study, ground, market, cell: int, rounds: int):
     from cmapjax import simulate
     from cmapjax.studies._build import play_key, process, strategy_and_schedule
 
-    strategy, schedule = strategy_and_schedule(study.cells()[cell].words)
+    strategy, schedule = strategy_and_schedule(study, study.cells()[cell].words)
     endowments = process(study, ground, 1)
     is_random = schedule.is_random or endowments.is_random
     return simulate(

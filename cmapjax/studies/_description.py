@@ -26,9 +26,13 @@ from cmapjax.studies._sections import (
     Stop,
     Table,
     Words,
+    own_metrics,
 )
 from cmapjax.studies._where import Constraint
-from cmapjax.words._specs import parse
+from cmapjax.words import _grammar
+from cmapjax.words._networks import network_name
+from cmapjax.words._objects import Builder
+from cmapjax.words._sources import Sources, kept_in
 
 MOST_CELLS = 1_000_000
 # Rows of the summary per allowed cell: with the default, a thousand million.
@@ -78,12 +82,18 @@ class Study(Table, table="study"):
     stop: Stop = Stop()
     files: dict[str, str] = Field({})
     """SHA-256 of the files that networks and traces are read from; found out unless given."""
+    sources: dict[str, dict[str, str]] = Field({})
+    """Text and SHA-256 of the files of one's own classes and metrics, by the names that words give them; read
+    unless given."""
 
     _factors: list[Factor] = PrivateAttr()
     _axes: Axes = PrivateAttr()
     _cells: list[Cell] = PrivateAttr()
     _grounds: list[Ground] = PrivateAttr()
     _files: dict[str, str] = PrivateAttr()
+    _own_metrics: dict[str, _grammar.Words | None] = PrivateAttr()
+    _checks: Builder = PrivateAttr()
+    _builder: Builder = PrivateAttr()
     _idle: list[int] = PrivateAttr()
     """Conditions that leave out no cell that those before leave."""
 
@@ -92,6 +102,9 @@ class Study(Table, table="study"):
             super().__init__(**description)
         except ValidationError as error:
             raise explained(error, keys=self.known_keys()) from None
+        sources = Sources(self.folder, kept_in(self.sources))
+        self._checks, self._builder = Builder(sources, loads=False), Builder(sources)
+        self._own_metrics = own_metrics(self.record.metrics, sources)
         self._factors = factors(self.grid, self.zipped, self.sample, self.seed)
         self._axes = Axes.of(self._factors, self.listed)
         self._check()
@@ -138,11 +151,22 @@ class Study(Table, table="study"):
     @property
     def metrics(self) -> list[str]:
         """The names of what is recorded, in order."""
+        return list(self.own_metrics())
+
+    def own_metrics(self) -> dict[str, _grammar.Words | None]:
+        """What is recorded by name, in order: the words of one's own functions, None for the package's."""
         if self.record.metrics != "standard":
-            return list(self.record.metrics)
-        return [
-            n for n, m in METRICS.items() if m.is_standard and (self.equilibrium or not m.needs_equilibrium)
-        ]
+            return self._own_metrics
+        return {
+            name: None
+            for name, metric in METRICS.items()
+            if metric.is_standard and (self.equilibrium or not metric.needs_equilibrium)
+        }
+
+    @property
+    def builder(self) -> Builder:
+        """What makes objects of this study's words, loading classes of one's own."""
+        return self._builder
 
     @property
     def has_milestones(self) -> bool:
@@ -153,7 +177,7 @@ class Study(Table, table="study"):
         """The whole description as JSON's data; `Study(**document)` is this study again."""
         document = self.model_dump(mode="json", by_alias=True)
         document["sample"] = None if self.sample is None else self.sample.document()
-        return document | {"files": dict(self._files)}
+        return document | {"files": dict(self._files), "sources": self._builder.sources.document()}
 
     def digest(self) -> str:
         """SHA-256 of the description and of the files it reads. (Order counts: it numbers the cells.)"""
@@ -213,7 +237,7 @@ class Study(Table, table="study"):
             )
         if not self.equilibrium:
             for name in self.metrics:
-                if METRICS[name].needs_equilibrium:
+                if name in METRICS and METRICS[name].needs_equilibrium:
                     raise ValueError(
                         f"record.metrics has {name}, which needs the equilibrium; say equilibrium = true."
                     )
@@ -229,7 +253,7 @@ class Study(Table, table="study"):
         if interval is None or interval.metric in ALWAYS_IN_UNIT:
             return
         for ground in self._grounds:
-            if parse(ground.process).name != "constant":
+            if network_name(ground.process) != "constant":
                 raise ValueError(
                     f"stop.interval.metric is {interval.metric}, which has no bounds where endowments vary, "
                     f"as in cell {ground.cells[0]} (process = {short(ground.process)}); take "
@@ -244,7 +268,7 @@ class Study(Table, table="study"):
                 conditions.append(Constraint(text, values))
             except ValueError as error:
                 raise ValueError(f"where[{number}] is {error}") from None
-        resolver = Resolver(self, axes)
+        resolver = Resolver(self, axes, self._checks)
         rows: dict[tuple, dict] = {}
         idle = set(range(len(conditions)))
         for row in product(self._factors) if self._factors or not self.listed else ():
@@ -284,10 +308,11 @@ class Study(Table, table="study"):
         return values
 
     def check(self) -> None:
-        """Build everything once, to refuse numbers out of range (imports JAX).
+        """Load one's own classes, try their laws, and build and draw everything once.
 
         Raises:
-            ValueError: a family, distribution, process, strategy, schedule or damping with bad numbers.
+            ValueError: a file that cannot be loaded, a strategy that breaks a law, markets that cannot be
+                drawn.
         """
         self._checked  # noqa: B018 - worked out once
 

@@ -18,10 +18,9 @@ from cmapjax.equilibrium._solve import solve
 from cmapjax.market._market import Market
 from cmapjax.runtime._programs import times_forgotten
 from cmapjax.runtime._settings import entry
-from cmapjax.studies._build import draw, ground_key, play_key, process, strategy_and_schedule
+from cmapjax.studies._build import draw, ground_key, play_key, process, recorders, strategy_and_schedule
 from cmapjax.studies._cells import Cell, Ground, kind_of
 from cmapjax.studies._chunks import Chunk
-from cmapjax.studies._names import METRICS
 from cmapjax.studies._results import Facts, Played, Tables
 from cmapjax.studies._shape import chunk_plan, chunk_shape
 from cmapjax.words._plans import plan
@@ -79,7 +78,7 @@ def replay(study, cell: int, market: int) -> tuple[Market, Run]:
     ground = study.grounds()[played.ground]
     alone = draw(study, ground, market, 1)
     utility = solve(alone).utility if study.equilibrium else None
-    strategy, schedule = strategy_and_schedule(played.words)
+    strategy, schedule = strategy_and_schedule(study, played.words)
     endowments = process(study, ground)
     run = simulate(
         alone,
@@ -87,7 +86,7 @@ def replay(study, cell: int, market: int) -> tuple[Market, Run]:
         rounds=study.rounds,
         schedule=schedule,
         endowments=endowments,
-        record=recorders(study.metrics, utility),
+        record=recorders(study, utility),
         every=study.record.every,
         precision=study.precision,
         key=play_key(study, ground) if schedule.is_random or endowments.is_random else None,
@@ -205,7 +204,7 @@ class _Player:
         if self.is_fitted:
             self.process = padded_endowments(self.process, self.larger)
             utility = None if utility is None else padded(utility, self.larger)
-        self.record = recorders(study.metrics, utility)
+        self.record = recorders(study, utility)
         self.key = play_key(study, self.ground)
         self.plans: dict[tuple, Any] = {}
         self.digest = study.digest()
@@ -234,7 +233,7 @@ class _Player:
 
     def play(self, cell: Cell, timings: Timings) -> Played:
         """What becomes of the markets under the words of this cell."""
-        strategy, schedule = strategy_and_schedule(cell.words)
+        strategy, schedule = strategy_and_schedule(self.study, cell.words)
         is_random = schedule.is_random or self.process.is_random
         planned = self._plan(plan(*cell.words[-3:]).schedule, schedule, strategy.hops, timings)
         rounds, every = self.study.rounds, self.study.record.every
@@ -303,15 +302,6 @@ def _joined(parts: list[Played]) -> Played:
         join("verdicts"),
         parts[-1].spending_error,
     )
-
-
-# -- what is recorded ------------------------------------------------------------------------------
-
-
-def recorders(names: list[str], equilibrium: np.ndarray | None) -> dict[str, Any]:
-    """Functions of (market, state) by the names of metrics."""
-    standard = metrics.standard(equilibrium)
-    return {name: standard[name] if METRICS[name].is_standard else metrics.FURTHER[name] for name in names}
 
 
 def _verdict_by_averages(market, state):
