@@ -391,14 +391,15 @@ def test_columns_have_the_types_units_and_meanings_of_the_schema(whole):
 
 
 def test_every_metric_that_may_be_recorded_is_known_and_has_a_recorder():
-    from cmapjax.studies._play import recorders
+    from cmapjax.studies._build import recorders
 
     standard = set(cj.metrics.standard(np.ones(3)))
     assert standard == {name for name, metric in studies.METRICS.items() if metric.is_standard}
     assert set(cj.metrics.standard()) == {
         n for n, m in studies.METRICS.items() if m.is_standard and not m.needs_equilibrium
     }
-    assert set(recorders(list(studies.METRICS), np.ones(3))) == set(studies.METRICS)
+    every = Study(name="all", cells={"network": "ring:n=3"}, record={"metrics": list(studies.METRICS)})
+    assert set(recorders(every, np.ones(3))) == set(studies.METRICS)
 
 
 def test_what_is_not_finite_is_null_and_flagged():

@@ -30,7 +30,8 @@ def run(kind: str | None) -> None:
 def _rows(kind: type | None) -> Iterator[tuple[str, str]]:
     """Names with fields, and what each is."""
     from cmapjax.studies import METRICS
-    from cmapjax.words._classes import members, usage
+    from cmapjax.words._classes import members
+    from cmapjax.words._texts import usage
 
     if kind is None:
         yield from ((name, f"{metric.description} ({metric.unit})") for name, metric in METRICS.items())

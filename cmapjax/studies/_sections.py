@@ -21,8 +21,8 @@ from cmapjax.arguments._checks import short
 from cmapjax.studies._errors import KEYS
 from cmapjax.studies._names import ENDS, FIELDS, IN_UNIT, METRICS, TAKEN
 from cmapjax.words import _grammar
-from cmapjax.words._objects import words_of
 from cmapjax.words._sources import Sources
+from cmapjax.words._texts import words_of
 
 LONGEST_NAME = 40
 LONGEST_TEXT = 500

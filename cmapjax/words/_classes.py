@@ -5,7 +5,6 @@ without the last word where that is the kind (`LocalDamping`: `local`), or by wh
 by its name, or by what its class calls it in `symbols`. Nothing else is needed for a class to be found.
 """
 
-import difflib
 import functools
 import importlib
 import inspect
@@ -14,11 +13,8 @@ import types
 import typing
 from typing import Any, NamedTuple
 
-from cmapjax.arguments._checks import short
-
 PACKAGE = "cmapjax"
 NOTHING = inspect.Parameter.empty
-_SHOWN_CLOSE = 3
 
 
 class Option(NamedTuple):
@@ -79,7 +75,8 @@ def members(kind: type) -> dict[str, type]:
 
 
 @functools.cache
-def _by_key(kind: type) -> dict[str, type]:
+def by_key(kind: type) -> dict[str, type]:
+    """The classes of this kind by all their names, as `key` has them."""
     found = {}
     for name, cls in members(kind).items():
         for each in (name, cls.__name__, *vars(cls).get("known_as", ())):
@@ -89,42 +86,7 @@ def _by_key(kind: type) -> dict[str, type]:
 
 def find(kind: type, name: str) -> type | None:
     """The class of this kind and name; None if there is none."""
-    return _by_key(kind).get(key(name))
-
-
-def unknown(kind: type, name: str) -> ValueError:
-    """The error for a name that no class of a kind has."""
-    table = _by_key(kind)
-    near = difflib.get_close_matches(key(name), table, 1)
-    close = [usage(table[each]) for each in near]
-    guess = f" (did you mean {close[0]}?)" if close else ""
-    own = f"a {kind_name(kind)} of your own is FILE.py:Class or MODULE:Class"
-    return ValueError(
-        f"{kind_name(kind)} {short(name)} is not known{guess}; use one of {choices(kind)}; {own}."
-    )
-
-
-def choices(kind: type) -> str:
-    """All names of a kind, with their other names and fields."""
-    return ", ".join(usage(cls) for cls in members(kind).values())
-
-
-def usage(cls: type) -> str:
-    """A class's names, and its fields with their defaults: `cmap (community_hops=1)`."""
-    names = " | ".join((name_of(cls), *vars(cls).get("known_as", ())))
-    given = ", ".join(described(cls, option) for option in options(cls).values())
-    return f"{names} ({given})" if given else names
-
-
-def described(cls: type, option: Option) -> str:
-    """A field with its symbol and default."""
-    from cmapjax.words._objects import value_text
-
-    symbols = [f"|{short}" for short, name in symbols_of(cls).items() if name == option.name]
-    head = option.name + "".join(symbols)
-    if option.default is NOTHING:
-        return head
-    return f"{head}={value_text(option.default, option.name)}"
+    return by_key(kind).get(key(name))
 
 
 # -- fields --------------------------------------------------------------------------------------

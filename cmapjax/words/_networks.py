@@ -4,10 +4,11 @@ from pathlib import Path
 
 from cmapjax.arguments._checks import short
 from cmapjax.graphs._named_networks import KNOWN_NETWORKS
-from cmapjax.words._classes import choices, find
+from cmapjax.words._classes import find
 from cmapjax.words._grammar import file_words, module_words
 from cmapjax.words._objects import Builder
 from cmapjax.words._sources import Sources
+from cmapjax.words._texts import choices
 
 
 def is_family(text: str, sources: Sources | None = None) -> bool:

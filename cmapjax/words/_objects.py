@@ -1,19 +1,15 @@
-"""From words to objects, and from objects to words."""
+"""From words to objects."""
 
 import ast
 import difflib
 import inspect
-import sys
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from cmapjax.arguments._checks import short
-from cmapjax.words import _classes
 from cmapjax.words._classes import NOTHING, PACKAGE, Option, find, name_of, options, symbols_of
 from cmapjax.words._grammar import Words, file_words, inner, literal, module_words, package_words
-from cmapjax.words._sources import PLACE, Sources, module_file
+from cmapjax.words._sources import Sources
+from cmapjax.words._texts import taken, unknown
 
 # What stands for an object that takes loading a file of the user's own.
 NOT_LOADED = object()
@@ -35,7 +31,7 @@ def read(kind: type, text: str) -> Words:
     own = module_words(text)
     if own is not None:
         return own
-    raise _classes.unknown(kind, words.name)
+    raise unknown(kind, words.name)
 
 
 class Builder:
@@ -67,7 +63,7 @@ class Builder:
 
     def _of_words(self, kind: type, words: Words) -> Any:
         if words.place and not self.sources.has(words.place):
-            raise _classes.unknown(kind, words.place)
+            raise unknown(kind, words.place)
         if not words.place:
             return self._make(find(kind, words.name), words.name, words.parts)
         if not self.loads:
@@ -114,7 +110,7 @@ class Builder:
         missing = [o.name for o in known.values() if o.default is NOTHING and o.name not in given]
         if missing:
             raise ValueError(
-                f"{name} needs {', '.join(missing)}; write {name}:{missing[0]}=… (it takes {_taken(cls)})."
+                f"{name} needs {', '.join(missing)}; write {name}:{missing[0]}=… (it takes {taken(cls)})."
             )
         try:
             return cls(**given)
@@ -134,7 +130,7 @@ class Builder:
             if not field:
                 free = [place for place in places if place not in texts]
                 if not free:
-                    raise ValueError(f"{name} takes no further value {short(text)}; it takes {_taken(cls)}.")
+                    raise ValueError(f"{name} takes no further value {short(text)}; it takes {taken(cls)}.")
                 field = free[0]
             if field in known:
                 if field in texts:
@@ -153,7 +149,7 @@ class Builder:
         every = [*options(cls), *symbols_of(cls)]
         near = difflib.get_close_matches(field, every, 1)
         guess = f" (did you mean {near[0]}?)" if near else ""
-        raise ValueError(f"{name} has no option {short(field)}{guess}; it takes {_taken(cls)}.")
+        raise ValueError(f"{name} has no option {short(field)}{guess}; it takes {taken(cls)}.")
 
     def _class_within(self, option: Option, text: str | None) -> type | None:
         if option.kind is None:
@@ -190,79 +186,3 @@ def _has(cls: type, field: str) -> bool:
         return True
     held = (o.default for o in options(cls).values() if o.kind is not None and isinstance(o.default, o.kind))
     return any(_has(type(default), field) for default in held)
-
-
-def _taken(cls: type) -> str:
-    return ", ".join(_classes.described(cls, option) for option in options(cls).values()) or "none"
-
-
-# -- from objects to words -----------------------------------------------------------------------
-
-
-def words_of(thing: Any) -> str:
-    """The words that name an object (or a function of the user's own): `build` makes its equal of them.
-
-    Raises:
-        ValueError: an object of a class that nobody else could load, or that holds what words cannot say.
-    """
-    if isinstance(thing, type):
-        raise ValueError(f"{short(thing)} is a class; give an object of it, such as {thing.__name__}().")
-    cls = thing if inspect.isfunction(thing) else type(thing)
-    head = _head(cls)
-    if inspect.isfunction(thing):
-        return head
-    said, leading = [], True
-    for option in options(cls).values():
-        if not hasattr(thing, option.name):
-            raise ValueError(f"{cls.__name__} has no attribute {option.name}; keep its argument as such.")
-        value = getattr(thing, option.name)
-        leading = leading and option.default is NOTHING and option.by_place
-        text = value_text(value, f"{cls.__name__}.{option.name}")
-        if option.default is NOTHING or text != value_text(option.default, option.name):
-            said.append(text if leading else f"{option.name}={text}")
-    return f"{head}:{','.join(said)}" if said else head
-
-
-def value_text(value: Any, what: str) -> str:
-    """A field's value as words. Raises ValueError, naming `what`, if it cannot be said."""
-    if value is None or isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return value
-    if isinstance(value, (int, float, np.generic)) or (hasattr(value, "dtype") and np.ndim(value) == 0):
-        return repr(np.asarray(value).item())
-    if isinstance(value, (tuple, list)) or (hasattr(value, "dtype") and np.ndim(value) == 1):
-        if len(value) > 1 and all(np.ndim(x) == 0 and not isinstance(x, str) for x in value):
-            return "+".join(value_text(x, what) for x in value)
-    elif options_known(value):
-        words = words_of(value)
-        return f"({words})" if "," in words else words
-    raise ValueError(f"{what} is {short(value)}, which words cannot say; they say numbers, text and objects.")
-
-
-def options_known(value: Any) -> bool:
-    """Whether words may be found for a value as an object."""
-    return not callable(value) and hasattr(type(value), "__dataclass_fields__")
-
-
-def _head(cls) -> str:
-    """How words name a class, or a function."""
-    module = sys.modules.get(cls.__module__)
-    if cls.__module__.partition(".")[0] == PACKAGE:
-        if not isinstance(cls, type) or cls.__name__.startswith("_"):
-            raise ValueError(f"{cls.__name__} is not public; give one of the package's public classes.")
-        return name_of(cls)
-    remedy = f"put it into a file, say my_rules.py, and import it, or name it my_rules.py:{cls.__name__}"
-    if cls.__module__ == "__main__" or module is None or not getattr(module, "__file__", None):
-        raise ValueError(
-            f"{cls.__name__} is defined in a script, a notebook or at a prompt, from where nobody else can "
-            f"load it; {remedy}."
-        )
-    if cls.__qualname__ != cls.__name__:
-        raise ValueError(f"{cls.__qualname__} is defined inside of something else; {remedy}.")
-    place = getattr(module, PLACE, None)
-    if place is None:
-        file = Path(module.__file__)
-        found = module_file(cls.__module__, sys.path)
-        place = cls.__module__ if found is not None and found.resolve() == file.resolve() else str(file)
-    return f"{place}:{cls.__name__}"

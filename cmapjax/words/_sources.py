@@ -42,8 +42,8 @@ class Sources:
             if not file.is_file():
                 folder = short(str(self.folder.absolute()), 200)
                 raise ValueError(
-                    f"{short(place)}: there is no such file in {folder}; name one by its path from there, as in "
-                    "my_rules.py:Generous."
+                    f"{short(place)}: there is no such file in {folder}; name one by its path from there, as "
+                    "in my_rules.py:Generous."
                 )
             data = file.read_bytes()
             if len(data) > MOST_BYTES:
