@@ -32,7 +32,7 @@ from cmapjax.studies._where import Constraint
 from cmapjax.words import _grammar
 from cmapjax.words._networks import network_name
 from cmapjax.words._objects import Builder
-from cmapjax.words._sources import Sources, kept_in
+from cmapjax.words._sources import Sources, kept_in, sha256
 
 MOST_CELLS = 1_000_000
 # Rows of the summary per allowed cell: with the default, a thousand million.
@@ -173,6 +173,11 @@ class Study(Table, table="study"):
         """Whether it is known when a share of the equilibrium was reached."""
         return SHARE in self.metrics
 
+    @property
+    def own_files(self) -> dict[str, str]:
+        """The texts of the files and modules of one's own classes and metrics, by how words name them."""
+        return dict(sorted(self._builder.sources.texts.items()))
+
     def document(self) -> dict:
         """The whole description as JSON's data; `Study(**document)` is this study again."""
         document = self.model_dump(mode="json", by_alias=True)
@@ -186,7 +191,10 @@ class Study(Table, table="study"):
 
     def notes(self) -> list[str]:
         """What one may not have meant, in words."""
-        notes = []
+        notes = [
+            f"{place} (SHA-256 {sha256(text)[:12]}…) is run, and kept with the results."
+            for place, text in self.own_files.items()
+        ]
         alone = [ground for ground in self._grounds if ground.markets < self.markets]
         if alone:
             notes.append(

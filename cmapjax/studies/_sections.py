@@ -38,7 +38,15 @@ def _axis_name(name: str) -> str:
     return name
 
 
+def as_words(value: Any) -> Any:
+    """An object as the words that name it; what a file can hold as it is."""
+    if value is None or isinstance(value, (bool, int, float, str, list, dict, date, time)):
+        return value
+    return words_of(value)
+
+
 def _point(value: Any) -> int | float | str:
+    value = as_words(value)
     if isinstance(value, (bool,)) or not isinstance(value, (int, float, str)):
         raise ValueError("give a whole number, a decimal number or a text in quotes.")
     if isinstance(value, float) and not math.isfinite(value):
@@ -66,15 +74,8 @@ def _some(values: list) -> list:
     return values
 
 
-def as_words(value: Any) -> Any:
-    """An object as the words that name it; what a file can hold as it is."""
-    if value is None or isinstance(value, (bool, int, float, str, list, dict, date, time)):
-        return value
-    return words_of(value)
-
-
 AxisName = Annotated[str, AfterValidator(_axis_name)]
-Point = Annotated[Any, BeforeValidator(as_words), PlainValidator(_point)]
+Point = Annotated[Any, PlainValidator(_point)]
 Points = Annotated[list[Point], AfterValidator(_some)]
 DifferentPoints = Annotated[Points, AfterValidator(_different)]
 Text = Annotated[str, BeforeValidator(as_words), Field(min_length=1, max_length=LONGEST_TEXT)]

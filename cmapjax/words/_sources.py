@@ -59,18 +59,22 @@ class Sources:
     def _file(self, place: str) -> Path:
         if place.endswith(".py"):
             return self.folder / place
-        file = module_file(place, [str(self.folder), *sys.path])
+        file = module_file(place, self._path())
         if file is None:
             raise ValueError(
                 f"{short(place)}: there is no such module; name a file by its path, my_rules.py:Generous."
             )
         return file
 
+    def _path(self) -> list[str]:
+        """Where modules are looked for."""
+        return [str(self.folder.absolute()), *sys.path]
+
     def has(self, place: str) -> bool:
         """Whether there is such a file or module."""
         if place in self.texts or place.endswith(".py"):
             return True  # a file that is missing is told of when it is read
-        return module_file(place, [str(self.folder), *sys.path]) is not None
+        return module_file(place, self._path()) is not None
 
     def defined(self, place: str, kinds: tuple[type, ...]) -> list[str]:
         """The public classes (or functions) that a file defines at its top, without loading it."""
@@ -120,6 +124,7 @@ def sha256(text: str) -> str:
 
 def module_file(name: str, path: Iterable[str]) -> Path | None:
     """The file of a module, found without running it or the packages it is in."""
+    importlib.invalidate_caches()  # a file that was just written shall be found
     places: Iterable[str] | None = list(path)
     parts = name.split(".")
     for depth in range(len(parts)):
@@ -158,8 +163,8 @@ def load(place: str, text: str, file: str) -> ModuleType:
     if key in _LOADED:
         return _LOADED[key]
     stem = Path(place).stem if place.endswith(".py") else place.replace(".", "_")
-    name = f"{stem}_{key[1][:12]}"  # apart from whatever else is called so
-    spec = importlib.util.spec_from_loader(name, _Loader(text, file), origin=file)
+    name = f"{stem}_{sha256(place + text)[:12]}"  # apart from whatever else is called so
+    spec = importlib.util.spec_from_file_location(name, file, loader=_Loader(text, file))
     module = importlib.util.module_from_spec(spec)
     if not place.endswith(".py"):
         module.__package__ = place.rpartition(".")[0]

@@ -79,7 +79,8 @@ def words_of(thing: Any) -> str:
         return head
     said, leading = [], True
     for option in options(cls).values():
-        if not hasattr(thing, option.name):
+        is_kept = option.name in vars(thing) or isinstance(getattr(cls, option.name, None), property)
+        if not is_kept:
             raise ValueError(f"{cls.__name__} has no attribute {option.name}; keep its argument as such.")
         value = getattr(thing, option.name)
         leading = leading and option.default is NOTHING and option.by_place

@@ -30,6 +30,7 @@ def begin(
     """
     from cmapjax.studies._store import Store
 
+    study.check()
     more = {
         "seeds": SEEDS,
         "precision": study.precision,
