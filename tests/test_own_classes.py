@@ -349,7 +349,7 @@ def test_a_study_is_run_with_its_source_kept_and_another_source_is_refused_by_na
     assert done.returncode == 0, done.stderr
     results = cj.open_study(folder / "out")
     assert results.study["sources"][FILE]["source"] == SOURCE
-    assert {"behind", "farthest"} <= set(results.summary().columns)
+    assert {"behind", "farthest"} <= set(results.frame().columns)
     (folder / FILE).write_text(SOURCE.replace("1.5, 0.5", "1.2, 0.8"))
     done = run("run", "study.toml", "--out", "out")
     assert done.returncode == 2
