@@ -29,12 +29,12 @@ def run(kind: str | None) -> None:
 
 def _rows(kind: type | None) -> Iterator[tuple[str, str]]:
     """Names with fields, and what each is."""
-    from cmapjax.studies import METRICS
+    from cmapjax.metrics import RECORDED
     from cmapjax.words._classes import members
     from cmapjax.words._texts import usage
 
     if kind is None:
-        yield from ((name, f"{metric.description} ({metric.unit})") for name, metric in METRICS.items())
+        yield from ((name, f"{metric.description} ({metric.unit})") for name, metric in RECORDED.items())
         return
     for cls in members(kind).values():
         yield usage(cls), (inspect.getdoc(cls) or "").partition("\n")[0]

@@ -201,9 +201,11 @@ def recorders(study, equilibrium: np.ndarray | None) -> dict[str, Any]:
         study: whose metrics.
         equilibrium: utilities u*_j, if they are known.
     """
-    known = metrics.standard(equilibrium) | metrics.FURTHER
+    known = metrics.standard(equilibrium)
     return {
-        name: own_metric(study.builder.sources, words, equilibrium) if words else known[name]
+        name: own_metric(study.builder.sources, words, equilibrium)
+        if words
+        else known.get(name, metrics.RECORDED[name].function)
         for name, words in study.own_metrics().items()
     }
 

@@ -9,12 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationError
 
 from cmapjax.arguments._checks import short
+from cmapjax.metrics import RECORDED
 from cmapjax.studies._axes import Axes, Factor, factors, product
 from cmapjax.studies._cells import Cell, Ground, Resolver
 from cmapjax.studies._errors import explained
 from cmapjax.studies._files import digests
 from cmapjax.studies._interval import fewest_markets
-from cmapjax.studies._names import ALWAYS_IN_UNIT, METRICS, SCHEMA_VERSION, SHARE
+from cmapjax.studies._names import SCHEMA_VERSION, SHARE
 from cmapjax.studies._sections import (
     AxisName,
     CellWords,
@@ -159,7 +160,7 @@ class Study(Table, table="study"):
             return self._own_metrics
         return {
             name: None
-            for name, metric in METRICS.items()
+            for name, metric in RECORDED.items()
             if metric.is_standard and (self.equilibrium or not metric.needs_equilibrium)
         }
 
@@ -245,7 +246,7 @@ class Study(Table, table="study"):
             )
         if not self.equilibrium:
             for name in self.metrics:
-                if name in METRICS and METRICS[name].needs_equilibrium:
+                if name in RECORDED and RECORDED[name].needs_equilibrium:
                     raise ValueError(
                         f"record.metrics has {name}, which needs the equilibrium; say equilibrium = true."
                     )
@@ -257,15 +258,15 @@ class Study(Table, table="study"):
 
     def _check_bounds(self) -> None:
         """The metric that decides whether more markets are drawn lies in [0, 1] in every cell."""
-        interval = self.stop.interval
-        if interval is None or interval.metric in ALWAYS_IN_UNIT:
+        interval, always = self.stop.interval, [n for n, m in RECORDED.items() if m.bounds == "always"]
+        if interval is None or RECORDED[interval.metric].bounds == "always":
             return
         for ground in self._grounds:
             if network_name(ground.process) != "constant":
                 raise ValueError(
                     f"stop.interval.metric is {interval.metric}, which has no bounds where endowments vary, "
                     f"as in cell {ground.cells[0]} (process = {short(ground.process)}); take "
-                    f"{' or '.join(ALWAYS_IN_UNIT)}, or leave out interval and set markets."
+                    f"{' or '.join(always)}, or leave out interval and set markets."
                 )
 
     def _expand(self) -> tuple[list[Cell], list[Ground]]:

@@ -2,11 +2,11 @@
 
 import pyarrow as pa
 
+from cmapjax.metrics import RECORDED
 from cmapjax.studies._names import (
     AFTER_AXES,
     AT_THE_END,
     BEFORE_AXES,
-    METRICS,
     MILESTONES,
     SCHEMA_VERSION,
     WORD,
@@ -66,7 +66,7 @@ def metric_column(name: str, words) -> Column:
     """The column of a metric: of the package, or in the words of one's own."""
     if words is not None:
         return Column("float64", "of the metric", words.text)
-    return Column("float64", METRICS[name].unit, METRICS[name].description)
+    return Column("float64", RECORDED[name].unit, RECORDED[name].description)
 
 
 def curves_schema(study) -> pa.Schema | None:

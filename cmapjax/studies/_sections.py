@@ -18,8 +18,9 @@ from pydantic import (
 )
 
 from cmapjax.arguments._checks import short
+from cmapjax.metrics import RECORDED
 from cmapjax.studies._errors import KEYS
-from cmapjax.studies._names import ENDS, FIELDS, IN_UNIT, METRICS, TAKEN
+from cmapjax.studies._names import ENDS, FIELDS, TAKEN
 from cmapjax.words import _grammar
 from cmapjax.words._sources import Sources
 from cmapjax.words._texts import words_of
@@ -33,7 +34,7 @@ def _axis_name(name: str) -> str:
         raise ValueError(
             f"call an axis by a-z, 0-9 and _, beginning with a letter, at most {LONGEST_NAME} characters."
         )
-    if name in TAKEN and name not in FIELDS:
+    if (name in TAKEN or name in RECORDED) and name not in FIELDS:
         raise ValueError("this is the name of a column of the results; call the axis something else.")
     return name
 
@@ -130,12 +131,12 @@ def _known_metrics(names: str | list) -> str | list:
         raise ValueError('give "standard" or a list of names of metrics.')
     names = [as_words(name) for name in names]
     for number, name in enumerate(names):
-        if not isinstance(name, str) or (name not in METRICS and metric_words(name) is None):
-            near = difflib.get_close_matches(str(name), METRICS, 1)
+        if not isinstance(name, str) or (name not in RECORDED and metric_words(name) is None):
+            near = difflib.get_close_matches(str(name), RECORDED, 1)
             guess = f" (did you mean {near[0]}?)" if near else ""
             raise ValueError(
                 f"{short(name)} is not a metric{guess}; give names from: standard (alone), "
-                f"{', '.join(METRICS)}; one of your own is FILE.py:function or MODULE:function."
+                f"{', '.join(RECORDED)}; one of your own is FILE.py:function or MODULE:function."
             )
         if name in names[:number]:
             raise ValueError(f"{name} is listed twice; list it once.")
@@ -167,7 +168,7 @@ def own_metrics(names: str | list, sources: Sources) -> dict[str, _grammar.Words
                 sources.check(words.place, name, (ast.FunctionDef,))
             except ValueError as error:
                 raise ValueError(f"{place}: {error}") from None
-            if name in TAKEN or name in found:
+            if name in TAKEN or name in RECORDED or name in found:
                 raise ValueError(f"{place}: another column has this name; call the function otherwise.")
         found[name] = words
     return found
@@ -230,12 +231,13 @@ class Sample(Table, table="sample"):
 
 
 def _bounded_metric(name: Any) -> str:
-    if name not in METRICS:
-        raise ValueError(f"this is not a metric; give one of {', '.join(IN_UNIT)}.")
-    if name not in IN_UNIT:
+    bounded = ", ".join(name for name, metric in RECORDED.items() if metric.bounds)
+    if name not in RECORDED:
+        raise ValueError(f"this is not a metric of the package; give one of {bounded}.")
+    if not RECORDED[name].bounds:
         raise ValueError(
             "this metric has no bounds, so a few markets never seen could move its mean by any amount, and "
-            f"no interval of it can be trusted; take one that lies in [0, 1]: {', '.join(IN_UNIT)}."
+            f"no interval of it can be trusted; take one that lies in [0, 1]: {bounded}."
         )
     return name
 

@@ -54,7 +54,10 @@ def described(cls: type, option: Option) -> str:
     head = option.name + "".join(symbols)
     if option.default is NOTHING:
         return head
-    return f"{head}={value_text(option.default, option.name)}"
+    try:
+        return f"{head}={value_text(option.default, option.name)}"
+    except ValueError:  # words cannot say it, but it is there
+        return f"{head}={short(option.default, 30)}"
 
 
 def taken(cls: type) -> str:
