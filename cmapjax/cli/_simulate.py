@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import json as json_format
 import time
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from cmapjax.arguments._checks import short
@@ -12,6 +11,7 @@ from cmapjax.cli._cache import switch_on
 from cmapjax.cli._output import PRINTED, check_folder, check_json, market_lines, say, write_json, write_text
 from cmapjax.cli._progress import Progress, interruptible
 from cmapjax.cli._receipts import check_receipts, memory_of_receipts, receipts_to, rounds_at_once
+from cmapjax.cli._requests import Simulate
 from cmapjax.cli._source import Source, check, market
 from cmapjax.words._networks import trace_path
 from cmapjax.words._objects import Builder
@@ -28,23 +28,6 @@ DEFAULT_STRATEGIES = (
 MOST_CHUNKS = 20  # steps of the progress bar
 
 
-class Request(NamedTuple):
-    """What to run and what to make of it, as typed."""
-
-    strategies: tuple[str, ...] = ()
-    schedule: str = "simultaneous"
-    damping: str = "none"
-    rounds: int = 100
-    every: int = 1
-    endowments: str = "constant"
-    precision: str = "float64"
-    equilibrium: bool = True
-    out: Path | None = None
-    plot: bool = False
-    json: str | None = None
-    receipts: Path | None = None
-
-
 class Outcome(NamedTuple):
     """One strategy's run, with the wall time it took: in all, and compiling."""
 
@@ -54,7 +37,7 @@ class Outcome(NamedTuple):
     compiling: float
 
 
-def run(source: Source, request: Request) -> None:
+def run(source: Source, request: Simulate) -> None:
     """Read, solve, simulate, report, write."""
     plans, process = _check(source, request)
     switch_on()
@@ -101,7 +84,7 @@ def run(source: Source, request: Request) -> None:
         say(in_words(document["timings"]))
 
 
-def _check(source: Source, request: Request) -> tuple[list[tuple], Any]:
+def _check(source: Source, request: Simulate) -> tuple[list[tuple], Any]:
     """The lines of the comparison and the process, once all that can be refused has been looked at."""
     check(source)
     for name, number, least in (("--rounds", request.rounds, 1), ("--every", request.every, 1)):
@@ -122,7 +105,7 @@ def _check(source: Source, request: Request) -> tuple[list[tuple], Any]:
         from cmapjax.endowments import Endowments
 
         process = builder.build(Endowments, request.endowments)
-    texts = request.strategies or DEFAULT_STRATEGIES
+    texts = request.strategy or DEFAULT_STRATEGIES
     lines = [plan(text, request.schedule, request.damping) for text in texts]
     labels = [line.label for line in lines]
     twice = {label for label in labels if labels.count(label) > 1}
@@ -153,7 +136,7 @@ def _endowments_in(source: Source) -> str | None:
     return None if attribute is None else source.file.say("endowment_attribute", attribute)
 
 
-def _check_span(simulated, request: Request) -> None:
+def _check_span(simulated, request: Simulate) -> None:
     from cmapjax.arguments._checks import check_span
 
     check_span(simulated.contribution, request.precision, lambda i: simulated.labels[i])
@@ -166,7 +149,7 @@ def _solve(simulated):
         return interruptible(lambda: solve(simulated))
 
 
-def _prepared(simulated, request: Request, process, equilibrium, seed: int):
+def _prepared(simulated, request: Simulate, process, equilibrium, seed: int):
     """`simulate` with all that the lines of a comparison have in common."""
     from cmapjax import simulate
     from cmapjax.market._random import key_of
@@ -182,7 +165,7 @@ def _prepared(simulated, request: Request, process, equilibrium, seed: int):
     )
 
 
-def _record(request: Request, process, equilibrium) -> dict:
+def _record(request: Simulate, process, equilibrium) -> dict:
     """What is recorded of every line of a comparison, by name."""
     from cmapjax import metrics
 
@@ -194,7 +177,7 @@ def _record(request: Request, process, equilibrium) -> dict:
     return record
 
 
-def _said_before(request: Request, simulated, count: int, named: str | None) -> list[str]:
+def _said_before(request: Simulate, simulated, count: int, named: str | None) -> list[str]:
     """Which column holds times, and how much is to be written, before anything is played."""
     lines = []
     if named:
@@ -211,7 +194,7 @@ def _said_before(request: Request, simulated, count: int, named: str | None) -> 
     return lines
 
 
-def _play(play, line: Plan, strategy, schedule, request: Request, timings: Timings, receipts) -> Outcome:
+def _play(play, line: Plan, strategy, schedule, request: Simulate, timings: Timings, receipts) -> Outcome:
     began = time.perf_counter()
     with timings("planning"):
         (simulated,) = play.args
@@ -234,7 +217,7 @@ def _play(play, line: Plan, strategy, schedule, request: Request, timings: Timin
     return Outcome(line, _joined(parts), time.perf_counter() - began, spent["compiling"])
 
 
-def _chunk(request: Request) -> int:
+def _chunk(request: Simulate) -> int:
     """Rounds between two looks at the clock: whole intervals of recording, all chunks alike if possible."""
     intervals = -(-request.rounds // request.every)
     chunks = next(c for c in range(min(MOST_CHUNKS, intervals), 0, -1) if intervals % c == 0)

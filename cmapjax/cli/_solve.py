@@ -2,7 +2,6 @@
 
 import sys
 import time
-from typing import NamedTuple
 
 from cmapjax.cli._cache import switch_on
 from cmapjax.cli._output import (
@@ -16,6 +15,7 @@ from cmapjax.cli._output import (
     write_json,
 )
 from cmapjax.cli._progress import Progress, interruptible
+from cmapjax.cli._requests import Solve
 from cmapjax.cli._source import Source, check, market
 from cmapjax.words._classes import name_of
 from cmapjax.words._objects import Builder
@@ -25,16 +25,7 @@ SHOWN_AGENTS = 8
 SHOWN_DIGITS = 30
 
 
-class Request(NamedTuple):
-    """What to solve for and how, as typed."""
-
-    method: str = "decomposition"
-    tolerance: float = 1e-9
-    exact: bool = False
-    json: str | None = None
-
-
-def run(source: Source, request: Request) -> int:
+def run(source: Source, request: Solve) -> int:
     """Solve, report, write; the exit code."""
     how = _checked(source, request)
     switch_on()
@@ -59,7 +50,7 @@ def run(source: Source, request: Request) -> int:
     return NOT_REACHED
 
 
-def _checked(source: Source, request: Request):
+def _checked(source: Source, request: Solve):
     """The method, once all words are checked."""
     check(source)
     check_json(request.json)
@@ -87,7 +78,7 @@ def _called(method) -> str:
     return min((name_of(type(method)), *vars(type(method)).get("known_as", ())), key=len)
 
 
-def as_document(market, equilibrium, request: Request) -> dict:
+def as_document(market, equilibrium, request: Solve) -> dict:
     """The equilibrium as JSON's data; one entry per market under "markets" if there are several."""
     import numpy as np
 

@@ -1,26 +1,26 @@
 """The market that the command line asks for."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from cmapjax.arguments._checks import short
+from cmapjax.cli._requests import OfSource
 from cmapjax.graphs._file_options import FORMATS, OF_AGENTS, FileOptions
 from cmapjax.words._networks import check_network, is_family, is_known, network_name, random_market
 from cmapjax.words._objects import Builder
 from cmapjax.words._timings import Timings
 
 
-class Source(NamedTuple):
+AS_TYPED = FileOptions(place="command")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source(OfSource):
     """Where markets come from, as typed."""
 
     networks: tuple[str, ...]
-    agents: Path | None = None
-    markets: int = 1
-    seed: int = 0
-    mean_endowment: str = "unit"
-    value: str = "unit"
-    isolated: str = "reject"
-    file: FileOptions = FileOptions(place="command")
+    file: FileOptions = AS_TYPED
     """How network files are to be read."""
 
     @property
@@ -34,7 +34,7 @@ def source_of(networks: tuple[str, ...], file: dict[str, Any], isolated: str, **
     """The source that these options describe; those of a file are apart."""
     drops = isolated == "drop"
     read = FileOptions(**file, drop_isolated=drops, place="command")
-    return Source(networks, isolated=isolated, file=read, **options)
+    return Source(networks=networks, isolated=isolated, file=read, **options)
 
 
 def market(source: Source, timings: Timings | None = None):
