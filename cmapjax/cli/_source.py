@@ -11,7 +11,6 @@ from cmapjax.words._networks import check_network, is_family, is_known, network_
 from cmapjax.words._objects import Builder
 from cmapjax.words._timings import Timings
 
-
 AS_TYPED = FileOptions(place="command")
 
 
