@@ -214,8 +214,11 @@ def test_a_study_plays_own_classes_in_a_process_that_lacks_their_file(study, fol
     here = studies.play_chunk(study, chunk)
     table = here.summary.to_pandas()
     assert table["strategy"].iloc[0] == f"{FILE}:Generous:share={{share}}"
-    assert np.all(table["behind"] >= 0)
-    assert np.all(table["farthest"] > 0)
+    market, run = studies.replay(study, cell=0, market=1)
+    utility, best = run.final.utility, cj.solve(market).utility
+    (row,) = table[(table["cell"] == 0) & (table["market"] == 1)].to_dict("records")
+    assert row["farthest"] == pytest.approx(abs(utility - best).max(), rel=1e-9)
+    assert row["behind"] == (utility < 0.5 * market.contribution).sum() > 0
     assert dict(here.summary.schema.field("behind").metadata)[b"description"] == f"{FILE}:behind".encode()
     (folder / "document.json").write_text(json.dumps(study.document()))
     (folder / FILE).unlink()

@@ -77,6 +77,7 @@ class Resolver:
         self.study, self.axes, self.builder = study, axes, builder
         self.defaults = {field: getattr(study.words, field) for field in FIELDS}
         self.checked: set[tuple] = set()
+        self.families: dict[str, bool] = {}
         self._check_use()
 
     def _check_use(self) -> None:
@@ -192,7 +193,9 @@ class Resolver:
         return None
 
     def _is_family(self, network: str) -> bool:
-        return is_family(network, self.builder.sources)
+        if network not in self.families:
+            self.families[network] = is_family(network, self.builder.sources)
+        return self.families[network]
 
     def _are_markets_random(self, key: tuple[str, ...]) -> bool:
         """Whether two markets of a ground may differ. What is not loaded counts as random."""

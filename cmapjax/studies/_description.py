@@ -54,7 +54,8 @@ def _study_name(name: str) -> str:
 class Study(Table, table="study"):
     """A study: cells, each a strategy on markets of one kind, and what is recorded of them.
 
-    The same as its TOML file (`read_study`), as an object: `Study(name=…, cells={…}, grid={…})`.
+    The same as its TOML file (`read_study`), as an object: `Study(name=…, cells={…}, grid={…})`. Objects do as
+    well as the words that name them: `cells={"strategy": CMAP()}`, `grid={"strategy": [Generous(0.3), "cmap"]}`.
 
     Raises:
         ValueError: whatever is wrong, with the key, the value and what is allowed.
