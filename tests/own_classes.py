@@ -29,6 +29,16 @@ class Spendthrift(cj.Strategy):
         return 1.1 * cj.repeat(view)
 
 
+class Both(cj.Strategy):
+    """Half of each of two strategies."""
+
+    one: cj.Strategy
+    other: cj.Strategy
+
+    def respond(self, view):
+        return (self.one.respond(view) + self.other.respond(view)) / 2
+
+
 class Unfinished(cj.Strategy):
     """Says nothing yet."""
 

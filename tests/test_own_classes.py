@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import own_classes
 import pytest
 from commands import cmapjax
@@ -72,6 +71,20 @@ def test_own_classes_stand_within_those_of_the_package(builder):
     assert damped.strategy.share == 0.25
     now_and_then = builder.build(cj.Schedule, f"participation:0.5,schedule={FILE}:Backwards")
     assert type(now_and_then.schedule).__name__ == "Backwards"
+
+
+def test_files_within_the_fields_of_an_own_class_travel_too(folder):
+    (folder / "others.py").write_text(SOURCE.replace("default=0.5", "default=0.75"))
+    words = f"{FILE}:Both:cmap,other=(damped:others.py:Generous,damping=0.5)"
+    cells = {"network": "ring:n=5", "strategy": words}
+    study = Study(name="s", cells=cells, folder=str(folder))
+    assert list(study.document()["sources"]) == [FILE, "others.py"]
+    both = study.builder.build(cj.Strategy, words)
+    assert both.other.strategy.share == 0.75
+    # A module is not told from other words before the class that takes it is loaded.
+    cells["strategy"] = f"{FILE}:Both:cmap,other=others:Generous"
+    with pytest.raises(ValueError, match="others was not found in the study's words; name it by its file"):
+        Study(name="s", cells=cells, folder=str(folder)).check()
 
 
 def test_a_file_with_one_class_of_the_kind_needs_no_name(builder):

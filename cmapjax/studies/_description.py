@@ -54,8 +54,8 @@ def _study_name(name: str) -> str:
 class Study(Table, table="study"):
     """A study: cells, each a strategy on markets of one kind, and what is recorded of them.
 
-    The same as its TOML file (`read_study`), as an object: `Study(name=…, cells={…}, grid={…})`. Objects do as
-    well as the words that name them: `cells={"strategy": CMAP()}`, `grid={"strategy": [Generous(0.3), "cmap"]}`.
+    The same as its TOML file (`read_study`), as an object: `Study(name=…, cells={…}, grid={…})`. Objects do
+    as well as the words that name them: `cells={"strategy": CMAP()}`, `grid={"damping": [0.5, "local"]}`.
 
     Raises:
         ValueError: whatever is wrong, with the key, the value and what is allowed.
@@ -112,6 +112,7 @@ class Study(Table, table="study"):
         self._check()
         self._cells, self._grounds = self._expand()
         self._check_bounds()
+        sources.is_complete = True
         self._files = digests(self._grounds, self.folder)
         for path, digest in self.files.items():
             if self._files.get(path) != digest:

@@ -20,6 +20,7 @@ _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _FIELD = re.compile(r"\s*([A-Za-z_][\w-]*)\s*=(.*)", re.DOTALL)
 # A drive's letter, and then a path that holds nothing of the grammar.
 _FILE = re.compile(r"\s*((?:[A-Za-z]:)?[^:=,()]*\.py)\s*(?::(.*))?", re.DOTALL)
+_FILE_WITHIN = re.compile(r"(?:^|(?<=[:=,(]))((?:[A-Za-z]:)?[^:=,()]*\.py)(?=\s*(?:[:,)]|$))")
 _CLASS = re.compile(r"\s*([^\W\d]\w*)\s*(?::(.*))?", re.DOTALL)
 _MODULE = re.compile(r"\s*([^\W\d]\w*(?:\.[^\W\d]\w*)*)\s*:(.*)", re.DOTALL)
 
@@ -50,6 +51,11 @@ def file_words(text: str) -> Words | None:
     named = _CLASS.fullmatch(match[2] or "")
     name, rest = (named[1], named[2]) if named else ("", match[2])
     return Words(name, parts(rest or ""), match[1].strip())
+
+
+def files_within(text: str) -> list[str]:
+    """The Python files that are named anywhere in words."""
+    return [place.strip() for place in _FILE_WITHIN.findall(text)]
 
 
 def module_words(text: str) -> Words | None:

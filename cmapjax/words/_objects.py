@@ -7,7 +7,15 @@ from typing import Any
 
 from cmapjax.arguments._checks import short
 from cmapjax.words._classes import NOTHING, PACKAGE, Option, find, name_of, options, symbols_of
-from cmapjax.words._grammar import Words, file_words, inner, literal, module_words, package_words
+from cmapjax.words._grammar import (
+    Words,
+    file_words,
+    files_within,
+    inner,
+    literal,
+    module_words,
+    package_words,
+)
 from cmapjax.words._sources import Sources
 from cmapjax.words._texts import taken, unknown
 
@@ -68,9 +76,8 @@ class Builder:
             return self._make(find(kind, words.name), words.name, words.parts)
         if not self.loads:
             self.sources.check(words.place, words.name)
-            for _, value in words.parts:  # further files, whatever they are wanted for
-                if (own := file_words(inner(value))) is not None:
-                    self.sources.check(own.place, own.name)
+            for place in files_within(words.text):  # in its fields too, whatever they are wanted for
+                self.sources.text(place)
             return NOT_LOADED
         return self._make(self.own_class(kind, words), words._replace(parts=()).text, words.parts)
 

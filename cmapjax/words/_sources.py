@@ -34,10 +34,14 @@ class Sources:
     def __init__(self, folder: str | Path = ".", kept: Mapping[str, str] | None = None):
         self.folder = Path(folder)
         self.texts: dict[str, str] = dict(kept or {})
+        self.is_complete = False
+        """Whether no further files are read: those of a study are known once it is described."""
 
     def text(self, place: str) -> str:
         """The source of a file or module. Raises ValueError if there is none."""
         if place not in self.texts:
+            if self.is_complete:
+                raise ValueError(f"{place} was not found in the study's words; name it by its file there.")
             file = self._file(place)
             if not file.is_file():
                 folder = short(str(self.folder.absolute()), 200)
