@@ -34,6 +34,7 @@ def run(file: Path, out: Path, chunk_size: int | None, request: Request) -> int:
     study = studies.read_study(file)
     check_folder_of_results(out)
     _cache.switch_on()
+    study.check()
     try:
         device = _runner.device_for(request.workers, request.cluster)
     except _runner.RunnerError as error:

@@ -30,7 +30,6 @@ def begin(
     """
     from cmapjax.studies._store import Store
 
-    study.check()
     more = {
         "seeds": SEEDS,
         "precision": study.precision,
