@@ -85,7 +85,13 @@ class Simulate:
         ),
     ] = "none"
     rounds: Annotated[int, typer.Option("--rounds", help="Rounds to play.")] = 100
-    every: Annotated[int, typer.Option("--every", help="Record after every so many rounds.")] = 1
+    every: Annotated[
+        int | None,
+        typer.Option(
+            "--every",
+            help="Record after every so many rounds; by default after 1, 2, 3, 5, 8, 13, … of them.",
+        ),
+    ] = None
     endowments: Annotated[
         str,
         typer.Option(
@@ -125,7 +131,7 @@ class Solve:
         str,
         typer.Option(
             "--method",
-            help="decomposition (exact), sweeps:max_sweeps=5000, convex:accuracy=1e-11, … "
+            help="decomposition (exact), projected-gradient:max_steps=1000, convex:accuracy=1e-11 … "
             "(cmapjax list method), or your own.",
         ),
     ] = "decomposition"
