@@ -115,6 +115,14 @@ def test_words_mean_this_object_and_an_object_is_told_by_words_that_mean_it(text
     assert are_equal(Builder().build(kind, words_of(thing)), thing)
 
 
+def test_an_object_s_words_say_what_is_not_by_default():
+    assert words_of(cj.CMAP()) == "cmap"
+    assert words_of(cj.Damped(cj.CMAP(2), cj.LocalDamping())) == "damped:cmap:community_hops=2,damping=local"
+    assert words_of(graphs.ErdosRenyi(50, mean_degree=6)) == "erdos-renyi:50,mean_degree=6.0"
+    gradient = cj.GradientCMAP(method=cj.OptaxGradient(3, cj.LineSearch()))
+    assert words_of(gradient) == "gradient-cmap:method=(optax:iterations=3,step=line-search)"
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_every_public_class_has_a_name_of_its_own_and_fields_that_can_be_shown(kind):
     home = KINDS[kind]
@@ -146,7 +154,7 @@ def test_a_class_that_is_added_can_be_named_at_once(monkeypatch):
         known_as = ("first",)
         symbols: ClassVar = {"s": "share"}
         share: float = 0.5
-        inner: cj.Strategy = eqx.field(default_factory=cj.CMAP)
+        inner: cj.Strategy = eqx.field(default_factory=lambda: cj.GradientCMAP(2))
 
         def respond(self, view):
             return cj.repeat(view)
@@ -158,8 +166,10 @@ def test_a_class_that_is_added_can_be_named_at_once(monkeypatch):
     try:
         made = Builder().build(cj.Strategy, "give-to-the-first:s=0.25,inner=pr")
         assert are_equal(made, GiveToTheFirst(0.25, cj.ProportionalResponse()))
-        assert are_equal(Builder().build(cj.Strategy, "first:hops=2"), GiveToTheFirst(inner=cj.CMAP(2)))
-        with pytest.raises(ValueError, match=r"give-to-the-first \| first \(share\|s=0.5, inner=cmap\)"):
+        made = Builder().build(cj.Strategy, "first:method=optax")  # of the object within, the rest as it was
+        assert are_equal(made, GiveToTheFirst(inner=cj.GradientCMAP(2, cj.OptaxGradient())))
+        shown = r"give-to-the-first \| first \(share\|s=0.5, inner=gradient-cmap:community_hops=2\)"
+        with pytest.raises(ValueError, match=shown):
             Builder().build(cj.Strategy, "last")
         study = cj.Study(name="s", cells={"network": "ring:n=5"}, grid={"strategy": ["first", "cmap"]})
         assert study.cells()[0].label == "give-to-the-first simultaneous"
