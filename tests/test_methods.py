@@ -222,8 +222,8 @@ def test_time_runs_out_for_the_convex_program_as_well(wide):
 
 
 def test_other_options_are_refused():
-    with pytest.raises(ValueError, match=r"projection is 'optax'; give a function such as optax\.proj"):
-        cj.ProjectedGradient(projection="optax")
+    with pytest.raises(ValueError, match=r"projection is 'magic'; give optax, jaxopt, or a function such"):
+        cj.ProjectedGradient(projection="magic")
     for accuracy in (0, -1.0, 1.0, np.nan, "high", [1e-9, 1e-9]):
         with pytest.raises(ValueError, match=r"accuracy is .*; give a number above 0 and below 1"):
             cj.ConvexProgram(accuracy)
