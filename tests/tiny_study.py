@@ -17,8 +17,8 @@ import pyarrow as pa
 
 from cmapjax import studies
 from cmapjax.arguments._checks import SpanWarning
-from cmapjax.studies import _runner
 from cmapjax.studies._chunks import Chunk
+from cmapjax.studies.run import Options, RunnerError, Summary, _run
 
 GROUNDS, MARKETS, SIZE = 4, 20, 2
 # The players below count and mark what they do in this folder.
@@ -39,6 +39,7 @@ def study(name: str = "tiny", **more) -> studies.Study:
         name=name,
         markets=MARKETS,
         rounds=5,
+        record={"curves": "none"},
         cells={"network": "er:n={agents},degree=4", "isolated": "redraw"},
         grid={"agents": [10, 12, 14, 16], "strategy": ["cmap", "pr"]},
         **more,
@@ -122,19 +123,13 @@ def hog(study, chunk) -> Result:
     return play(study, chunk)
 
 
-def begin(folder, of=None):
-    """The study, and its store in a folder."""
-    of = of or study()
-    return of, _runner.begin(of, folder, chunk_size=SIZE)
-
-
-def run(folder, player=play, **options) -> _runner.Summary:
+def run(folder, player=play, of=None, **options) -> Summary:
     """Run the study in a folder, by one thread unless told otherwise."""
-    studies.chunks = chunks
+    _run.chunks = chunks
     if not {"workers", "cluster", "threads"} & set(options):
         options["threads"] = 1
-    of, store = begin(folder)
-    return _runner.run(of, store, play=player, **options)
+    progress = options.pop("progress", lambda state: None)
+    return _run.run(of or study(), folder, Options(**options), play=player, progress=progress)
 
 
 def main() -> int:
@@ -144,7 +139,7 @@ def main() -> int:
     options = {"cluster": how[1]} if how[:1] == ["cluster"] else options
     try:
         summary = run(folder, globals()[player], **options)
-    except (_runner.RunnerError, ValueError, OSError) as error:
+    except (RunnerError, ValueError, OSError) as error:
         what = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else error
         sys.stderr.write(f"error: {what}\n")
         return 1
