@@ -18,9 +18,10 @@ import pyarrow as pa
 from cmapjax import studies
 from cmapjax.arguments._checks import SpanWarning
 from cmapjax.studies._chunks import Chunk
-from cmapjax.studies.run import Options, RunnerError, Summary, _run
+from cmapjax.studies.run import Options, RunnerError, Summary, _folder, _run, _threads
 
 GROUNDS, MARKETS, SIZE = 4, 20, 2
+NUM_CHUNKS = GROUNDS * MARKETS // SIZE
 # The players below count and mark what they do in this folder.
 MARKS = os.environ.get("TINY_STUDY_MARKS", "")
 
@@ -125,16 +126,23 @@ def hog(study, chunk) -> Result:
 
 def run(folder, player=play, of=None, **options) -> Summary:
     """Run the study in a folder, by one thread unless told otherwise."""
-    _run.chunks = chunks
+    _folder.chunks = _run.chunks = chunks
     if not {"workers", "cluster", "threads"} & set(options):
         options["threads"] = 1
     progress = options.pop("progress", lambda state: None)
     return _run.run(of or study(), folder, Options(**options), play=player, progress=progress)
 
 
+def files(folder) -> list[str]:
+    """The chunks in place; files are named after their content, so that equal names are equal values."""
+    return sorted(file.name for file in (Path(folder) / "summary").glob("*.parquet"))
+
+
 def main() -> int:
     """Run as asked; 0 if complete, 1 if not."""
     folder, player, *how = sys.argv[1:]
+    if not how:
+        _threads.device = lambda: "cpu:cpu"  # what JAX would say, if it were started
     options = {"workers": int(how[1])} if how[:1] == ["workers"] else {}
     options = {"cluster": how[1]} if how[:1] == ["cluster"] else options
     try:

@@ -7,7 +7,8 @@ failed because of a chunk beside it is suspected, and tried alone: then its fail
 import queue
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from cmapjax.studies._chunks import Chunk
 from cmapjax.studies.run._progress import Log, State, Tally
@@ -65,10 +66,12 @@ class Loop:
         waiting = deque(chunks)
         while (waiting or self.under_way) and not stop.reason():
             self._submit(waiting)
-            if (arrived := self._next_arrived()) is not None:
-                self._submit(waiting)  # first, so that nobody waits for the disk
-                if trouble := self._kept(*arrived):
-                    self._mind(arrived[0], trouble, is_alone)
+            for chunk, outcome in self._arrivals():
+                if isinstance(outcome, Trouble):
+                    self._mind(chunk, outcome, is_alone)
+                else:
+                    self._submit(waiting)  # first, so that nobody waits for the disk
+                    self._write(chunk, outcome)
             self._show(self._pool.note)
 
     def _submit(self, waiting: deque) -> None:
@@ -80,28 +83,26 @@ class Loop:
                 self.under_way[future] = chunk
                 future.add_done_callback(self._arrived.put)
 
-    def _next_arrived(self) -> tuple | None:
-        """A chunk that came back and its future; None if none did for a moment."""
+    def _arrivals(self) -> Iterator[tuple[Chunk, Any]]:
+        """The chunk that came back, if one did within a moment, with its result or its trouble."""
         self._pool.capacity()  # raises if nobody is left to wait for
         try:
             future = self._arrived.get(timeout=TICK)
         except queue.Empty:
-            return None
-        return self.under_way.pop(future), future
-
-    def _kept(self, chunk: Chunk, future) -> Trouble | None:
-        """Write what came back; the trouble if nothing did."""
+            return
+        chunk = self.under_way.pop(future)
         try:
-            result = self._pool.result(future, timeout=FETCH_SECONDS)
+            outcome = self._pool.result(future, timeout=FETCH_SECONDS)
         except Exception as error:  # whatever it is, it is said with the chunk
-            trouble = self._pool.trouble(error)
-            self.log(f"chunk {chunk.name}: {trouble.reason}")
-            return trouble
+            outcome = self._pool.trouble(error)
+            self.log(f"chunk {chunk.name}: {outcome.reason}")
+        yield chunk, outcome
+
+    def _write(self, chunk: Chunk, result) -> None:
         self._rest.results.write(chunk.name, summary=result.summary, curves=result.curves)
         self.timings.update(result.timings)
         self.done.append(chunk)
         self.tally.add(chunk)
-        return None
 
     def _mind(self, chunk: Chunk, trouble: Trouble, was_alone: bool) -> None:
         """Give up or halve the chunk, or leave it to the next pass."""
@@ -142,8 +143,9 @@ class Loop:
         self.log(f"{stop.reason()}: waiting a few seconds for {len(self.under_way)} chunks under way")
         deadline = time.monotonic() + GRACE
         while self.under_way and time.monotonic() < deadline:
-            if (arrived := self._next_arrived()) is not None:
-                self._kept(*arrived)
+            for chunk, outcome in self._arrivals():
+                if not isinstance(outcome, Trouble):
+                    self._write(chunk, outcome)
 
     def _show(self, note: str) -> None:
         self._report(self.tally.state(len(self._rest.failed), note))
