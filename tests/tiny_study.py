@@ -106,22 +106,36 @@ def wide(study, chunk) -> Result:
     return slow(study, chunk)
 
 
-def poison(study, chunk) -> Result:
-    """One chunk that kills whoever plays it."""
+def killers(study, chunk) -> Result:
+    """One chunk kills whoever plays it; those of ground 2 take more memory than a worker has, unless they
+    hold a single market."""
     if (chunk.ground, chunk.first) == (1, 4):
-        _mark(chunk.name)
         os.kill(os.getpid(), signal.SIGKILL)
+    taken = []
+    while chunk.ground == 2 and chunk.count > 1:
+        taken.append(bytearray(32 << 20))
+        time.sleep(0.01)
     return slow(study, chunk)
 
 
-def hog(study, chunk) -> Result:
-    """Chunks of one ground that take more memory than a worker has, unless they hold a single market."""
-    if chunk.ground == 2 and chunk.count > 1:
-        taken = []
-        while True:
-            taken.append(bytearray(32 << 20))
-            time.sleep(0.01)
-    return play(study, chunk)
+def troubles(study, chunk) -> Result:
+    """One chunk kills whoever plays it, one whoever plays it first, one fails, one warns; those of ground 2
+    do not fit in memory, unless they hold a single market."""
+    match chunk:
+        case (0, 0, _):
+            warnings.warn(SpanWarning("spans 10000000", 1e7), stacklevel=2)
+        case (1, 4, _):
+            _mark(chunk.name)
+            os.kill(os.getpid(), signal.SIGKILL)
+        case (1, 16, _) if chunk.name not in (Path(MARKS) / "played").read_text():
+            _mark(chunk.name)
+            os.kill(os.getpid(), signal.SIGKILL)
+        case (1, 10, _):
+            _mark(chunk.name)
+            raise OSError("a disk is away")
+        case (2, _, count) if count > 1:
+            raise MemoryError
+    return slow(study, chunk)
 
 
 def run(folder, player=play, of=None, **options) -> Summary:

@@ -45,6 +45,7 @@ class Loop:
         self.tally, self.log = tally, log
         self._arrived: queue.SimpleQueue = queue.SimpleQueue()
         self._tries: Counter = Counter()
+        self._suspected: set[Chunk] = set()
         self._singles: Counter = Counter()
         self._crowded: set[int] = set()
         self.under_way: dict = {}
@@ -56,7 +57,7 @@ class Loop:
         """Play until nothing is left to try, or there is a reason to stop."""
         self._show("starting")
         while (due := self._rest.due()) and not stop.reason():
-            suspects = [chunk for chunk in due if self._tries[chunk] >= TRIES - 1]
+            suspects = [chunk for chunk in due if chunk in self._suspected]
             self._crowded.clear()
             self._pass(suspects[:1] or due, stop, is_alone=bool(suspects))
         if self.under_way:
@@ -107,13 +108,14 @@ class Loop:
     def _mind(self, chunk: Chunk, trouble: Trouble, was_alone: bool) -> None:
         """Give up or halve the chunk, or leave it to the next pass."""
         kind, reason, deaths = trouble
-        tries = self._tries[chunk] = self._tries[chunk] + max(1, deaths)
+        tries = self._tries[chunk, kind] = self._tries[chunk, kind] + max(1, deaths)
+        if kind is Kind.MEMORY or tries >= TRIES - 1:
+            self._suspected.add(chunk)
         if kind is Kind.HOPELESS:
             self._give_up(chunk, reason)
         elif kind is Kind.MEMORY and was_alone:
             self._make_smaller(chunk, reason)
         elif kind is Kind.MEMORY:
-            self._tries[chunk] = max(tries, TRIES - 1)
             self._crowded.add(chunk.ground)
         elif kind is Kind.DIED and was_alone and tries >= TRIES:
             self._give_up(chunk, f"{reason}; it cost {tries} workers")
