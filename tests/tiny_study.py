@@ -34,11 +34,12 @@ class Result(NamedTuple):
 
 
 def study(name: str = "tiny", **more) -> studies.Study:
-    """Four grounds of two cells and twenty markets."""
+    """Four grounds of two cells and twenty markets, without curves."""
     return studies.Study(
         name=name,
         markets=MARKETS,
         rounds=5,
+        record={"curves": "none"},
         cells={"network": "er:n={agents},degree=4", "isolated": "redraw"},
         grid={"agents": [10, 12, 14, 16], "strategy": ["cmap", "pr"]},
         **more,

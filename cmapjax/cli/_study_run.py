@@ -42,7 +42,7 @@ def run(file: Path, out: Path, chunk_size: int | None, request: Request) -> int:
     store = _runner.begin(
         study, out, chunk_size=chunk_size, study_text=text, device=device, mixed=request.mixed
     )
-    return _run(study, store, chunk_size or store.manifest.get("chunk_size"), request, limits)
+    return _run(study, store, chunk_size, request, limits)
 
 
 def resume(folder: Path, request: Request) -> int:
@@ -57,7 +57,7 @@ def resume(folder: Path, request: Request) -> int:
     except _runner.RunnerError as error:
         return _fail(error)
     study, store = _runner.reopen(folder, device=device, mixed=request.mixed)
-    return _run(study, store, store.manifest.get("chunk_size"), request, limits)
+    return _run(study, store, None, request, limits)
 
 
 def check_folder_of_results(out: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 SEEDS = (
     "market p of ground g is drawn from fold_in(fold_in(key(seed), g), p), "
@@ -19,7 +20,7 @@ def begin(
     device: str | None = None,
     mixed: bool = False,
 ):
-    """The store of a study in a folder: new, or opened if the folder holds this very study.
+    """The results of a study in a folder: new, or opened if the folder holds this very study.
 
     `device` is the kind of device that will play, as `device_for` tells. With `mixed`, other versions and
     another device than the study was begun with are allowed.
@@ -28,40 +29,43 @@ def begin(
         ValueError: the folder holds another study, or anything else, or was begun with other versions.
         OSError: it cannot be written to.
     """
-    from cmapjax.studies._store import Store
+    from cmapjax import studies
+    from cmapjax.studies.results import Results
 
-    more = {
-        "seeds": SEEDS,
-        "precision": study.precision,
-        **({} if device is None else {"device": device}),
-        "chunk_size": chunk_size,
-        "folder": study.folder,
-        "cells": len(study.cells()),
-        "rows": sum(ground.markets * len(ground.cells) for ground in study.grounds()),
-    }
-    return Store.create(
+    found = (
+        []
+        if chunk_size is None and (Path(folder) / "study.json").exists()
+        else [chunk.name for chunk in studies.chunks(study, chunk_size)]
+    )
+    return Results.begin(
         folder,
         study.document(),
-        study.digest(),
-        more,
-        study_text=study_text,
-        resume=True,
         mixed=mixed,
+        seeds=SEEDS,
+        precision=study.precision,
+        **({} if device is None else {"device": device}),
+        folder_of_files=study.folder,
+        cells=len(study.cells()),
+        rows=sum(ground.markets * len(ground.cells) for ground in study.grounds()),
+        text=study_text,
+        **({"plan": found} if found else {}),
     )
 
 
 def reopen(folder, *, device: str | None = None, mixed: bool = False):
-    """The study and the store of a folder, to go on with.
+    """The study and the results of a folder, to go on with.
 
     Raises:
         ValueError: no results folder, damaged, of a later format, its study file changed, or begun with other
             versions or on another device.
     """
     from cmapjax import studies
-    from cmapjax.studies._store import Store
+    from cmapjax.studies.results import Results
 
-    store = Store.open(folder, {} if device is None else {"device": device}, mixed=mixed)
-    return studies.Study(**store.manifest["study"], folder=store.manifest.get("folder", ".")), store
+    results = Results(folder)
+    results.check_same(mixed, **({} if device is None else {"device": device}))
+    about = results.about
+    return studies.Study(**about["study"], folder=about.get("folder_of_files", ".")), results
 
 
 def device_for(workers: int | None, cluster: str | None) -> str | None:

@@ -34,6 +34,7 @@ class Job:
         self._fitted: set[int] = set()
         self.done = 0
         self.failed: dict[str, str] = {}
+        self.timings: dict[str, float] = {}
 
     @property
     def _num_left(self) -> int:
@@ -103,7 +104,9 @@ class Job:
 
     def _keep(self, outcome: Outcome) -> None:
         chunk = outcome.chunk
-        self._store.write(chunk.name, outcome.result)
+        self._store.write(chunk.name, summary=outcome.result.summary, curves=outcome.result.curves)
+        for stage, seconds in (outcome.result.timings or {}).items():
+            self.timings[stage] = self.timings.get(stage, 0.0) + seconds
         self._fitted.add(chunk.ground)
         self.done += 1
         self._tally.advance(chunk)
@@ -149,5 +152,4 @@ class Job:
     def _give_up(self, chunk, reason: str) -> None:
         self._log(f"chunk {chunk.name} is given up: {reason}")
         self.failed[chunk.name] = reason
-        self._store.note_failure(chunk.name, reason)
         self._tally.fail()

@@ -65,13 +65,11 @@ def run(
     from cmapjax.studies._runner._stored import Rest
 
     log = Log(Path(store.folder))
-    chunks = studies.chunks(study, chunk_size)
-    with store.lock(mixed=mixed), Stop(log.folder, time_limit) as stop, said_once(log):
-        for remark in store.remarks:
-            log(remark)
+    chunks = studies.chunks(study, chunk_size) if chunk_size or not store.plan else store.plan
+    with store.announce(), Stop(log.folder, time_limit) as stop, said_once(log):
         began = time.monotonic()
         is_here = workers is None and cluster is None
-        tally = Tally(study, chunks, store.missing(chunks))
+        tally = Tally(study, chunks, store.lacking(chunks))
         job = Job(store, tally, log, progress or (lambda state: None))
         rest = Rest(study, store, chunks)
         log(f"run begins: {len(rest.missing())} of {len(chunks)} chunks are missing")
@@ -92,7 +90,8 @@ def run(
             not is_quiet,
         )
         log(f"run ends: {_in_words(summary)}")
-        store.note_run({"workers": workers, "cluster": cluster, **_noted(summary)})
+        timings = {stage: round(seconds, 6) for stage, seconds in job.timings.items()}
+        store.note_run(workers=workers, cluster=cluster, timings=timings, **_noted(summary))
         return summary
 
 
@@ -111,11 +110,11 @@ def _play(due: list, rest, job: Job, stop: Stop, player, log: Log) -> bool:
 
 
 def _noted(summary: Summary) -> dict:
-    """What the manifest keeps of a run."""
+    """What is noted of a run."""
     return {
         "seconds": round(summary.seconds, 3),
         "done": summary.done,
-        "failed": len(summary.failed),
+        "failed": summary.failed,
         "missing": summary.missing,
         "stopped": summary.stopped,
     }
@@ -149,7 +148,7 @@ def _here(study, store, play, threads, chunk_size, mixed) -> Here:
     from cmapjax import studies
 
     if threads is None:
-        device = None if mixed else store.manifest.get("device")
+        device = None if mixed else store.begun().get("device")
         threads = num_threads(studies.chunk_bytes(study, chunk_size), device)
     if play is None:
         return Here(study, studies.play_chunk, threads)
@@ -160,8 +159,10 @@ def _workers(study, store, play, workers, cluster, worker_memory, mixed, log) ->
     """Processes that play the chunks, here or on a cluster, whose device may not be known yet."""
     from cmapjax import studies
 
-    device = None if mixed else store.manifest.get("device")
-    keep_device = None if mixed or device or cluster is None else store.note_device
+    device = None if mixed else store.begun().get("device")
+    keep_device = (
+        None if mixed or device or cluster is None else lambda device: store.check_same(device=device)
+    )
     player = Workers(study, play or studies.play_chunk, device, keep_device)
     if cluster is not None:
         player.join(cluster, log.file)

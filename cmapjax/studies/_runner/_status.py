@@ -22,6 +22,7 @@ class Status:
     markets: int | None
     markets_done: int
     chunks_done: int
+    chunks_lacking: int
     failed: dict[str, str]
     is_complete: bool
     running: str | None
@@ -38,38 +39,35 @@ def status(folder: str | Path) -> Status:
     Raises:
         ValueError: no folder of results, or one that is damaged.
     """
-    from cmapjax.studies._store import Store
-    from cmapjax.studies._store._lease import holder_of
+    from cmapjax.studies.results import Results
 
-    store = Store.open(folder)
-    manifest, finished = store.manifest, store.finished()
-    done = sum(entry.rows for entry in finished.values())
-    runs = manifest.get("runs") or []
+    results = Results(folder)
+    about, runs, rows = results.about, results.runs(), results.num_rows()
+    done = sum(rows.values())
     seconds = sum(run.get("seconds") or 0.0 for run in runs)
-    rows = manifest.get("rows")
     # A study may end before all its markets are drawn: then the last run says so.
     ended = bool(runs) and not runs[-1].get("missing") and not runs[-1].get("failed")
-    played = sum(entry.seconds or 0.0 for entry in finished.values())
-    holder = holder_of(store.folder)
+    played = sum((run.get("timings") or {}).get("total") or 0.0 for run in runs)
     return Status(
-        name=manifest["study"]["name"],
-        cells=manifest.get("cells"),
-        markets=rows,
+        name=about["study"]["name"],
+        cells=about.get("cells"),
+        markets=about.get("rows"),
         markets_done=done,
-        chunks_done=len(finished),
-        failed=store.failed(),
-        is_complete=done == rows or (ended and _stops_early(manifest)),
-        running=None if holder is None else str(holder),
-        created=manifest.get("created"),
+        chunks_done=len(rows),
+        chunks_lacking=len(results.lacking()),
+        failed=results.failed(),
+        is_complete=done == about.get("rows") or (ended and _stops_early(about)),
+        running=results.runner(),
+        created=about.get("created"),
         runs=len(runs),
         seconds=seconds,
         rate=done / played if played else None,
-        last=_last_lines(store.folder / LOG),
+        last=_last_lines(results.folder / LOG),
     )
 
 
-def _stops_early(manifest: dict) -> bool:
-    return bool((manifest["study"].get("stop") or {}).get("interval"))
+def _stops_early(about: dict) -> bool:
+    return bool((about["study"].get("stop") or {}).get("interval"))
 
 
 def _last_lines(log: Path) -> list[str]:
