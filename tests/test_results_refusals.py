@@ -99,15 +99,6 @@ def test_values_of_other_versions_or_devices_are_not_mixed_unless_meant(folder, 
     assert [(finding.harmless, "99.0" in finding.what) for finding in verify(folder)] == [(True, True)] * 2
 
 
-def test_a_device_that_was_not_known_at_first_is_the_one_that_played(tmp_path):
-    results = Results.begin(tmp_path / "r", tables.document())
-    results.check_same(device="cpu")
-    tables.keep(results, Chunk(0, 0, 2))
-    assert verify(results.folder) == []
-    with pytest.raises(ResultsError, match="device: 'cpu' → 'gpu'"):
-        Results.begin(results.folder, tables.document(), device="gpu")
-
-
 def test_chunks_that_are_left_of_another_study_are_in_the_way(folder):
     (folder / "study.json").unlink()
     with pytest.raises(ResultsError, match=r"summary/g.* belongs to another study; name a new folder"):

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import tiny_study
 import torture
+from cmapjax.studies._runner._job import TRIES
 from processes import cluster, worker
 from test_runner import HERE, NUM_CHUNKS, digest, num_stored, start, wait_for
 
 from cmapjax import studies
 from cmapjax.studies import _runner
-from cmapjax.studies._runner._job import TRIES
 
 
 @pytest.fixture(autouse=True)

@@ -15,12 +15,12 @@ import doc_blocks
 import pandas as pd
 import pytest
 import tiny_study
+from cmapjax.studies._runner import State
 from processes import environment, with_interrupts
 from test_runner import wait_for
 
 from cmapjax.cli._study_bar import words
 from cmapjax.cli._study_run import parse_size, parse_time
-from cmapjax.studies._runner import State
 
 pytestmark = pytest.mark.optimised  # workers and clusters write the same bits
 COMMAND = [sys.executable, "-m", "cmapjax"]

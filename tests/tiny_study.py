@@ -17,10 +17,11 @@ import pyarrow as pa
 
 from cmapjax import studies
 from cmapjax.arguments._checks import SpanWarning
-from cmapjax.studies import _runner
 from cmapjax.studies._chunks import Chunk
+from cmapjax.studies.run import Options, RunnerError, Summary, _folder, _run, _threads
 
 GROUNDS, MARKETS, SIZE = 4, 20, 2
+NUM_CHUNKS = GROUNDS * MARKETS // SIZE
 # The players below count and mark what they do in this folder.
 MARKS = os.environ.get("TINY_STUDY_MARKS", "")
 
@@ -123,29 +124,30 @@ def hog(study, chunk) -> Result:
     return play(study, chunk)
 
 
-def begin(folder, of=None):
-    """The study, and its store in a folder."""
-    of = of or study()
-    return of, _runner.begin(of, folder, chunk_size=SIZE)
-
-
-def run(folder, player=play, **options) -> _runner.Summary:
+def run(folder, player=play, of=None, **options) -> Summary:
     """Run the study in a folder, by one thread unless told otherwise."""
-    studies.chunks = chunks
+    _folder.chunks = _run.chunks = chunks
     if not {"workers", "cluster", "threads"} & set(options):
         options["threads"] = 1
-    of, store = begin(folder)
-    return _runner.run(of, store, play=player, **options)
+    progress = options.pop("progress", lambda state: None)
+    return _run.run(of or study(), folder, Options(**options), play=player, progress=progress)
+
+
+def files(folder) -> list[str]:
+    """The chunks in place; files are named after their content, so that equal names are equal values."""
+    return sorted(file.name for file in (Path(folder) / "summary").glob("*.parquet"))
 
 
 def main() -> int:
     """Run as asked; 0 if complete, 1 if not."""
     folder, player, *how = sys.argv[1:]
+    if not how:
+        _threads.device = lambda: "cpu:cpu"  # what JAX would say, if it were started
     options = {"workers": int(how[1])} if how[:1] == ["workers"] else {}
     options = {"cluster": how[1]} if how[:1] == ["cluster"] else options
     try:
         summary = run(folder, globals()[player], **options)
-    except (_runner.RunnerError, ValueError, OSError) as error:
+    except (RunnerError, ValueError, OSError) as error:
         what = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else error
         sys.stderr.write(f"error: {what}\n")
         return 1

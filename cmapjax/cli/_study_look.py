@@ -15,10 +15,10 @@ CANCEL_SECONDS = 15.0
 
 def status(folder: Path, json: str | None) -> None:
     """Print how far the study is."""
-    from cmapjax.studies import _runner
+    from cmapjax.studies import run
 
     check_json(json)
-    found = _runner.status(folder)
+    found = run.status(folder)
     write_json(json, found.__dict__)
     if json == PRINTED:
         return
@@ -28,19 +28,19 @@ def status(folder: Path, json: str | None) -> None:
     table = Table(show_edge=False, show_header=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    of = f" of {found.markets:,}" if found.markets is not None else ""
-    share = f" ({found.markets_done / found.markets:.1%})" if found.markets else ""
+    share = found.markets_done / found.markets
     rows = {
         "study": printable(found.name),
         "state": _state(found),
-        "cells": "unknown" if found.cells is None else f"{found.cells:,}",
-        "markets done": f"{found.markets_done:,}{of}{share}",
-        "chunks": f"{found.chunks_done:,} there, {found.chunks_lacking:,} lacking",
+        "cells": f"{found.cells:,}",
+        "markets done": f"{found.markets_done:,} of {found.markets:,} ({share:.1%})",
+        "chunks": f"{found.chunks_done:,} done, {found.chunks_lacking:,} lacking",
         "failed": f"{len(found.failed):,} chunks",
         "begun": f"{found.created}; {found.runs:,} runs of {duration(found.seconds)} in all have ended",
     }
     if found.rate:
-        rows["rate"] = f"{found.rate:,.3g} markets per second and process"
+        left = f", {duration(found.remaining)} left" if found.remaining else ""
+        rows["rate"] = f"{found.rate:,.3g} markets per second{left}"
     for name, text in rows.items():
         table.add_row(name, escape(text))
     show(table)
@@ -62,17 +62,17 @@ def _state(found) -> str:
 
 def cancel(folder: Path) -> int:
     """Ask the run to end, and wait for it; the exit code."""
-    from cmapjax.studies import _runner
+    from cmapjax.studies import run
 
-    running = _runner.status(folder).running
+    running = run.status(folder).running
     if running is None:
         say(f"{printable(folder)}: nobody is running this study.")
         return NOT_REACHED
-    _runner.cancel(folder)
+    run.cancel(folder)
     deadline = time.monotonic() + CANCEL_SECONDS
     while time.monotonic() < deadline:
         time.sleep(0.3)
-        if _runner.status(folder).running != running:
+        if run.status(folder).running != running:
             ended = f"{printable(folder)}: {printable(running)} has ended."
             say(f"{ended} Go on with: cmapjax study resume {printable(folder)}")
             return DONE

@@ -129,13 +129,13 @@ def _measured(folder: Path, part: Part, setting: Setting, stamp: dict) -> Kept:
 
 def _stamp(quick: bool, seed: int) -> dict[str, Any]:
     """All that values depend on besides the package's own text."""
-    from cmapjax.studies._runner import device_for
     from cmapjax.studies.results._about import versions
+    from cmapjax.studies.run._worker import device
 
     return {
         "mode": "quick" if quick else "full",
         "seed": seed,
-        "device": device_for(None, None),
+        "device": device(),
         "versions": versions(),
     }
 

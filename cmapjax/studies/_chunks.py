@@ -27,6 +27,11 @@ class Chunk(NamedTuple):
         """A name for its files; names sort as chunks do."""
         return f"g{self.ground:05d}-m{self.first:07d}-n{self.count:06d}"
 
+    @classmethod
+    def named(cls, name: str) -> "Chunk":
+        """The chunk of this name."""
+        return cls(*(int(part[1:]) for part in name.split("-")))
+
     def halves(self) -> tuple["Chunk", "Chunk"]:
         """The same markets as two chunks. Raises ValueError for a single market."""
         if self.count < 2:

@@ -58,7 +58,7 @@ class Results:
         _disk.check_folder(self.folder, _KNOWN)
         self.about = _about.read_about(self.folder)
         self.digest = _about.digest_of_study(self.about)
-        self._made = self.begun()
+        self._made = _about.circumstances(self.about)
         self.is_announced = False
 
     @classmethod
@@ -95,27 +95,8 @@ class Results:
         With `mixed`, other versions and another device are allowed, and the files written from now on say so.
         """
         about = {"versions": _about.versions()} | about
-        begun = self.begun()
-        _about.check_same(self.folder, self.about | begun, about, mixed)
-        self._made = begun | _about.circumstances(about)
-
-    def begun(self) -> dict:
-        """What the study was begun with; a device that was not known then is the one that played first."""
-        begun = _about.circumstances(self.about)
-        if "device" not in begun and (files := self._files(SUMMARY)):
-            made = json.loads(tags_of(next(iter(files.values()))[0]).get("made", "{}"))
-            begun |= {"device": made["device"]} if "device" in made else {}
-        return begun
-
-    @property
-    def plan(self) -> list[Chunk]:
-        """All chunks of the study, in the order of playing."""
-        return [_ranges.chunk_of(name) for name in self.about.get("plan") or ()]
-
-    @property
-    def has_curves(self) -> bool:
-        """Whether the study records curves: then a chunk without them is not whole."""
-        return (self.about["study"].get("record") or {}).get("curves", "none") != "none"
+        _about.check_same(self.folder, self.about, about, mixed)
+        self._made = _about.circumstances(self.about | about)
 
     # -- what is there ---------------------------------------------------------------------------------
 

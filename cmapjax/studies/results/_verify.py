@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from cmapjax.arguments._checks import listed
 from cmapjax.studies.results import _disk
+from cmapjax.studies.results._about import circumstances
 from cmapjax.studies.results._errors import Damaged, ResultsError, reason
 from cmapjax.studies.results._parquet import checked, split_name
 from cmapjax.studies.results._ranges import chunk_of
@@ -31,7 +32,7 @@ class Inspection:
     """What is found in the folder of `results`, and what of it has to be put aside."""
 
     def __init__(self, results):
-        self.results, self.folder, self.begun = results, results.folder, results.begun()
+        self.results, self.folder, self.begun = results, results.folder, circumstances(results.about)
         self.found: list[tuple[Path, str, str, bool]] = []
         whole = {kind: self._files(kind) for kind in (*KINDS, RUNS)}
         self._unused(whole)

@@ -5,58 +5,42 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
 
 from cmapjax.arguments._checks import SpanWarning
 
-_here = threading.local()
+_of_thread = threading.local()
 
 
-class Heard(NamedTuple):
-    """A warning on its way home; `ratio` is None unless it is a SpanWarning."""
-
-    text: str
-    ratio: float | None
-
-
-@contextmanager
-def gathered() -> Iterator[list[Heard]]:
-    """Warnings of this thread of a worker, whose own output nobody reads."""
+def heard_while(play: Callable) -> tuple[object, list[tuple[str, float]]]:
+    """What `play()` gives, and the distinct warnings meanwhile: text and ratio of every SpanWarning."""
     _listen()
-    _here.heard = heard = []
+    _of_thread.heard = heard = {}
     try:
-        yield heard
+        return play(), list(heard.items())
     finally:
-        _here.heard = None
+        _of_thread.heard = None
 
 
 @functools.cache
 def _listen() -> None:
-    """Once per process: a worker may have several threads, and they share where warnings go."""
+    """Once per process, as the threads of a worker share where warnings go."""
     elsewhere = warnings.showwarning
 
     def show(message, *where, **more) -> None:
-        heard = getattr(_here, "heard", None)
-        if heard is None:
+        heard = getattr(_of_thread, "heard", None)
+        if heard is None or not isinstance(message, SpanWarning):
             elsewhere(message, *where, **more)
         else:
-            heard.append(Heard(str(message), getattr(message, "ratio", None)))
+            heard[str(message)] = message.ratio
 
     warnings.showwarning = show
-    warnings.simplefilter("always", SpanWarning, append=True)  # whoever wants none has said so before
-
-
-def repeat(heard: list[Heard]) -> None:
-    """Warn here of what workers were warned of."""
-    for text, ratio in heard:
-        warnings.warn(text if ratio is None else SpanWarning(text, ratio), stacklevel=2)
+    warnings.simplefilter("always", SpanWarning, append=True)
 
 
 @contextmanager
 def said_once(log: Callable[[str], None]) -> Iterator[None]:
     """Say the first SpanWarning within at once; at the end how many more there were, and the widest."""
-    told: set[str] = set()
-    widest: list[tuple[SpanWarning, tuple]] = []
+    told: dict[str, float] = {}
     lock = threading.Lock()
     with warnings.catch_warnings():
         elsewhere = warnings.showwarning
@@ -72,16 +56,15 @@ def said_once(log: Callable[[str], None]) -> Iterator[None]:
                 return
             with lock:  # threads play side by side
                 is_first = not told
-                told.add(str(message))
-                widest[:] = [max([*widest, (message, where)], key=lambda each: each[0].ratio)]
+                told[str(message)] = message.ratio
             if is_first:
                 say(str(message), *where)
 
         warnings.showwarning = show
-        warnings.simplefilter("always", SpanWarning, append=True)
+        warnings.simplefilter("always", SpanWarning, append=True)  # whoever wants none has said so before
         try:
             yield
         finally:
             if len(told) > 1:
-                message, where = widest[0]
-                say(f"{len(told) - 1:,} more such warnings, of other markets; the widest: {message}", *where)
+                widest = max(told, key=told.get)
+                say(f"{len(told) - 1:,} more such warnings, of other markets; the widest: {widest}", "", 0)

@@ -4,10 +4,13 @@ import os
 import socket
 import time
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+from cmapjax.studies._chunks import Chunk
 
 LOG = "log.txt"
 
@@ -29,48 +32,47 @@ class State:
 class Tally:
     """Counts what is done, of all that the study asks for."""
 
-    def __init__(self, study, chunks, missing):
-        self._cells_of = Counter(cell.ground for cell in study.cells())
-        self._left = Counter()
+    def __init__(self, study, plan: Iterable[Chunk], missing: Iterable[Chunk]):
+        """`missing` are the parts of the plan that are not done."""
+        self._cells_of = [len(ground.cells) for ground in study.grounds()]
+        self._left: Counter = Counter()
         for chunk in missing:
             self._left[chunk.ground] += chunk.count
-        self._all = sum(chunk.count * self._cells_of[chunk.ground] for chunk in chunks)
-        self._done = self._all - sum(self._left[g] * self._cells_of[g] for g in self._left)
-        self._grounds = {chunk.ground for chunk in chunks}
-        self._failed = 0
-        self._at_first, self._began = self._done, time.monotonic()
+        self.markets = sum(chunk.count * self._cells_of[chunk.ground] for chunk in plan)
+        self.done = self.markets - sum(n * self._cells_of[ground] for ground, n in self._left.items())
+        self._at_first, self._began = self.done, time.monotonic()
 
-    def advance(self, chunk) -> None:
-        """A chunk is in the store."""
+    @property
+    def played(self) -> int:
+        """Markets played by this run."""
+        return self.done - self._at_first
+
+    def add(self, chunk: Chunk) -> None:
+        """A chunk is on the disk."""
         self._left[chunk.ground] -= chunk.count
-        self._done += chunk.count * self._cells_of[chunk.ground]
+        self.done += chunk.count * self._cells_of[chunk.ground]
 
-    def fail(self) -> None:
-        """A chunk is given up."""
-        self._failed += 1
-
-    def state(self, note: str = "") -> State:
+    def state(self, failures: int, note: str = "") -> State:
         """The numbers now."""
         seconds = time.monotonic() - self._began
-        played = self._done - self._at_first
-        rate = played / seconds if played and seconds > 0 else None
+        rate = self.played / seconds if self.played and seconds > 0 else None
         return State(
-            cells=sum(self._cells_of[g] for g in self._grounds),
-            cells_done=sum(self._cells_of[g] for g in self._grounds if self._left[g] <= 0),
-            markets=self._all,
-            markets_done=self._done,
-            failures=self._failed,
+            cells=sum(self._cells_of),
+            cells_done=sum(cells for g, cells in enumerate(self._cells_of) if self._left[g] <= 0),
+            markets=self.markets,
+            markets_done=self.done,
+            failures=failures,
             rate=rate,
-            remaining=(self._all - self._done) / rate if rate else None,
+            remaining=(self.markets - self.done) / rate if rate else None,
             note=note,
         )
 
 
 class Log:
-    """Lines with a time in DIR/log.txt, whoever looks or not."""
+    """Lines with a time in DIR/log.txt."""
 
     def __init__(self, folder: Path):
-        self.folder, self.file = folder, folder / LOG
+        self.file = Path(folder) / LOG
 
     def __call__(self, text: str) -> None:
         moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
