@@ -336,4 +336,4 @@ def test_a_study_of_a_part_is_played_once_and_kept(tmp_path, monkeypatch):
     assert first["min_ratio"].to_list() == pytest.approx([min(received)])
     monkeypatch.setattr(studies, "play_chunk", None)  # nothing is left to play
     assert setting.study(study).frame().equals(first)
-    assert (tmp_path / "tiny" / "manifest.json").exists()
+    assert (tmp_path / "tiny" / "study.json").exists()

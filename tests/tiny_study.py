@@ -35,7 +35,7 @@ class Result(NamedTuple):
 
 
 def study(name: str = "tiny", **more) -> studies.Study:
-    """Four grounds of two cells and twenty markets."""
+    """Four grounds of two cells and twenty markets, without curves."""
     return studies.Study(
         name=name,
         markets=MARKETS,

@@ -33,8 +33,8 @@ def status(folder: Path, json: str | None) -> None:
         "study": printable(found.name),
         "state": _state(found),
         "cells": f"{found.cells:,}",
-        "markets done": f"{found.markets_done:,} of {found.markets:,} ({share:.1%}), in "
-        f"{found.chunks_done:,} chunks",
+        "markets done": f"{found.markets_done:,} of {found.markets:,} ({share:.1%})",
+        "chunks": f"{found.chunks_done:,} done, {found.chunks_lacking:,} lacking",
         "failed": f"{len(found.failed):,} chunks",
         "begun": f"{found.created}; {found.runs:,} runs of {duration(found.seconds)} in all have ended",
     }
@@ -86,9 +86,9 @@ def cancel(folder: Path) -> int:
 
 def verify(folder: Path, repair: bool) -> int:
     """Print what is out of order; the exit code."""
-    from cmapjax.studies import _store
+    from cmapjax.studies import results
 
-    found = _store.verify(folder, repair=repair)
+    found = results.verify(folder, repair=repair)
     for finding in found:
         say(printable(str(finding)))
     bad = [finding for finding in found if not finding.harmless]
@@ -106,9 +106,9 @@ def verify(folder: Path, repair: bool) -> int:
 
 def diff(first: Path, second: Path) -> int:
     """Print in what two studies differ; the exit code, 1 if values do."""
-    from cmapjax.studies import _store
+    from cmapjax.studies import results
 
-    found = _store.diff(first, second)
+    found = results.diff(first, second)
     for difference in found:
         say(printable(str(difference)))
     if any(difference.is_of_values for difference in found):
@@ -124,7 +124,7 @@ def export(folder: Path, csv: Path | None, netcdf: Path | None) -> None:
     for option, file in (("--csv", csv), ("--netcdf", netcdf)):
         if file is not None:
             check_file(option, file)
-    from cmapjax.studies._store import open_study
+    from cmapjax.studies.results import open_study
 
     results = open_study(folder)
     if csv is not None:

@@ -4,8 +4,21 @@ docs/results.md describes the format, version 2. Nothing in here needs JAX, and 
 ever executed.
 """
 
+from cmapjax.studies.results._diff import Difference, diff
 from cmapjax.studies.results._errors import Busy, Damaged, ResultsError
+from cmapjax.studies.results._open import StudyResults, open_study
 from cmapjax.studies.results._results import Results, verify
 from cmapjax.studies.results._verify import Finding
 
-__all__ = ["Busy", "Damaged", "Finding", "Results", "ResultsError", "verify"]
+__all__ = [
+    "Busy",
+    "Damaged",
+    "Difference",
+    "Finding",
+    "Results",
+    "ResultsError",
+    "StudyResults",
+    "diff",
+    "open_study",
+    "verify",
+]

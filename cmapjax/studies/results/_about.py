@@ -1,8 +1,10 @@
 """study.json: what a results folder is the outcome of. It is written once and never changed."""
 
+import functools
 import hashlib
 import json
 import platform
+import subprocess
 import time
 from pathlib import Path
 
@@ -52,11 +54,7 @@ def read_about(folder: Path) -> dict:
         ResultsError: the folder is of another format.
     """
     path = folder / STUDY
-    if not path.exists() and (folder / "manifest.json").is_file():
-        raise ResultsError(
-            f"{shown(folder)} holds results of format 1, which this version of cmapjax does not read; run "
-            "the study again in a new folder, or read its Parquet files with pandas, Polars or DuckDB."
-        )
+    check_not_format_1(folder)
     try:
         data = _disk.read(path)
     except Damaged as error:
@@ -78,6 +76,15 @@ def read_about(folder: Path) -> dict:
     if found != FORMAT or not isinstance(study, dict) or not isinstance(check, str) or render(about) != data:
         raise Damaged(path, "is altered since it was written (its check differs)", _AGAIN)
     return about
+
+
+def check_not_format_1(folder: Path) -> None:
+    """Raise ResultsError if the folder is as cmapjax made it before 0.2."""
+    if (folder / "manifest.json").is_file() and not (folder / STUDY).exists():
+        raise ResultsError(
+            f"{shown(folder)} holds results of format 1, which this version of cmapjax does not read; run "
+            "the study again in a new folder, or read its Parquet files with pandas, Polars or DuckDB."
+        )
 
 
 def digest_of_study(about: dict) -> str:
@@ -147,6 +154,7 @@ def now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """The versions of Python and of the packages that values depend on; none is imported for it."""
     from importlib import metadata
@@ -161,21 +169,14 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str | None:
-    """The git commit that the package is run from, if it is run from a repository."""
-    git = Path(__file__).resolve().parents[3] / ".git"
-    try:
-        if git.is_file():  # a work tree points to its repository
-            git = (git.parent / git.read_text().removeprefix("gitdir:").strip()).resolve()
-        head = (git / "HEAD").read_text().strip()
-        if not head.startswith("ref: "):
-            return head[:40]
-        reference = head.removeprefix("ref: ")
-        common = git / "commondir"
-        homes = [git, (git / common.read_text().strip()).resolve()] if common.is_file() else [git]
-        for home in homes:
-            if (home / reference).is_file():
-                return (home / reference).read_text().strip()[:40]
-        packed = (homes[-1] / "packed-refs").read_text().splitlines()
-        return next((line.split()[0] for line in packed if line.endswith(f" {reference}")), None)
-    except (OSError, UnicodeDecodeError):
+    """The git commit that the package is run from, if it is run from a repository of its own."""
+    root = Path(__file__).parents[3]
+    if not (root / ".git").exists():
         return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from cmapjax.studies.results._errors import Damaged, reason, shown
+from cmapjax.studies.results._errors import Damaged, ResultsError, reason, shown
 
 FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _BINARY = getattr(os, "O_BINARY", 0)
@@ -151,13 +151,13 @@ def put_aside(path: Path, folder: Path) -> None:
 
 
 def check_folder(path: Path, inside: Iterable[str]) -> None:
-    """Raise unless this is a folder, and it and these entries of it are no symbolic links."""
+    """Raise ResultsError unless this is a folder, and it and these entries of it are no symbolic links."""
     for entry in (path, *(path / name for name in inside)):
         with trouble(entry):
             if entry.is_symlink():
-                raise Damaged(entry, "is a symbolic link", "results are read and written in place: name the "
-                              f"folder itself ({shown(os.path.realpath(entry))})")  # fmt: skip
+                remedy = f"name the folder itself ({shown(os.path.realpath(entry))})"
+                raise ResultsError(f"{shown(entry)} is a symbolic link, which is not followed; {remedy}.")
     if not path.exists():
-        raise Damaged(path, "does not exist", "check the name")
+        raise ResultsError(f"{shown(path)}: there is no such folder; check the name.")
     if not path.is_dir():
-        raise Damaged(path, "is not a folder", "name the folder that holds the results")
+        raise ResultsError(f"{shown(path)} is not a folder; name the folder that holds the results.")

@@ -46,6 +46,17 @@ def tags_of(path: Path, data: bytes | None = None) -> dict[str, str]:
     return {key.decode(): value.decode(errors="replace") for key, value in ours.items()}
 
 
+def declared_rows(path: Path) -> int:
+    """How many rows a Parquet file says it has."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_metadata(path).num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise Damaged(path, f"is no whole Parquet file ({reason(error)})") from None
+
+
 def decoded(path: Path, data: bytes, columns):
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -7,7 +7,7 @@ from cmapjax.arguments._checks import short
 from cmapjax.studies._chunks import Chunk
 from cmapjax.studies.results._errors import ResultsError
 
-NAME = re.compile(r"g(\d{5,9})-m(\d{7,10})-n(\d{6,10})", re.ASCII)
+NAME = re.compile(r"g\d{5,9}-m\d{7,10}-n\d{6,10}", re.ASCII)
 
 
 def chunk_of(name: str) -> Chunk:
@@ -17,7 +17,7 @@ def chunk_of(name: str) -> Chunk:
         ResultsError: not the name of a chunk, so that it never becomes a path.
     """
     match = NAME.fullmatch(name) if isinstance(name, str) else None
-    chunk = Chunk(*map(int, match.groups())) if match else None
+    chunk = Chunk.named(name) if match else None
     if chunk is None or chunk.name != name or chunk.count < 1:
         raise ResultsError(
             f"chunk name is {short(name)}; it must read g<ground>-m<first market>-n<number>, "

@@ -21,7 +21,15 @@ from cmapjax.arguments._checks import short
 from cmapjax.studies._chunks import Chunk
 from cmapjax.studies.results import _about, _disk, _lock, _ranges
 from cmapjax.studies.results._errors import Damaged, ResultsError, shown
-from cmapjax.studies.results._parquet import check_rows, checked, decoded, encoded, split_name, tags_of
+from cmapjax.studies.results._parquet import (
+    check_rows,
+    checked,
+    declared_rows,
+    decoded,
+    encoded,
+    split_name,
+    tags_of,
+)
 from cmapjax.studies.results._verify import DAMAGED, RUNS, Finding, inspect
 
 SUMMARY, CURVES = "summary", "curves"
@@ -36,7 +44,6 @@ class Results:
         folder: where it is.
         about: what study.json says.
         digest: what the study's files are known by.
-        made_at_first: the versions, device and precision that the study began with, as its files say them.
         is_announced: whether this object is the one that runs the study (`announce`).
     """
 
@@ -44,15 +51,14 @@ class Results:
         """Open a results folder.
 
         Raises:
-            Damaged: there is none, or its study.json is missing or altered.
-            ResultsError: it is of another format.
+            Damaged: its study.json is missing or altered.
+            ResultsError: there is no such folder, or it is of another format.
         """
         self.folder = _as_folder(folder)
         _disk.check_folder(self.folder, _KNOWN)
         self.about = _about.read_about(self.folder)
         self.digest = _about.digest_of_study(self.about)
         self._made = _about.circumstances(self.about)
-        self.made_at_first = _plain(self._made).encode()
         self.is_announced = False
 
     @classmethod
@@ -90,17 +96,7 @@ class Results:
         """
         about = {"versions": _about.versions()} | about
         _about.check_same(self.folder, self.about, about, mixed)
-        self._made = self._made | _about.circumstances(about)
-
-    @property
-    def plan(self) -> list[Chunk]:
-        """All chunks of the study, in the order of playing."""
-        return [_ranges.chunk_of(name) for name in self.about.get("plan") or ()]
-
-    @property
-    def has_curves(self) -> bool:
-        """Whether the study records curves: then a chunk without them is not whole."""
-        return (self.about["study"].get("record") or {}).get("curves", "none") != "none"
+        self._made = _about.circumstances(self.about | about)
 
     # -- what is there ---------------------------------------------------------------------------------
 
@@ -180,10 +176,15 @@ class Results:
             raise Damaged(path, f"is the {tags.get('kind')} of chunk {tags.get('chunk')} under another name")
         return decoded(path, data, columns)
 
-    def tables(self, kind: str = SUMMARY, columns: Sequence[str] | None = None) -> Iterator:
-        """The chunks' tables (pyarrow) one after another, each checked."""
-        for path in self.chunks(kind).values():
-            yield self.read(path, columns)
+    def tables(self, kind: str = SUMMARY, columns: Sequence[str] | None = None, ground: int | None = None):
+        """The chunks' tables (pyarrow) one after another, each checked; of one ground, or of all."""
+        for name, path in self.chunks(kind).items():
+            if ground is None or _ranges.chunk_of(name).ground == ground:
+                yield self.read(path, columns)
+
+    def num_rows(self, kind: str = SUMMARY) -> dict[str, int]:
+        """How many rows the files of each chunk declare; nothing else of them is read."""
+        return {name: declared_rows(path) for name, path in self.chunks(kind).items()}
 
     def write(self, name: str, *, summary, curves=None) -> None:
         """Keep a chunk: whole or not at all, for good once this returns.
@@ -255,15 +256,15 @@ def verify(folder, repair: bool = False) -> list[Finding]:
         What was found, in order of names; empty if all is well. Chunks that are lacking are named too.
 
     Raises:
-        Damaged: there is no such folder, or no results in it.
-        ResultsError: the folder is of another format.
+        Damaged: there is no study.json.
+        ResultsError: there is no such folder, or it is of another format.
         Busy: `repair`, while a study runs there.
         OSError: the folder cannot be read, or not be repaired.
     """
     try:
         results = Results(folder)
     except Damaged as error:
-        if error.path.name != _about.STUDY or not os.path.lexists(error.path):
+        if not os.path.lexists(error.path):
             raise
         if repair:
             with _lock.announced(error.path.parent):
@@ -275,6 +276,7 @@ def verify(folder, repair: bool = False) -> list[Finding]:
 
 def _check_vacant(folder: Path, digest: str) -> None:
     """Raise unless the folder holds nothing but chunks of this study, whose study.json was lost."""
+    _about.check_not_format_1(folder)
     foreign = [name for name in _disk.listed(folder) if name not in _KNOWN and not _disk.is_draft(name)]
     if foreign:
         raise ResultsError(f"{shown(folder)} is not empty (it holds {short(foreign[0])}); name a new folder.")

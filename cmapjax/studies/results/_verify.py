@@ -1,12 +1,14 @@
 """Reading everything in a results folder to see whether it is what was written."""
 
 import contextlib
+import json
 import os
 from pathlib import Path
 from typing import NamedTuple
 
 from cmapjax.arguments._checks import listed
 from cmapjax.studies.results import _disk
+from cmapjax.studies.results._about import circumstances
 from cmapjax.studies.results._errors import Damaged, ResultsError, reason
 from cmapjax.studies.results._parquet import checked, split_name
 from cmapjax.studies.results._ranges import chunk_of
@@ -30,7 +32,7 @@ class Inspection:
     """What is found in the folder of `results`, and what of it has to be put aside."""
 
     def __init__(self, results):
-        self.results, self.folder = results, results.folder
+        self.results, self.folder, self.begun = results, results.folder, circumstances(results.about)
         self.found: list[tuple[Path, str, str, bool]] = []
         whole = {kind: self._files(kind) for kind in (*KINDS, RUNS)}
         self._unused(whole)
@@ -68,7 +70,7 @@ class Inspection:
         except ResultsError:
             raise Damaged(path, "is no chunk of this study") from None
         metadata = self.results.read(path).schema.metadata
-        if metadata[b"cmapjax.made"] != self.results.made_at_first:
+        if json.loads(metadata[b"cmapjax.made"]) != self.begun:
             what = f"was played otherwise than the study began ({metadata[b'cmapjax.made'].decode()[:120]})"
             self.found.append((path, what, "know it when you compare", True))
         return metadata

@@ -25,6 +25,7 @@ class Status:
     markets: int
     markets_done: int
     chunks_done: int
+    chunks_lacking: int
     failed: dict[str, str]
     is_complete: bool
     running: str | None
@@ -59,13 +60,15 @@ def status(folder: str | Path) -> Status:
         began = (results.folder / "lock").stat().st_mtime
         new = sum(rows[name] for name, path in files.items() if path.stat().st_mtime >= began)
         rate = new / max(time.time() - began, 1e-3) if new else rate
-    is_complete = not results.lacking() or _ended_early(about, runs)
+    lacking = results.lacking()
+    is_complete = not lacking or _ended_early(about, runs)
     return Status(
         name=about["study"]["name"],
         cells=about["cells"],
         markets=about["rows"],
         markets_done=done,
         chunks_done=len(files),
+        chunks_lacking=len(lacking),
         failed=results.failed(),
         is_complete=is_complete,
         running=running,

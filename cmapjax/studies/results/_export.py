@@ -1,39 +1,44 @@
 """Results for other programs: CSV that no spreadsheet runs, and netCDF."""
 
+import importlib
 import os
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from cmapjax.arguments._checks import escape_cell, short
-from cmapjax.studies._store._disk import put, put_parts
-from cmapjax.studies._store._errors import StoreError, shown
-from cmapjax.studies._store._extras import needed
-from cmapjax.studies._store._frames import blocks
+from cmapjax.studies.results._disk import put
+from cmapjax.studies.results._errors import ResultsError, shown
 
-# Rows that are text at the same time.
-ROWS = 100_000
+
+def needed(module: str, purpose: str):
+    """The module, which belongs to the extra `study`.
+
+    Raises:
+        ImportError: it is not installed; says what is.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(f"{purpose} needs {module} (pip install 'cmapjax[study]').") from error
 
 
 def to_csv(results, path) -> None:
     """See `StudyResults.to_csv`."""
     path = _target(path, (".csv", ".csv.gz"))
     parts = _lines(results)
-    put_parts(path, _packed(parts) if path.name.endswith(".gz") else parts)
+    put(path, _packed(parts) if path.name.endswith(".gz") else parts)
 
 
 def _lines(results) -> Iterator[bytes]:
-    """The table as text, some rows at a time."""
-    is_first = True
-    for frame in blocks(results):
-        for start in range(0, len(frame), ROWS):
-            part = frame[start : start + ROWS].copy()
-            for name in part.columns:
-                if part[name].dtype.kind not in "iufb":
-                    part[name] = part[name].astype(object).map(_escaped, na_action="ignore")
-            part.columns = [escape_cell(name) for name in part.columns]
-            yield part.to_csv(index=False, header=is_first, lineterminator="\n").encode()
-            is_first = False
+    """The table as text, chunk by chunk, so that a study of any size fits in memory."""
+    for number, table in enumerate(results.tables()):
+        frame = table.to_pandas(use_threads=False)
+        for name in frame.columns:
+            if frame[name].dtype.kind not in "iufb":
+                frame[name] = frame[name].astype(object).map(_escaped, na_action="ignore")
+        frame.columns = [escape_cell(name) for name in frame.columns]
+        yield frame.to_csv(index=False, header=number == 0, lineterminator="\n").encode()
 
 
 def _packed(parts: Iterable[bytes]) -> Iterator[bytes]:
@@ -59,12 +64,12 @@ def to_netcdf(results, path) -> None:
 def _target(path, endings: tuple[str, ...]) -> Path:
     """Where to write to: a file whose folder exists and whose ending says what it is."""
     if not isinstance(path, (str, os.PathLike)) or isinstance(os.fspath(path), bytes):
-        raise StoreError(f"path is {short(path)}; give the name of a file.")
+        raise ResultsError(f"path is {short(path)}; give the name of a file.")
     path = Path(path)
     if not path.name.lower().endswith(endings):
-        raise StoreError(f"{shown(path)}: end the name in {' or '.join(endings)}.")
+        raise ResultsError(f"{shown(path)}: end the name in {' or '.join(endings)}.")
     if path.is_dir():
-        raise StoreError(f"{shown(path)} is a folder; give the name of a file in it.")
+        raise ResultsError(f"{shown(path)} is a folder; give the name of a file in it.")
     if not path.parent.is_dir():
-        raise StoreError(f"{shown(path)}: its folder does not exist; make it first.")
+        raise ResultsError(f"{shown(path)}: its folder does not exist; make it first.")
     return path

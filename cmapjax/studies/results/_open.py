@@ -3,74 +3,75 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from cmapjax.studies._store._catalogue import Entry, catalogue, inspect, load_of, names_in
-from cmapjax.studies._store._errors import Damaged, StoreError, shown
-from cmapjax.studies._store._journal import check_whole, read_journal
-from cmapjax.studies._store._manifest import check_study_file, read_manifest
-from cmapjax.studies._store._names import KINDS, SUMMARY, as_folder, as_range, overlaps, refuse_links
+from cmapjax.studies.results import _dataset, _export, _frames
+from cmapjax.studies.results._ranges import Chunk
+from cmapjax.studies.results._results import SUMMARY, Results
 
 
 def open_study(folder) -> "StudyResults":
     """The results of a study, as far as it has been played.
 
-    Nothing in the folder is executed, and no file is read before its size is checked against the memory
-    budget (a quarter of the memory, at most 2 GiB). Every file is compared with its checksum when it is read.
+    Nothing in the folder is executed. Every file is compared with its checksum when it is read.
 
     Args:
         folder: a results folder, made by `cmapjax study run`.
 
     Raises:
-        ValueError: there is no such folder; one of its files is missing, altered, cut short or of another
-            study (the file is named: `cmapjax study verify DIR --repair` puts aside what is damaged); it was
-            written by a later version of cmapjax.
+        ValueError: there is no such folder; it is of another format; its study.json is missing or altered.
     """
-    folder = as_folder(folder)
-    if not folder.is_dir():
-        raise StoreError(f"{shown(folder)}: there is no such folder; check the name.")
-    refuse_links(folder, ("manifest.json", "journal.jsonl", "study.toml", *KINDS))
-    manifest = read_manifest(folder)
-    check_study_file(folder, manifest)
-    journal = read_journal(folder)
-    check_whole(folder, journal)
-    found = catalogue(journal)
-    entries = dict(found.finished)
-    # A run that was killed may have written a chunk and no line of it: then the chunk itself is checked.
-    for name in set(names_in(folder, SUMMARY)) - set(entries):
-        entries[name] = inspect(folder, name, manifest["digest"])
-    if twice := overlaps(map(as_range, entries)):
-        first, second = twice[0]
-        raise Damaged(folder / SUMMARY, f"{first.name} and {second.name} hold the same markets")
-    failed = {name: why for name, why in found.failed.items() if name not in entries}
-    return StudyResults(folder, manifest, dict(sorted(entries.items())), failed)
+    return StudyResults(Results(folder))
 
 
 class StudyResults:
-    """What a study has come to.
+    """What a study has come to. Files are read when they are asked for."""
 
-    Attributes:
-        folder: where the results are.
-        manifest: what manifest.json says: versions, commit, device, seeds, when, how long.
-        chunks: the finished chunks by name, with their checksums, rows and timings.
-        failed: chunks that could not be played, with the reason.
-    """
-
-    def __init__(self, folder: Path, manifest: dict, chunks: dict[str, Entry], failed: dict[str, str]):
-        self.folder, self.manifest, self.chunks, self.failed = folder, manifest, chunks, failed
+    def __init__(self, results: Results):
+        self._results = results
 
     def __repr__(self) -> str:
-        rows = sum(entry.rows for entry in self.chunks.values())
+        rows = sum(self._results.num_rows().values())
         what = f"{rows:,} rows in {len(self.chunks):,} chunks"
         return f"StudyResults({self.study['name']!r}: {what}, {self.folder})"
 
     @property
+    def folder(self) -> Path:
+        """Where the results are."""
+        return self._results.folder
+
+    @property
+    def about(self) -> dict:
+        """What study.json says: the study, its text and its plan, versions, commit, device, when it began."""
+        return self._results.about
+
+    @property
     def study(self) -> dict:
         """The study's description, as data; `cmapjax.studies.Study(**results.study)` is the study itself."""
-        return self.manifest["study"]
+        return self.about["study"]
 
     @property
     def axes(self) -> list[str]:
         """The names of the study's axes, in order."""
         return axes_of(self.study)
+
+    @property
+    def chunks(self) -> dict[str, Path]:
+        """The files of finished chunks, by name."""
+        return self._results.chunks()
+
+    @property
+    def lacking(self) -> list[Chunk]:
+        """What is left to play of the study's plan."""
+        return self._results.lacking()
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """Chunks that could not be played, with the reason."""
+        return self._results.failed()
+
+    @property
+    def runs(self) -> list[dict]:
+        """What every run that ended has noted: when, how long it took, timings by stage."""
+        return self._results.runs()
 
     def tables(self, kind: str = SUMMARY, columns: Sequence[str] | None = None):
         """The chunks' tables (pyarrow) one after another, each checked: for what does not fit in memory.
@@ -79,11 +80,7 @@ class StudyResults:
             kind: "summary" or "curves".
             columns: the names of those to read; all by default.
         """
-        for name, entry in self.chunks.items():
-            if file := entry.files().get(kind):
-                yield load_of(
-                    self.folder, kind, name, self.manifest["digest"], file=file, columns=columns
-                ).table
+        return self._results.tables(kind, columns)
 
     def frame(self, columns: Sequence[str] | None = None, cells: Iterable[int] | None = None):
         """One row per market and cell, as a pandas DataFrame sorted by cell and market.
@@ -97,9 +94,7 @@ class StudyResults:
         Raises:
             ValueError: a damaged file; an unknown column or cell; more than half the memory, and what fits.
         """
-        from cmapjax.studies._store._frames import frame
-
-        return frame(self, columns, cells)
+        return _frames.frame(self._results, columns, cells)
 
     def curves(self, cells: Iterable[int] | None = None):
         """Quantiles over markets, round by round, as a pandas DataFrame; None if no curves were recorded.
@@ -115,11 +110,7 @@ class StudyResults:
         Raises:
             ValueError: a damaged file; an unknown cell; quantiles that take more than half the memory.
         """
-        from cmapjax.studies._store._frames import curves
-
-        if not any(entry.curves for entry in self.chunks.values()):
-            return None
-        return curves(self, cells)
+        return _frames.curves(self._results, cells)
 
     def intervals(self):
         """Per cell the mean by which the study stops drawing markets, and its 95 % interval, as a DataFrame.
@@ -139,10 +130,6 @@ class StudyResults:
             return None
         return mean_intervals(self.study, self.frame(["cell", "market", asked["metric"]]))
 
-    def only(self, chunks: dict[str, Entry]) -> "StudyResults":
-        """The same results, of these chunks alone."""
-        return StudyResults(self.folder, self.manifest, chunks, {})
-
     def dataset(self):
         """The results as an xarray Dataset, its dimensions named after the study's axes, and `market`.
 
@@ -155,9 +142,7 @@ class StudyResults:
             ValueError: a damaged file; more than the memory holds.
             ImportError: xarray is missing (`pip install 'cmapjax[study]'`).
         """
-        from cmapjax.studies._store._dataset import dataset
-
-        return dataset(self)
+        return _dataset.dataset(self)
 
     def to_csv(self, path) -> None:
         """Write the summary as CSV (`.csv`, `.csv.gz`); a file there is replaced, whole or not at all.
@@ -167,9 +152,7 @@ class StudyResults:
         Raises:
             ValueError: an ending that is not known, a damaged file, a path that cannot be written.
         """
-        from cmapjax.studies._store._export import to_csv
-
-        to_csv(self, path)
+        _export.to_csv(self, path)
 
     def to_netcdf(self, path) -> None:
         """Write `dataset()` as netCDF 4, whole or not at all; a file that is there is replaced.
@@ -178,9 +161,7 @@ class StudyResults:
             ValueError: an ending other than `.nc`, a damaged file, a path that cannot be written.
             ImportError: xarray or h5netcdf is missing (`pip install 'cmapjax[study]'`).
         """
-        from cmapjax.studies._store._export import to_netcdf
-
-        to_netcdf(self, path)
+        _export.to_netcdf(self, path)
 
 
 def axes_of(document: dict) -> list[str]:

@@ -21,7 +21,7 @@ def merge(tables):
         waiting.append(table.cast(_plain(table.schema)))
         rows += table.num_rows
         if rows >= max(AT_ONCE, 2 * merged):  # rarely: what is counted already is counted again each time
-            waiting = [_counted(waiting)]
+            waiting = [counted(waiting).cast(waiting[0].schema)]
             rows = merged = waiting[0].num_rows
     return _joined(waiting) if waiting else None
 
@@ -32,16 +32,18 @@ def _joined(tables):
     return pa.concat_tables(tables).unify_dictionaries()
 
 
-def _counted(tables):
-    """Equal buckets counted together."""
+def counted(tables):
+    """Sketches as one table with one row per bucket; curves in full as they are. Texts are plain."""
     import pyarrow as pa
 
-    kept = tables[0].schema
+    kept = _plain(tables[0].schema)
     kinds = [pa.string() if pa.types.is_dictionary(kind) else kind for kind in kept.types]
-    table = _joined(tables).cast(pa.schema(zip(kept.names, kinds, strict=True)))  # grouping needs plain text
+    plain = pa.schema(zip(kept.names, kinds, strict=True))
+    table = _joined([each.cast(kept) for each in tables]).cast(plain)
+    if "count" not in table.column_names:
+        return table
     names = [name for name in table.column_names if name != "count"]
-    counted = table.group_by(names).aggregate([("count", "sum")]).rename_columns([*names, "count"])
-    return counted.select(kept.names).cast(kept)
+    return table.group_by(names).aggregate([("count", "sum")]).rename_columns([*names, "count"])
 
 
 def _plain(schema):
