@@ -22,7 +22,7 @@ from cmapjax.cli._app import app
 from cmapjax.plots._canvas import new_figure
 from cmapjax.reproduce import PARTS, Check, Finding, Part, Setting, _kept, _page, _parts, _run
 from cmapjax.reproduce._part import FAILS, HOLDS, IN_PART, OPEN, Picture
-from cmapjax.studies import _runner
+from cmapjax.studies.run import _worker
 
 NASTY = '<script>alert("1")</script> & \u202e'
 
@@ -53,7 +53,7 @@ class Fakes:
             monkeypatch.setitem(sys.modules, module.__name__, module)
         for module in (_parts, _run):
             monkeypatch.setattr(module, "PARTS", self.parts)
-        monkeypatch.setattr(_runner, "device_for", lambda *_: "cpu:test")
+        monkeypatch.setattr(_worker, "device", lambda: "cpu:test")
 
     def measure(self, name, setting):
         self.measured.append(name)
