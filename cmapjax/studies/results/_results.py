@@ -98,6 +98,16 @@ class Results:
         _about.check_same(self.folder, self.about, about, mixed)
         self._made = _about.circumstances(self.about | about)
 
+    @property
+    def plan(self) -> list[Chunk]:
+        """All chunks of the study, in the order of playing."""
+        return [_ranges.chunk_of(name) for name in self.about.get("plan") or ()]
+
+    @property
+    def has_curves(self) -> bool:
+        """Whether the study records curves: then a chunk without them is not whole."""
+        return (self.about["study"].get("record") or {}).get("curves", "none") != "none"
+
     # -- what is there ---------------------------------------------------------------------------------
 
     def chunks(self, kind: str = SUMMARY) -> dict[str, Path]:
