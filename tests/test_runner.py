@@ -128,6 +128,16 @@ def test_a_request_to_cancel_ends_the_run_and_does_not_outlive_it(tmp_path):
     assert tiny_study.run(tmp_path / "out").missing == 0
 
 
+def test_a_run_that_is_refused_leaves_a_request_to_whom_it_is_for(tmp_path):
+    tiny_study.run(tmp_path / "out", time_limit=1e-9)
+    assert tiny_study.run(tmp_path / "out", tiny_study.slow, time_limit=0.2).missing
+    with Results(tmp_path / "out").announce():
+        run.cancel(tmp_path / "out")
+        with pytest.raises(Busy):
+            tiny_study.run(tmp_path / "out")
+        assert (tmp_path / "out" / "cancel").exists()
+
+
 @pytest.mark.parametrize("action", ["default", "ignore"])
 def test_of_warnings_that_every_chunk_gives_the_first_and_the_widest_are_said(tmp_path, action):
     with warnings.catch_warnings(record=True) as caught:
@@ -227,11 +237,11 @@ def test_a_run_that_is_stuck_ends_within_ten_seconds_and_at_once_by_a_second_sig
         assert error == "interrupted: ended at once; resume when you like.\n"
 
 
-def test_ctrl_c_is_ignored_where_it_was_when_the_run_began(tmp_path, monkeypatch):
+def test_ctrl_c_is_ignored_where_it_was_when_the_run_began():
     """So are programs in the background of a script: they end by SIGTERM, `cancel` or the time limit."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with Stop(tmp_path) as stop:
+        with Stop() as stop:
             signal.raise_signal(signal.SIGINT)
             assert stop.reason() is None
             signal.raise_signal(signal.SIGTERM)
@@ -310,7 +320,7 @@ def played(tmp_path, answer, chunks, capacity=3):
     results = Results.begin(tmp_path / "out", of.document(), plan=[chunk.name for chunk in chunks])
     rest, script = Rest(of, results), Script(answer, capacity)
     loop = Loop(rest, script, Tally(of, chunks, chunks), Log(tmp_path), lambda state: None)
-    with Stop(tmp_path) as stop:
+    with Stop() as stop:
         loop.play(stop)
     failed = {chunk.name: reason for chunk, reason in rest.failed.items()}
     assert sorted(results.chunks()) == sorted(chunk.name for chunk in loop.done)

@@ -72,10 +72,11 @@ def run(
     """
     folder, began = Path(folder), time.monotonic()
     log = Log(folder)
-    with Stop(folder, options.time_limit) as stop, ExitStack() as stack:
+    with Stop(options.time_limit) as stop, ExitStack() as stack:
         results = opened(study, folder, options.chunk_size)
         if results is not None:
             stack.enter_context(results.announce())
+            stop.watch(folder)
             if not Rest(study, results).due():
                 return Summary(0, {}, 0, time.monotonic() - began)
         plan = chunks(study, options.chunk_size) if results is None else results.plan
@@ -87,6 +88,7 @@ def run(
         if results is None:
             results = begin(study, folder, plan, device, text)
             stack.enter_context(results.announce())
+            stop.watch(folder)
         results.check_same(options.mixed, device=device)
         pool.expected |= {} if options.mixed else {"device": device}
         rest = Rest(study, results)
