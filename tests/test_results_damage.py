@@ -323,7 +323,7 @@ def test_a_repair_that_is_interrupted_anywhere_can_be_done_again(tmp_path, undis
     assert at > 5
 
 
-# -- a full disk, and two writers --------------------------------------------------------------------
+# -- a limit on files, and two writers --------------------------------------------------------------------
 
 FILL = """
 import resource, sys
@@ -349,31 +349,6 @@ def test_a_limit_on_files_gives_one_line_with_the_bytes_needed(tmp_path, undistu
     assert " bytes are needed, " in ended.stdout
     tables.play(folder)
     assert verify(folder) == []
-    assert chunk_files(folder) == chunk_files(undisturbed.folder)
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A disk of 40 kB, which takes the right to mount one."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=40k", "cmapjax-test", place]
-    may_mount = sys.platform == "linux" and not os.geteuid()
-    if not may_mount or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("needs the right to mount a small disk")
-    yield place
-    subprocess.run(["umount", place], check=True)
-
-
-def test_a_full_disk_is_named_and_resume_goes_on_once_there_is_room(small_disk, undisturbed):
-    folder = small_disk / "results"
-    lack = r"No space left on device; [\d,]+ bytes are needed, [\d,]+ are free"
-    with pytest.raises(OSError, match=lack) as caught:
-        tables.play(folder)
-    assert caught.value.errno == errno.ENOSPC
-    assert 0 < len(acknowledged(folder)) < 4
-    subprocess.run(["mount", "-o", "remount,size=1m", small_disk], check=True)
-    tables.play(folder)
     assert chunk_files(folder) == chunk_files(undisturbed.folder)
 
 

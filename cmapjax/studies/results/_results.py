@@ -73,6 +73,9 @@ class Results:
             about: what else study.json says: `plan` (names of all chunks), `text` (of the study file),
                 `sources` (of strategies of the user's own), `device`, `precision`, `cells`, `rows`, …
 
+        Returns:
+            The results, open. What is there already of the study is kept.
+
         Raises:
             ResultsError: the folder holds another study (what differs is named) or anything else.
             OSError: it cannot be written to.
@@ -91,9 +94,14 @@ class Results:
         return found
 
     def check_same(self, mixed: bool = False, **about) -> None:
-        """Raise ResultsError, naming what differs, unless a run with `about` goes on with the same study.
+        """Check that a run goes on with the same study, under the same circumstances.
 
-        With `mixed`, other versions and another device are allowed, and the files written from now on say so.
+        Args:
+            mixed: allow other versions and another device; the files written from now on say so.
+            about: what study.json would say of them if the study began now, as far as known.
+
+        Raises:
+            ResultsError: it does not; what differs is named.
         """
         about = {"versions": _about.versions()} | about
         _about.check_same(self.folder, self.about, about, mixed)
@@ -174,6 +182,9 @@ class Results:
         Args:
             path: one of `chunks()`.
             columns: the names of those to read; all by default.
+
+        Returns:
+            A pyarrow table.
 
         Raises:
             Damaged: the file is missing, altered, cut short, of another study or another chunk.
