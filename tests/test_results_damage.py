@@ -275,12 +275,15 @@ def acknowledged(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("how", [pytest.param("EIO", marks=pytest.mark.slow), "full", "killed"])
-def test_a_fault_at_any_operation_loses_nothing_and_resuming_gives_equal_values(
-    how, tmp_path, undisturbed, monkeypatch
-):
+def test_a_fault_at_any_operation_loses_nothing_and_resuming_gives_equal_values(how, tmp_path, monkeypatch):
+    def play(folder: Path) -> None:
+        tables.play(folder, tables.CHUNKS)
+
+    play(tmp_path / "undisturbed")
+    expected = chunk_files(tmp_path / "undisturbed")
     for at in itertools.count(1):
         folder = tmp_path / f"{at}"
-        trouble = disturbed(lambda folder=folder: tables.play(folder), how, at, monkeypatch)
+        trouble = disturbed(functools.partial(play, folder), how, at, monkeypatch)
         if trouble is None:
             break
         if isinstance(trouble, OSError):
@@ -291,14 +294,14 @@ def test_a_fault_at_any_operation_loses_nothing_and_resuming_gives_equal_values(
         kept = acknowledged(folder)
         before = {name: data for name, data in chunk_files(folder).items() if name.startswith("summary")}
         assert len(before) == len(kept)
-        tables.play(folder)
+        play(folder)
         assert before.items() <= chunk_files(folder).items()
-        assert chunk_files(folder) == chunk_files(undisturbed.folder), at
+        assert chunk_files(folder) == expected, at
         assert all("was writing" in finding.what for finding in verify(folder)), at
         verify(folder, repair=True)
         assert verify(folder) == []
         shutil.rmtree(folder)
-    assert at > 50
+    assert at > 40
 
 
 def test_short_writes_are_completed(tmp_path, undisturbed, monkeypatch):
