@@ -102,6 +102,7 @@ def test_damage_is_named_repaired_and_only_that_chunk_played_again(spoil, tmp_pa
         spoil(file)
         if spoil is Path.unlink:
             assert any(chunk.name in str(finding) for finding in verify(folder))
+            assert Results(folder).lacking() == [chunk]
         else:
             assert name in {finding.file for finding in verify(folder) if not finding.harmless}
             with pytest.raises(Damaged, match=file.name):
