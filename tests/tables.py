@@ -155,17 +155,17 @@ def made(folder, cuts=HALVES, curves="quantiles", shift=0.0, grounds=(0, 1), **c
     return results
 
 
-def begin(folder) -> Results:
-    """Begin the study, or go on with it."""
-    plan = [chunk.name for chunk in ALL]
+def begin(folder, chunks=ALL) -> Results:
+    """Begin the study, which has these chunks, or go on with it."""
+    plan = [chunk.name for chunk in chunks]
     return Results.begin(folder, document(), device="cpu", text=FILE, plan=plan)
 
 
 def play(folder, chunks=ALL) -> Results:
     """Begin or resume, and play what is lacking of these chunks."""
-    results = begin(folder)
+    results = begin(folder, chunks)
     with results.announce():
-        for chunk in results.lacking(chunks):
+        for chunk in results.lacking():
             keep(results, chunk)
         if not results.runs():
             results.note_run(seconds=1.0)

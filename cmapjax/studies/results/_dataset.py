@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from cmapjax.studies._names import FIELDS
 from cmapjax.studies.results._curves import SHARES
 from cmapjax.studies.results._errors import ResultsError, shown
 from cmapjax.studies.results._export import needed
@@ -14,9 +15,8 @@ from cmapjax.studies.results._frames import check_columns, half_the_memory
 # A product of axes is laid out in full if at least one in so many of its places is a cell; otherwise those
 # axes share one dimension: 64 points of a Sobol sample over two axes are no 64 × 64 table.
 MOST_EMPTY = 10
-# Columns of the summary that say where a row belongs, or what the whole cell is.
+# Columns of the summary that say where a row belongs.
 _PLACES = ("cell", "ground", "market", "seed", "fingerprint")
-_WORDS = ("network", "endowment", "value", "isolated", "process", "strategy", "schedule", "damping")
 
 
 def dataset(results):
@@ -35,7 +35,7 @@ def dataset(results):
         if len(factor) > 1:
             cells[dim] = cells.groupby(list(factor), sort=False).ngroup()
             frame[dim] = cells[dim].loc[frame["cell"]].to_numpy()
-    words = [name for name in _WORDS if name in frame.columns and name not in dims]
+    words = [name for name in FIELDS if name in frame.columns and name not in dims]
     columns = [c for c in frame.columns if c not in (*_PLACES, *words, *results.axes, *dims)]
     _check_size(results, [cells[dim].nunique() for dim in dims], frame["market"].max() + 1, len(columns))
     rows = frame.assign(num_played=1).set_index([*dims, "market"])

@@ -5,14 +5,13 @@ from typing import NamedTuple
 import numpy as np
 
 from cmapjax.arguments._checks import listed
+from cmapjax.studies._names import FIELDS
 from cmapjax.studies.results._about import CIRCUMSTANCES, changes
 from cmapjax.studies.results._curves import counted
 from cmapjax.studies.results._frames import frame
 from cmapjax.studies.results._open import axes_of
 from cmapjax.studies.results._ranges import chunk_of
 from cmapjax.studies.results._results import CURVES, Results
-
-_WORDS = ("network", "endowment", "value", "isolated", "process", "strategy", "schedule", "damping")
 
 
 class Difference(NamedTuple):
@@ -88,7 +87,7 @@ def _values(a: Results, b: Results, grounds: list[int]) -> list[Difference]:
         both = first.index.intersection(second.index)
         first, second = first.loc[both], second.loc[both]
         same = np.ones(len(first), bool)
-        for name in first.columns.intersection(second.columns).intersection([*axes, *_WORDS]):
+        for name in first.columns.intersection(second.columns).intersection([*axes, *FIELDS]):
             same &= first[name].astype(object).to_numpy() == second[name].astype(object).to_numpy()
         strangers += int((~same).sum())
         first, second = first[same], second[same]

@@ -16,6 +16,9 @@ def open_study(folder) -> "StudyResults":
     Args:
         folder: a results folder, made by `cmapjax study run`.
 
+    Returns:
+        The results. Nothing but study.json has been read yet.
+
     Raises:
         ValueError: there is no such folder; it is of another format; its study.json is missing or altered.
     """
@@ -79,6 +82,12 @@ class StudyResults:
         Args:
             kind: "summary" or "curves".
             columns: the names of those to read; all by default.
+
+        Returns:
+            An iterator over pyarrow tables, in order of ground and market.
+
+        Raises:
+            ValueError: a damaged file.
         """
         return self._results.tables(kind, columns)
 
@@ -90,6 +99,9 @@ class StudyResults:
         Args:
             columns: the names of those wanted; all by default.
             cells: the numbers of the cells wanted; all by default.
+
+        Returns:
+            The frame; nulls are NaN.
 
         Raises:
             ValueError: a damaged file; an unknown column or cell; more than half the memory, and what fits.
@@ -147,7 +159,11 @@ class StudyResults:
     def to_csv(self, path) -> None:
         """Write the summary as CSV (`.csv`, `.csv.gz`); a file there is replaced, whole or not at all.
 
-        Text that a spreadsheet would run as a formula (= + - @ first) gets an apostrophe in front.
+        Text that a spreadsheet would run as a formula (= + - @ first) gets an apostrophe in front. Rows are
+        in the order of the chunks: by ground, then some markets at a time, then by cell and market.
+
+        Args:
+            path: of the file.
 
         Raises:
             ValueError: an ending that is not known, a damaged file, a path that cannot be written.
@@ -156,6 +172,9 @@ class StudyResults:
 
     def to_netcdf(self, path) -> None:
         """Write `dataset()` as netCDF 4, whole or not at all; a file that is there is replaced.
+
+        Args:
+            path: of the file.
 
         Raises:
             ValueError: an ending other than `.nc`, a damaged file, a path that cannot be written.

@@ -1,6 +1,8 @@
 """Tables as Parquet files that say whose they are and are named after their bytes."""
 
+import contextlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from cmapjax.studies._chunks import Chunk
@@ -32,42 +34,34 @@ def checked(path: Path) -> bytes:
     return data
 
 
-def tags_of(path: Path, data: bytes | None = None) -> dict[str, str]:
-    """What a Parquet file says of itself, without the `cmapjax.` of its keys."""
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[None]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        metadata = pq.read_schema(pa.BufferReader(_disk.read(path) if data is None else data)).metadata or {}
-    except (pa.ArrowException, OSError) as error:
-        raise Damaged(path, f"is no Parquet file ({reason(error)})") from None
-    prefix = b"cmapjax."
-    ours = {key.removeprefix(prefix): value for key, value in metadata.items() if key.startswith(prefix)}
-    return {key.decode(): value.decode(errors="replace") for key, value in ours.items()}
-
-
-def declared_rows(path: Path) -> int:
-    """How many rows a Parquet file says it has."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        return pq.read_metadata(path).num_rows
+        yield
     except (pa.ArrowException, OSError) as error:
         raise Damaged(path, f"is no whole Parquet file ({reason(error)})") from None
 
 
-def decoded(path: Path, data: bytes, columns):
+def declared(path: Path):
+    """What a Parquet file says of itself at its end (pyarrow's FileMetaData); nothing else of it is read."""
+    import pyarrow.parquet as pq
+
+    with _whole(path):
+        return pq.read_metadata(path)
+
+
+def decoded(path: Path, data: bytes, columns=None):
+    """The table of a Parquet file, of which these are the bytes."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     # In this thread alone: a thread of Arrow's that lets go of Python's bytes while the interpreter ends
     # aborts the process.
-    try:
+    with _whole(path):
         file = pq.ParquetFile(pa.BufferReader(data), pre_buffer=False)
         return file.read(columns=columns, use_threads=False)
-    except (pa.ArrowException, OSError) as error:
-        raise Damaged(path, f"is no whole Parquet file ({reason(error)})") from None
 
 
 def encoded(table, tags: dict[str, str]) -> bytes:
@@ -88,19 +82,15 @@ def check_rows(chunk: Chunk, summary) -> None:
     """Raise ResultsError unless the rows are of the chunk's markets, each once per cell."""
     import pyarrow.compute as pc
 
-    if lacking := [n for n in ("cell", "ground", "market") if n not in summary.column_names]:
-        raise ResultsError(f"summary of {chunk.name} lacks the column {lacking[0]!r}.")
     if not summary.num_rows:
         raise ResultsError(f"summary of {chunk.name} has no rows.")
-    markets, grounds = pc.min_max(summary["market"]).as_py(), pc.min_max(summary["ground"]).as_py()
+    markets, grounds = (pc.min_max(summary[name]).as_py() for name in ("market", "ground"))
     end = chunk.first + chunk.count
     if markets["min"] < chunk.first or markets["max"] >= end or set(grounds.values()) != {chunk.ground}:
         raise ResultsError(
             f"summary of {chunk.name} holds markets {markets['min']} to {markets['max']} of ground "
             f"{grounds['min']}; its name says otherwise."
         )
-    if (
-        summary.select(["cell", "market"]).group_by(["cell", "market"]).aggregate([]).num_rows
-        != summary.num_rows
-    ):
+    keys = ["cell", "market"]
+    if summary.group_by(keys).aggregate([]).num_rows < summary.num_rows:
         raise ResultsError(f"summary of {chunk.name} has several rows for one cell and market.")

@@ -1,4 +1,4 @@
-"""Names of chunks, and which markets of a plan no chunk holds."""
+"""Names of chunks, and which chunks of a plan are lacking."""
 
 import re
 from collections.abc import Iterable
@@ -40,19 +40,17 @@ def without_overlaps(chunks: Iterable[Chunk]) -> list[Chunk]:
 
 
 def lacking(plan: Iterable[Chunk], done: Iterable[Chunk]) -> list[Chunk]:
-    """What none of the chunks done holds: whole chunks of the plan, or the parts of them, in its order."""
-    by_ground: dict[int, list[Chunk]] = {}
-    for chunk in done:
-        by_ground.setdefault(chunk.ground, []).append(chunk)
-    return [part for chunk in plan for part in _cut(sorted(by_ground.get(chunk.ground, ())), chunk)]
+    """The chunks of the plan of which not all markets are done, whole or in parts; `done` do not overlap."""
+    plan, done = list(plan), set(done)
+    parts: dict[int, list[Chunk]] = {}
+    for part in done.difference(plan):
+        parts.setdefault(part.ground, []).append(part)
 
+    def played(chunk: Chunk) -> int:
+        end = chunk.first + chunk.count
+        return sum(
+            max(0, min(end, part.first + part.count) - max(chunk.first, part.first))
+            for part in parts.get(chunk.ground, ())
+        )
 
-def _cut(done: list[Chunk], wanted: Chunk) -> Iterable[Chunk]:
-    start, end = wanted.first, wanted.first + wanted.count
-    for have in done:
-        if start < have.first < end:
-            yield Chunk(wanted.ground, start, have.first - start)
-        if have.first < end:
-            start = max(start, have.first + have.count)
-    if start < end:
-        yield Chunk(wanted.ground, start, end - start)
+    return [chunk for chunk in plan if chunk not in done and played(chunk) < chunk.count]

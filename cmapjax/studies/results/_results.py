@@ -24,16 +24,17 @@ from cmapjax.studies.results._errors import Damaged, ResultsError, shown
 from cmapjax.studies.results._parquet import (
     check_rows,
     checked,
-    declared_rows,
+    declared,
     decoded,
     encoded,
     split_name,
-    tags_of,
 )
 from cmapjax.studies.results._verify import DAMAGED, RUNS, Finding, inspect
 
 SUMMARY, CURVES = "summary", "curves"
 KINDS = (CURVES, SUMMARY)  # in the order of writing: a chunk counts once its summary is there
+# What a file of a chunk says of itself.
+_TAGS = (b"cmapjax.study", b"cmapjax.chunk", b"cmapjax.kind")
 _KNOWN = {_about.STUDY, *KINDS, RUNS, DAMAGED, _lock.LOCK, "log.txt", "report.html", "cancel"}
 
 
@@ -72,6 +73,9 @@ class Results:
             about: what else study.json says: `plan` (names of all chunks), `text` (of the study file),
                 `sources` (of strategies of the user's own), `device`, `precision`, `cells`, `rows`, …
 
+        Returns:
+            The results, open. What is there already of the study is kept.
+
         Raises:
             ResultsError: the folder holds another study (what differs is named) or anything else.
             OSError: it cannot be written to.
@@ -90,9 +94,14 @@ class Results:
         return found
 
     def check_same(self, mixed: bool = False, **about) -> None:
-        """Raise ResultsError, naming what differs, unless a run with `about` goes on with the same study.
+        """Check that a run goes on with the same study, under the same circumstances.
 
-        With `mixed`, other versions and another device are allowed, and the files written from now on say so.
+        Args:
+            mixed: allow other versions and another device; the files written from now on say so.
+            about: what study.json would say of them if the study began now, as far as known.
+
+        Raises:
+            ResultsError: it does not; what differs is named.
         """
         about = {"versions": _about.versions()} | about
         _about.check_same(self.folder, self.about, about, mixed)
@@ -137,14 +146,14 @@ class Results:
     def _curves_of(self, name: str, files: dict) -> Path:
         """The curves that the chunk's summary was written with, if there are several."""
         if len(files[CURVES][name]) > 1:
-            digest = tags_of(files[SUMMARY][name][0]).get("curves")
+            digest = declared(files[SUMMARY][name][0]).metadata.get(b"cmapjax.curves", b"").decode()
             for path in files[CURVES][name]:
                 if split_name(path)[1] == digest:
                     return path
         return files[CURVES][name][0]
 
     def lacking(self, plan: Iterable[Chunk] | None = None) -> list[Chunk]:
-        """What is left to play of the plan: whole chunks, or the parts that no chunk there holds."""
+        """The chunks of the plan (the study's own by default) of which not all markets are there."""
         return _ranges.lacking(self.plan if plan is None else plan, map(_ranges.chunk_of, self.chunks()))
 
     def runs(self) -> list[dict]:
@@ -159,8 +168,7 @@ class Results:
     def failed(self) -> dict[str, str]:
         """Chunks that runs have given up, with the reason; not those whose markets were played since."""
         given_up = {name: why for run in self.runs() for name, why in (run.get("failed") or {}).items()}
-        left = {chunk.name: chunk for chunk in map(_ranges.chunk_of, given_up)}
-        return {name: given_up[name] for name, chunk in left.items() if self.lacking([chunk])}
+        return {chunk.name: given_up[chunk.name] for chunk in self.lacking(map(_ranges.chunk_of, given_up))}
 
     def runner(self) -> str | None:
         """Who is running the study now, as far as the disk can tell."""
@@ -175,16 +183,20 @@ class Results:
             path: one of `chunks()`.
             columns: the names of those to read; all by default.
 
+        Returns:
+            A pyarrow table.
+
         Raises:
             Damaged: the file is missing, altered, cut short, of another study or another chunk.
         """
-        data = checked(path)
-        tags = tags_of(path, data)
-        if tags.get("study") != self.digest:
-            raise Damaged(path, f"belongs to another study (digest {str(tags.get('study'))[:12]}…)")
-        if (tags.get("chunk"), tags.get("kind")) != (split_name(path)[0], path.parent.name):
-            raise Damaged(path, f"is the {tags.get('kind')} of chunk {tags.get('chunk')} under another name")
-        return decoded(path, data, columns)
+        table = decoded(path, checked(path), columns)
+        metadata = table.schema.metadata or {}
+        study, chunk, kind = (metadata.get(key, b"?").decode() for key in _TAGS)
+        if study != self.digest:
+            raise Damaged(path, f"belongs to another study (digest {study[:12]}…)")
+        if (chunk, kind) != (split_name(path)[0], path.parent.name):
+            raise Damaged(path, f"is the {kind} of chunk {chunk} under another name")
+        return table
 
     def tables(self, kind: str = SUMMARY, columns: Sequence[str] | None = None, ground: int | None = None):
         """The chunks' tables (pyarrow) one after another, each checked; of one ground, or of all."""
@@ -194,7 +206,7 @@ class Results:
 
     def num_rows(self, kind: str = SUMMARY) -> dict[str, int]:
         """How many rows the files of each chunk declare; nothing else of them is read."""
-        return {name: declared_rows(path) for name, path in self.chunks(kind).items()}
+        return {name: declared(path).num_rows for name, path in self.chunks(kind).items()}
 
     def write(self, name: str, *, summary, curves=None) -> None:
         """Keep a chunk: whole or not at all, for good once this returns.
@@ -291,8 +303,9 @@ def _check_vacant(folder: Path, digest: str) -> None:
     if foreign:
         raise ResultsError(f"{shown(folder)} is not empty (it holds {short(foreign[0])}); name a new folder.")
     for name in _disk.listed(folder / SUMMARY):
-        if not _disk.is_draft(name) and tags_of(folder / SUMMARY / name).get("study") != digest:
-            raise Damaged(folder / SUMMARY / name, "belongs to another study", "name a new folder")
+        path = folder / SUMMARY / name
+        if not _disk.is_draft(name) and declared(path).metadata.get(_TAGS[0]) != digest.encode():
+            raise Damaged(path, "belongs to another study", "name a new folder")
 
 
 def _as_folder(folder) -> Path:
