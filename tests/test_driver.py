@@ -150,6 +150,27 @@ def test_a_strategy_of_ones_own_is_compiled_once_for_all_small_markets():
     assert _programs() == before
 
 
+def test_a_larger_market_shares_one_program_among_cmap_and_all_that_is_damped(monkeypatch):
+    market = _network(200, seed=5)
+    strategies = (
+        cj.CMAP(),
+        cj.Damped(cj.CMAP(), 0.2),
+        cj.Damped(cj.CMAP(), cj.LocalDamping()),
+        cj.Damped(cj.CMAP(), cj.MaxDegreeDamping()),
+        cj.Damped(cj.ProportionalResponse(), cj.LocalDamping()),
+        cj.Damped(cj.ProportionalResponse(), 0.7),
+    )
+    cj.simulate(market, cj.CMAP(), rounds=4)
+    before = _programs()
+    shared = [cj.simulate(market, strategy, rounds=4) for strategy in strategies]
+    assert _programs() == before
+    monkeypatch.setattr(_driver, "SHORT", 0)
+    for run, strategy in zip(shared, strategies, strict=True):
+        alone = cj.simulate(market, strategy, rounds=4)
+        np.testing.assert_allclose(run.final.flow, alone.final.flow, rtol=1e-13, atol=1e-15)
+    assert _programs() != before
+
+
 def test_records_of_ones_own_are_compiled_apart_from_rounds_and_once():
     market, record = _network(20, seed=3), {"most": lambda market, state: market.largest(state.utility)}
     cj.simulate(market, cj.CMAP(), rounds=3, record=record)

@@ -1,5 +1,6 @@
 """The loop: what is recorded when, what a run continued equals, and what is refused."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 import cmapjax as cj
+from cmapjax.engine import _driver
 
 
 def _welfare(market, state):
@@ -75,6 +77,29 @@ def test_the_average_is_over_the_rounds_played(small_market):
 
 
 # -- what is recorded ----------------------------------------------------------------------------------
+
+
+def test_records_are_taken_after_the_rounds_that_are_listed_or_ever_more_rounds_apart(
+    small_market, monkeypatch
+):
+    options = {"rounds": 30, "record": WELFARE}
+    often = cj.simulate(small_market, cj.CMAP(), **options).records["welfare"]
+    growing, listed = ([0, 1, 2, 3, 5, 8, 13, 21, 30], [0, 4, 11, 30])
+    for every, rounds in ((None, growing), ([11, 4], listed), (np.array([4, 11, 30]), listed)):
+        run = cj.simulate(small_market, cj.CMAP(), **options, every=every)
+        np.testing.assert_array_equal(run.rounds, rounds)
+        np.testing.assert_allclose(run.records["welfare"], often[rounds], rtol=1e-13)
+    with jax.enable_x64(True):  # as part of another program
+
+        def recorded(endowment, every):
+            market = dataclasses.replace(small_market, endowment=endowment)
+            return cj.simulate(market, cj.CMAP(), **options, every=every).records["welfare"]
+
+        found = jax.jit(recorded, static_argnums=1)(jnp.asarray(small_market.endowment), (4, 11))
+    np.testing.assert_allclose(found, often[listed], rtol=1e-12)
+    monkeypatch.setattr(_driver, "STACKED", 0)  # rounds and records as one program, as of large states
+    found = cj.simulate(small_market, cj.CMAP(), **options, every=[4, 11]).records["welfare"]
+    np.testing.assert_allclose(found, often[listed], rtol=1e-12)
 
 
 @pytest.mark.optimised
@@ -283,6 +308,11 @@ REFUSED = {
     "half a round": ({"rounds": 2.5}, "rounds is 2.5; give a whole number"),
     "True rounds": ({"rounds": True}, "rounds is True"),
     "never": ({"every": 0}, "every is 0; give a whole number, 1 or more"),
+    "a round that is not played": (
+        {"every": [1, 3]},
+        "every: 3 is no round of this run; give .* from 0 to 1",
+    ),
+    "every by a word": ({"every": "3"}, "every is '3'; give a whole number, 1 or more; a list"),
     "another precision": ({"precision": "float16"}, "precision is 'float16'; give one of float32, float64"),
     "no market": ({"market": [[0, 1]]}, "market is .*; give an object such as Market.from_links"),
     "a strategy's class": ({"strategy": cj.CMAP}, r"strategy is .*CMAP.*; give an object such as CMAP\(\)"),

@@ -10,11 +10,12 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Int
 
 from cmapjax import metrics
 from cmapjax.engine import _play, _scaling, _small
 from cmapjax.engine._play import Moment, Rules
-from cmapjax.engine._records import Record, observations, observations_on_host
+from cmapjax.engine._records import Record, observations, observations_on_host, rounds_apart
 from cmapjax.engine._round import known_facts
 from cmapjax.engine._run import Run, State, as_dtype, begin, form_of, state_of, whole
 from cmapjax.market._market import Market
@@ -29,17 +30,21 @@ STACKED, MOST_STACKED = 8_000_000, 128
 SELDOM = 8
 # Of a run of which nothing is recorded so many rounds are played at a time.
 LONG = 500
+# Of a run of so many slots times rounds compiling takes longer than playing.
+SHORT = 50_000_000
 # Records of runs up to so many slots times records are NumPy's.
 ON_HOST = 5_000_000
 
 
-def pays(market: Market, record, every: int, dtype) -> bool:
+def pays(market: Market, record, played, dtype) -> bool:
     """Whether rounds and records are to be two programs.
 
     A state too large to be stacked is handed over by itself, which takes as long as a round or two: where
     every few rounds are recorded, one program plays and records.
     """
-    return not record or every >= SELDOM or 4 * market.links.num_slots * dtype.itemsize <= STACKED
+    return (
+        not record or rounds_apart(played) >= SELDOM or 4 * market.links.num_slots * dtype.itemsize <= STACKED
+    )
 
 
 def play(
@@ -53,8 +58,7 @@ def play(
     key,
     bar: Bar,
     *,
-    rounds: int,
-    every: int,
+    played: Int[np.ndarray, "records"],
     is_steady: bool,
     starts_even: bool,
     is_native: bool = False,
@@ -66,12 +70,13 @@ def play(
         beyond: `beyond_table` of the strategy's hops, or None.
         state: the start, as `simulate` makes it.
         bar: told how many rounds have been played.
+        played: after which rounds something is recorded, from 0 to the last (`recorded_rounds`).
         is_steady: as in `Rules`.
         starts_even: whether everybody splits equally at the start.
         is_native: as in `Rules`.
     """
     state = whole(market, jax.tree.map(np.asarray, state))
-    played = np.minimum(np.arange(1 + -(-rounds // every)) * every, rounds)
+    rounds, every = int(played[-1]), rounds_apart(played)
     nothing_to_see = not record and isinstance(plan, EveryonePlan)
     lengths = np.diff(played, prepend=0)
     if nothing_to_see:  # in parts, so that the bar moves
@@ -172,7 +177,10 @@ def _with_row(tables, row, values):
 
 def _play_large(rules: Rules, state: State, lengths, every: int, starts_even: bool, recorder: Recorder, bar):
     """The final state and the breaches; any market."""
-    rules = dataclasses.replace(rules, strategy=as_dtype(rules.strategy, state.flow.dtype))
+    strategy = rules.strategy
+    if rules.plan.is_everyone and not rules.is_native and lengths.sum() * state.flow.size <= SHORT:
+        strategy = _small.shared(strategy)
+    rules = dataclasses.replace(rules, strategy=as_dtype(strategy, state.flow.dtype))
     at = form_of(rules, every, starts_even).begin(begin(rules, state))
     size = 2 * state.flow.nbytes + state.history.nbytes + state.total_utility.nbytes
     room = 1 << min(max(STACKED // size, 1), MOST_STACKED).bit_length() - 1

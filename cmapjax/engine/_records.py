@@ -1,11 +1,12 @@
 """What is recorded of states: of one in compiled code, or of many at once in NumPy."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import equinox as eqx
 import jax
 import numpy as np
+from jaxtyping import Int
 
 from cmapjax import metrics
 from cmapjax.market._certificate import delivered
@@ -13,6 +14,34 @@ from cmapjax.market._market import Market
 from cmapjax.market._reductions import look, of_rows
 from cmapjax.runtime._precision import float64_on_host, namespace
 from cmapjax.runtime._types import Array
+
+
+def recorded_rounds(rounds: int, every: int | Sequence[int] | None) -> Int[np.ndarray, "records"]:
+    """After which rounds something is recorded: the start and the end are always among them.
+
+    Args:
+        rounds: how many are played.
+        every: so many rounds apart; or after these rounds; None: after 1, 2, 3, 5, 8, 13, … rounds.
+    """
+    if every is None:
+        every = _growing(rounds)
+    if isinstance(every, (int, np.integer)):
+        return np.minimum(np.arange(1 + -(-rounds // every)) * every, rounds)
+    return np.unique([0, *(r for r in every if r <= rounds), rounds]).astype(np.int64)
+
+
+def _growing(rounds: int) -> list[int]:
+    """1, 2, 3, 5, 8, 13, … below a number."""
+    found, after = [], (1, 2)
+    while after[0] < rounds:
+        found.append(after[0])
+        after = after[1], sum(after)
+    return found
+
+
+def rounds_apart(played: Int[np.ndarray, "records"]) -> int:
+    """How many rounds lie between two records, in the mean."""
+    return max(-(-int(played[-1]) // max(len(played) - 1, 1)), 1)
 
 
 class Record(eqx.Module):

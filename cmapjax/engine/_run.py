@@ -13,8 +13,9 @@ from cmapjax import metrics
 from cmapjax.engine import _play, _scaling
 from cmapjax.engine._native import _form
 from cmapjax.engine._play import Moment, Rules, play_round
-from cmapjax.engine._records import observations
+from cmapjax.engine._records import observations, rounds_apart
 from cmapjax.engine._round import Flows, known_facts
+from cmapjax.engine._tables import dataset_of, frame_of
 from cmapjax.market._feasibility import Breach, no_breach
 from cmapjax.market._market import Market
 from cmapjax.runtime._derivatives import scan_in_chunks
@@ -82,6 +83,40 @@ class Run(eqx.Module):
     def verdicts(self) -> list[str]:
         """What became of each market, in words."""
         return [metrics.VERDICTS[code] for code in np.asarray(self.verdict)]
+
+    def to_frame(self, market: Market):
+        """What was recorded of the markets: a pandas DataFrame, a row per recorded round and market.
+
+        Columns: market (its number), round (0 is the start), agent_updates, and by its name every record that
+        is one number per market, as in the tables of a study. What was recorded of agents is in `receipts`
+        and `to_xarray`.
+
+        Args:
+            market: whose run it is.
+
+        Returns:
+            Rows by round, then by market.
+
+        Raises:
+            ValueError: another market; a record of another shape.
+        """
+        return frame_of(self, market)
+
+    def to_xarray(self, market: Market):
+        """The run as an xarray Dataset, agents by their labels.
+
+        Dimensions: round, market, agent. Variables: every record; agent_updates; of the last round each
+        agent's utility u_j (value), beside its contribution w_j; the verdict on each market and the certified
+        gap that it rests on (verdict_gap).
+
+        Args:
+            market: whose run it is.
+
+        Raises:
+            ValueError: another market; a record of another shape.
+            ModuleNotFoundError: without xarray.
+        """
+        return dataset_of(self, market)
 
     def receipts(self, market: Market, times: Sequence | None = None):
         """What every agent received in every recorded round: a pandas DataFrame, a row per round and agent.
@@ -172,27 +207,25 @@ def run_rounds(
     seen,
     key,
     *,
-    rounds,
-    every,
+    played,
     saves_memory,
     is_steady,
     starts_even,
 ) -> Run:
-    """The run from this start; `seen` is what `observe` saw of it."""
+    """The run from this start; `seen` is what `observe` saw of it, `played` a tuple of rounds."""
     known = known_facts(market, beyond, state.flow.dtype)
     strategy = as_dtype(strategy, state.flow.dtype)
     rules = Rules(market, known, strategy, plan, endowments, key, is_steady)
-    num_records = 1 + -(-rounds // every)
-    out = jax.tree.map(lambda x: jnp.zeros((num_records, *x.shape), x.dtype).at[0].set(x), seen)
+    out = jax.tree.map(lambda x: jnp.zeros((len(played), *x.shape), x.dtype).at[0].set(x), seen)
     now = begin(rules, state)
-    if rounds and saves_memory:
-        now, out = _record_if_due(rules, record, now, out, rounds, every)
-    elif rounds:
-        now, out = _record_between(rules, record, now, out, rounds, every, starts_even)
+    if played[-1] and saves_memory:
+        now, out = _record_if_due(rules, record, now, out, np.array(played))
+    elif played[-1]:
+        now, out = _record_between(rules, record, now, out, np.array(played), starts_even)
     updates, records = out
     last = state_of(market, now)
     run = Run(
-        jnp.minimum(jnp.arange(num_records) * every, rounds) + state.round,
+        jnp.asarray(played) + state.round,
         updates,
         records,
         last,
@@ -201,19 +234,20 @@ def run_rounds(
     return jax.tree.map(market.links.everywhere, run)
 
 
-def _record_between(rules: Rules, record, now: Moment, out, rounds: int, every: int, starts_even: bool):
+def _record_between(rules: Rules, record, now: Moment, out, played, starts_even: bool):
     """Spans of rounds with a record after each. Nothing but the record is written, and in place."""
     updates, tables = out
+    rounds, every, lengths = int(played[-1]), rounds_apart(played), np.diff(played)
     if not record and isinstance(rules.plan, EveryonePlan):  # nothing to stop for
-        played = jnp.minimum(jnp.arange(len(updates)) * every, rounds)
-        updates = updates[0] + played[:, None] * _play.count(rules.market, None)
-        every = rounds
-    form = form_of(rules, every, starts_even)
+        updates = updates[0] + jnp.asarray(played)[:, None] * _play.count(rules.market, None)
+        form = form_of(rules, rounds, starts_even)
+        return form.show(form.advance(form.begin(now), rounds)), (updates, tables)
+    form, first = form_of(rules, every, starts_even), int(lengths[0])
+    are_equal = bool(np.all(lengths == first))
 
-    def span(carry, row):
-        carry, out = carry
-        length = every if rounds % every == 0 else jnp.minimum(every, rounds - (row - 1) * every)
-        carry = form.advance(carry, length)
+    def span(carry, row_and_length):
+        (carry, out), (row, length) = carry, row_and_length
+        carry = form.advance(carry, first if are_equal else length)
         now = form.show(carry)
         seen = (
             now.agent_updates,
@@ -221,12 +255,8 @@ def _record_between(rules: Rules, record, now: Moment, out, rounds: int, every: 
         )
         return (carry, jax.tree.map(lambda table, x: table.at[row].set(x), out, seen)), None
 
-    num_spans = -(-rounds // every)
-    if num_spans + 1 == len(updates):
-        carry = (form.begin(now), (updates, tables))
-        (carry, out), _ = jax.lax.scan(span, carry, jnp.arange(1, num_spans + 1))
-    else:
-        carry, out = form.advance(form.begin(now), rounds), (updates, tables)
+    rows = jnp.arange(1, len(played)), jnp.asarray(lengths)
+    (carry, out), _ = jax.lax.scan(span, (form.begin(now), (updates, tables)), rows)
     return form.show(carry), out
 
 
@@ -237,15 +267,15 @@ def form_of(rules: Rules, every: int, starts_even: bool) -> _play.Plain | _scali
     return _scaling.Scaling(rules, starts_even) if _scaling.pays(rules, every) else _play.Plain(rules)
 
 
-def _record_if_due(rules: Rules, record, now: Moment, out, rounds: int, every: int):
+def _record_if_due(rules: Rules, record, now: Moment, out, played):
     """Round after round, by a path that derivatives can follow and that keeps few of them in memory."""
-    first = now.round
+    first, rounds = now.round, int(played[-1])
+    is_due = np.isin(np.arange(rounds + 1), played)
 
     def play(carry, _):
         now, out, row = carry
         now = play_round(rules, now)
-        played = now.round - first
-        due = (played % every == 0) | (played == rounds)
+        due = jnp.asarray(is_due)[now.round - first]
 
         def write(out):
             seen = (

@@ -13,6 +13,7 @@ from cmapjax.arguments._checks import check_kind, check_span, short
 from cmapjax.endowments import Constant, Endowments
 from cmapjax.engine import _driver, _native
 from cmapjax.engine._judge import judged
+from cmapjax.engine._records import recorded_rounds
 from cmapjax.engine._run import Run, State, observe, run_rounds
 from cmapjax.market._certificate import check_flow
 from cmapjax.market._community import beyond_table
@@ -41,7 +42,7 @@ def simulate(
     schedule: Schedule | Plan = Simultaneous(),  # noqa: B008 - immutable
     endowments: Endowments = Constant(),  # noqa: B008 - immutable
     record: Mapping[str, Callable] | Sequence[str] | None = None,
-    every: int = 1,
+    every: int | Sequence[int] | None = 1,
     start: State | Float[Array, "slots"] | None = None,
     precision: str = "float64",
     key: Array | None = None,
@@ -59,7 +60,9 @@ def simulate(
         endowments: the surplus of each round.
         record: functions of (market, state) giving one number per market (or per agent), by name; or a list
             of names from `metrics.standard()` and "received"; by default `metrics.standard()`.
-        every: record after every so many rounds (and at the start, and at the end).
+        every: record after every so many rounds; or after the rounds of a list; or, given None, after 1, 2,
+            3, 5, 8, 13, … rounds, which shows how a run settles with few records. The start and the end are
+            always recorded.
         start: a state to continue from, or a flow; by default everybody splits equally.
         precision: "float64" or "float32" of the run itself; records and certificates are float64.
         key: JAX random key, for random schedules and endowments. Round t draws from fold_in(key, t), so
@@ -112,20 +115,20 @@ def simulate(
     traced = is_traced((arguments, state))
     is_plain = not is_traced((arguments, state, key))
     is_native = _native.choose(native, bare, strategy, plan, rounds, is_plain)
+    played = recorded_rounds(rounds, every)
     facts = {
-        "rounds": rounds,
-        "every": every,
         "is_steady": endowments.is_constant and _spends_contributions(bare, start),
         "starts_even": start is None,
     }
-    apart = is_native or (bare.links.mesh is None and _driver.pays(bare, record, every, dtype))
+    apart = is_native or (bare.links.mesh is None and _driver.pays(bare, record, played, dtype))
     with _calls.brief_faults(), progress_bar(rounds, show=progress if is_plain else False) as bar:
         if is_plain and apart:
-            run = _driver.play(*arguments, state, key, bar, is_native=is_native, **facts)
+            run = _driver.play(*arguments, state, key, bar, played=played, is_native=is_native, **facts)
         else:
             # Said in float32 alone, where it matters: float64 starts share one program.
             state, seen = observe(bare, record, state, facts["is_steady"] and dtype == np.float32)
-            run = run_rounds(*arguments, state, seen, key, saves_memory=traced, **facts)
+            played = tuple(played.tolist())
+            run = run_rounds(*arguments, state, seen, key, played=played, saves_memory=traced, **facts)
     run = judged(market, strategy, endowments, record, key, on_host(run), rounds, strict)
     rounds_by = "native" if is_native else "xla"
     return dataclasses.replace(run, varies=not endowments.is_constant, rounds_by=rounds_by)
@@ -146,9 +149,9 @@ def _recorders(record) -> dict[str, Callable]:
 
 
 def _check_options(market, strategy, schedule, endowments, rounds, every, precision, record) -> None:
-    for name, number, least in (("rounds", rounds, 0), ("every", every, 1)):
-        if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < least:
-            raise ValueError(f"{name} is {number!r}; give a whole number, {least} or more.")
+    if not _is_count(rounds, 0):
+        raise ValueError(f"rounds is {rounds!r}; give a whole number, 0 or more.")
+    _check_every(every, rounds)
     if precision not in PRECISIONS:
         raise ValueError(f"precision is {precision!r}; give one of {', '.join(PRECISIONS)}.")
     check_kind("market", market, Market, "Market.from_links(…), or a reader of cmapjax.graphs")
@@ -167,6 +170,22 @@ def _check_options(market, strategy, schedule, endowments, rounds, every, precis
         check_span(
             np.asarray(contribution), precision, lambda i: market.labels[i], np.asarray(market.market_of)
         )
+
+
+def _is_count(number, least: int) -> bool:
+    return not isinstance(number, bool) and isinstance(number, (int, np.integer)) and number >= least
+
+
+def _check_every(every, rounds: int) -> None:
+    if every is None or _is_count(every, 1):
+        return
+    if not isinstance(every, (Sequence, np.ndarray)) or isinstance(every, str):
+        remedy = "give a whole number, 1 or more; a list of rounds; or None for 1, 2, 3, 5, 8, … rounds"
+        raise ValueError(f"every is {short(every)}; {remedy}.")
+    for number in every:
+        if not _is_count(number, 0) or number > rounds:
+            remedy = f"give whole numbers from 0 to {rounds}, the rounds that are played"
+            raise ValueError(f"every: {short(number)} is no round of this run; {remedy}.")
 
 
 def _rounds_played(start) -> int:

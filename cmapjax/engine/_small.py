@@ -12,6 +12,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,9 +36,11 @@ from cmapjax.strategies import (
     DynamicSharing,
     EqualSplit,
     FixedDamping,
+    Link,
     LocalDamping,
     MaxDegreeDamping,
     PerAgent,
+    PostedStrategy,
     ProportionalResponse,
     Strategy,
     View,
@@ -48,16 +51,30 @@ from cmapjax.strategies import (
 ROUNDS = 128
 
 
-class OneOf(Strategy):
-    """One of some strategies, by its number."""
+class OneOf(PostedStrategy):
+    """One of some posted strategies, by its number."""
 
     which: Int[Array, "..."]
     """A place in `strategies`."""
-    strategies: tuple[Strategy, ...]
+    strategies: tuple[PostedStrategy, ...]
+    posts: bool = eqx.field(static=True, default=False)
+    """Whether it is played by what is posted: in small markets answers are sent, which compiles quicker."""
+
+    @property
+    def is_posted(self):
+        return self.posts
 
     @property
     def needs_averages(self):
         return any(strategy.needs_averages for strategy in self.strategies)
+
+    def post(self, view: View):
+        return tuple(_calls.post(strategy, view) for strategy in self.strategies)
+
+    def flow(self, terms, link: Link):
+        both = zip(self.strategies, terms, strict=True)
+        first, *others = (_calls.flow(strategy, of_it, link) for strategy, of_it in both)
+        return _chosen(self.which, dict(enumerate(others, 1)), first)
 
     def respond(self, view: View):
         first, *others = (_calls.respond(strategy, view) for strategy in self.strategies)
@@ -109,27 +126,47 @@ def _is_known(plan: Plan) -> bool:
 def as_numbers(strategy: Strategy, larger: Market) -> Strategy:
     """The strategy as the number of one that is compiled already, or else in a program of its own."""
     is_own = isinstance(strategy, PerAgent)
-    rule = strategy.strategy if is_own else strategy
-    which, theta = -1, np.ones(1)
-    if type(rule) is Damped and _is_known_damping(rule.damping):
-        if type(rule.damping) is FixedDamping:
-            theta = np.atleast_1d(np.asarray(rule.damping.theta, np.float64))
-        else:
-            which = [type(d) for d in DAMPINGS].index(type(rule.damping))
-        rule = rule.strategy
-    kinds = [type(s) for s in STRATEGIES]
-    is_listed = type(rule) in kinds and not (isinstance(rule, CMAP) and rule.community_hops == 0)
-    if is_listed:
-        rule = OneOf(np.int32(kinds.index(type(rule))), STRATEGIES)
+    rule, which, theta = _parts(strategy.strategy if is_own else strategy)
+    number = _number(rule)
+    if number is not None:
+        rule = OneOf(np.int32(number), STRATEGIES)
     if not is_own:
         return Damped(rule, AnyDamping(np.int32(which), theta[0]))
     rows = larger.num_agents
     theta = np.full(rows, theta[0]) if len(theta) == 1 else padded(theta, larger)
-    if is_listed:
+    if number is not None:
         rule = OneOf(np.full(rows, rule.which), STRATEGIES)
     else:
         rule = jax.tree.map(lambda x: padded(x, larger), rule)
     return PerAgent(Damped(rule, AnyDamping(np.full(rows, which, np.int32), theta)))
+
+
+def shared(strategy: Strategy) -> Strategy:
+    """CMAP and what is damped as numbers of one program, which compiles and runs as quickly as CMAP's own;
+    other strategies as they are."""
+    rule, which, theta = _parts(strategy)
+    number = _number(rule)
+    if number not in (0, 1) or (strategy is rule and number == 1):
+        return strategy
+    rule = OneOf(np.int32(number), STRATEGIES[:2], posts=True)
+    return Damped(rule, AnyDamping(np.int32(which), theta[0]))
+
+
+def _parts(rule: Strategy) -> tuple[Strategy, int, Float[np.ndarray, "_"]]:
+    """Whose answer it is, and its damping: a place in `DAMPINGS`, or -1 and θ."""
+    if type(rule) is not Damped or not _is_known_damping(rule.damping):
+        return rule, -1, np.ones(1)
+    if type(rule.damping) is FixedDamping:
+        return rule.strategy, -1, np.atleast_1d(np.asarray(rule.damping.theta, np.float64))
+    return rule.strategy, [type(d) for d in DAMPINGS].index(type(rule.damping)), np.ones(1)
+
+
+def _number(rule: Strategy) -> int | None:
+    """Its place in `STRATEGIES`."""
+    kinds = [type(s) for s in STRATEGIES]
+    if type(rule) not in kinds or (isinstance(rule, CMAP) and rule.community_hops == 0):
+        return None
+    return kinds.index(type(rule))
 
 
 def _is_known_damping(damping: Damping) -> bool:

@@ -116,6 +116,42 @@ class Equilibrium(eqx.Module):
         """Whether every market's gap reached the tolerance."""
         return bool(np.all(np.asarray(self.result) == 0))
 
+    def to_frame(self, market: Market):
+        """The equilibrium as a pandas DataFrame, a row per agent.
+
+        Columns: market (its number), agent (its label), contribution w_j, utility u*_j (value received),
+        ratio r*_j, price q_j; of the exact methods also gives_in and receives_in, of `groups`.
+
+        Args:
+            market: whose equilibrium it is.
+
+        Returns:
+            Rows in the market's order.
+
+        Raises:
+            ValueError: a market with another number of agents.
+        """
+        import pandas as pd
+
+        if len(self.utility) != market.num_agents:
+            raise ValueError(
+                f"market: the equilibrium is of {len(self.utility)} agents, this market has "
+                f"{market.num_agents}; give the market that was solved."
+            )
+        labels = np.empty(market.num_agents, object)
+        labels[:] = list(market.labels)
+        columns = {
+            "market": np.asarray(market.market_of),
+            "agent": labels,
+            "contribution": np.asarray(market.contribution),
+            "utility": self.utility,
+            "ratio": self.ratio,
+            "price": self.price,
+        }
+        if self.groups is not None:
+            columns |= {"gives_in": self.groups.gives_in, "receives_in": self.groups.receives_in}
+        return pd.DataFrame(columns)
+
 
 class Method(eqx.Module):
     """How the equilibrium is found."""

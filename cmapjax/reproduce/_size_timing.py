@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 import cmapjax as cj
+from cmapjax.engine._records import recorded_rounds
 from cmapjax.engine._run import State, observe, run_rounds
 
 GAPS = (1e-4, 1e-6)
@@ -69,8 +70,7 @@ class Rounds:
                 state,
                 seen,
                 None,
-                rounds=self.number,
-                every=EVERY,
+                played=tuple(recorded_rounds(self.number, EVERY).tolist()),
                 saves_memory=False,
                 is_steady=True,
                 starts_even=False,
