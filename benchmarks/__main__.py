@@ -28,6 +28,7 @@ def main() -> int:
         "--device", choices=("cpu", "gpu"), default="cpu", help="gpu: cmapjax alone, against the CPU"
     )
     parser.add_argument("--only", nargs="+", metavar="NAME", help="names of races")
+    parser.add_argument("--page", action="store_true", help="only write the page, from the JSON files there")
     parser.add_argument(
         "--out",
         type=Path,
@@ -36,6 +37,9 @@ def main() -> int:
     )
     options = parser.parse_args()
     out = options.out or (Path("benchmark-output") if options.quick else HERE.parent / "docs")
+    if options.page:
+        write_page(out)
+        return 0
     if options.device == "gpu":
         return _on_gpu(options, out)
     jax.config.update("jax_platforms", "cpu")
@@ -70,6 +74,12 @@ def write(name: str, found: dict, out: Path, draw=None) -> None:
         found = found | {"figures": {f"figures/{k}": v for k, v in draw(found, out / "figures").items()}}
     text = json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
     (files / f"{name}.json").write_text(text + "\n")
+    write_page(out)
+
+
+def write_page(out: Path) -> None:
+    """The page of all results in the folder."""
+    files = out / "benchmarks"
     all_found = {file.stem: json.loads(file.read_text()) for file in sorted(files.glob("*.json"))}
     (out / "benchmarks.md").write_text(page(all_found))
 
