@@ -276,10 +276,10 @@ def test_parts_of_a_study_are_those_of_the_whole(full):
 def test_chunks_halved_or_cut_otherwise_count_and_overlaps_are_read_once(full, tmp_path):
     assert full.lacking() == []
     assert full.lacking([Chunk(0, 0, 7), Chunk(0, 7, 13), Chunk(1, 0, 20)]) == []
-    assert full.lacking([Chunk(0, 15, 10), Chunk(2, 0, 3)]) == [Chunk(0, 15, 10), Chunk(2, 0, 3)]
+    assert full.lacking([Chunk(0, 15, 10), Chunk(2, 0, 3)]) == [Chunk(0, 20, 5), Chunk(2, 0, 3)]
     results = Results.begin(tmp_path / "r", tables.document(), plan=[tables.name(0, 0, 20)])
     tables.keep(results, Chunk(0, 10, 10))
-    assert results.lacking() == [Chunk(0, 0, 20)]
+    assert results.lacking() == [Chunk(0, 0, 10)]
     tables.keep(results, Chunk(0, 0, 20))  # a second runner, with more memory, that was not told
     assert list(results.chunks()) == [tables.name(0, 0, 20)]
     assert len(open_study(results.folder).frame()) == 40

@@ -9,6 +9,7 @@ import warnings
 from concurrent.futures import Future
 from pathlib import Path
 
+import commands
 import pytest
 import tiny_study
 from processes import environment, with_interrupts
@@ -197,7 +198,10 @@ def test_a_run_is_watched_refused_a_second_runner_and_cancelled_from_another_pro
     assert found.remaining > 0
     with pytest.raises(Busy, match=f"process {running.pid} on"):
         tiny_study.run(folder)
-    run.cancel(folder)
+    cancelled = commands.cmapjax("study", "cancel", folder)
+    assert (cancelled.returncode, cancelled.stderr) == (0, "")
+    assert f"process {running.pid} on" in cancelled.stdout
+    assert "has ended. Go on with: cmapjax study resume" in cancelled.stdout
     out, error = running.communicate(timeout=30)
     done, failed, missing, why = out.split()
     assert (running.returncode, error, failed, why) == (1, "", "0", "cancelled")

@@ -20,6 +20,7 @@ from test_runner import wait_for
 
 from cmapjax.cli._study_bar import StudyBar, words
 from cmapjax.cli._study_run import parse_size, parse_time
+from cmapjax.studies import read_study
 from cmapjax.studies.run import State
 
 pytestmark = pytest.mark.optimised  # workers and clusters write the same bits
@@ -70,6 +71,17 @@ def test_resume_of_a_complete_study_plays_nothing(place):
     done = study(place, "resume", "out")
     assert done.returncode == 0
     assert done.stdout.startswith("out: complete (0 chunks in ")
+
+
+def test_a_study_runs_from_python_in_the_folder_of_the_command_line(place):
+    few = read_study(place / "few.toml")
+    first = sorted((place / "out" / "summary").iterdir())[0]
+    first.unlink()
+    summary = few.run(place / "out")
+    assert (summary.done, summary.failed, summary.missing) == (1, {}, 0)
+    assert first.is_file()  # of the same content, and so of the same name
+    with pytest.raises(ValueError, match="--chunk-size is 2"):
+        few.run(place / "out", chunk_size=2)
 
 
 def test_another_size_of_chunks_is_refused_of_a_study_that_has_begun(place):

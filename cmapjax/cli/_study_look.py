@@ -63,8 +63,10 @@ def _state(found) -> str:
 def cancel(folder: Path) -> int:
     """Ask the run to end, and wait for it; the exit code."""
     from cmapjax.studies import run
+    from cmapjax.studies.results import Results
 
-    running = run.status(folder).running
+    results = Results(folder)
+    running = results.runner()
     if running is None:
         say(f"{printable(folder)}: nobody is running this study.")
         return NOT_REACHED
@@ -72,7 +74,7 @@ def cancel(folder: Path) -> int:
     deadline = time.monotonic() + CANCEL_SECONDS
     while time.monotonic() < deadline:
         time.sleep(0.3)
-        if run.status(folder).running != running:
+        if results.runner() != running:
             ended = f"{printable(folder)}: {printable(running)} has ended."
             say(f"{ended} Go on with: cmapjax study resume {printable(folder)}")
             return DONE

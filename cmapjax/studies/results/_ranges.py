@@ -1,13 +1,17 @@
 """Names of chunks, and which chunks of a plan are lacking."""
 
+import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from cmapjax.arguments._checks import short
 from cmapjax.studies._chunks import Chunk
 from cmapjax.studies.results._errors import ResultsError
 
 NAME = re.compile(r"g\d{5,9}-m\d{7,10}-n\d{6,10}", re.ASCII)
+
+NOTHING: Mapping[int, int] = MappingProxyType({})
 
 
 def chunk_of(name: str) -> Chunk:
@@ -39,18 +43,35 @@ def without_overlaps(chunks: Iterable[Chunk]) -> list[Chunk]:
     return kept
 
 
-def lacking(plan: Iterable[Chunk], done: Iterable[Chunk]) -> list[Chunk]:
-    """The chunks of the plan of which not all markets are done, whole or in parts; `done` do not overlap."""
+def lacking(
+    plan: Iterable[Chunk], done: Iterable[Chunk], too_many: Mapping[int, int] = NOTHING
+) -> list[Chunk]:
+    """What none of the chunks done holds: whole chunks of the plan, or halves of them, in its order.
+
+    Halves are always the same, so what runs with less memory have left undone is cut as they would cut it.
+
+    Args:
+        plan: chunks that do not overlap.
+        done: chunks of the plan, or any others.
+        too_many: by ground, how many markets do not fit in memory; so many are halved.
+    """
     plan, done = list(plan), set(done)
-    parts: dict[int, list[Chunk]] = {}
-    for part in done.difference(plan):
-        parts.setdefault(part.ground, []).append(part)
+    others: dict[int, list[Chunk]] = {}
+    for chunk in done.difference(plan):
+        others.setdefault(chunk.ground, []).append(chunk)
+    return [
+        left
+        for chunk in plan
+        if chunk not in done
+        for left in _left(chunk, others.get(chunk.ground, []), too_many.get(chunk.ground, math.inf))
+    ]
 
-    def played(chunk: Chunk) -> int:
-        end = chunk.first + chunk.count
-        return sum(
-            max(0, min(end, part.first + part.count) - max(chunk.first, part.first))
-            for part in parts.get(chunk.ground, ())
-        )
 
-    return [chunk for chunk in plan if chunk not in done and played(chunk) < chunk.count]
+def _left(chunk: Chunk, done: list[Chunk], too_many: float) -> list[Chunk]:
+    end = chunk.first + chunk.count
+    near = [have for have in done if have.first < end and chunk.first < have.first + have.count]
+    if any(have.first <= chunk.first and end <= have.first + have.count for have in near):
+        return []
+    if chunk.count > 1 and (near or chunk.count >= too_many):
+        return [left for half in chunk.halves() for left in _left(half, near, too_many)]
+    return [chunk]

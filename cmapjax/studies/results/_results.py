@@ -153,7 +153,7 @@ class Results:
         return files[CURVES][name][0]
 
     def lacking(self, plan: Iterable[Chunk] | None = None) -> list[Chunk]:
-        """The chunks of the plan (the study's own by default) of which not all markets are there."""
+        """What is left to play of a plan (the study's own by default): whole chunks, or halves of them."""
         return _ranges.lacking(self.plan if plan is None else plan, map(_ranges.chunk_of, self.chunks()))
 
     def runs(self) -> list[dict]:
@@ -168,7 +168,10 @@ class Results:
     def failed(self) -> dict[str, str]:
         """Chunks that runs have given up, with the reason; not those whose markets were played since."""
         given_up = {name: why for run in self.runs() for name, why in (run.get("failed") or {}).items()}
-        return {chunk.name: given_up[chunk.name] for chunk in self.lacking(map(_ranges.chunk_of, given_up))}
+        done = [_ranges.chunk_of(name) for name in self.chunks()]
+        return {
+            name: why for name, why in given_up.items() if _ranges.lacking([_ranges.chunk_of(name)], done)
+        }
 
     def runner(self) -> str | None:
         """Who is running the study now, as far as the disk can tell."""

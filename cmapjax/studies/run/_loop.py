@@ -24,8 +24,8 @@ SINGLES = 2
 TICK = 0.2
 # How long the chunks under way may still take once the run is to end; it then ends within ten seconds.
 GRACE = 5.0
-# How long it takes to fetch a result that is ready.
-FETCH_SECONDS = 10
+# How long it may take to fetch a result that is ready, over whatever network.
+FETCH_SECONDS = 60
 
 
 class Loop:
@@ -59,12 +59,12 @@ class Loop:
         while (due := self._rest.due()) and not stop.reason():
             suspects = [chunk for chunk in due if chunk in self._suspected]
             self._crowded.clear()
-            self._pass(suspects[:1] or due, stop, is_alone=bool(suspects))
+            self._pass(suspects[:1] or due, stop)
         if self.under_way:
             self._wait_for_last(stop)
 
-    def _pass(self, chunks: Sequence[Chunk], stop: Stop, is_alone: bool) -> None:
-        waiting = deque(chunks)
+    def _pass(self, chunks: Sequence[Chunk], stop: Stop) -> None:
+        waiting, is_alone = deque(chunks), len(chunks) == 1
         while (waiting or self.under_way) and not stop.reason():
             self._submit(waiting)
             for chunk, outcome in self._arrivals():
@@ -130,7 +130,8 @@ class Loop:
             return
         self._give_up(chunk, f"{reason}; a single market does not fit")
         self._singles[chunk.ground] += 1
-        if self._singles[chunk.ground] >= SINGLES and not any(c.ground == chunk.ground for c in self.done):
+        fits = any(Chunk.named(name).ground == chunk.ground for name in self._rest.results.chunks())
+        if self._singles[chunk.ground] >= SINGLES and not fits:
             for other in self._rest.missing():
                 if other.ground == chunk.ground:
                     self._give_up(other, f"not tried, as {SINGLES} single markets of its ground did not fit")

@@ -99,7 +99,7 @@ def run(
             with said_once(log):
                 loop.play(stop)
         except (OSError, RuntimeError, ValueError) as error:
-            with suppress(OSError):
+            with suppress(OSError, ValueError):
                 _end(loop, rest, options, began, str(error))
             raise
         return _end(loop, rest, options, began, stop.reason())
