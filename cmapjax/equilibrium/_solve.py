@@ -30,7 +30,7 @@ def solve(
             below 1e-14, where rounding rules.
         method: how; the default finds it without error.
         exact: also give it in exact fractions, verified in integers, as `Equilibrium.exact`. Of the numbers
-            in `market.contribution`; `methods.solve_in_fractions` takes others.
+            in `market.contribution`; `equilibrium.solve_in_fractions` takes others.
 
     Raises:
         ValueError: a tolerance out of range; contributions whose ratios overflow float64, or an agent whose
