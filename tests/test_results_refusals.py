@@ -116,7 +116,7 @@ def test_chunks_that_are_left_of_another_study_are_in_the_way(folder):
 )  # fmt: skip
 def test_names_that_are_no_chunk_never_become_paths(full, name):
     result = tables.result(0, 0, 1)
-    with pytest.raises(ResultsError, match="chunk name is"):
+    with pytest.raises(ValueError, match="chunk name is"):
         full.write(name, summary=result.summary, curves=result.curves)
 
 

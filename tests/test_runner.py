@@ -263,7 +263,9 @@ def test_signals_are_answered_as_before_once_the_run_is_over(tmp_path):
 
 
 def test_the_status_of_a_folder_needs_no_jax(tmp_path):
-    tiny_study.run(tmp_path / "out", tiny_study.slow, time_limit=0.3)
+    tiny_study.run(tmp_path / "out")
+    for file in sorted((tmp_path / "out" / "summary").iterdir())[::4]:
+        file.unlink()
     code = (
         "import sys\nfrom cmapjax.studies import run\n"
         f"found = run.status({str(tmp_path / 'out')!r})\n"
@@ -272,9 +274,7 @@ def test_the_status_of_a_folder_needs_no_jax(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment())
     assert (done.returncode, done.stderr) == (0, "")
-    played, *rest = done.stdout.split()
-    assert rest == ["160", "False", "None"]
-    assert 0 < int(played) < 160
+    assert done.stdout.split() == ["120", "160", "False", "None"]
 
 
 # -- what is tried again, and what is given up --------------------------------------------------

@@ -5,12 +5,12 @@ from typing import NamedTuple
 import numpy as np
 
 from cmapjax.arguments._checks import listed
+from cmapjax.studies._chunks import Chunk
 from cmapjax.studies._names import FIELDS
 from cmapjax.studies.results._about import CIRCUMSTANCES, changes
 from cmapjax.studies.results._curves import counted
 from cmapjax.studies.results._frames import frame
 from cmapjax.studies.results._open import axes_of
-from cmapjax.studies.results._ranges import chunk_of
 from cmapjax.studies.results._results import CURVES, Results
 
 
@@ -70,7 +70,7 @@ def diff(folder_a, folder_b) -> list[Difference]:
 def _markets(results: Results) -> dict[int, set[int]]:
     """The markets played, by ground."""
     found: dict[int, set[int]] = {}
-    for chunk in map(chunk_of, results.chunks()):
+    for chunk in map(Chunk.named, results.chunks()):
         found.setdefault(chunk.ground, set()).update(range(chunk.first, chunk.first + chunk.count))
     return found
 

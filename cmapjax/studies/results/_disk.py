@@ -1,7 +1,6 @@
 """Files put in place whole or not at all, and kept through a loss of power; errors of the disk in words.
 
-Every change goes through here and calls the operating system by `os.` alone, so that tests can let any
-single call fail.
+Every change goes through here, so that tests can let any single call of the operating system fail.
 """
 
 import contextlib
@@ -14,6 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from cmapjax.graphs._files import replacing
 from cmapjax.studies.results._errors import Damaged, ResultsError, reason, shown
 
 FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
@@ -61,34 +61,17 @@ def make_folder(path: Path) -> None:
 
 def put(path: Path, parts: bytes | Iterable[bytes]) -> None:
     """Write a file, whole or not at all, also after a loss of power; one already there is replaced."""
-    needed = len(parts) if isinstance(parts, bytes) else None
-    draft = path.parent / f".{secrets.token_hex(8)}.tmp"
-    with trouble(path, needed):
-        try:
-            handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
-            try:
-                for part in [parts] if isinstance(parts, bytes) else parts:
-                    _write_all(handle, part)
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-            os.replace(draft, path)
-        finally:
-            with contextlib.suppress(OSError):
-                os.unlink(draft)
+    parts = [parts] if isinstance(parts, bytes) else parts
+    with trouble(path, len(parts[0]) if isinstance(parts, list) else None):
+        with replacing(path) as stream:
+            for part in parts:
+                stream.write(part)
         sync_folder(path.parent)
-
-
-def _write_all(handle: int, data: bytes) -> None:
-    """Write all of it: one call may take only a part."""
-    view = memoryview(data)
-    while len(view):
-        view = view[os.write(handle, view) :]
 
 
 def is_draft(name: str) -> bool:
     """Whether a file of this name is what an interrupted write has left."""
-    return name.startswith(".") and name.endswith(".tmp")
+    return name.startswith(".cmapjax-") and name.endswith(".tmp")
 
 
 def sync_folder(folder: Path) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from cmapjax.arguments._checks import memory_of_process, short
+from cmapjax.studies._chunks import Chunk
 from cmapjax.studies.results._curves import AT_ONCE, merge, quantile_frame
 from cmapjax.studies.results._errors import ResultsError, shown
-from cmapjax.studies.results._ranges import chunk_of
 from cmapjax.studies.results._results import CURVES, SUMMARY
 
 # What is there at most while a frame is made, in frames: the tables, the frame that takes their place column
@@ -171,7 +171,7 @@ def _grounds(results, most: int) -> Iterator[tuple]:
     """Files of curves of whole grounds, of so many rows together or of a single one, and those rows."""
     files, rows_of = results.chunks(CURVES), results.num_rows(CURVES)
     group, rows = [], 0
-    for _, names in itertools.groupby(files, key=lambda name: chunk_of(name).ground):
+    for _, names in itertools.groupby(files, key=lambda name: Chunk.named(name).ground):
         names = list(names)
         more = sum(rows_of[name] for name in names)
         if group and rows + more > most:

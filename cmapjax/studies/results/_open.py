@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from cmapjax.studies._chunks import Chunk
 from cmapjax.studies.results import _dataset, _export, _frames
-from cmapjax.studies.results._ranges import Chunk
 from cmapjax.studies.results._results import SUMMARY, Results
 
 

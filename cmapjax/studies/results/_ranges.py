@@ -1,33 +1,12 @@
-"""Names of chunks, and which chunks of a plan are lacking."""
+"""Which chunks count, and which chunks of a plan are lacking."""
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from cmapjax.arguments._checks import short
 from cmapjax.studies._chunks import Chunk
-from cmapjax.studies.results._errors import ResultsError
-
-NAME = re.compile(r"g\d{5,9}-m\d{7,10}-n\d{6,10}", re.ASCII)
 
 NOTHING: Mapping[int, int] = MappingProxyType({})
-
-
-def chunk_of(name: str) -> Chunk:
-    """The chunk of this name.
-
-    Raises:
-        ResultsError: not the name of a chunk, so that it never becomes a path.
-    """
-    match = NAME.fullmatch(name) if isinstance(name, str) else None
-    chunk = Chunk.named(name) if match else None
-    if chunk is None or chunk.name != name or chunk.count < 1:
-        raise ResultsError(
-            f"chunk name is {short(name)}; it must read g<ground>-m<first market>-n<number>, "
-            "as in g00012-m0000000-n000250."
-        )
-    return chunk
 
 
 def without_overlaps(chunks: Iterable[Chunk]) -> list[Chunk]:

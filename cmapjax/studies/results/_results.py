@@ -83,7 +83,7 @@ class Results:
         folder = _as_folder(folder)
         wanted = _about.new_about(study, about)
         for name in wanted.get("plan") or ():
-            _ranges.chunk_of(name)
+            Chunk.named(name)
         _disk.make_folder(folder)
         _disk.check_folder(folder, _KNOWN)
         if not os.path.lexists(folder / _about.STUDY):
@@ -110,7 +110,7 @@ class Results:
     @property
     def plan(self) -> list[Chunk]:
         """All chunks of the study, in the order of playing."""
-        return [_ranges.chunk_of(name) for name in self.about.get("plan") or ()]
+        return [Chunk.named(name) for name in self.about.get("plan") or ()]
 
     @property
     def has_curves(self) -> bool:
@@ -128,7 +128,7 @@ class Results:
         names = set(files[SUMMARY])
         if self.has_curves:
             names &= set(files[CURVES])
-        kept = [chunk.name for chunk in _ranges.without_overlaps(map(_ranges.chunk_of, names))]
+        kept = [chunk.name for chunk in _ranges.without_overlaps(map(Chunk.named, names))]
         if kind == SUMMARY:
             return {name: files[SUMMARY][name][0] for name in kept}
         return {name: self._curves_of(name, files) for name in kept if name in files[CURVES]}
@@ -138,9 +138,8 @@ class Results:
         found: dict[str, list[Path]] = {}
         for file in _disk.listed(self.folder / kind):
             path = self.folder / kind / file
-            chunk, _ = split_name(path)
-            if _ranges.NAME.fullmatch(chunk):
-                found.setdefault(chunk, []).append(path)
+            with contextlib.suppress(ValueError):  # no chunk
+                found.setdefault(Chunk.named(split_name(path)[0]).name, []).append(path)
         return found
 
     def _curves_of(self, name: str, files: dict) -> Path:
@@ -154,7 +153,7 @@ class Results:
 
     def lacking(self, plan: Iterable[Chunk] | None = None) -> list[Chunk]:
         """What is left to play of a plan (the study's own by default): whole chunks, or halves of them."""
-        return _ranges.lacking(self.plan if plan is None else plan, map(_ranges.chunk_of, self.chunks()))
+        return _ranges.lacking(self.plan if plan is None else plan, map(Chunk.named, self.chunks()))
 
     def runs(self) -> list[dict]:
         """What has been noted of every run that ended, in order.
@@ -168,10 +167,8 @@ class Results:
     def failed(self) -> dict[str, str]:
         """Chunks that runs have given up, with the reason; not those whose markets were played since."""
         given_up = {name: why for run in self.runs() for name, why in (run.get("failed") or {}).items()}
-        done = [_ranges.chunk_of(name) for name in self.chunks()]
-        return {
-            name: why for name, why in given_up.items() if _ranges.lacking([_ranges.chunk_of(name)], done)
-        }
+        done = [Chunk.named(name) for name in self.chunks()]
+        return {name: why for name, why in given_up.items() if _ranges.lacking([Chunk.named(name)], done)}
 
     def runner(self) -> str | None:
         """Who is running the study now, as far as the disk can tell."""
@@ -204,7 +201,7 @@ class Results:
     def tables(self, kind: str = SUMMARY, columns: Sequence[str] | None = None, ground: int | None = None):
         """The chunks' tables (pyarrow) one after another, each checked; of one ground, or of all."""
         for name, path in self.chunks(kind).items():
-            if ground is None or _ranges.chunk_of(name).ground == ground:
+            if ground is None or Chunk.named(name).ground == ground:
                 yield self.read(path, columns)
 
     def num_rows(self, kind: str = SUMMARY) -> dict[str, int]:
@@ -220,10 +217,10 @@ class Results:
             curves: what was recorded round by round; None if the study records none.
 
         Raises:
-            ResultsError: not a chunk's name; rows of other markets; curves that the study does not record.
+            ValueError: not a chunk's name; rows of other markets; curves that the study does not record.
             OSError: the disk is full, or worse; nothing is left behind.
         """
-        check_rows(_ranges.chunk_of(name), summary)
+        check_rows(Chunk.named(name), summary)
         if (curves is not None) != self.has_curves:
             raise ResultsError(
                 f"chunk {name} has {'no ' if curves is None else ''}curves; the study says otherwise."

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cmapjax.arguments._checks import listed
+from cmapjax.studies._chunks import Chunk
 from cmapjax.studies.results import _disk
 from cmapjax.studies.results._about import circumstances
-from cmapjax.studies.results._errors import Damaged, ResultsError, reason
+from cmapjax.studies.results._errors import Damaged, reason
 from cmapjax.studies.results._parquet import checked, split_name
-from cmapjax.studies.results._ranges import chunk_of
 
 KINDS, RUNS, DAMAGED = ("summary", "curves"), "runs", "damaged"
 
@@ -66,8 +66,8 @@ class Inspection:
             checked(path)
             return {}
         try:
-            chunk_of(split_name(path)[0])
-        except ResultsError:
+            Chunk.named(split_name(path)[0])
+        except ValueError:
             raise Damaged(path, "is no chunk of this study") from None
         metadata = self.results.read(path).schema.metadata
         if json.loads(metadata[b"cmapjax.made"]) != self.begun:
@@ -88,7 +88,7 @@ class Inspection:
                 used |= {*pair}
         for path in whole[KINDS[0]].keys() - used:
             name = split_name(path)[0]
-            if summaries.get(name) == path or self.results.lacking([chunk_of(name)]):
+            if summaries.get(name) == path or self.results.lacking([Chunk.named(name)]):
                 self._note(path, "lacks the curves it was written with", "; resume plays its chunk again")
             else:
                 self._note(path, "is not used: another file holds its markets", harmless=True)

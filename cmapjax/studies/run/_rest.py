@@ -3,7 +3,7 @@
 import math
 
 from cmapjax.studies._chunks import Chunk, due
-from cmapjax.studies.results._ranges import chunk_of, lacking
+from cmapjax.studies.results._ranges import lacking
 
 
 class Rest:
@@ -19,7 +19,7 @@ class Rest:
 
     def missing(self) -> list[Chunk]:
         """What is neither on the disk nor given up."""
-        done = [chunk_of(name) for name in self.results.chunks()]
+        done = [Chunk.named(name) for name in self.results.chunks()]
         return lacking(self._plan, [*done, *self.failed], self._too_many)
 
     def due(self) -> list[Chunk]:
@@ -40,7 +40,7 @@ class Rest:
         metric = self._study.stop.interval.metric
         values: dict[int, dict[int, float]] = {cell: {} for cell in self._study.grounds()[ground].cells}
         for name, path in self.results.chunks().items():
-            chunk = chunk_of(name)
+            chunk = Chunk.named(name)
             if chunk.ground == ground and chunk.first < count:
                 table = self.results.read(path, ["cell", "market", metric])
                 columns = (table[n].to_pylist() for n in ("cell", "market", metric))
