@@ -17,7 +17,14 @@ from cmapjax.market._market import Market
 from cmapjax.market._random import draw_per_agent
 from cmapjax.runtime._platform import platform
 from cmapjax.runtime._types import Array, as_parameter
-from cmapjax.schedules._turns import LEAST_SPREAD, colours, even_out, first_conflict, precedence_levels
+from cmapjax.schedules._turns import (
+    LEAST_SPREAD,
+    colours,
+    even_out,
+    first_conflict,
+    joined_classes,
+    precedence_levels,
+)
 
 # Rows of a turn are padded to widths a factor of four apart: few kernels, since most turns are small.
 WIDTH_GROWTH = 4
@@ -358,7 +365,9 @@ def table_plan(market: Market, turn: Int[np.ndarray, "agents"]) -> TablePlan:
     turn = np.unique(turn, return_inverse=True)[1]
     widths, class_of = width_classes(market)
     stored_turn = turn[np.asarray(market.links.order)]
-    tables = []
+    filled = [np.bincount(stored_turn[class_of == c], minlength=turn.max() + 1) for c in range(len(widths))]
+    widths, group_of = joined_classes(widths, np.array(filled))
+    class_of, tables = group_of[class_of], []
     for c in range(len(widths)):
         agents = np.flatnonzero(class_of == c)
         agents = agents[np.argsort(stored_turn[agents], kind="stable")]
