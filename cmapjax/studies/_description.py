@@ -318,6 +318,28 @@ class Study(Table, table="study"):
                 values[name].append(value)
         return values
 
+    def run(self, folder, *, workers: int | None = None, cluster: str | None = None, chunk_size=None):
+        """Play what a folder lacks of this study (`cmapjax.studies.run.run`, which has more options).
+
+        Args:
+            folder: where its results go: a new one, or one that holds a part of them.
+            workers: so many processes of this machine; None for threads of this process.
+            cluster: the address or the file of a Dask scheduler whose workers play.
+            chunk_size: markets to play at once, at most, of a study that begins now.
+
+        Returns:
+            What was done, what failed and what is missing; `cmapjax.open_study(folder)` has the results.
+
+        Raises:
+            ValueError: options that do not go together; the folder holds another study, or another run is at
+                work there.
+            RunnerError: the scheduler is gone, or workers have other versions.
+            OSError: the disk is full.
+        """
+        from cmapjax.studies.run import Options, run
+
+        return run(self, folder, Options(workers=workers, cluster=cluster, chunk_size=chunk_size))
+
     def check(self) -> None:
         """Load one's own classes, try their laws, and build and draw everything once.
 
