@@ -68,7 +68,10 @@ def run(source: Source, request: Simulate) -> None:
     with receipts_to(request.receipts, simulated, times) as receipts:
         outcomes = [_play(play, *line, request, timings, receipts) for line in plans]
     if request.out is not None:
+        from cmapjax.cli import _tables
+
         with timings("writing"):
+            _tables.write(request.out, source, request, simulated, outcomes, equilibrium)
             _report.write(request.out, simulated, outcomes, equilibrium)
         if request.plot:
             with timings("drawing pictures"):
