@@ -8,6 +8,7 @@ import time
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cmapjax.engine._records import rounds_apart
 from cmapjax.studies._build import reading_notes, size_of
 from cmapjax.studies._cells import Cell, Ground, kind_of
 from cmapjax.studies._chunks import Chunk, chunks
@@ -91,9 +92,9 @@ def estimate(study, sample: bool = True) -> Estimate:
 class _Work:
     """The size of what is to be done."""
 
-    def __init__(self, study, size: int | None = None):
+    def __init__(self, study, plan: list[Chunk] | None = None):
         self.study = study
-        self.chunks = chunks(study, size)
+        self.chunks = chunks(study) if plan is None else plan
         sizes = [size_of(study, ground) for ground in study.grounds()]
         self.agents = [num_agents for num_agents, _ in sizes]
         self.ends = [2 * num_links for _, num_links in sizes]
@@ -125,9 +126,9 @@ class _Work:
         return max(takes)
 
 
-def chunk_bytes(study, size: int | None = None) -> float:
-    """Bytes that a chunk of the study takes while it is played, at most about; `size` as in `chunks`."""
-    return _Work(study, size).of_chunk()
+def chunk_bytes(study, plan: list[Chunk]) -> float:
+    """Bytes that a chunk of this plan takes while it is played, at most about."""
+    return _Work(study, plan).of_chunk()
 
 
 class _Rates:
@@ -135,10 +136,11 @@ class _Rates:
 
     def __init__(self, study, work: _Work):
         self.study, self.work = study, work
-        every = study.record.every
+        every = rounds_apart(recorded_rounds(study))
         rounds = min(study.rounds, max(every, SAMPLE_ROUNDS // every * every, SAMPLE_RECORDS))
         # The copy has the same cells and grounds; only how long it is played differs.
-        self.probe = study.model_copy(update={"rounds": rounds, "stop": Stop()})
+        record = study.record.model_copy(update={"every": every})
+        self.probe = study.model_copy(update={"rounds": rounds, "stop": Stop(), "record": record})
         self.drawing, self.tables, self.compiled = [], [], []
         self.playing: dict[tuple, list[float]] = {}
         self.summary_bytes, self.curve_bytes, self.per_group = [], [], []
