@@ -46,11 +46,26 @@ class Endowments(eqx.Module):
         return self
 
     def check(self, market: Market, rounds: int) -> None:
-        """Raise ValueError if this process cannot serve this market for so many rounds."""
+        """Raise ValueError if this process cannot serve this market for so many rounds.
+
+        Args:
+            rounds: how many will have been played at the end, those before a continued start included.
+
+        Raises:
+            ValueError: what does not fit.
+        """
 
     @abc.abstractmethod
     def draw(self, market: Market, round: Int[Array, ""], key: Array | None) -> Float[Array, "agents"]:
-        """The endowments of one round (float64)."""
+        """The endowments of one round (float64).
+
+        Args:
+            round: rounds played before this one.
+            key: of the round; None for processes that are not random.
+
+        Returns:
+            One number per agent, in units of its own resource.
+        """
 
 
 class Constant(Endowments):

@@ -61,6 +61,12 @@ class BottleneckPair:
 def bottleneck_pairs(market: Market, equilibrium: Equilibrium) -> list[BottleneckPair]:
     """The bottleneck decomposition (B_1, C_1, α_1), …, by market, α ascending.
 
+    Args:
+        equilibrium: of this market, by an exact method.
+
+    Returns:
+        One pair for each α ≤ 1 of each market.
+
     Raises:
         ValueError: an equilibrium of a method that finds no groups.
 
@@ -247,6 +253,12 @@ def arrow_debreu_prices(market: Market, equilibrium: Equilibrium) -> Float[np.nd
     Every agent sells its whole surplus at its own price and buys, with exactly that income, from its
     cheapest neighbours. (The prices q_p = r_p of the central program are not these: there, budgets are
     given.) Prices of each component may be scaled at will.
+
+    Args:
+        equilibrium: of this market, by any method.
+
+    Returns:
+        π_p of each agent.
 
     Source: derived in docs/equilibrium.md; the equivalence is Wu and Zhang's, STOC 2007.
     """

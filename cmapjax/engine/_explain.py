@@ -127,6 +127,9 @@ def explain(
         schedule: who acts in which turn.
         key: JAX random key, for random schedules; as for `simulate`.
 
+    Returns:
+        What the agent saw and did; print it, or draw it with `plots.explanation`.
+
     Raises:
         ValueError: no such agent or round; whatever `simulate` refuses.
     """

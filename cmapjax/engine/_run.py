@@ -112,6 +112,9 @@ class Run(eqx.Module):
         Args:
             market: whose run it is.
 
+        Returns:
+            The Dataset; its variables are float64 but for counts and words.
+
         Raises:
             ValueError: another market; a record of another shape.
             ModuleNotFoundError: without xarray.
@@ -127,6 +130,9 @@ class Run(eqx.Module):
         Args:
             market: whose run it is.
             times: of every round from the first on, such as `trace.times`.
+
+        Returns:
+            A pandas DataFrame, by round, then in the market's order of agents.
 
         Raises:
             ValueError: the run has not recorded `metrics.received` under the name "received"; too few times.

@@ -158,7 +158,14 @@ class Method(eqx.Module):
 
     @abc.abstractmethod
     def solve(self, market: Market, tolerance: float) -> Equilibrium:
-        """The equilibrium to a certified gap of at most `tolerance`, or as near as the method came."""
+        """The equilibrium to a certified gap of at most `tolerance`, or as near as the method came.
+
+        Args:
+            tolerance: on the certified gap (a logarithm).
+
+        Returns:
+            The equilibrium, whose `result` says for each market whether the gap reached the tolerance.
+        """
 
 
 def of_flow(market: Market, flow, tolerance, iterations) -> Equilibrium:

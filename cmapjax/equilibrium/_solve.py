@@ -32,6 +32,9 @@ def solve(
         exact: also give it in exact fractions, verified in integers, as `Equilibrium.exact`. Of the numbers
             in `market.contribution`; `methods.solve_in_fractions` takes others.
 
+    Returns:
+        Utilities, ratios, prices and a supporting flow, with the certified gap of each market.
+
     Raises:
         ValueError: a tolerance out of range; contributions whose ratios overflow float64, or an agent whose
             utility lies below what float64 holds; traced arguments.

@@ -35,6 +35,9 @@ def from_arrays(
         value: v_i likewise (per unit).
         drop_self_loops, drop_isolated: leave these out, instead of refusing them.
 
+    Returns:
+        One market.
+
     Raises:
         ValueError: columns of different lengths; missing, fractional, negative or mixed labels; what
             `Market.from_links` refuses.
@@ -126,6 +129,9 @@ def from_sparse(
         labels: names of the rows; by default their numbers.
         drop_self_loops, drop_isolated: leave these out, instead of refusing them.
         symmetrize: make every entry of an unsymmetric matrix a link both ways.
+
+    Returns:
+        One market, an agent per row.
 
     Raises:
         ValueError: a matrix that is not square, numeric, finite or (unless symmetrised) symmetric in its

@@ -28,7 +28,14 @@ class Distribution(abc.ABC):
 
     @abc.abstractmethod
     def draw(self, rng: np.random.Generator, num_agents: int) -> Float[np.ndarray, "agents"]:
-        """Independent draws, one per agent: float64, finite and above zero."""
+        """Independent draws, one per agent: float64, finite and above zero.
+
+        Args:
+            rng: a generator of NumPy's, which the draw advances.
+
+        Returns:
+            One number per agent.
+        """
 
     def _set(self, **fields) -> None:
         for name, value in fields.items():

@@ -28,7 +28,19 @@ class IsolatedAgents(abc.ABC):
     def links(
         self, family: Family, rng: np.random.Generator, number: int
     ) -> tuple[Int[np.ndarray, "links 2"], Int[np.ndarray, "isolated"]]:
-        """The links of market number `number`, and the agents that are to be left out."""
+        """The links of market number `number`, and the agents that are to be left out.
+
+        Args:
+            family: the networks to draw from.
+            rng: the generator of this market's network.
+            number: the market's number, for errors.
+
+        Returns:
+            Links as pairs of agent numbers, and the numbers of agents to leave out.
+
+        Raises:
+            ValueError: isolated agents that this choice does not provide for.
+        """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,6 +141,14 @@ class RandomMarket:
         Agents are numbered on, market after market; where some are dropped, a label is the agent's number
         in its family, or (p, number) if several markets are drawn.
 
+        Args:
+            key: a JAX random key.
+            num_markets: how many, at least 1.
+            first: the number of the first market.
+
+        Returns:
+            One market with `num_markets` components.
+
         Raises:
             ValueError: no single JAX key; numbers of markets out of range; isolated agents, unless
                 `isolated` provides for them; a family or distribution of your own that breaks its word.
@@ -137,7 +157,17 @@ class RandomMarket:
 
     @entry(remedy="draw the markets before")
     def draw_parts(self, key: Array, num_markets: int = 1, first: int = 0) -> "Drawn":
-        """The numbers of `draw` before a market is made of them (for those who time the two apart)."""
+        """The numbers of `draw` before a market is made of them (for those who time the two apart).
+
+        Args:
+            key, num_markets, first: as for `draw`.
+
+        Returns:
+            The numbers, of which `packed()` makes the market.
+
+        Raises:
+            ValueError: as `draw`.
+        """
         check_key(key, "a random market")
         if key.shape != ():
             raise ValueError(f"key has shape {key.shape}; pass one key, the markets take theirs from it.")

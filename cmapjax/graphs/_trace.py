@@ -36,6 +36,14 @@ def read_trace(path, market: Market, *, memory_budget=None):
     like, have no name, or hold dates, are the times of the rounds: the frame's index, as text. Columns of
     agents that were dropped from the market are left out. `.csv` or `.tsv`, plain or compressed.
 
+    Args:
+        path: the file.
+        market: whose agents the columns are.
+        memory_budget: bytes of memory that reading may take; by default as for `read_market`.
+
+    Returns:
+        Amounts as float64, to be handed to `endowments.Trace`.
+
     Raises:
         ValueError: an agent without a column or a column without an agent; a cell that is no number ≥ 0,
             with its line; no rounds; whatever is wrong with the file.

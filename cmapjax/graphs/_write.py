@@ -27,6 +27,10 @@ def write_allocation(market: Market, flow, path) -> None:
     or not at all. Labels other than integers are written as text, by `str`; in CSV and TSV one that
     begins with = + - or @ gets an apostrophe in front, lest a spreadsheet run it as a formula.
 
+    Args:
+        flow: y_ij in the market's layout (value).
+        path: the file.
+
     Raises:
         ValueError: a flow that does not fit the market; labels that text cannot hold; a path that cannot
             be written or whose ending is not known.
@@ -67,6 +71,11 @@ def write_graphml(market: Market, path, flow=None, attributes: Mapping | None = 
 
     `read_market(path, endowment_attribute="endowment", value_attribute="value")` reads it back. Labels are
     written as text, by `str`; whole numbers become integers again, unless they were text before.
+
+    Args:
+        path: the file; one that is there is replaced, whole or not at all.
+        flow: y_ij in the market's layout (value), written on the links.
+        attributes: further vectors over agents, by name.
 
     Raises:
         ValueError: a flow or vector that does not fit the market; labels or text that XML cannot hold; a

@@ -44,6 +44,12 @@ def certified_gap(market: Market, utility: Float[Array, "... agents"]) -> Float[
     +inf when an agent has nothing. The utilities must come from a feasible allocation for "at least"
     to hold; see `certified_gap_of_flow`.
 
+    Args:
+        utility: u_j, the value that each agent received; of a feasible allocation.
+
+    Returns:
+        One number per market (a logarithm).
+
     Source: derived in docs/model.md.
     """
     utility = look(namespace(market, utility).asarray(utility), market.links.order)
@@ -89,6 +95,9 @@ def certified_gap_of_flow(
     Args:
         flow: y_ij in the market's layout.
         received: `market.mirror(flow)`, if it is at hand: to look it up costs as much as all the rest.
+
+    Returns:
+        One number per market (a logarithm).
 
     Raises:
         ValueError: traced arguments outside x64 mode.
@@ -159,6 +168,9 @@ def spending_error(
     Args:
         flow: y_ij in the market's layout.
         budget: b_i, what each agent had to give (value); by default its mean contribution.
+
+    Returns:
+        One number per market (a share of the agent's contribution).
     """
     xp, links = namespace(market, flow, budget), market.links
     flow = xp.asarray(flow)

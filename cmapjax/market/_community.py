@@ -84,6 +84,12 @@ def community_utility(
         utility: u_j, value received.
         hops: k = 0 (the agent alone), 1 (and its neighbours), 2, …, or `math.inf`. Compiled code may be given
             the market where k = 1; for others it must know the market.
+
+    Returns:
+        One number per agent.
+
+    Raises:
+        ValueError: a k that is not a number of hops; communities too large to list.
     """
     check_hops(hops)
     xp = namespace(market, utility)

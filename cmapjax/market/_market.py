@@ -84,6 +84,9 @@ class Market(eqx.Module):
             drop_self_loops: leave out links of an agent with itself, instead of refusing them.
             drop_isolated: leave out agents without a neighbour, instead of refusing them.
 
+        Returns:
+            One market, agents in the order of their numbers.
+
         Raises:
             ValueError: an empty network; agents out of range; self-loops or isolated agents not asked to
                 be dropped; endowments or values that are not finite and positive; names that are missing,
@@ -191,6 +194,17 @@ class Market(eqx.Module):
 
         Names are matched as by `from_links`. Traced arrays are taken as they are, so this may be
         differentiated and vmapped.
+
+        Args:
+            endowment: mean surplus ε_i per round (units of i's resource); by default unchanged.
+            value: worth v_i of one unit (value per unit); by default unchanged.
+
+        Returns:
+            A new market on the same links.
+
+        Raises:
+            ValueError: numbers that are not finite and positive, or not one per agent; names that do not
+                match.
         """
         market = self
         for field, new in (("endowment", endowment), ("value", value)):

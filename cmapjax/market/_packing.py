@@ -75,6 +75,9 @@ def copies(market: Market, *, endowment=None, value=None) -> Market:
             table with names of its columns is matched by name.
         value: v, one row [agents] per copy (value per unit); by default the market's.
 
+    Returns:
+        The ensemble: all agents of the first copy, then all of the second, and so on.
+
     Raises:
         ValueError: neither is given; rows that fit neither the market nor each other; numbers that are
             not finite and positive.

@@ -35,6 +35,10 @@ def save(figure, path) -> None:
 
     Equal figures give equal files: no dates, no random names.
 
+    Args:
+        figure: a Matplotlib figure.
+        path: the file, ending in .png, .pdf or .svg; one that is there is replaced.
+
     Raises:
         ValueError: another ending; a folder that does not exist.
     """

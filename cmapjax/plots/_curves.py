@@ -43,6 +43,13 @@ def comparison(market: Market, runs: Mapping[str, Run]):
     medians over markets, bands their 10 % to 90 % range. A market that is infinite, or not a number,
     counts as the worst and is drawn at a marked edge.
 
+    Args:
+        market: the markets that all runs were on.
+        runs: by the name that the legend shows.
+
+    Returns:
+        A Matplotlib figure.
+
     Raises:
         ValueError: no runs; a run without the metrics.
     """
@@ -76,6 +83,9 @@ def convergence(
             and else "certified_share", of what `simulate` records by itself; of running averages where
             surplus varies.
         clock: "rounds", or "agent updates" (per agent).
+
+    Returns:
+        A Matplotlib figure.
 
     Raises:
         ValueError: no runs; a metric that a run has not recorded; another clock.

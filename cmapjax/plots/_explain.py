@@ -13,6 +13,9 @@ def explanation(about):
 
     Args:
         about: what `cmapjax.explain` returned.
+
+    Returns:
+        A Matplotlib figure.
     """
     ordered = sorted(about.neighbours, key=lambda n: n.level_before)
     shown = ordered[:MOST_VESSELS]

@@ -32,6 +32,9 @@ def network(market: Market, flow: Float[np.ndarray, "slots"], *, title: str = ""
         title: a line above.
         seed: of the layout.
 
+    Returns:
+        A Matplotlib figure.
+
     Raises:
         ValueError: too many agents to see anything.
     """
@@ -92,6 +95,9 @@ def derivatives(
         label: what the colour means, with its unit.
         title: a line above.
         seed: of the layout.
+
+    Returns:
+        A Matplotlib figure.
     """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize

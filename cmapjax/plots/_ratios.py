@@ -21,6 +21,13 @@ def ratio_histogram(
     The axis is logarithmic; agents that have nothing, less than it shows, or no finite number, are
     counted in words. The equilibrium is an outline.
 
+    Args:
+        ratios: r_j of all agents, by the name that stands above the panel.
+        equilibrium: r*_j of all agents, drawn into every panel.
+
+    Returns:
+        A Matplotlib figure.
+
     Raises:
         ValueError: no ratios.
     """

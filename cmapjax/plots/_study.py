@@ -63,6 +63,9 @@ def convergence_bands(
         where: axes and the value that each is to have; of the cells that remain, each quantile's median.
         width: inches.
 
+    Returns:
+        A Matplotlib figure.
+
     Raises:
         ValueError: another clock; a metric that was not recorded; no cell that fits.
     """
@@ -128,6 +131,9 @@ def distributions(
         metric: one of its columns of numbers.
         where: as for `convergence_bands`.
         width: inches.
+
+    Returns:
+        A Matplotlib figure.
     """
     check_metric(summary, metric)
     some = chosen(summary, where)
@@ -192,6 +198,9 @@ def heat_map(
         metric: one of its columns of numbers.
         where: as for `convergence_bands`.
         width: inches.
+
+    Returns:
+        A Matplotlib figure.
 
     Raises:
         ValueError: axes or a metric that the study has not; one axis twice.
@@ -274,6 +283,9 @@ def verdict_shares(
         by: an axis; plays if left out.
         where: as for `convergence_bands`.
         width: inches.
+
+    Returns:
+        A Matplotlib figure.
     """
     some = chosen(summary, where, also=() if by is None else (by,))
     if by is None:

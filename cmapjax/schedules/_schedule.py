@@ -34,11 +34,29 @@ class Plan(eqx.Module):
     def tables(
         self, market: Market, round: Int[Array, ""], key: Array | None
     ) -> tuple[Int[Array, "turns _"], ...]:
-        """For each width, the agents (where stored) acting in each turn; `num_agents` is nobody."""
+        """For each width, the agents (where stored) acting in each turn; `num_agents` is nobody.
+
+        Args:
+            round: rounds played before this one.
+            key: of the round, for random orders; None for others.
+
+        Returns:
+            For each width of rows a table [turns, agents at once], padded with `num_agents`.
+
+        Raises:
+            NotImplementedError: all agents act in one turn (`is_everyone`), so that there are no tables.
+        """
         raise NotImplementedError
 
     def acts(self, market: Market, key: Array | None) -> Bool[Array, "agents"] | None:
-        """Which agents take part this round; None when all on the tables do."""
+        """Which agents take part this round; None when all on the tables do.
+
+        Args:
+            key: of the round, for random participation; None for others.
+
+        Returns:
+            One truth value per agent in the caller's order, or None.
+        """
         return None
 
 
@@ -52,7 +70,14 @@ class Schedule(eqx.Module):
 
     @abc.abstractmethod
     def plan(self, market: Market, hops: int | float = 1) -> Plan:
-        """The turns on this market, for strategies that look `hops` far."""
+        """The turns on this market, for strategies that look `hops` far.
+
+        Args:
+            hops: how far the strategy's agents look; agents that see far may have to wait for more others.
+
+        Returns:
+            The plan that compiled code runs.
+        """
 
 
 # -- plans ---------------------------------------------------------------------------------------
@@ -216,7 +241,17 @@ class Sequential(Schedule):
         return table_plan(market, self.turns(market, hops))
 
     def turns(self, market: Market, hops: int | float = 1) -> Int[np.ndarray, "agents"]:
-        """The turn of each agent."""
+        """The turn of each agent.
+
+        Args:
+            hops: as for `plan`.
+
+        Returns:
+            One turn per agent, from 0 on.
+
+        Raises:
+            ValueError: `order` does not name every agent exactly once.
+        """
         order = check_order(self.order, market)
         if hops > 1:  # agents see far: keep one turn per agent
             return seats(market, order)

@@ -55,6 +55,9 @@ def place_budget(
         steps: gradient steps, each with one exact solve.
         optimiser: on shares of the budget; by default Adam with a cosine schedule from 0.05 to 0.
 
+    Returns:
+        The best placement that was met, and the objective before and after.
+
     Raises:
         ValueError: a budget that is not a positive number; fewer than one step.
     """

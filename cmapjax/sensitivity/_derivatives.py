@@ -39,6 +39,9 @@ def equilibrium_utility(market: Market, groups: Groups | None = None) -> Float[A
         groups: `Equilibrium.groups`, if known; otherwise they are found on the host, by exact maximum
             flows, from the values at hand.
 
+    Returns:
+        One utility per agent (value), in the caller's order.
+
     Raises:
         ValueError: contributions whose ratios overflow float64, or a utility below its range. (Inside
             transformations nothing is refused: such a utility is 0.)
@@ -104,7 +107,14 @@ def utility_of(label) -> Callable:
 
 @float64_on_host
 def min_ratio(market: Market, utility: Float[Array, "agents"]) -> Float[Array, "markets"]:
-    """The ratio of the poorest agent."""
+    """The ratio of the poorest agent.
+
+    Args:
+        utility: u_j, the value that each agent received.
+
+    Returns:
+        One number per market.
+    """
     return market.smallest(metrics.ratio(market, utility))
 
 
@@ -123,6 +133,12 @@ def gradient(
             `metrics.log_nash_welfare`, `min_ratio` or `utility_of(label)`.
         with_respect_to: "endowment" (result per unit of i's resource) or "value".
         groups: `Equilibrium.groups`, if known.
+
+    Returns:
+        One number per agent.
+
+    Raises:
+        ValueError: another `with_respect_to`.
     """
     _check_field(with_respect_to)
     given = getattr(market, with_respect_to)
@@ -150,6 +166,9 @@ def jacobian(
         by: labels of the agents i who bring more; by default everybody.
         with_respect_to: "endowment" (value per unit of i's resource) or "value".
         groups: `Equilibrium.groups`, if known.
+
+    Returns:
+        A row per agent of `of`, a column per agent of `by`.
 
     Raises:
         ValueError: more than 1e8 numbers to compute, which is those of the smaller side for all agents.
@@ -192,6 +211,15 @@ def elasticities(
 
     The same for endowments and values, which enter as a product. Full rows sum to 1: when everybody
     brings one per cent more, everybody gets one per cent more. Arguments as for `jacobian`.
+
+    Args:
+        of, by, groups: as for `jacobian`.
+
+    Returns:
+        A row per agent of `of`, a column per agent of `by`; dimensionless.
+
+    Raises:
+        ValueError: as `jacobian`.
     """
     rows, columns = _numbers(market, of), _numbers(market, by)
     slope = jacobian(market, of=of, by=by, groups=groups)

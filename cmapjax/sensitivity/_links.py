@@ -60,6 +60,9 @@ def new_links(
             many are left out is reported. For networks whose pairs are too many to list.
         equilibrium: of this market, by an exact method, if it is known.
 
+    Returns:
+        The links with what each would change, the largest gain first.
+
     Raises:
         ValueError: candidates that are linked already, in different markets, or too many to list.
     """
@@ -105,6 +108,12 @@ def removed_links(
         objective, equilibrium: as for `new_links`.
         candidates: pairs of labels; by default all links.
         most: try only so many, those that carry most of the contributions at their ends.
+
+    Returns:
+        The links with what the loss of each would change, the largest gain first.
+
+    Raises:
+        ValueError: candidates that are not links of this market.
     """
     equilibrium = solve(market) if equilibrium is None else equilibrium
     giver, receiver = market.arcs()

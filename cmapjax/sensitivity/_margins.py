@@ -55,6 +55,9 @@ def margins(market: Market, *, of: Sequence | None = None, equilibrium: Equilibr
         of: labels of the agents; by default everybody.
         equilibrium: of this market, by an exact method, if it is known.
 
+    Returns:
+        For each agent of `of` how much less and how much more it may bring.
+
     Raises:
         ValueError: copies of the blocks of all these agents would take more than 2e8 arcs.
     """

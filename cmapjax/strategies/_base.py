@@ -115,7 +115,15 @@ class PostedStrategy(Strategy):
 
     @abc.abstractmethod
     def flow(self, terms, link: Link) -> Float[Array, "neighbours"]:
-        """What an agent with these terms gives on a link, one by one for many; ignored on padding."""
+        """What an agent with these terms gives on a link, one by one for many; ignored on padding.
+
+        Args:
+            terms: what the giver has posted (`post`).
+            link: what both ends know of the link; of one neighbour or, along its axis, of many.
+
+        Returns:
+            y_ij for each entry of the link (value).
+        """
 
     def respond(self, view: View):
         terms = _calls.post(self, view)

@@ -86,12 +86,28 @@ class GradientMethod(eqx.Module):
 
     @abc.abstractmethod
     def minimise(self, loss_and_gradient: Callable, start: Float[Array, "slots"], project: Callable):
-        """The point reached; `project(projection, x)` applies a simplex projection to real slots only."""
+        """The point reached; `project(projection, x)` applies a simplex projection to real slots only.
+
+        Args:
+            loss_and_gradient: gives the loss at a point and its gradient there.
+            start: a point of the simplex, zero on padding.
+            project: `project(projection, x)` applies a simplex projection to the real slots of x only.
+
+        Returns:
+            The point after `iterations` steps.
+        """
 
     def minimise_traceably(
         self, loss_and_gradient: Callable, start: Float[Array, "slots"], project: Callable
     ):
-        """The same point by a path that derivatives of both modes can follow; by default `minimise`."""
+        """The same point by a path that derivatives of both modes can follow; by default `minimise`.
+
+        Args:
+            loss_and_gradient, start, project: as for `minimise`.
+
+        Returns:
+            The point after `iterations` steps.
+        """
         return self.minimise(loss_and_gradient, start, project)
 
 
