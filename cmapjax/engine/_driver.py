@@ -12,13 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 
-from cmapjax import metrics
 from cmapjax.engine import _play, _scaling, _small
 from cmapjax.engine._play import Moment, Rules
 from cmapjax.engine._records import Record, observations, observations_on_host, rounds_apart
 from cmapjax.engine._round import known_facts
 from cmapjax.engine._run import Run, State, as_dtype, begin, form_of, state_of, whole
 from cmapjax.market._market import Market
+from cmapjax.metrics._recorded import is_known
 from cmapjax.runtime._precision import namespace
 from cmapjax.runtime._progress import Bar
 from cmapjax.runtime._settings import compiled, is_traced
@@ -100,9 +100,7 @@ class Recorder:
 
     def __init__(self, market: Market, record, is_steady: bool, num_records: int):
         self.market, self.record, self.is_steady = market, record, is_steady
-        self.on_host = num_records * market.links.num_slots <= ON_HOST and all(
-            map(metrics._is_known, record.values())
-        )
+        self.on_host = num_records * market.links.num_slots <= ON_HOST and all(map(is_known, record.values()))
         # What compiled code reads again and again is handed over once.
         self.handed = None if self.on_host else _on_device((market, Record(record)))
         self.rows: list = []

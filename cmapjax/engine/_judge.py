@@ -14,6 +14,7 @@ from cmapjax.engine._run import Run
 from cmapjax.market._feasibility import TOLERANCE, Breach, breach_in_words, broken_markets, find_breach
 from cmapjax.market._market import Market
 from cmapjax.market._verdict import VERDICTS, gap_judged
+from cmapjax.metrics._recorded import is_gap
 from cmapjax.runtime._precision import namespace
 from cmapjax.runtime._settings import compiled, is_traced
 from cmapjax.strategies import Strategy
@@ -58,7 +59,7 @@ def judged(
     if breach is not None:
         _complain(market, strategy, breach, strict)
     gap = None
-    if not by_averages and metrics._is_gap(record.get("certified_gap")):
+    if not by_averages and is_gap(record.get("certified_gap")):
         gap = run.records["certified_gap"][-1]  # of the same flow; on large markets it takes long
     fields = _fields(market, run.final, breach, by_averages, gap)
     return dataclasses.replace(run, spending_error=error, **fields)

@@ -8,10 +8,10 @@ import jax
 import numpy as np
 from jaxtyping import Int
 
-from cmapjax import metrics
 from cmapjax.market._certificate import delivered
 from cmapjax.market._market import Market
 from cmapjax.market._reductions import look, of_rows
+from cmapjax.metrics._recorded import OfState, is_known
 from cmapjax.runtime._precision import float64_on_host, namespace
 from cmapjax.runtime._types import Array
 
@@ -97,7 +97,7 @@ def observations(
         history = xp.stack([look(exactly, market.links.place), *held])
         state = dataclasses.replace(state, history=history)
     functions, vectors = dict(record.items()), {}
-    together = {name: f for name, f in functions.items() if isinstance(f, metrics._OfState)}
+    together = {name: f for name, f in functions.items() if isinstance(f, OfState)}
     for f in together.values():
         if f.vectors_of not in vectors:
             vectors[f.vectors_of] = f.vectors_of(market, state)
@@ -125,7 +125,7 @@ def observations_on_host(
         may not take states in this form.
     """
     record = record if isinstance(record, Record) else Record(record)
-    if not all(metrics._is_known(f) for _, f in record.items()):
+    if not all(is_known(f) for _, f in record.items()):
         return None
     found = _of_stacked(market, record, states, is_steady)
     return {name: found[name] for name in record.names}

@@ -55,6 +55,8 @@ class IdentifyAndCertify(Method):
     Where the run was not close enough and the proof fails, the full decomposition takes over.
     """
 
+    known_as = ("identify",)
+
     first: Method = eqx.field(default_factory=_coloured_sweeps)
     """The method that comes close."""
     first_tolerance: float = eqx.field(static=True, default=1e-6)

@@ -106,6 +106,8 @@ class TorusGrid(Family):
     Both sides are at least 3: on a shorter one the way round would be a link given already.
     """
 
+    known_as = ("torus",)
+
     rows: int
     columns: int
 
@@ -143,6 +145,8 @@ class ErdosRenyi(Family):
 
     Source: E. N. Gilbert, "Random graphs", Ann. Math. Statist. 30 (1959).
     """
+
+    known_as = ("er",)
 
     num_agents: int
     _: dataclasses.KW_ONLY
@@ -238,6 +242,8 @@ class StochasticBlockModel(Family):
 
     Source: P. W. Holland, K. B. Laskey, S. Leinhardt, "Stochastic blockmodels", Social Networks 5 (1983).
     """
+
+    known_as = ("blocks",)
 
     sizes: Sequence[int]
     _: dataclasses.KW_ONLY
