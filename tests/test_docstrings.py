@@ -1,4 +1,4 @@
-"""Public functions say what they take, return and raise; names are explained on a page; arguments stay few."""
+"""Public functions say what they take, return and raise; pages explain public names; arguments stay few."""
 
 import ast
 import importlib
@@ -61,7 +61,8 @@ def _parameters(function) -> list[str]:
 def _sections(text: str) -> dict[str, str]:
     """The text below each of Args, Returns and Raises."""
     parts = re.split(r"^(Args|Returns|Raises):\n", text, flags=re.MULTILINE)
-    return dict(zip(parts[1::2], (re.split(r"^\S", part, flags=re.MULTILINE)[0] for part in parts[2::2])))
+    texts = (re.split(r"^\S", part, flags=re.MULTILINE)[0] for part in parts[2::2])
+    return dict(zip(parts[1::2], texts, strict=True))
 
 
 def _complaints(function, text: str) -> list[str]:

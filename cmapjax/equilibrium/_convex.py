@@ -35,6 +35,8 @@ class ConvexProgram(Method):
 
     known_as = ("convex",)
 
+    known_as = ("convex",)
+
     accuracy: Float[Array, ""] = eqx.field(converter=as_parameter, default=1e-11)
     max_seconds: Float[Array, ""] = eqx.field(converter=as_parameter, default=np.inf)
 

@@ -57,6 +57,8 @@ class IdentifyAndCertify(Method):
 
     known_as = ("identify",)
 
+    known_as = ("identify",)
+
     first: Method = eqx.field(default_factory=_coloured_sweeps)
     """The method that comes close."""
     first_tolerance: float = eqx.field(static=True, default=1e-6)

@@ -30,6 +30,8 @@ class MirrorAscent(Method):
 
     known_as = ("mirror",)
 
+    known_as = ("mirror",)
+
     max_steps: int = 100_000
     check_every: int = eqx.field(static=True, default=20)
 

@@ -47,6 +47,8 @@ class PrimalDualHybridGradient(Method):
 
     known_as = ("pdhg",)
 
+    known_as = ("pdhg",)
+
     max_steps: int = 100_000
     check_every: int = eqx.field(static=True, default=20)
 

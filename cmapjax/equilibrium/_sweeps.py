@@ -23,6 +23,8 @@ class ColouredSweeps(Method):
 
     known_as = ("sweeps",)
 
+    known_as = ("sweeps",)
+
     max_sweeps: int = eqx.field(static=True, default=20_000)
     check_every: int = eqx.field(static=True, default=5)
     """Sweeps between two looks at the certificate."""

@@ -108,6 +108,8 @@ class TorusGrid(Family):
 
     known_as = ("torus",)
 
+    known_as = ("torus",)
+
     rows: int
     columns: int
 
@@ -145,6 +147,8 @@ class ErdosRenyi(Family):
 
     Source: E. N. Gilbert, "Random graphs", Ann. Math. Statist. 30 (1959).
     """
+
+    known_as = ("er",)
 
     known_as = ("er",)
 
@@ -242,6 +246,8 @@ class StochasticBlockModel(Family):
 
     Source: P. W. Holland, K. B. Laskey, S. Leinhardt, "Stochastic blockmodels", Social Networks 5 (1983).
     """
+
+    known_as = ("blocks",)
 
     known_as = ("blocks",)
 

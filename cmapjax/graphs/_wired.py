@@ -33,6 +33,8 @@ class RandomGeometric(Family):
 
     known_as = ("geometric",)
 
+    known_as = ("geometric",)
+
     num_agents: int
     _: dataclasses.KW_ONLY
     mean_degree: float | int | None = None
@@ -85,6 +87,8 @@ class RandomTree(Family):
 
     known_as = ("tree",)
 
+    known_as = ("tree",)
+
     num_agents: int
 
     def __post_init__(self):
@@ -129,6 +133,8 @@ class BarabasiAlbert(Family):
 
     Source: A.-L. Barabási, R. Albert, "Emergence of scaling in random networks", Science 286 (1999).
     """
+
+    known_as = ("ba",)
 
     known_as = ("ba",)
 
@@ -180,6 +186,8 @@ class RandomRegular(Family):
     Source: A. Steger, N. Wormald, "Generating random regular graphs quickly", Combin. Probab. Comput. 8
     (1999); uniform in the limit of many agents.
     """
+
+    known_as = ("regular",)
 
     known_as = ("regular",)
 
@@ -257,6 +265,8 @@ class WattsStrogatz(Family):
 
     Source: D. J. Watts, S. H. Strogatz, "Collective dynamics of small-world networks", Nature 393 (1998).
     """
+
+    known_as = ("ws",)
 
     known_as = ("ws",)
 

@@ -65,9 +65,9 @@ def pack(markets: Sequence[Market]) -> Market:
 def copies(market: Market, *, endowment=None, value=None) -> Market:
     """One market whose components are copies of the given one, each with its own endowments or values.
 
-    Nothing passes between them. Copies share one network, so that what an agent looks up lies side by side
-    for all its copies: undamped proportional response is played about twice as fast as on other ensembles of
-    this size (docs/benchmarks.md), other strategies no faster.
+    Nothing passes between them. The copies of an agent are stored side by side, so that their look-ups read
+    runs of memory: undamped proportional response is about twice as fast as on other ensembles of this size
+    (docs/benchmarks.md), other strategies are no faster.
 
     Args:
         market: one market, or an ensemble, which is copied as a whole.

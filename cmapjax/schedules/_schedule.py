@@ -18,30 +18,32 @@ from cmapjax.market._random import draw_per_agent
 from cmapjax.runtime._types import Array, as_parameter
 from cmapjax.schedules._turns import LEAST_SPREAD, colours, even_out, first_conflict, precedence_levels
 
-# Rows of a turn are padded to widths a factor of four apart: few kernels, since most turns are small.
+# Rows of a turn are padded to widths a factor of four apart, so that a turn, usually small, has few kernels.
 WIDTH_GROWTH = 4
 
 
 class Plan(eqx.Module):
-    """Turns of a round as the engine runs them."""
+    """The turns of a round as the engine runs them: what `Schedule.plan` returns, to be used for many
+    runs."""
 
     is_everyone: eqx.AbstractVar[bool]
     """Whether all agents act in one turn, so that no tables are needed."""
     shares_receivers: eqx.AbstractVar[bool]
     """Whether two agents of one turn may give to the same neighbour."""
     widths: eqx.AbstractVar[tuple[int, ...]]
+    """The widths to which rows are padded, one for each table."""
 
     def tables(
         self, market: Market, round: Int[Array, ""], key: Array | None
     ) -> tuple[Int[Array, "turns _"], ...]:
-        """For each width, the agents (where stored) acting in each turn; `num_agents` is nobody.
+        """For each width the agents, by where they are stored, that act in each turn.
 
         Args:
             round: rounds played before this one.
             key: of the round, for random orders; None for others.
 
         Returns:
-            For each width of rows a table [turns, agents at once], padded with `num_agents`.
+            For each width a table [turns, agents at once], padded with `num_agents`.
 
         Raises:
             NotImplementedError: all agents act in one turn (`is_everyone`), so that there are no tables.
@@ -49,7 +51,7 @@ class Plan(eqx.Module):
         raise NotImplementedError
 
     def acts(self, market: Market, key: Array | None) -> Bool[Array, "agents"] | None:
-        """Which agents take part this round; None when all on the tables do.
+        """Which agents take part in this round; None if all do that the tables list.
 
         Args:
             key: of the round, for random participation; None for others.
@@ -73,7 +75,7 @@ class Schedule(eqx.Module):
         """The turns on this market, for strategies that look `hops` far.
 
         Args:
-            hops: how far the strategy's agents look; agents that see far may have to wait for more others.
+            hops: how far agents look (`Strategy.hops`). In sequence, agents that look further wait for more.
 
         Returns:
             The plan that compiled code runs.
@@ -104,7 +106,7 @@ class TablePlan(Plan):
 
 
 class OrderPlan(Plan):
-    """One agent of each market per turn; the order fresh every round, or one turn per round."""
+    """One agent of each market per turn, in a fresh order every round; or one turn per round."""
 
     seat: Int[Array, "agents"]
     """The agent's place in its market's order, in the caller's order of agents."""
@@ -120,7 +122,7 @@ class OrderPlan(Plan):
         market_of = group = jnp.asarray(market.market_of)
         seat = jnp.asarray(self.seat)
         agents = jnp.arange(market.num_agents, dtype=seat.dtype)
-        if market.repeats is not None:  # padding rows come after all agents, and have no turn
+        if market.repeats is not None:  # padding rows stand behind all agents and have no turn
             group = jnp.where(market.repeats == agents, market_of, market.num_markets)
         if self.is_shuffled:
             drawn = draw_per_agent(key, market, jax.random.uniform)
@@ -169,7 +171,7 @@ class ParticipationPlan(Plan):
 
 
 class TurnTable(Plan):
-    """The turns of some rounds, as numbers."""
+    """The turns of some rounds as a table of numbers."""
 
     turns: Int[Array, "rounds agents"]
     """The turn of every agent in every round, in the order of storage; -1 where it takes no part."""
@@ -194,7 +196,7 @@ class TurnTable(Plan):
 
 
 class Simultaneous(Schedule):
-    """Everybody at once, each seeing only last round."""
+    """All agents act at once; each sees the last round only."""
 
     def plan(self, market, hops=1):
         return EveryonePlan()
@@ -220,10 +222,10 @@ class Turns(Schedule):
 
 
 class Sequential(Schedule):
-    """One after another, each seeing what those before it have done this round.
+    """Agents act one after another; each sees what those before it have done in this round.
 
-    Planned as the earliest turns that leave every agent's view as it would be in sequence (an agent
-    waits for those before it whose rows it can see), which gives the same rows in far fewer turns.
+    Agents that cannot see each other's rows share a turn: each acts in the earliest turn in which its view is
+    the one it would have in sequence. The rows are the same, in far fewer turns.
 
     Args:
         order: the agents' numbers in the order in which they act; by default their own order. In an
@@ -253,19 +255,21 @@ class Sequential(Schedule):
             ValueError: `order` does not name every agent exactly once.
         """
         order = check_order(self.order, market)
-        if hops > 1:  # agents see far: keep one turn per agent
+        if hops > 1:  # agents see beyond their neighbours: one turn per agent
             return seats(market, order)
         return precedence_levels(*market.neighbour_rows(), order)
 
 
 class Coloured(Schedule):
-    """Colour after colour: agents that share no receiver act together.
+    """Agents act colour by colour; agents of one colour share no receiver and act together.
 
-    A greedy colouring of the common-receiver graph (agents are joined when they have a neighbour in
-    common). Agents of one colour do not touch each other's terms of the community's program, so for
-    CMAP a coloured round equals a sequential round in the order of colours. Adjacent agents may share
-    a colour: a strategy that looks at its own receipts (proportional response) sees last turn's.
+    Colours are a greedy colouring of the common-receiver graph, which joins agents that have a neighbour in
+    common. The rows of two agents of one colour enter different terms of the community's program, so for
+    CMAP a coloured round equals a sequential round in the order of colours. Neighbours may share a colour:
+    a strategy that looks at its own receipts (proportional response) then sees those of the turn before.
     """
+
+    known_as = ("colored",)
 
     known_as = ("colored",)
 
@@ -273,7 +277,8 @@ class Coloured(Schedule):
         return table_plan(market, self.turns(market))
 
     def turns(self, market: Market) -> Int[np.ndarray, "agents"]:
-        """The colour of each agent, which is its turn; the same packed as alone."""
+        """The colour of each agent, which is its turn. It does not depend on the other markets of an
+        ensemble."""
         colour = colours(*market.neighbour_rows())
         market_of = np.asarray(market.market_of)
         for number in np.flatnonzero(np.bincount(market_of) >= LEAST_SPREAD):
@@ -284,7 +289,7 @@ class Coloured(Schedule):
 
 
 class RandomOrder(Schedule):
-    """One after another, in a fresh random order every round."""
+    """Agents act one after another, in a new random order every round."""
 
     @property
     def is_random(self):
@@ -295,11 +300,13 @@ class RandomOrder(Schedule):
 
 
 class OneAgentPerRound(Schedule):
-    """The slow clock: in each round one agent of each market acts, in a fixed cyclic order.
+    """One agent of each market acts per round, in a fixed cyclic order.
 
     Args:
         order: as for `Sequential`.
     """
+
+    known_as = ("one-agent",)
 
     known_as = ("one-agent",)
 
@@ -312,17 +319,19 @@ class OneAgentPerRound(Schedule):
 
 
 class RandomParticipation(Schedule):
-    """Another schedule in which an agent takes its turn only with some probability each round.
+    """Another schedule in which every agent takes its turn with a given probability, drawn each round.
 
-    An agent that skips a round gives as it gave before.
+    An agent that skips a round repeats its last row.
 
     Args:
         probability: of taking part, above 0 and at most 1.
-        schedule: simultaneous by default.
+        schedule: in which turn those who take part act; simultaneous by default.
 
     Raises:
         ValueError: a probability out of range.
     """
+
+    known_as = ("participation",)
 
     known_as = ("participation",)
 
@@ -347,7 +356,7 @@ class RandomParticipation(Schedule):
 
 
 def check_order(order, market: Market) -> Int[np.ndarray, "agents"]:
-    """`order` as an array; raises ValueError unless it names every agent once. None: their own order."""
+    """`order` as an array, None being the agents' own order. Raises ValueError unless it names each once."""
     if order is None:
         return np.arange(market.num_agents)
     order = np.asarray(order)
@@ -361,7 +370,7 @@ def check_order(order, market: Market) -> Int[np.ndarray, "agents"]:
 
 
 def seats(market: Market, order: Int[np.ndarray, "agents"]) -> Int[np.ndarray, "agents"]:
-    """Each agent's place in the order of its own market."""
+    """Each agent's place in the order of its market, from 0."""
     market_of = np.asarray(market.market_of)
     by_market = order[np.argsort(market_of[order], kind="stable")]
     sizes = np.bincount(market_of)
@@ -371,7 +380,7 @@ def seats(market: Market, order: Int[np.ndarray, "agents"]) -> Int[np.ndarray, "
 
 
 def width_classes(market: Market) -> tuple[tuple[int, ...], Int[np.ndarray, "agents"]]:
-    """Widths for rows of turns, and which of them each agent (in storage) uses."""
+    """The widths for rows of turns, and for each stored agent which of them its row has."""
     lengths = np.asarray(market.links.lengths)
     exponent = np.ceil(np.log(np.maximum(lengths, WIDTH_GROWTH)) / np.log(WIDTH_GROWTH) - 1e-9)
     exponents, class_of = np.unique(exponent.astype(int), return_inverse=True)
