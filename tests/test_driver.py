@@ -118,7 +118,9 @@ def test_states_too_large_to_be_stacked_are_recorded_one_by_one(name, on_host, m
 
 
 def _programs() -> list[int]:
-    return [f._cached._cache_size() for f in (_small.play_rounds, _driver._play_span, _driver._look)]
+    return [
+        f._cached._cache_size() for f in (_small.play_rounds, _driver._play_span, _driver._records_of_many)
+    ]
 
 
 def test_small_markets_share_one_program():

@@ -13,10 +13,10 @@ import numpy as np
 from jaxtyping import Int
 
 from cmapjax.engine import _play, _scaling, _small
-from cmapjax.engine._play import Moment, Rules
+from cmapjax.engine._play import Rules, StoredState
 from cmapjax.engine._records import Record, observations, observations_on_host, rounds_apart
 from cmapjax.engine._round import known_facts
-from cmapjax.engine._run import Run, State, as_dtype, begin, form_of, state_of, whole
+from cmapjax.engine._run import Run, State, as_dtype, completed, form_of, state_of, stored_start
 from cmapjax.market._market import Market
 from cmapjax.metrics._recorded import is_known
 from cmapjax.runtime._precision import namespace
@@ -75,7 +75,7 @@ def play(
         starts_even: whether everybody splits equally at the start.
         is_native: as in `Rules`.
     """
-    state = whole(market, jax.tree.map(np.asarray, state))
+    state = completed(market, jax.tree.map(np.asarray, state))
     rounds, every = int(played[-1]), rounds_apart(played)
     nothing_to_see = not record and isinstance(plan, EveryonePlan)
     lengths = np.diff(played, prepend=0)
@@ -120,16 +120,16 @@ class Recorder:
     def _compiled(self, states: State, room: int, count: int):
         if len(states.round) < room:  # for one program, whatever the number
             states = jax.tree.map(lambda x: _with_more(np.asarray(x), room - count), states)
-        found = _look(*self.handed, states, np.int64(count), self.is_steady)
+        found = _records_of_many(*self.handed, states, np.int64(count), self.is_steady)
         # A function may hold traced numbers unseen; then so are its records.
         return jax.tree.map(lambda x: x[:count] if is_traced(x) else np.asarray(x)[:count], found)
 
-    def add_moment(self, now: Moment) -> None:
+    def add_stored(self, now: StoredState) -> None:
         """One state as the engine holds it, on its device."""
         if self.record and self.on_host:
             self.add(jax.tree.map(lambda x: x[None], _state(self.market, now)), 1)
             return
-        found = _look_at(*self.handed, now, self.is_steady) if self.record else {}
+        found = _records_of_one(*self.handed, now, self.is_steady) if self.record else {}
         # Traced numbers, of a function that holds them unseen, stay where they are.
         found = jax.tree.map(lambda x: x[None] if is_traced(x) else np.asarray(x)[None], found)
         self.rows.append((np.asarray(now.agent_updates)[None], found))
@@ -140,18 +140,18 @@ class Recorder:
 
 
 @compiled
-def _look(market: Market, record, states: State, count, is_steady: bool):
+def _records_of_many(market: Market, record, states: State, count, is_steady: bool):
     """What is to be recorded of each of the first `count` stacked states."""
 
     def look(row):
         return observations(market, record, jax.tree.map(lambda x: x[row], states), is_steady)
 
-    tables = _room_for(len(states.round), look, 0)
+    tables = _empty_tables(len(states.round), look, 0)
     return jax.lax.fori_loop(0, count, lambda row, tables: _with_row(tables, row, look(row)), tables)
 
 
 @compiled
-def _look_at(market: Market, record, now: Moment, is_steady: bool):
+def _records_of_one(market: Market, record, now: StoredState, is_steady: bool):
     """What is to be recorded of a state of a market so large that it is not copied before."""
     return observations(market, record, state_of(market, now), is_steady)
 
@@ -159,7 +159,7 @@ def _look_at(market: Market, record, now: Moment, is_steady: bool):
 _state = compiled(state_of)
 
 
-def _room_for(rows: int, make, *args):
+def _empty_tables(rows: int, make, *args):
     """Tables for so many of what `make` gives."""
     like = jax.eval_shape(make, *args)
     return jax.tree.map(lambda x: jnp.zeros((rows, *x.shape), x.dtype), like)
@@ -179,7 +179,7 @@ def _play_large(rules: Rules, state: State, lengths, every: int, starts_even: bo
     if rules.plan.is_everyone and not rules.is_native and lengths.sum() * state.flow.size <= SHORT:
         strategy = _small.shared(strategy)
     rules = dataclasses.replace(rules, strategy=as_dtype(strategy, state.flow.dtype))
-    at = form_of(rules, every, starts_even).begin(begin(rules, state))
+    at = form_of(rules, every, starts_even).to_carry(stored_start(rules, state))
     size = 2 * state.flow.nbytes + state.history.nbytes + state.total_utility.nbytes
     room = 1 << min(max(STACKED // size, 1), MOST_STACKED).bit_length() - 1
     if not recorder.record:
@@ -191,7 +191,7 @@ def _play_large(rules: Rules, state: State, lengths, every: int, starts_even: bo
         if room == 1:
             at, shown = _play_on(rules, at, some[0], **facts)
             now = at if shown is None else shown
-            recorder.add_moment(now)
+            recorder.add_stored(now)
             final = _state(rules.market, now) if first + 1 == len(lengths) else None
         else:
             rows, count = np.append(some, np.zeros(room - len(some), np.int64)), np.int64(len(some))
@@ -218,10 +218,10 @@ def _play_small(rules: Rules, state: State, lengths, recorder: Recorder, bar: Ba
 
 @compiled(donate="all-except-first")
 def _play_on(rules: Rules, at, length, *, every: int, starts_even: bool):
-    """So many rounds later; and the same as a `Moment`, if it is another thing. What was before is gone."""
+    """The carry after `length` rounds, and the state if that is another object. The old carry is overwritten."""
     form = form_of(rules, every, starts_even)
-    at = form.advance(at, length)
-    shown = form.show(at)
+    at = form.play(at, length)
+    shown = form.to_state(at)
     return at, None if shown is at else shown
 
 
@@ -231,18 +231,18 @@ def _play_span(rules: Rules, at, lengths, count, *, every: int, starts_even: boo
     form = form_of(rules, every, starts_even)
     market = rules.market
 
-    def see(now: Moment) -> State:
+    def see(now: StoredState) -> State:
         return state_of(market, now) if keeps_states else State(None, None, None, None, now.agent_updates)
 
-    tables = _room_for(len(lengths), lambda: see(form.show(at)))
+    tables = _empty_tables(len(lengths), lambda: see(form.to_state(at)))
 
     def play_and_see(row, carry):
         at, tables = carry
-        at = form.advance(at, lengths[row])
-        return at, _with_row(tables, row, see(form.show(at)))
+        at = form.play(at, lengths[row])
+        return at, _with_row(tables, row, see(form.to_state(at)))
 
     at, tables = jax.lax.fori_loop(0, count, play_and_see, (at, tables))
-    return at, tables, state_of(market, form.show(at))
+    return at, tables, state_of(market, form.to_state(at))
 
 
 def _with_more(x: np.ndarray, rows: int) -> np.ndarray:

@@ -53,7 +53,7 @@ class Rules(eqx.Module):
         return self.market.stored(_budget(self.market, self.endowments, self.key, round))
 
 
-class Moment(eqx.Module):
+class StoredState(eqx.Module):
     """A market between two rounds."""
 
     round: Int[Array, ""]
@@ -67,13 +67,13 @@ class Moment(eqx.Module):
 
 
 def average_utility(at) -> Float[Array, "agents"]:
-    """Mean value received per round so far, of a `Moment` or a state; of the start, before the first."""
+    """Mean value received per round so far, of a `StoredState` or a state; of the start, before the first."""
     xp = namespace(at)
     played = xp.maximum(at.round, 1)
     return xp.where(at.round > 0, at.total_utility / played, at.history[0])
 
 
-def play_round(rules: Rules, now: Moment) -> Moment:
+def play_round(rules: Rules, now: StoredState) -> StoredState:
     """The market one round later."""
     if rules.strategy.needs_averages:
         average = average_utility(now).astype(now.history[0].dtype)
@@ -102,7 +102,7 @@ def play_round(rules: Rules, now: Moment) -> Moment:
     breach = now.breach
     if not rules.are_trusted:
         breach = breach.then(_breach(rules, now.round + 1, flows, budget, utility, lost))
-    return Moment(
+    return StoredState(
         now.round + 1,
         flows,
         (utility, *now.history[:2]),
@@ -123,26 +123,26 @@ def _breach(rules: Rules, round, flows: Flows, budget, utility, lost) -> Breach:
     return find_breach(market, round, *found)
 
 
-class Plain:
+class RoundByRound:
     """Rounds one by one, as they are written."""
 
     def __init__(self, rules: Rules):
         self.rules = rules
 
-    def begin(self, now: Moment) -> Moment:
+    def to_carry(self, now: StoredState) -> StoredState:
         return now
 
-    def advance(self, now: Moment, rounds: int | Int[Array, ""]) -> Moment:
+    def play(self, now: StoredState, rounds: int | Int[Array, ""]) -> StoredState:
         """The market some rounds later."""
         if isinstance(rounds, int) and rounds == 1:
             return play_round(self.rules, now)
         return jax.lax.fori_loop(0, rounds, lambda _, now: play_round(self.rules, now), now)
 
-    def show(self, now: Moment) -> Moment:
+    def to_state(self, now: StoredState) -> StoredState:
         return now
 
 
-def _take_turns(rules: Rules, now: Moment, key, acts, budget, repeated: Flows):
+def _take_turns(rules: Rules, now: StoredState, key, acts, budget, repeated: Flows):
     market, links = rules.market, rules.market.links
     tables = rules.plan.tables(market, now.round, key)
     acted = jnp.zeros(market.num_agents, bool)
@@ -168,7 +168,7 @@ def _take_turns(rules: Rules, now: Moment, key, acts, budget, repeated: Flows):
     return both_ends(market, flow), acted, lost
 
 
-def _take_tabled_turns(rules: Rules, now: Moment, budget, repeated: Flows):
+def _take_tabled_turns(rules: Rules, now: StoredState, budget, repeated: Flows):
     """All answer in every turn, and those whose turn it is do as they answer.
 
     In a small market that costs less than to look up who they are.

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from cmapjax import metrics
 from cmapjax.engine import _play, _scaling
 from cmapjax.engine._native import _form
-from cmapjax.engine._play import Moment, Rules, play_round
+from cmapjax.engine._play import Rules, StoredState, play_round
 from cmapjax.engine._records import observations, rounds_apart
 from cmapjax.engine._round import Flows, known_facts
 from cmapjax.engine._tables import dataset_of, frame_of
@@ -173,11 +173,11 @@ def receipts(
     return columns | {"agent": np.tile(labels, len(rounds)), "received": received.ravel()}
 
 
-def _observed(rules: Rules, record, now: Moment):
+def _observed(rules: Rules, record, now: StoredState):
     return observations(rules.market, record, state_of(rules.market, now), rules.is_steady)
 
 
-def whole(market: Market, state: State) -> State:
+def completed(market: Market, state: State) -> State:
     """The state, with what was left out and follows from its flow."""
     if state.flow is None:
         state = dataclasses.replace(state, flow=market.equal_flow().astype(state.history.dtype))
@@ -196,7 +196,7 @@ def observe(market: Market, record, state: State, is_steady: bool = False):
 
     `is_steady` as in `Rules`; it makes a difference in float32 alone.
     """
-    state = whole(market, state)
+    state = completed(market, state)
     seen = state.agent_updates, observations(market, record, state, is_steady)
     return jax.tree.map(market.links.everywhere, (state, seen))
 
@@ -223,7 +223,7 @@ def run_rounds(
     strategy = as_dtype(strategy, state.flow.dtype)
     rules = Rules(market, known, strategy, plan, endowments, key, is_steady)
     out = jax.tree.map(lambda x: jnp.zeros((len(played), *x.shape), x.dtype).at[0].set(x), seen)
-    now = begin(rules, state)
+    now = stored_start(rules, state)
     if played[-1] and saves_memory:
         now, out = _record_if_due(rules, record, now, out, np.array(played))
     elif played[-1]:
@@ -240,21 +240,21 @@ def run_rounds(
     return jax.tree.map(market.links.everywhere, run)
 
 
-def _record_between(rules: Rules, record, now: Moment, out, played, starts_even: bool):
+def _record_between(rules: Rules, record, now: StoredState, out, played, starts_even: bool):
     """Spans of rounds with a record after each. Nothing but the record is written, and in place."""
     updates, tables = out
     rounds, every, lengths = int(played[-1]), rounds_apart(played), np.diff(played)
     if not record and isinstance(rules.plan, EveryonePlan):  # nothing to stop for
         updates = updates[0] + jnp.asarray(played)[:, None] * _play.count(rules.market, None)
         form = form_of(rules, rounds, starts_even)
-        return form.show(form.advance(form.begin(now), rounds)), (updates, tables)
+        return form.to_state(form.play(form.to_carry(now), rounds)), (updates, tables)
     form, first = form_of(rules, every, starts_even), int(lengths[0])
     are_equal = bool(np.all(lengths == first))
 
     def span(carry, row_and_length):
         (carry, out), (row, length) = carry, row_and_length
-        carry = form.advance(carry, first if are_equal else length)
-        now = form.show(carry)
+        carry = form.play(carry, first if are_equal else length)
+        now = form.to_state(carry)
         seen = (
             now.agent_updates,
             observations(rules.market, record, state_of(rules.market, now), rules.is_steady),
@@ -262,18 +262,22 @@ def _record_between(rules: Rules, record, now: Moment, out, played, starts_even:
         return (carry, jax.tree.map(lambda table, x: table.at[row].set(x), out, seen)), None
 
     rows = jnp.arange(1, len(played)), jnp.asarray(lengths)
-    (carry, out), _ = jax.lax.scan(span, (form.begin(now), (updates, tables)), rows)
-    return form.show(carry), out
+    (carry, out), _ = jax.lax.scan(span, (form.to_carry(now), (updates, tables)), rows)
+    return form.to_state(carry), out
 
 
-def form_of(rules: Rules, every: int, starts_even: bool) -> _play.Plain | _scaling.Scaling:
+def form_of(rules: Rules, every: int, starts_even: bool) -> _play.RoundByRound | _scaling.ScaledRounds:
     """In which form rounds are played, so many at a time."""
     if rules.is_native:
         return _form.form_of(rules, every, starts_even)
-    return _scaling.Scaling(rules, starts_even) if _scaling.pays(rules, every) else _play.Plain(rules)
+    return (
+        _scaling.ScaledRounds(rules, starts_even)
+        if _scaling.pays(rules, every)
+        else _play.RoundByRound(rules)
+    )
 
 
-def _record_if_due(rules: Rules, record, now: Moment, out, played):
+def _record_if_due(rules: Rules, record, now: StoredState, out, played):
     """Round after round, by a path that derivatives can follow and that keeps few of them in memory."""
     first, rounds = now.round, int(played[-1])
     is_due = np.isin(np.arange(rounds + 1), played)
@@ -297,18 +301,18 @@ def _record_if_due(rules: Rules, record, now: Moment, out, played):
     return now, out
 
 
-def begin(rules: Rules, state: State) -> Moment:
+def stored_start(rules: Rules, state: State) -> StoredState:
     """The state as the engine holds it, before the first round of a run."""
-    now = moment_of(rules.market, state)
+    now = stored_state(rules.market, state)
     if rules.are_trusted:
         return now
     return dataclasses.replace(now, breach=no_breach(rules.market, state.flow.dtype))
 
 
-def moment_of(market: Market, state: State) -> Moment:
+def stored_state(market: Market, state: State) -> StoredState:
     """The state as the engine holds it."""
     blocks = market.links.blocks
-    return Moment(
+    return StoredState(
         state.round,
         Flows(tuple(blocks(state.flow)), tuple(blocks(state.received))),
         tuple(market.stored(u) for u in state.history),
@@ -317,7 +321,7 @@ def moment_of(market: Market, state: State) -> Moment:
     )
 
 
-def state_of(market: Market, now: Moment) -> State:
+def state_of(market: Market, now: StoredState) -> State:
     """The moment in the caller's order, as it is shown."""
     return State(
         now.round,

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int
 
-from cmapjax.engine._play import Moment, Rules, count, play_round
+from cmapjax.engine._play import Rules, StoredState, count, play_round
 from cmapjax.engine._round import Flows, look
 from cmapjax.runtime._precision import namespace
 from cmapjax.runtime._types import Array
@@ -30,10 +30,10 @@ LEAST_ROUNDS = 3
 RANGE = 0.7
 
 
-class Scaled(eqx.Module):
+class ScaledState(eqx.Module):
     """A market between two rounds; the flow is y_ij = left_i K_ij right_j."""
 
-    now: Moment
+    now: StoredState
     """Its flows are K, and stay; all else is up to date."""
     left: Float[Array, "agents"]
     right: Float[Array, "agents"]
@@ -55,22 +55,22 @@ def pays(rules: Rules, rounds: int) -> bool:
     )
 
 
-class Scaling:
+class ScaledRounds:
     """Rounds of undamped proportional response by everybody at once, with constant endowments."""
 
     def __init__(self, rules: Rules, starts_even: bool):
         self.rules, self.starts_even = rules, starts_even
         self.links = rules.market.links
 
-    def begin(self, now: Moment) -> Scaled:
+    def to_carry(self, now: StoredState) -> ScaledState:
         """Before the first round; an even start is kept as one number per agent."""
         xp = namespace(now)
         one = xp.ones_like(now.history[0])
         left = self.rules.known.contribution / self.rules.known.degree if self.starts_even else one
         sums = now.history[0]
-        return Scaled(now, left, one, sums, xp.asarray(False), xp.asarray(self.starts_even))
+        return ScaledState(now, left, one, sums, xp.asarray(False), xp.asarray(self.starts_even))
 
-    def show(self, at: Scaled) -> Moment:
+    def to_state(self, at: ScaledState) -> StoredState:
         """With the flows worked out."""
         rules, now = self.rules, at.now
         left, right = (
@@ -89,60 +89,60 @@ class Scaling:
             received.append(left_j * back * right_i)
         return eqx.tree_at(lambda m: m.flows, now, Flows(tuple(sent), tuple(received)))
 
-    def advance(self, at: Scaled, rounds: int | Int[Array, ""]) -> Scaled:
+    def play(self, at: ScaledState, rounds: int | Int[Array, ""]) -> ScaledState:
         """Some rounds later."""
         end = at.now.round + rounds
 
         def stride(at):
             """As many rounds as the range allows, and one as it is written if it ends too soon."""
             flows = at.now.flows  # outside the loop, which only reads them
-            kept = self._kept(flows)
+            kept = self._read_flows(flows)
 
             def unfinished(at):
-                return self._is_fine(at) & (at.now.round < end)
+                return self._keeps_to_range(at) & (at.now.round < end)
 
             def step(at):
                 return self._scale(at, kept)
 
             after = _with_flows(jax.lax.while_loop(unfinished, step, _with_flows(at, None)), flows)
-            return jax.lax.cond(after.now.round < end, self._absorb, lambda at: at, after)
+            return jax.lax.cond(after.now.round < end, self._play_and_reset, lambda at: at, after)
 
         return jax.lax.while_loop(lambda at: at.now.round < end, stride, at)
 
-    def _is_fine(self, at: Scaled) -> Bool[Array, ""]:
+    def _keeps_to_range(self, at: ScaledState) -> Bool[Array, ""]:
         """Whether the next round's numbers keep to the range (false for NaN)."""
         limits = jnp.finfo(at.sums.dtype)
         least, most = float(limits.tiny) ** RANGE, float(limits.max) ** RANGE
         left = self.rules.known.contribution / at.sums
         return jnp.all((left > least) & (left < most) & (at.sums > least) & (at.sums < most))
 
-    def _kept(self, flows: Flows):
+    def _read_flows(self, flows: Flows):
         """The flows as `_scale` reads them."""
         return flows
 
-    def _play(self, now: Moment) -> Moment:
+    def _play_as_written(self, now: StoredState) -> StoredState:
         """A round as it is written."""
         return play_round(self.rules, now)
 
-    def _absorb(self, at: Scaled) -> Scaled:
-        now = self._play(self.show(at))
+    def _play_and_reset(self, at: ScaledState) -> ScaledState:
+        now = self._play_as_written(self.to_state(at))
         one = jnp.ones_like(at.left)
-        return Scaled(now, one, one, now.history[0], jnp.array(False), jnp.array(False))
+        return ScaledState(now, one, one, now.history[0], jnp.array(False), jnp.array(False))
 
-    def _scale(self, at: Scaled, flows: Flows) -> Scaled:
+    def _scale(self, at: ScaledState, flows: Flows) -> ScaledState:
         """A round later, without the flows."""
         now, market = at.now, self.rules.market
         left, is_mirrored = self.rules.known.contribution / at.sums, ~at.is_mirrored
         sums = self._sums(left, flows, is_mirrored, at.is_even)
         utility = at.left * sums
-        played = Moment(
+        played = StoredState(
             now.round + 1,
             None,
             (utility, *now.history[:2]),
             now.total_utility + utility,
             now.agent_updates + count(market, None),
         )
-        return Scaled(played, left, at.left, sums, is_mirrored, at.is_even)
+        return ScaledState(played, left, at.left, sums, is_mirrored, at.is_even)
 
     def _sums(self, left, flows: Flows, is_mirrored, is_even):
         """Σ_j K_ji left_j, reading K only where it is not one."""
@@ -173,5 +173,5 @@ class Scaling:
         return jax.lax.cond(is_even, plain, held) if self.starts_even else held()
 
 
-def _with_flows(at: Scaled, flows: Flows | None) -> Scaled:
+def _with_flows(at: ScaledState, flows: Flows | None) -> ScaledState:
     return eqx.tree_at(lambda a: a.now.flows, at, flows, is_leaf=lambda x: x is None)

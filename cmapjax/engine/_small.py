@@ -20,9 +20,9 @@ from jaxtyping import Float, Int
 
 from cmapjax.endowments import Constant, Endowments, Trace
 from cmapjax.engine._canonical import fitted, padded, padded_flow, real_flow, small_shape
-from cmapjax.engine._play import Moment, Rules, play_round, round_key
+from cmapjax.engine._play import Rules, StoredState, play_round, round_key
 from cmapjax.engine._round import known_facts
-from cmapjax.engine._run import State, as_dtype, begin
+from cmapjax.engine._run import State, as_dtype, stored_start
 from cmapjax.market._feasibility import Breach
 from cmapjax.market._market import Market
 from cmapjax.market._random import draw_per_agent
@@ -200,7 +200,7 @@ def play(rules: Rules, state: State, rounds: int) -> Iterator[tuple[State, Breac
         plan = turns(market, larger, rules.plan, first, rules.key)
         endowments = surplus(market, larger, rules.endowments, first, rules.key)
         own = Rules(larger, known, strategy, plan, endowments, None, rules.is_steady)
-        now = begin(own, _in_shape(market, larger, state))
+        now = stored_start(own, _in_shape(market, larger, state))
         if breach is not None:
             now = dataclasses.replace(now, breach=breach)
         count = min(last - first, ROUNDS)
@@ -217,7 +217,7 @@ def _of_market(market: Market, breach: Breach | None) -> Breach | None:
 
 
 @compiled
-def play_rounds(rules: Rules, now: Moment, count: Int[Array, ""]) -> Played:
+def play_rounds(rules: Rules, now: StoredState, count: Int[Array, ""]) -> Played:
     """So many rounds, at most `ROUNDS`. All else follows from what is kept of them."""
     width, size = rules.market.links.shapes[0]
     dtype = now.history[0].dtype

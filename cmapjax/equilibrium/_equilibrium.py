@@ -168,7 +168,7 @@ class Method(eqx.Module):
         """
 
 
-def of_flow(market: Market, flow, tolerance, iterations) -> Equilibrium:
+def equilibrium_of_flow(market: Market, flow, tolerance, iterations) -> Equilibrium:
     """What an allocation is worth as an equilibrium: utilities, prices and the certificate of this flow."""
     utility = market.received(flow)
     gap = certified_gap_of_flow(market, flow)

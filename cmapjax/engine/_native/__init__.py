@@ -39,7 +39,7 @@ class Unavailable(Exception):
     """Why there is no such code here."""
 
 
-class _Here:
+class _Process:
     """What this process has found out."""
 
     library: ctypes.CDLL | None = None
@@ -61,7 +61,7 @@ def choose(native: str, market, strategy, plan, rounds: int, is_plain: bool) -> 
     if native == "off":
         return False
     reason = _reason_against(market, strategy, plan, is_plain) or unavailable()
-    is_asked = native == "on" or _wish() == "on"
+    is_asked = native == "on" or _by_variable() == "on"
     if market.num_agents <= SMALL and not is_asked:
         return False
     is_worth = is_asked or rounds * market.links.num_slots >= LEAST_WORK
@@ -82,7 +82,7 @@ def _reason_against(market, strategy, plan, is_plain: bool) -> str | None:
 
     device = jax.config.jax_default_device
     kind = jax.default_backend() if device is None else getattr(device, "platform", device)
-    if _wish() == "off":
+    if _by_variable() == "off":
         return f"the variable {VARIABLE} is off"
     if not is_plain or jax.config.jax_disable_jit:
         return "not inside a transformation, nor where JAX_DISABLE_JIT is set"
@@ -91,28 +91,28 @@ def _reason_against(market, strategy, plan, is_plain: bool) -> str | None:
     return None if applies(strategy, plan) else "not for this strategy under this schedule"
 
 
-def _wish() -> str:
+def _by_variable() -> str:
     """What the variable says: "off"; "on", to compile at once; or nothing."""
     return os.environ.get(VARIABLE, "").strip().lower()
 
 
 def unavailable() -> str | None:
     """Why the code cannot be had here, as far as is known without compiling it; None if it can."""
-    if _Here.library is not None:
+    if _Process.library is not None:
         return None
-    if _Here.fault is None and _compiler() is None and not _is_kept():
+    if _Process.fault is None and _compiler() is None and not _is_on_disk():
         return "no C++ compiler was found (c++, g++ or clang++, or what CXX names)"
-    return _Here.fault
+    return _Process.fault
 
 
 def is_ready() -> bool:
     """Whether nothing need be compiled."""
-    return _Here.library is not None or _is_kept()
+    return _Process.library is not None or _is_on_disk()
 
 
 def describe() -> str:
     """Who plays rounds on this machine's CPU, in words."""
-    if _wish() == "off":
+    if _by_variable() == "off":
         return f"xla ({VARIABLE} is off)"
     reason = unavailable()
     if reason is not None:
@@ -127,15 +127,15 @@ def library() -> ctypes.CDLL:
         Unavailable: there is no compiler, or it fails.
     """
     with _LOCK:
-        if _Here.fault is not None:
-            raise Unavailable(_Here.fault)
-        if _Here.library is None:
+        if _Process.fault is not None:
+            raise Unavailable(_Process.fault)
+        if _Process.library is None:
             try:
-                _Here.library = _found()
+                _Process.library = _find_library()
             except Unavailable as error:
-                _Here.fault = str(error)
+                _Process.fault = str(error)
                 raise
-    return _Here.library
+    return _Process.library
 
 
 def lanes(dtype) -> int:
@@ -143,10 +143,10 @@ def lanes(dtype) -> int:
     return library().cmapjax_bytes() // np.dtype(dtype).itemsize
 
 
-def _found() -> ctypes.CDLL:
-    kept = _kept()
+def _find_library() -> ctypes.CDLL:
+    kept = _library_file()
     with tempfile.TemporaryDirectory() as folder:
-        if kept is not None and _is_kept():
+        if kept is not None and _is_on_disk():
             return _loaded(kept)
         built = Path(folder) / "rounds.so"
         _compile(built)
@@ -197,16 +197,16 @@ def _compiler() -> list[str] | None:
     return None if found is None else [found]
 
 
-def _kept() -> Path | None:
+def _library_file() -> Path | None:
     """Where the code is kept: a name for these sources, this jaxlib and this processor."""
     folder = jax.config.jax_compilation_cache_dir
     return None if folder is None else Path(folder) / f"cmapjax-rounds-{_key()}.so"
 
 
-def _is_kept() -> bool:
+def _is_on_disk() -> bool:
     """Whether it is there, and whole: its last bytes are a hash of the others."""
     try:
-        code = _kept().read_bytes()
+        code = _library_file().read_bytes()
     except (OSError, AttributeError):
         return False
     return hashlib.sha256(code[:-32]).digest() == code[-32:]

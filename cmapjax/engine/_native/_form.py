@@ -1,4 +1,4 @@
-"""The forms in which native rounds are played (see `_play.Plain`), and for which strategies."""
+"""The forms in which native rounds are played (see `_play.RoundByRound`), and for which strategies."""
 
 import dataclasses
 
@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Float
 
 from cmapjax.engine._native import lanes
-from cmapjax.engine._play import Moment, Plain, Rules, count
+from cmapjax.engine._play import RoundByRound, Rules, StoredState, count
 from cmapjax.engine._round import Flows, _views, as_before
-from cmapjax.engine._scaling import Scaled, Scaling, pays
+from cmapjax.engine._scaling import ScaledRounds, ScaledState, pays
 from cmapjax.market._columns import _end_to_end
 from cmapjax.runtime._precision import namespace
 from cmapjax.runtime._types import Array
@@ -42,9 +42,9 @@ def applies(strategy, plan) -> bool:
     )
 
 
-def form_of(rules: Rules, every: int, starts_even: bool) -> "Native | NativeScaling":
+def form_of(rules: Rules, every: int, starts_even: bool) -> "NativeRounds | NativeScaledRounds":
     """In which form rounds are played, so many at a time, where `applies` holds."""
-    return NativeScaling(rules, starts_even) if pays(rules, every) else Native(rules)
+    return NativeScaledRounds(rules, starts_even) if pays(rules, every) else NativeRounds(rules)
 
 
 def _parts(strategy) -> tuple:
@@ -53,10 +53,10 @@ def _parts(strategy) -> tuple:
     return (strategy.strategy, strategy.damping) if type(strategy) is Damped else (strategy, None)
 
 
-class Sliced(eqx.Module):
+class SlicedState(eqx.Module):
     """A market between two rounds, numbers on links in slices as `rounds.cc` has them."""
 
-    now: Moment
+    now: StoredState
     """Without flows."""
     sent: Float[Array, "places"]
     received: Float[Array, "places"]
@@ -97,7 +97,7 @@ class _Slices:
         return jax.ShapeDtypeStruct(shape or (self.num_agents,), self.dtype if dtype is None else dtype)
 
 
-class Native(Plain):
+class NativeRounds(RoundByRound):
     """Rounds one by one: CMAP, proportional response or equal split by everybody at once."""
 
     def __init__(self, rules: Rules):
@@ -105,21 +105,21 @@ class Native(Plain):
         self.slices = _Slices(rules)
         self.answer, self.damping = _parts(rules.strategy)
 
-    def begin(self, now: Moment) -> Sliced:
+    def to_carry(self, now: StoredState) -> SlicedState:
         cut = self.slices.cut
-        return Sliced(dataclasses.replace(now, flows=None), cut(now.flows.sent), cut(now.flows.received))
+        return SlicedState(dataclasses.replace(now, flows=None), cut(now.flows.sent), cut(now.flows.received))
 
-    def show(self, at: Sliced) -> Moment:
+    def to_state(self, at: SlicedState) -> StoredState:
         return dataclasses.replace(at.now, flows=self._flows(at))
 
-    def advance(self, at: Sliced, rounds) -> Sliced:
+    def play(self, at: SlicedState, rounds) -> SlicedState:
         facts = self.slices.entries(), self._theta(at)
-        return jax.lax.fori_loop(0, rounds, lambda _, at: self._play(at, *facts), at)
+        return jax.lax.fori_loop(0, rounds, lambda _, at: self._play_one(at, *facts), at)
 
-    def _flows(self, at: Sliced) -> Flows:
+    def _flows(self, at: SlicedState) -> Flows:
         return Flows(self.slices.blocks(at.sent), self.slices.blocks(at.received))
 
-    def _theta(self, at: Sliced) -> Float[Array, "_"]:
+    def _theta(self, at: SlicedState) -> Float[Array, "_"]:
         """One step for all, or one per agent."""
         rules, damping = self.rules, self.damping
         if damping is None:
@@ -133,7 +133,7 @@ class Native(Plain):
         steps = [jax.vmap(damping.step, in_axes=-1)(view) for view in views]
         return rules.market.links.join_rows(steps)
 
-    def _play(self, at: Sliced, entries: tuple, theta) -> Sliced:
+    def _play_one(self, at: SlicedState, entries: tuple, theta) -> SlicedState:
         """A round later."""
         rules, slices, now = self.rules, self.slices, at.now
         known, utility = rules.known, now.history[0]
@@ -155,20 +155,20 @@ class Native(Plain):
         places = {len(facts): 0, len(facts) + 1: 1}  # flows are changed in place
         call = jax.ffi.ffi_call(name, changed + room, input_output_aliases=places)
         sent, received, utility, *_ = call(*facts, at.sent, at.received, **slices.attributes, **more)
-        return Sliced(_later(rules, now, utility, now.total_utility + utility), sent, received)
+        return SlicedState(_later(rules, now, utility, now.total_utility + utility), sent, received)
 
 
-class NativeScaling(Scaling):
+class NativeScaledRounds(ScaledRounds):
     """Proportional response in scaling form."""
 
     def __init__(self, rules: Rules, starts_even: bool):
         super().__init__(rules, starts_even)
         self.slices = _Slices(rules)
 
-    def _kept(self, flows: Flows) -> tuple:
+    def _read_flows(self, flows: Flows) -> tuple:
         return *self.slices.entries(), self.slices.cut(flows.sent), self.slices.cut(flows.received)
 
-    def _scale(self, at: Scaled, kept: tuple) -> Scaled:
+    def _scale(self, at: ScaledState, kept: tuple) -> ScaledState:
         """A round later, without the flows."""
         now, slices, like = at.now, self.slices, self.slices.like
         call = jax.ffi.ffi_call("cmapjax_scaling", [like(), like(), like(), like(dtype=jnp.float64)])
@@ -183,14 +183,14 @@ class NativeScaling(Scaling):
         )
         left, sums, utility, total = call(entries, lengths, *numbers, *held, **slices.attributes)
         now = _later(self.rules, now, utility, total)
-        return Scaled(now, left, at.left, sums, ~at.is_mirrored, at.is_even)
+        return ScaledState(now, left, at.left, sums, ~at.is_mirrored, at.is_even)
 
-    def _play(self, now: Moment) -> Moment:
-        form = Native(self.rules)
-        return form.show(form.advance(form.begin(now), 1))
+    def _play_as_written(self, now: StoredState) -> StoredState:
+        form = NativeRounds(self.rules)
+        return form.to_state(form.play(form.to_carry(now), 1))
 
 
-def _later(rules: Rules, now: Moment, utility, total) -> Moment:
+def _later(rules: Rules, now: StoredState, utility, total) -> StoredState:
     history = (utility, *now.history[:2])
     updates = now.agent_updates + count(rules.market, None)
-    return Moment(now.round + 1, None, history, total, updates, now.breach)
+    return StoredState(now.round + 1, None, history, total, updates, now.breach)
