@@ -1,8 +1,8 @@
-"""How a plain run is played: rounds by one compiled program, what is recorded by another or by NumPy.
+"""How a plain run is played: one compiled program plays rounds, another one or NumPy records.
 
-Rounds and records take equally long to compile. Apart, rounds are compiled once whatever is recorded, and
-records once whatever the strategy. Between them pass states: one at a time of a large market, stacked where
-they are small. How many rounds lie between two records, and how many there are in all, is data.
+Rounds and records take equally long to compile. In two programs, rounds are compiled once for all records,
+and records once for all strategies. States are handed from one to the other: those of a large market one by
+one, small ones stacked. The number of rounds between two records, and in all, is data.
 """
 
 import dataclasses
@@ -24,23 +24,23 @@ from cmapjax.runtime._progress import Bar
 from cmapjax.runtime._settings import compiled, is_traced
 from cmapjax.schedules._schedule import EveryonePlan
 
-# States are stacked up to so many bytes, and so many of them.
+# States are stacked up to this many bytes, and this many at a time.
 STACKED, MOST_STACKED = 8_000_000, 128
-# Records so many rounds apart are seldom.
+# Records at least this many rounds apart count as rare.
 SELDOM = 8
-# Of a run of which nothing is recorded so many rounds are played at a time.
+# A run without records is played in parts of this many rounds, so that the progress bar moves.
 LONG = 500
-# Of a run of so many slots times rounds compiling takes longer than playing.
+# For runs of up to this many slots times rounds, compiling takes longer than playing.
 SHORT = 20_000_000
-# Records of runs up to so many slots times records are NumPy's.
+# Up to this many slots times records, NumPy computes the records.
 ON_HOST = 5_000_000
 
 
 def pays(market: Market, record, played, dtype) -> bool:
-    """Whether rounds and records are to be two programs.
+    """Whether it is quicker to have two programs for rounds and for records.
 
-    A state too large to be stacked is handed over by itself, which takes as long as a round or two: where
-    every few rounds are recorded, one program plays and records.
+    Handing over a state that is too large to be stacked takes as long as a round or two. If such states are
+    recorded every few rounds, one program that plays and records is quicker.
     """
     return (
         not record or rounds_apart(played) >= SELDOM or 4 * market.links.num_slots * dtype.itemsize <= STACKED
@@ -69,10 +69,10 @@ def play(
         market: without names.
         beyond: `beyond_table` of the strategy's hops, or None.
         state: the start, as `simulate` makes it.
-        bar: told how many rounds have been played.
+        bar: the progress bar.
         played: after which rounds something is recorded, from 0 to the last (`recorded_rounds`).
         is_steady: as in `Rules`.
-        starts_even: whether everybody splits equally at the start.
+        starts_even: whether the start is the equal split.
         is_native: as in `Rules`.
     """
     state = completed(market, jax.tree.map(np.asarray, state))
@@ -96,17 +96,17 @@ def play(
 
 
 class Recorder:
-    """What is recorded of a run."""
+    """Collects what is recorded of a run."""
 
     def __init__(self, market: Market, record, is_steady: bool, num_records: int):
         self.market, self.record, self.is_steady = market, record, is_steady
         self.on_host = num_records * market.links.num_slots <= ON_HOST and all(map(is_known, record.values()))
-        # What compiled code reads again and again is handed over once.
+        # Put on the device once, because compiled code reads it for every record.
         self.handed = None if self.on_host else _on_device((market, Record(record)))
         self.rows: list = []
 
     def add(self, states: State, room: int, count: int | None = None) -> None:
-        """These stacked states, at most `room`; or the first `count` of them."""
+        """Add stacked states, at most `room`, or the first `count` of them."""
         updates = np.asarray(states.agent_updates)[:count]
         if not self.record or not len(updates):
             found = {}
@@ -118,19 +118,19 @@ class Recorder:
         self.rows.append((updates, found))
 
     def _compiled(self, states: State, room: int, count: int):
-        if len(states.round) < room:  # for one program, whatever the number
+        if len(states.round) < room:  # padded, so that one program serves any number of states
             states = jax.tree.map(lambda x: _with_more(np.asarray(x), room - count), states)
         found = _records_of_many(*self.handed, states, np.int64(count), self.is_steady)
-        # A function may hold traced numbers unseen; then so are its records.
+        # A recorded function may close over traced numbers; then its records are traced.
         return jax.tree.map(lambda x: x[:count] if is_traced(x) else np.asarray(x)[:count], found)
 
     def add_stored(self, now: StoredState) -> None:
-        """One state as the engine holds it, on its device."""
+        """Add one state as the engine holds it, on its device."""
         if self.record and self.on_host:
             self.add(jax.tree.map(lambda x: x[None], _state(self.market, now)), 1)
             return
         found = _records_of_one(*self.handed, now, self.is_steady) if self.record else {}
-        # Traced numbers, of a function that holds them unseen, stay where they are.
+        # Traced records, of a function that closes over traced numbers, stay as they are.
         found = jax.tree.map(lambda x: x[None] if is_traced(x) else np.asarray(x)[None], found)
         self.rows.append((np.asarray(now.agent_updates)[None], found))
 
@@ -152,7 +152,7 @@ def _records_of_many(market: Market, record, states: State, count, is_steady: bo
 
 @compiled
 def _records_of_one(market: Market, record, now: StoredState, is_steady: bool):
-    """What is to be recorded of a state of a market so large that it is not copied before."""
+    """What is to be recorded of one state, which is not copied to the host, of a large market."""
     return observations(market, record, state_of(market, now), is_steady)
 
 
@@ -160,7 +160,7 @@ _state = compiled(state_of)
 
 
 def _empty_tables(rows: int, make, *args):
-    """Tables for so many of what `make` gives."""
+    """Tables of zeros with this many rows for what `make` returns."""
     like = jax.eval_shape(make, *args)
     return jax.tree.map(lambda x: jnp.zeros((rows, *x.shape), x.dtype), like)
 
@@ -202,7 +202,7 @@ def _play_large(rules: Rules, state: State, lengths, every: int, starts_even: bo
 
 
 def _play_small(rules: Rules, state: State, lengths, recorder: Recorder, bar: Bar):
-    """The same of a small market, of which every round is kept."""
+    """The final state and the breaches of a small market, whose states are all kept on the host."""
     breach, ends = None, np.cumsum(lengths) + state.round
     seen = [jax.tree.map(lambda x: x[None], state)]  # the start
     for states, broken in _small.play(rules, state, int(lengths.sum())):
@@ -218,7 +218,8 @@ def _play_small(rules: Rules, state: State, lengths, recorder: Recorder, bar: Ba
 
 @compiled(donate="all-except-first")
 def _play_on(rules: Rules, at, length, *, every: int, starts_even: bool):
-    """The carry after `length` rounds, and the state if that is another object. The old carry is overwritten."""
+    """The carry after `length` rounds, and the state if that is another object. The old carry is
+    overwritten."""
     form = form_of(rules, every, starts_even)
     at = form.play(at, length)
     shown = form.to_state(at)
@@ -227,7 +228,11 @@ def _play_on(rules: Rules, at, length, *, every: int, starts_even: bool):
 
 @compiled
 def _play_span(rules: Rules, at, lengths, count, *, every: int, starts_even: bool, keeps_states: bool):
-    """So many rounds before each of the first `count` records: what follows, what is seen, the last state."""
+    """Plays `lengths[k]` rounds before record k, for `count` records.
+
+    Returns:
+        The carry, the states to record, and the last state.
+    """
     form = form_of(rules, every, starts_even)
     market = rules.market
 

@@ -1,4 +1,4 @@
-"""The loop, compiled: rounds are played, and what is asked for is recorded of them."""
+"""The compiled loop that plays rounds and records, and what a run returns."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -37,10 +37,10 @@ class State(eqx.Module):
     total_utility: Float[Array, "agents"]
     """Value received over all rounds played (float64)."""
     agent_updates: Int[Array, "markets"]
-    """How many times an agent of the market has acted."""
+    """For each market, how many times one of its agents has acted."""
     received: Float[Array, "slots"] | None = None
-    """y_ji of the last round: the flow as the receivers hold it, equal to `market.mirror(flow)` up to
-    rounding. Left out, it is taken from the flow."""
+    """y_ji of the last round: the receivers' copy of the flow, equal to `market.mirror(flow)` up to rounding.
+    If it is None, it is made from the flow."""
 
     @property
     def utility(self) -> Float[Array, "agents"]:
@@ -60,24 +60,25 @@ class Run(eqx.Module):
     rounds: Int[Array, "records"]
     """The rounds after which something was recorded; the first is the start."""
     agent_updates: Int[Array, "records markets"]
-    """The other clock: how often an agent of the market had acted by then."""
+    """For each record, how often an agent of the market had acted by then."""
     records: dict[str, Array]
     """What was recorded, by name: one row per record, one column per market."""
     final: State
-    # What follows is worked out by `simulate`, on the host: compiling it would take longer than running.
+    """The state after the last round, from which a run can be continued (`simulate(start=…)`)."""
+    # `simulate` computes the rest on the host, because compiling would take longer than running.
     verdict: Int[Array, "markets"] | None = None
     """What became of each market: a place in `metrics.VERDICTS`, as `metrics.verdict` gives it."""
     gap: Float[Array, "markets"] | None = None
     """The certified gap that the verdict rests on: of the last allocation, or of the running averages where
     surplus varies or the strategy looks at them."""
     spending_error: Float[Array, "markets"] | None = None
-    """By how much the strategy's last rows miss the round's budget, relative (rounding, or a fault)."""
+    """How far the last rows are from spending the round's budget, relative: rounding, or a fault."""
     breach: Breach | None = None
-    """Who broke a law of spending in which round; None under strategies of this package."""
+    """Which agents broke a law of spending in which round; None under strategies of this package."""
     rounds_by: str = eqx.field(static=True, default="xla")
-    """Who has played the rounds: "native" (the package's own code for a CPU) or "xla"."""
+    """What played the rounds: "native" (the package's own code for a CPU) or "xla"."""
     varies: bool = eqx.field(static=True, default=False)
-    """Whether surplus varied from round to round, so that running averages are what can be compared."""
+    """Whether surplus varied from round to round, so that running averages are to be compared."""
 
     @property
     def verdicts(self) -> list[str]:
@@ -147,7 +148,7 @@ class Run(eqx.Module):
 
     @property
     def reasons(self) -> list[str]:
-        """The same with the certified gap that each rests on, e.g. "converged (certified gap 3.1e-09)"."""
+        """The verdicts with the certified gaps they rest on, e.g. "converged (certified gap 3.1e-09)"."""
         gaps = np.asarray(self.gap).tolist()
         return [f"{word} (certified gap {gap:.1e})" for word, gap in zip(self.verdicts, gaps, strict=True)]
 
@@ -178,7 +179,7 @@ def _observed(rules: Rules, record, now: StoredState):
 
 
 def completed(market: Market, state: State) -> State:
-    """The state, with what was left out and follows from its flow."""
+    """The state with the fields that were left out, which follow from its flow."""
     if state.flow is None:
         state = dataclasses.replace(state, flow=market.equal_flow().astype(state.history.dtype))
     if state.received is None:
@@ -189,12 +190,12 @@ def completed(market: Market, state: State) -> State:
     return state
 
 
-# The start is observed apart from the run, so that strategies compared on a market compile it once.
+# Recording the start is a program of its own, so that strategies compared on a market compile it once.
 @compiled
 def observe(market: Market, record, state: State, is_steady: bool = False):
-    """The state, with what was left out and follows from its flow, and what is to be recorded of it.
+    """The completed state, and what is to be recorded of it.
 
-    `is_steady` as in `Rules`; it makes a difference in float32 alone.
+    `is_steady` is as in `Rules`; it matters in float32 only.
     """
     state = completed(market, state)
     seen = state.agent_updates, observations(market, record, state, is_steady)
@@ -218,7 +219,8 @@ def run_rounds(
     is_steady,
     starts_even,
 ) -> Run:
-    """The run from this start; `seen` is what `observe` saw of it, `played` a tuple of rounds."""
+    """The run from this start; `seen` is what `observe` returned for it, `played` a tuple of recorded
+    rounds."""
     known = known_facts(market, beyond, state.flow.dtype)
     strategy = as_dtype(strategy, state.flow.dtype)
     rules = Rules(market, known, strategy, plan, endowments, key, is_steady)
@@ -241,7 +243,7 @@ def run_rounds(
 
 
 def _record_between(rules: Rules, record, now: StoredState, out, played, starts_even: bool):
-    """Spans of rounds with a record after each. Nothing but the record is written, and in place."""
+    """Plays spans of rounds with a record after each, which is written in place."""
     updates, tables = out
     rounds, every, lengths = int(played[-1]), rounds_apart(played), np.diff(played)
     if not record and isinstance(rules.plan, EveryonePlan):  # nothing to stop for
@@ -267,7 +269,7 @@ def _record_between(rules: Rules, record, now: StoredState, out, played, starts_
 
 
 def form_of(rules: Rules, every: int, starts_even: bool) -> _play.RoundByRound | _scaling.ScaledRounds:
-    """In which form rounds are played, so many at a time."""
+    """The way to play rounds (see `_play.RoundByRound`) with `every` rounds between two records."""
     if rules.is_native:
         return _form.form_of(rules, every, starts_even)
     return (
@@ -278,7 +280,7 @@ def form_of(rules: Rules, every: int, starts_even: bool) -> _play.RoundByRound |
 
 
 def _record_if_due(rules: Rules, record, now: StoredState, out, played):
-    """Round after round, by a path that derivatives can follow and that keeps few of them in memory."""
+    """Plays round after round in a form that JAX can differentiate with little memory."""
     first, rounds = now.round, int(played[-1])
     is_due = np.isin(np.arange(rounds + 1), played)
 
@@ -302,7 +304,7 @@ def _record_if_due(rules: Rules, record, now: StoredState, out, played):
 
 
 def stored_start(rules: Rules, state: State) -> StoredState:
-    """The state as the engine holds it, before the first round of a run."""
+    """The state as the engine holds it before the first round, in which no law is broken yet."""
     now = stored_state(rules.market, state)
     if rules.are_trusted:
         return now
@@ -322,7 +324,7 @@ def stored_state(market: Market, state: State) -> StoredState:
 
 
 def state_of(market: Market, now: StoredState) -> State:
-    """The moment in the caller's order, as it is shown."""
+    """The stored state in the caller's order and layout."""
     return State(
         now.round,
         market.links.join(now.flows.sent),

@@ -1,4 +1,4 @@
-"""Rounds of a market under a strategy and a schedule: what is asked for, checked and handed to the loop."""
+"""`simulate`: checks its arguments, and plays the rounds."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -26,10 +26,11 @@ from cmapjax.schedules._schedule import Plan, Schedule, Simultaneous
 from cmapjax.strategies import PerAgent, Strategy, _calls
 
 PRECISIONS = ("float32", "float64")
-# By how much rows of a run may miss what they should spend: who brings little beside what its neighbours have
-# misses more. A start beyond that is taken for one of other endowments.
+# How far the rows of a run may be from spending the contributions, relative. By rounding, agents that have
+# little compared with their neighbours miss more. A start that misses more is taken as one of other
+# endowments.
 ROUNDING = {"float32": 1e-3, "float64": 1e-5}
-# By how much a row handed in as a start may miss its agent's contribution.
+# How far a row that is given as a start may be from spending its agent's contribution, relative.
 START_TOLERANCE = 1e-6
 
 
@@ -125,7 +126,7 @@ def simulate(
         if is_plain and apart:
             run = _driver.play(*arguments, state, key, bar, played=played, is_native=is_native, **facts)
         else:
-            # Said in float32 alone, where it matters: float64 starts share one program.
+            # True in float32 only, where it matters, so that float64 starts share one program.
             state, seen = observe(bare, record, state, facts["is_steady"] and dtype == np.float32)
             played = tuple(played.tolist())
             run = run_rounds(*arguments, state, seen, key, played=played, saves_memory=traced, **facts)
@@ -189,14 +190,14 @@ def _check_every(every, rounds: int) -> None:
 
 
 def _rounds_played(start) -> int:
-    """By a state to continue from; 0 if it cannot be told inside a transformation."""
+    """The rounds behind a state to continue from; 0 if they are traced."""
     if not isinstance(start, State) or is_traced(start.round):
         return 0
     return int(start.round)
 
 
 def _start(market: Market, start, dtype) -> State:
-    """The state to start from, but for what is worked out of its flow (`_observe_start`)."""
+    """The state to start from, without the fields that follow from its flow (`completed`)."""
     if isinstance(start, State):
         if start.flow.shape != (market.links.num_slots,):
             raise ValueError(
@@ -228,9 +229,9 @@ def _start(market: Market, start, dtype) -> State:
 
 
 def _spends_contributions(market: Market, start) -> bool:
-    """Whether every row of the start spends its agent's contribution, as far as can be told."""
+    """Whether every row of the start spends its agent's contribution; False if the start is traced."""
     if not isinstance(start, State):
-        return True  # checked, or made so
+        return True  # a flow that was checked, or the equal split
     if is_traced((start.flow, market.endowment, market.value)):
         return False
     links, flow = market.links, np.asarray(start.flow)

@@ -1,7 +1,8 @@
-"""Rounds by C++ code of the package's own on a CPU (`rounds.cc`), one call a round inside XLA's programs.
+"""Rounds by the package's own C++ code on a CPU (`rounds.cc`), called once a round from XLA's programs.
 
-The code is compiled when it first pays, for the processor at hand, and kept in JAX's folder of compiled
-programs if there is one. Where it does not apply, or cannot be had, XLA's rounds are played.
+The code is compiled for this processor when a run is first long enough to gain from it, and kept in JAX's
+folder of compiled programs if there is one. Where it does not apply or cannot be compiled, XLA plays the
+rounds.
 """
 
 import ctypes
@@ -22,13 +23,14 @@ import numpy as np
 
 CHOICES = ("auto", "off", "on")
 VARIABLE = "CMAPJAX_NATIVE"
-# Slots times rounds that pay for compiling; once the code is there, every run does.
+# Runs of at least this many slots times rounds gain from compiling the code; once it is compiled, all runs
+# do.
 LEAST_WORK = 300_000_000
-# Agents of markets that share one program of XLA's, whatever the strategy and the network.
+# Markets of at most this many agents share one XLA program for all strategies and networks (`_small`).
 SMALL = 128
 SOURCE = Path(__file__).with_name("rounds.cc")
-# A product is rounded before it is added to something: where a neighbour has 10^12 times as much as there is
-# to give, what its level lacks is then mostly nothing, and not a rounding that drowns the gift.
+# Products are rounded before they are added (no fused multiply-add): if a neighbour has 10^12 times the
+# budget, the difference to its level must be exactly 0 and not a rounding error larger than the budget.
 FLAGS = ["-std=c++17", "-O3", "-march=native", "-fPIC", "-shared", "-fno-math-errno", "-ffp-contract=off"]
 TARGETS = ("cmapjax_cmap", "cmapjax_response", "cmapjax_scaling")
 MOST_SECONDS = 120  # of compiling
@@ -36,18 +38,18 @@ _LOCK = threading.Lock()
 
 
 class Unavailable(Exception):
-    """Why there is no such code here."""
+    """The code cannot be had in this process; the message says why."""
 
 
 class _Process:
-    """What this process has found out."""
+    """The library loaded in this process, or why there is none."""
 
     library: ctypes.CDLL | None = None
     fault: str | None = None
 
 
 def choose(native: str, market, strategy, plan, rounds: int, is_plain: bool) -> bool:
-    """Whether a run's rounds are to be native.
+    """Whether native code plays a run's rounds.
 
     Args:
         native: as in `simulate`.
@@ -92,12 +94,13 @@ def _reason_against(market, strategy, plan, is_plain: bool) -> str | None:
 
 
 def _by_variable() -> str:
-    """What the variable says: "off"; "on", to compile at once; or nothing."""
+    """The value of the variable: "off", "on" (to compile at once) or "" for its default."""
     return os.environ.get(VARIABLE, "").strip().lower()
 
 
 def unavailable() -> str | None:
-    """Why the code cannot be had here, as far as is known without compiling it; None if it can."""
+    """Why the code cannot be had here, as far as is known before compiling; None if nothing speaks against
+    it."""
     if _Process.library is not None:
         return None
     if _Process.fault is None and _compiler() is None and not _is_on_disk():
@@ -106,12 +109,12 @@ def unavailable() -> str | None:
 
 
 def is_ready() -> bool:
-    """Whether nothing need be compiled."""
+    """Whether the code is loaded or compiled already."""
     return _Process.library is not None or _is_on_disk()
 
 
 def describe() -> str:
-    """Who plays rounds on this machine's CPU, in words."""
+    """What plays rounds on this machine's CPU, in words."""
     if _by_variable() == "off":
         return f"xla ({VARIABLE} is off)"
     reason = unavailable()
@@ -121,7 +124,7 @@ def describe() -> str:
 
 
 def library() -> ctypes.CDLL:
-    """The code, compiled if need be, loaded and known to XLA.
+    """The library, compiled if needed, loaded, and registered with XLA.
 
     Raises:
         Unavailable: there is no compiler, or it fails.
@@ -158,7 +161,7 @@ def _find_library() -> ctypes.CDLL:
             descriptor, beside = tempfile.mkstemp(dir=kept.parent)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(built.read_bytes())
-            os.replace(beside, kept)  # whole or not at all, whoever else is compiling
+            os.replace(beside, kept)  # atomic: other processes may be compiling too
         except OSError:  # a folder that cannot be written keeps nothing
             return _loaded(built)
         return _loaded(kept)
@@ -198,13 +201,14 @@ def _compiler() -> list[str] | None:
 
 
 def _library_file() -> Path | None:
-    """Where the code is kept: a name for these sources, this jaxlib and this processor."""
+    """The file that keeps the code, named by the sources, jaxlib's version and the processor; None without a
+    folder."""
     folder = jax.config.jax_compilation_cache_dir
     return None if folder is None else Path(folder) / f"cmapjax-rounds-{_key()}.so"
 
 
 def _is_on_disk() -> bool:
-    """Whether it is there, and whole: its last bytes are a hash of the others."""
+    """Whether that file exists and is undamaged: its last bytes are a hash of the others."""
     try:
         code = _library_file().read_bytes()
     except (OSError, AttributeError):

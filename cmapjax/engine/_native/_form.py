@@ -1,4 +1,4 @@
-"""The forms in which native rounds are played (see `_play.RoundByRound`), and for which strategies."""
+"""The ways of playing native rounds (see `_play.RoundByRound`), and the strategies they are for."""
 
 import dataclasses
 
@@ -31,7 +31,7 @@ KINDS, DAMPINGS = (CMAP, ProportionalResponse, EqualSplit), (FixedDamping, MaxDe
 
 
 def applies(strategy, plan) -> bool:
-    """Whether there is native code for this strategy, itself and not a class derived from it."""
+    """Whether there is native code for this strategy (a derived class may behave differently)."""
     answer, damping = _parts(strategy)
     return (
         type(plan) is EveryonePlan
@@ -43,27 +43,27 @@ def applies(strategy, plan) -> bool:
 
 
 def form_of(rules: Rules, every: int, starts_even: bool) -> "NativeRounds | NativeScaledRounds":
-    """In which form rounds are played, so many at a time, where `applies` holds."""
+    """The way to play rounds with `every` rounds between two records, where `applies` holds."""
     return NativeScaledRounds(rules, starts_even) if pays(rules, every) else NativeRounds(rules)
 
 
 def _parts(strategy) -> tuple:
-    """Whose answer it is, and how it is damped."""
+    """The strategy whose answer it is, and its damping or None."""
     strategy = strategy.strategy if type(strategy) is PerAgent else strategy
     return (strategy.strategy, strategy.damping) if type(strategy) is Damped else (strategy, None)
 
 
 class SlicedState(eqx.Module):
-    """A market between two rounds, numbers on links in slices as `rounds.cc` has them."""
+    """A market between two rounds, flows in the slices that `rounds.cc` reads."""
 
     now: StoredState
-    """Without flows."""
+    """The state without flows."""
     sent: Float[Array, "places"]
     received: Float[Array, "places"]
 
 
 class _Slices:
-    """What native calls have in common on a market."""
+    """The layout of native calls on a market."""
 
     def __init__(self, rules: Rules):
         self.dtype = rules.known.contribution.dtype
@@ -72,7 +72,7 @@ class _Slices:
         self.num_agents, self.links = rules.market.num_agents, rules.market.links
 
     def cut(self, blocks) -> Array:
-        """Numbers in blocks, in slices: [width, lanes] each, the last of a block filled up."""
+        """Blocks cut into slices [width, lanes], the last slice of a block padded."""
         out = []
         for block, (width, rows) in zip(blocks, self.shapes, strict=True):
             whole = namespace(block).pad(block, ((0, 0), (0, -rows % self.lanes)))
@@ -90,7 +90,7 @@ class _Slices:
         return tuple(out)
 
     def entries(self) -> tuple:
-        """What native calls look at first: where neighbours are, and how many."""
+        """The first arguments of native calls: where neighbours are stored, and how many there are."""
         return self.cut(self.links.blocks(jnp.asarray(self.links.entries))), jnp.asarray(self.links.lengths)
 
     def like(self, *shape, dtype=None) -> jax.ShapeDtypeStruct:
@@ -98,7 +98,8 @@ class _Slices:
 
 
 class NativeRounds(RoundByRound):
-    """Rounds one by one: CMAP, proportional response or equal split by everybody at once."""
+    """Plays every round by one native call: CMAP, proportional response or equal split, all agents at
+    once."""
 
     def __init__(self, rules: Rules):
         super().__init__(rules)
@@ -120,7 +121,7 @@ class NativeRounds(RoundByRound):
         return Flows(self.slices.blocks(at.sent), self.slices.blocks(at.received))
 
     def _theta(self, at: SlicedState) -> Float[Array, "_"]:
-        """One step for all, or one per agent."""
+        """One θ for all agents, or one per agent."""
         rules, damping = self.rules, self.damping
         if damping is None:
             return jnp.ones(1, self.slices.dtype)
@@ -128,16 +129,16 @@ class NativeRounds(RoundByRound):
             return rules.market.stored(jnp.asarray(damping.theta))
         if type(damping) is FixedDamping:
             return jnp.asarray(damping.theta).reshape(1)
-        flows, known = self._flows(at), rules.known  # of which steps read degrees alone
+        flows, known = self._flows(at), rules.known  # these rules read degrees only
         views = _views(rules.market, known, flows, at.now.history[0], known.contribution, flows)
         steps = [jax.vmap(damping.step, in_axes=-1)(view) for view in views]
         return rules.market.links.join_rows(steps)
 
     def _play_one(self, at: SlicedState, entries: tuple, theta) -> SlicedState:
-        """A round later."""
+        """One round."""
         rules, slices, now = self.rules, self.slices, at.now
         known, utility = rules.known, now.history[0]
-        budget, again = known.contribution, (jnp.zeros(0, slices.dtype),) * 2  # flows themselves
+        budget, again = known.contribution, (jnp.zeros(0, slices.dtype),) * 2  # empty: repeat the flows
         is_cmap, like = type(self.answer) is CMAP, slices.like
         if not rules.is_steady:
             budget = rules.budget(now.round).astype(slices.dtype)
