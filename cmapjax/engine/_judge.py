@@ -60,9 +60,8 @@ def judged(
         _complain(market, strategy, breach, strict)
     gap = None
     if not by_averages and is_gap(record.get("certified_gap")):
-        gap = run.records["certified_gap"][
-            -1
-        ]  # of the same flow; computing it again is slow on large markets
+        # Of the same flow; computing it again is slow on large markets.
+        gap = run.records["certified_gap"][-1]
     fields = _fields(market, run.final, breach, by_averages, gap)
     return dataclasses.replace(run, spending_error=error, **fields)
 

@@ -18,17 +18,17 @@ from cmapjax.runtime._types import Array
 
 
 class OfState(eqx.Module):
-    """A metric of a state: a function of (market, state) whose formula is known, to be recorded with others
-    in one pass (`engine._records`)."""
+    """A metric of a state, a function of (market, state). Its formula is known, so that `engine._records` can
+    compute many of them in one pass."""
 
     formula: Callable = eqx.field(static=True)
     vectors_of: Callable = eqx.field(static=True)
     """The vectors over agents that the formula takes, from (market, state)."""
     equilibrium: Agents | None = None
-    """u*_j, if the formula takes it as well."""
+    """u*_j, if the formula needs it."""
 
     def asked(self, vectors: tuple) -> tuple[Callable, tuple]:
-        """The formula with what it takes, given the vectors."""
+        """The formula and its vectors, u*_j included."""
         return self.formula, vectors if self.equilibrium is None else (*vectors, self.equilibrium)
 
     def __call__(self, market: Market, state):
@@ -37,12 +37,15 @@ class OfState(eqx.Module):
 
 
 def standard(equilibrium=None) -> dict[str, Callable]:
-    """What `simulate` records unless told otherwise, by name; more when the equilibrium is known.
+    """The metrics that `simulate` records by default, by name; more of them if the equilibrium is known.
 
-    Each entry is a function of (market, state) giving one number per market; write your own likewise.
+    Each is a function of (market, state) that returns one number per market; your own can be added.
 
     Args:
         equilibrium: utilities u*_j, a plain vector over agents in the market's order.
+
+    Returns:
+        Functions by name, to be passed to `simulate(record=…)`.
 
     Raises:
         ValueError: utilities with names, which cannot be matched here.
@@ -63,7 +66,14 @@ def standard(equilibrium=None) -> dict[str, Callable]:
 
 
 def by_names(names: Sequence[str]) -> dict[str, Callable]:
-    """What `simulate` is to record, given by names: of `standard`, and `received`.
+    """The functions that `simulate` records when it is given their names: those of `standard`, and
+    `received`.
+
+    Args:
+        names: of metrics.
+
+    Returns:
+        Functions by name.
 
     Raises:
         ValueError: another name, with the list of those that there are; a name given twice.
@@ -146,7 +156,7 @@ def _communities(market, state):
     return (community_utility(market, *_utility(market, state)),)
 
 
-# Made once: a module takes long to make.
+# Made once, because Equinox needs time to make a module.
 _STANDARD: dict[str, Callable] = {
     "log_nash_welfare": OfState(formulas.log_nash_welfare, _utility),
     "certified_gap": Partial(_gap),
@@ -157,7 +167,7 @@ _STANDARD: dict[str, Callable] = {
     "oscillation": OfState(formulas.oscillation, _history),
     "average_log_nash_welfare": OfState(formulas.log_nash_welfare, _average),
 }
-# What studies may record besides.
+# Further metrics that studies may record.
 FURTHER = {
     "nash_welfare": OfState(formulas.nash_welfare, _utility),
     "unweighted_log_nash_welfare": OfState(formulas.unweighted_log_nash_welfare, _utility),

@@ -71,7 +71,7 @@ def unweighted_log_nash_welfare(market: Market, utility: Agents) -> Markets:
     """Σ log u_j / n, the mean log utility (-inf at a utility of 0); u in units of value.
 
     Not what the equilibrium maximises: with K4 and contributions (5, 1, 1, 1) the equilibrium reaches
-    0.965 of the best feasible geometric mean. A run may exceed "100 %" of the equilibrium by it.
+    0.965 of the best feasible geometric mean, and a run may exceed the equilibrium.
 
     Args:
         utility: u_j, the value that each agent received.
@@ -111,7 +111,7 @@ def share_of_equilibrium(market: Market, utility: Agents, equilibrium: Agents) -
 
 @float64_on_host
 def misallocated_share(market: Market, utility: Agents, equilibrium: Agents) -> Markets:
-    """Market loss: Σ |u_j − u*_j| / 2W, the share of all value that is in the wrong hands, in [0, 1].
+    """Market loss: Σ |u_j − u*_j| / 2W, the share of all value that other agents should receive, in [0, 1].
 
     Args:
         utility: u_j, the value that each agent received.
@@ -238,11 +238,10 @@ def flow_distance(market: Market, one: Float[Array, "slots"], other: Float[Array
 
 @float64_on_host
 def oscillation(market: Market, history: Float[Array, "3 agents"]) -> Markets:
-    """Period-2 amplitude of utilities: Σ_j min(|u(t) − u(t−1)|, |u(t−1) − u(t−2)|) / 2W, returning.
+    """The share of all value that the last round moved back, the amplitude of oscillations of period 2.
 
-    The share of value that changes hands every round only to come back: what the last two steps share,
-    less what they have moved in sum, |u(t) − u(t−2)| (never below 0). 0 for a market at rest and for
-    one that moves steadily.
+    Σ_j max(min(|u(t) − u(t−1)|, |u(t−1) − u(t−2)|) − |u(t) − u(t−2)|, 0) / 2W, with utilities u. It is 0 for
+    a market at rest and for one that moves steadily.
 
     Args:
         history: utilities of this round, the one before, and the one before that.
