@@ -214,7 +214,7 @@ def market_from_file(path, options: FileOptions, *, agents=None) -> Market:
 
 
 def _other_labels(attributes: Sequence[str], options: FileOptions) -> str:
-    """How agents may be named otherwise, for a table of agents with other names."""
+    """Other ways to name the agents, for an error about an agents table with other names."""
     if not attributes or options.label_attribute is not None:
         return ""
     return (

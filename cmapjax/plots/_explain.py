@@ -1,4 +1,4 @@
-"""What one agent did in one round, as vessels that it fills up."""
+"""A picture of what one agent did in one round, its neighbours drawn as vessels."""
 
 from cmapjax.plots._canvas import COLOURS, new_figure, plain
 

@@ -1,4 +1,4 @@
-"""Drawings of a network: who gets what, and what depends on whom."""
+"""Drawings of a network: ratios and flows, and derivatives."""
 
 from collections.abc import Sequence
 
@@ -14,8 +14,8 @@ from cmapjax.sensitivity import LinkChanges
 
 MOST_AGENTS = 300  # a drawing of more agents shows nothing
 LABELLED_AGENTS = 40
-# Of a larger network the drawing of derivatives shows a part: so many of those that matter most, and
-# their neighbours as far as there is room.
+# A drawing of derivatives shows a part of a larger network: this many agents that matter most, and their
+# neighbours up to the limit above.
 CENTRES = 12
 MOST_SHOWN_LINKS = 20
 TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
@@ -195,7 +195,7 @@ class _Drawing:
 
     def draw_link(self, pair, colour, is_new: bool) -> None:
         ends = [np.array(x) for x in zip(self.place[pair[0]], self.place[pair[1]], strict=True)]
-        # A dark edge, so that pale colours show on white; dashes are in units of the width.
+        # A dark edge makes pale colours visible on white; dashes are in units of the width.
         for width, tint in ((3.6, "#404040"), (2.6, colour)):
             dashes = (0, (8 / width, 4 / width)) if is_new else "-"
             self.panel.plot(*ends, color=tint, zorder=1.5, linewidth=width, linestyle=dashes)
