@@ -1,6 +1,7 @@
 """The results of races as one Markdown page."""
 
 from benchmarks._race import duration, met, quantity, ratio_words
+from benchmarks._shortfalls import shortfalls, title_of
 
 INTRODUCTION = """# Benchmarks
 
@@ -16,12 +17,12 @@ def page(races: dict[str, dict]) -> str:
     parts = [INTRODUCTION]
     for name, race in races.items():
         parts.append(_section(name, race))
+    parts.append(shortfalls(races))
     return "\n\n".join(parts) + "\n"
 
 
 def _section(name: str, race: dict) -> str:
-    title = name.replace("_", " ").capitalize().replace("Cmap", "CMAP")
-    parts = [f"## {title}", race.get("claim", "")]
+    parts = [f"## {title_of(name)}", race.get("claim", "")]
     if "machine" in race:
         parts.append(_about(race["machine"]))
     if race.get("jobs"):

@@ -42,6 +42,8 @@ PACKAGES = (
     "llvmlite",
     "cvxpy",
     "clarabel",
+    "mpax",
+    "pdhcg",
     "mesa",
 )
 

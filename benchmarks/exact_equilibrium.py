@@ -3,8 +3,9 @@
 Command: python -m benchmarks --only exact_equilibrium
 Typical outcome: the table in docs/benchmarks.md, which that command writes.
 
-`solve` by its default method, the decomposition by maximum flows, against CVXPY with Clarabel at its tightest
-tolerance; then alone on seven kinds of network. `benchmarks.equilibrium` races all methods of the package.
+`solve` by its default method, the decomposition by maximum flows, against Clarabel at a tight tolerance, on
+the central program by way of CVXPY and on the quadratic program that suits it; then alone on seven kinds of
+network. `benchmarks.equilibrium` races more methods.
 """
 
 import functools
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 
 import cmapjax as cj
+from benchmarks._qp_rivals import ClarabelQP
 from benchmarks._race import Job, Rival
 from benchmarks._race import results as race_results
 from benchmarks.equilibrium import FAMILIES, market_of
@@ -31,13 +33,16 @@ def results(quick: bool) -> dict:
 def jobs(quick: bool) -> Iterator[Job]:
     """The races, one network at a time."""
     size = 200 if quick else 1_000
-    against = Rival(
-        "CVXPY and Clarabel",
-        functools.partial(solving, market_of(RANDOM, size), cj.ConvexProgram(accuracy=CLARABEL_ACCURACY)),
-        1 / 30,
-        1 / 200,
-    )
-    yield job(RANDOM, size, (against,))
+    programs = {
+        "CVXPY and Clarabel": (cj.ConvexProgram(accuracy=CLARABEL_ACCURACY), 1 / 30, 1 / 200),
+        "Clarabel on the quadratic program": (ClarabelQP(CLARABEL_ACCURACY, np.inf), 1 / 10, 1 / 50),
+    }
+    market = market_of(RANDOM, size)
+    against = [
+        Rival(name, functools.partial(solving, market, method), *targets)
+        for name, (method, *targets) in programs.items()
+    ]
+    yield job(RANDOM, size, tuple(against))
     if quick:
         return
     for family in FAMILIES:

@@ -82,6 +82,15 @@ def results(quick: bool) -> dict:
         "engine": engine,
         "share": share,
         "accept": ACCEPT,
+        "aims": [
+            {
+                "job": size,
+                "rival": "the engine alone",
+                "aim": f"≥ {ACCEPT:.0%} of its rate",
+                "measured": f"{share:.0%}",
+                "is_met": share >= ACCEPT,
+            }
+        ],
         "tables": [{"head": ["", "", "market rounds / s"], "rows": rows + stages + memory}],
     }
 

@@ -12,6 +12,7 @@ from benchmarks import __main__ as command
 from benchmarks import _cmap_rivals, _devices, _fill_rivals, _pr_rivals, first_answer, proportional_response
 from benchmarks._networks import ensemble, rows_of
 from benchmarks._race import Job, MissingRival, Rival, largest_difference, race, results
+from benchmarks._shortfalls import shortfalls
 
 ROUNDS = 3
 
@@ -164,9 +165,45 @@ def test_everybodys_first_answer_is_the_same():
     assert found["wrong"] == []
     assert {"cmapjax, nothing kept", "cmapjax, programs kept", "NumPy"} <= set(found["players"])
     assert all(error < 1e-8 for error in found["errors"].values())
-    runs = [{"network": "path", "agents": 12} | found]
-    page = command.page({"first_answer": {"tables": [first_answer._table(runs)]}})
-    assert "| path, 12 agents | " in page
+    runs = [{"network": "karate", "agents": 12} | found]
+    jobs = [first_answer._job(runs[0], ours) for ours in (first_answer.FRESH, first_answer.KEPT)]
+    page = command.page({"first_answer": {"jobs": jobs, "tables": [first_answer._table(runs)]}})
+    assert "| karate, 12 agents | " in page
+    assert "| cmapjax, nothing kept | karate, 12 agents | " in page
+    numpy, mesa = jobs[1]["rivals"]
+    assert numpy["seconds"]["median"] > found["players"]["NumPy"]["seconds"]["wall"]
+    assert numpy["agrees"]
+    if "missing" in mesa:
+        assert "Skipped: Mesa, and loading JAX (mesa is not installed)" in page
+
+
+def test_what_falls_short_is_a_table_of_what_was_measured():
+    def rival(ratio, accept):
+        target = {"accept": accept, "ambitious": None, "is_met": ratio <= accept}
+        return {"name": f"C at {ratio}", "ratio": {"median": ratio}, "target": target}
+
+    def timed(seconds, accept):
+        target = {"accept": accept, "is_met": seconds <= accept}
+        return {"ours": {"seconds": {"median": seconds}}, "target_seconds": target}
+
+    job = {
+        "job": "rounds",
+        "size": "3 agents",
+        "rivals": [rival(1.5, 2.0), rival(2.5, 2.0), {"name": "gone"}],
+    }
+    own = {"job": "all", "rival": "engine", "aim": "≥ 80%", "measured": "70%", "is_met": False}
+    races = {
+        "cmap_rounds": {"jobs": [job | timed(3.0, 1.0)]},
+        "study": {"aims": [own, own | {"is_met": True}]},
+    }
+    text = shortfalls(races)
+    assert "2 of 5 aims are met" in text
+    assert text.splitlines()[-3:] == [
+        "| CMAP rounds | rounds, 3 agents | none | ≤ 1 s | 3 s |",
+        "| CMAP rounds | rounds, 3 agents | C at 2.5 | ≤ 2 of its time | 2.5 of its time |",
+        "| Study | all | engine | ≥ 80% | 70% |",
+    ]
+    assert shortfalls({"study": {"aims": [own | {"is_met": True}]}}).endswith("1 of 1 aims are met.")
 
 
 def test_a_program_that_prints_another_first_answer_is_named():

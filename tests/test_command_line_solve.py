@@ -3,6 +3,7 @@
 import functools
 import json
 
+import jaxopt
 import pytest
 from test_command_line import invoke
 
@@ -28,10 +29,11 @@ def test_solve_names_its_method_and_counts_in_that_method_s_word(command):
     code, out, err = command("star.csv")
     assert (code, err) == (0, "")
     assert "decomposition (2 flows)" in out
-    code, out, _ = command("star.csv", "--method", "sweeps:check-every=1")
+    code, out, _ = command("star.csv", "--method", "projected-gradient:check-every=1")
     assert code == 0
-    assert "sweeps (" in out
-    assert "bottleneck" not in out  # sweeps know no groups
+    assert "projected-gradient (" in out
+    assert " step" in out
+    assert "bottleneck" not in out  # it knows no groups
 
 
 def test_solve_prints_bottleneck_pairs_and_writes_all_groups(command, tmp_path):
@@ -40,7 +42,8 @@ def test_solve_prints_bottleneck_pairs_and_writes_all_groups(command, tmp_path):
     answer = json.loads((tmp_path / "answer.json").read_text())
     assert answer["groups"] == STAR
     assert "exact" not in answer
-    assert json.loads(command("star.csv", "--method", "sweeps", "--json", "-")[1])["groups"] is None
+    by_gradient = command("star.csv", "--method", "projected-gradient", "--json", "-")[1]
+    assert json.loads(by_gradient)["groups"] is None
 
 
 def test_agents_of_ratio_one_are_a_pair_with_themselves(command):
@@ -85,14 +88,11 @@ def test_every_market_of_an_ensemble_has_groups_and_fractions_of_its_own(command
     assert ring["exact"]["utility"] == ["1", "1", "1"]
 
 
-@pytest.mark.parametrize(
-    ("words", "count"), [("sweeps:max_sweeps=5", "5 sweeps"), ("mirror:max_steps=20", "20 steps")]
-)
-def test_solve_exits_1_when_steps_run_out_and_names_the_option(command, words, count):
-    code, _, err = command("les-miserables", "--method", words)
+def test_solve_exits_1_when_steps_run_out_and_names_the_option(command):
+    code, _, err = command("les-miserables", "--method", "projected-gradient:max_steps=20")
     assert code == 1
-    assert f"after {count}" in err
-    assert f"raise max_{count.split()[1]} (--method {words.split('=')[0]}=…)" in err
+    assert "after 20 steps" in err
+    assert "raise max_steps (--method projected-gradient:max_steps=…)" in err
     assert "--tolerance" in err
 
 
@@ -107,19 +107,20 @@ def test_every_method_on_the_list_exists_with_its_options(name):
 
 
 def test_options_of_methods_reach_them():
-    assert _specs.method("identify:first=mirror,resolution=1e-4").first == methods.MirrorAscent()
     projected = _specs.method("projected-gradient:projection=jaxopt,max-steps=7")
-    assert projected == methods.ProjectedGradient(max_steps=7, projection=methods.JaxoptProjection())
+    assert projected == methods.ProjectedGradient(
+        max_steps=7, projection=jaxopt.projection.projection_simplex
+    )
+    assert _specs.method("projected-gradient:projection=optax") == methods.ProjectedGradient()
 
 
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["--method", "magic"], ["'magic'", "decomposition", "sweeps"]),
-        (["--method", "sweeps:steps=3"], ["'steps'", "max_sweeps"]),
-        (["--method", "sweeps:max_sweeps=many"], ["'many'"]),
-        (["--method", "sweeps:max_sweeps=0"], ["max_sweeps is 0", "1 or more"]),
-        (["--method", "identify:first=magic"], ["'magic'"]),
+        (["--method", "magic"], ["'magic'", "decomposition", "convex"]),
+        (["--method", "projected-gradient:steps=3"], ["'steps'", "max_steps"]),
+        (["--method", "projected-gradient:max_steps=many"], ["'many'"]),
+        (["--method", "projected-gradient:max_steps=0"], ["max_steps is 0", "1 or more"]),
         (["--method", "projected-gradient:projection=magic"], ["'magic'", "jaxopt"]),
         (["--method", "decomposition:5"], ["'5'", "none"]),
         (["--tolerance", "0"], ["--tolerance is 0", "1e-14"]),

@@ -58,9 +58,9 @@ def test_a_full_output_exits_1_in_one_line():
 
 
 def test_ctrl_c_ends_compiled_code_at_once_with_130_and_one_line():
-    # Sweeps of a grid this large need hours for this gap, and only compiled code runs meanwhile.
+    # Steps on a grid this large need hours for this gap, and only compiled code runs meanwhile.
     words = ["solve", "torus:rows=100,columns=100", "--mean-endowment", "uniform:low=0.5,high=1.5"]
-    words += ["--method", "sweeps:max_sweeps=100000000", "--tolerance", "1e-14"]
+    words += ["--method", "projected-gradient:max_steps=100000000", "--tolerance", "1e-14"]
     with subprocess.Popen(
         with_interrupts(COMMAND + words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as running:
@@ -114,7 +114,7 @@ BAD_WORDS = [
     ["solve", ""],
     ["solve", "karate:n=3"],
     ["solve", "karate", "--method", "magic"],
-    ["solve", "karate", "--method", "sweeps:steps=5"],
+    ["solve", "karate", "--method", "projected-gradient:steps=5"],
     ["solve", "karate", "--tolerance", "2"],
     ["solve", "karate", "--markets", "2"],
     ["solve", "karate", "--json", "no-such-folder/answer.json"],

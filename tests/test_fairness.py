@@ -304,4 +304,4 @@ def test_what_is_too_large_or_unknown_is_refused():
     with pytest.raises(ValueError, match="at most 300"):
         fairness.lexicographic_ratios(cj.pack([path, path]))
     with pytest.raises(ValueError, match="finds no groups"):
-        fairness.bottleneck_pairs(path, cj.solve(path, method=cj.ColouredSweeps()))
+        fairness.bottleneck_pairs(path, cj.solve(path, method=cj.ProjectedGradient()))

@@ -4,29 +4,28 @@ import functools
 import sys
 
 import jax
+import jax.numpy as jnp
+import jaxopt
 import numpy as np
+import optax.projections
 import pytest
 import reference
 from test_answers import ANSWERS, _market
 
 import cmapjax as cj
-from cmapjax.equilibrium import _gradient, _mirror, _pdhg, _sweeps
+from cmapjax.equilibrium import _gradient
+from cmapjax.equilibrium._simplex import project_rows
 
 METHODS = {
-    "coloured sweeps": cj.ColouredSweeps(),
     "projected gradient": cj.ProjectedGradient(),
-    "mirror ascent": cj.MirrorAscent(),
-    "primal-dual": cj.PrimalDualHybridGradient(),
     "convex program": cj.ConvexProgram(accuracy=1e-13),
 }
-# Nobody takes more steps than lie between two looks; the convex program stops at a poor accuracy.
+# No more steps than lie between two looks; the convex program stops at a poor accuracy.
 HURRIED = {
-    "coloured sweeps": cj.ColouredSweeps(1),
     "projected gradient": cj.ProjectedGradient(1),
-    "mirror ascent": cj.MirrorAscent(1),
-    "primal-dual": cj.PrimalDualHybridGradient(1),
     "convex program": cj.ConvexProgram(accuracy=0.5),
 }
+LIBRARIES = (optax.projections.projection_simplex, jaxopt.projection.projection_simplex)
 every_method = pytest.mark.parametrize("method", METHODS)
 
 
@@ -147,29 +146,38 @@ def test_a_method_that_is_cut_short_says_so(method, wide):
 
 
 def test_the_same_steps_are_taken_on_either_library_s_projection(small_market):
-    on_optax = cj.solve(small_market, method=cj.ProjectedGradient())
-    on_jaxopt = cj.solve(small_market, method=cj.ProjectedGradient(projection=cj.JaxoptProjection()))
+    on_optax, on_jaxopt = (
+        cj.solve(small_market, method=cj.ProjectedGradient(projection=projection)) for projection in LIBRARIES
+    )
+    assert cj.ProjectedGradient() == cj.ProjectedGradient(projection=LIBRARIES[0])
     assert on_jaxopt.iterations == on_optax.iterations
     np.testing.assert_allclose(on_jaxopt.flow, on_optax.flow, atol=1e-9)
 
 
+def test_a_projection_of_one_s_own_is_called(small_market):
+    """Bisection on the threshold instead of a sort; and no projection at all, which solves nothing."""
+
+    def bisected(x):
+        def halve(_, ends):
+            low, high = ends
+            middle = (low + high) / 2
+            is_low = jnp.maximum(x - middle, 0).sum() > 1
+            return jnp.where(is_low, middle, low), jnp.where(is_low, high, middle)
+
+        low, high = jax.lax.fori_loop(0, 60, halve, (jnp.max(x) - 1, jnp.max(x)))
+        return jnp.maximum(x - (low + high) / 2, 0)
+
+    found = cj.solve(small_market, method=cj.ProjectedGradient(projection=bisected))
+    np.testing.assert_allclose(found.utility, cj.solve(small_market).utility, rtol=1e-6)
+    none = cj.solve(small_market, method=cj.ProjectedGradient(100, projection=lambda x: x))
+    assert not none.is_solved
+
+
 def test_a_limit_on_steps_does_not_compile_anew(small_market):
-    for program, method in (
-        (_sweeps._sweep, cj.ColouredSweeps),
-        (_gradient._climb, cj.ProjectedGradient),
-        (_mirror._respond, cj.MirrorAscent),
-        (_pdhg._iterate, cj.PrimalDualHybridGradient),
-    ):
-        cj.solve(small_market, method=method(40))
-        compiled = program._cached._cache_size()
-        cj.solve(small_market, method=method(60), tolerance=1e-3)
-        assert program._cached._cache_size() == compiled
-
-
-def test_mirror_ascent_is_two_rounds_of_proportional_response(small_market):
-    steps = cj.solve(small_market, tolerance=1e-14, method=cj.MirrorAscent(3, 3)).flow
-    rounds = cj.simulate(small_market, cj.ProportionalResponse(), rounds=6, record={}).final.flow
-    np.testing.assert_allclose(steps, rounds, rtol=1e-12)
+    cj.solve(small_market, method=cj.ProjectedGradient(40))
+    compiled = _gradient._climb._cached._cache_size()
+    cj.solve(small_market, method=cj.ProjectedGradient(60), tolerance=1e-3)
+    assert _gradient._climb._cached._cache_size() == compiled
 
 
 def test_both_libraries_project_alike_and_padding_is_nobody():
@@ -177,8 +185,7 @@ def test_both_libraries_project_alike_and_padding_is_nobody():
     rng = np.random.default_rng(0)
     markets = [_market([(0, i) for i in range(1, n)], [1.0] * n) for n in (2, 4, 9)]
     market = cj.pack(markets)
-    libraries = (cj.OptaxProjection(), cj.JaxoptProjection())
-    projected = jax.jit(lambda x: [_gradient._project(market, library, x) for library in libraries])
+    projected = jax.jit(lambda x: [project_rows(market, library, x) for library in LIBRARIES])
     for size in (1e-3, 1.0, 1e12):
         x = size * rng.normal(size=market.links.num_slots)
         with jax.enable_x64(True):
@@ -199,13 +206,12 @@ def test_both_libraries_project_alike_and_padding_is_nobody():
             assert share.sum() == pytest.approx(market.num_agents, abs=1e-12)
 
 
-@pytest.mark.parametrize("method", [cj.ProjectedGradient, cj.MirrorAscent, cj.PrimalDualHybridGradient])
 @pytest.mark.parametrize("number", [0, -3, 2.5, True, "many"])
-def test_counts_that_are_none_are_refused(method, number):
+def test_counts_that_are_none_are_refused(number):
     with pytest.raises(ValueError, match=r"max_steps is .*; give a whole number, 1 or more"):
-        method(number)
+        cj.ProjectedGradient(number)
     with pytest.raises(ValueError, match=r"check_every is .*; give a whole number, 1 or more"):
-        method(check_every=number)
+        cj.ProjectedGradient(check_every=number)
 
 
 @pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")  # CVXPY, on the point it is left with
@@ -216,7 +222,7 @@ def test_time_runs_out_for_the_convex_program_as_well(wide):
 
 
 def test_other_options_are_refused():
-    with pytest.raises(ValueError, match=r"projection is 'optax'; give an object such as OptaxProjection"):
+    with pytest.raises(ValueError, match=r"projection is 'optax'; give a function such as optax\.proj"):
         cj.ProjectedGradient(projection="optax")
     for accuracy in (0, -1.0, 1.0, np.nan, "high", [1e-9, 1e-9]):
         with pytest.raises(ValueError, match=r"accuracy is .*; give a number above 0 and below 1"):
@@ -231,13 +237,6 @@ def test_without_cvxpy_the_convex_program_says_what_to_install(missing, monkeypa
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(ImportError, match=r"pip install 'cmapjax\[reference\]'"):
         cj.solve(small_market, method=cj.ConvexProgram())
-
-
-def test_without_jaxopt_its_projection_names_the_other(monkeypatch, small_market):
-    monkeypatch.setitem(sys.modules, "jaxopt", None)
-    market = small_market.with_contributions(endowment=2.0)
-    with pytest.raises(ImportError, match="OptaxProjection is the same projection"):
-        cj.solve(market, method=cj.ProjectedGradient(check_every=7, projection=cj.JaxoptProjection()))
 
 
 def test_a_solver_that_gives_up_leaves_the_equal_split_and_says_so(monkeypatch, small_market):

@@ -50,3 +50,16 @@ def test_long_chains_and_no_links_at_all_have_parts_too():
     assert not _rows.connected_parts(order[1:], order[:-1], 1000).any()
     nothing = np.zeros(0, np.int64)
     np.testing.assert_array_equal(_rows.connected_parts(nothing, nothing, 3), [0, 1, 2])
+
+
+@pytest.mark.parametrize("kind", [np.int16, np.int32, np.uint32, np.int64, np.uint64])
+def test_small_types_of_numbers_hold_agents_whose_products_they_do_not(kind):
+    """The key of an arc, giver · agents + receiver, outgrows 32 bits from 46,341 agents on."""
+    num_agents = 60_000
+    top = min(np.iinfo(kind).max, num_agents - 1)
+    links = np.array([[0, 1], [1, top], [top - 1, top]], kind)
+    starts, neighbours, repeated = _rows.compressed_rows(links, num_agents)
+    giver = np.repeat(np.arange(num_agents), np.diff(starts))
+    found = list(zip(giver.tolist(), neighbours.tolist(), strict=True))
+    assert found == [(0, 1), (1, 0), (1, top), (top - 1, top), (top, 1), (top, top - 1)]
+    assert repeated == 0

@@ -371,7 +371,7 @@ def test_a_placed_budget_is_spent_in_value_and_is_never_worse_than_an_equal_spli
         ),
         (lambda m: sensitivity.jacobian(m, of=["ann"]), "agent 'ann' is not in this market"),
         (
-            lambda m: sensitivity.margins(m, equilibrium=cj.solve(m, method=cj.ColouredSweeps())),
+            lambda m: sensitivity.margins(m, equilibrium=cj.solve(m, method=cj.ProjectedGradient())),
             "finds no groups",
         ),
     ],

@@ -398,8 +398,6 @@ def test_contributions_that_float32_cannot_hold_are_refused_by_name():
         (lambda: cj.OptaxGradient(0), "iterations is 0; give a whole number, 1 or more"),
         (lambda: cj.JaxoptGradient(2.0), r"iterations is 2\.0"),
         (lambda: cj.OptaxGradient(3, 0.1), r"step is 0\.1; give FixedStep\(size\)"),
-        (lambda: cj.ColouredSweeps(0), "max_sweeps is 0; give a whole number, 1 or more"),
-        (lambda: cj.ColouredSweeps(check_every=1.5), r"check_every is 1\.5"),
     ],
 )
 def test_hyperparameters_out_of_range_are_refused(make, words):
@@ -413,13 +411,13 @@ def test_a_tolerance_out_of_range_is_refused(small_market, tolerance):
         cj.solve(small_market, tolerance=tolerance)
 
 
-def test_the_solver_says_when_it_ran_out_of_sweeps():
+def test_the_solver_says_when_it_ran_out_of_steps():
     rng, n = np.random.default_rng(0), 30
     links = np.array(
         [(i, j) for i in range(n) for j in range(i + 1, n) if rng.uniform() < 0.15 or j == i + 1]
     )
     market = cj.Market.from_links(links, endowment=rng.uniform(0.1, 1, n))
-    found = cj.solve(market, method=cj.ColouredSweeps(max_sweeps=1, check_every=1))
+    found = cj.solve(market, method=cj.ProjectedGradient(max_steps=1, check_every=1))
     assert not found.is_solved
     assert found.result[0] == 1
     assert found.gap[0] > 1e-10

@@ -253,8 +253,10 @@ def test_arrays_that_the_callers_own_program_has_read_are_taken_as_they_are():
 
 HOST = {
     "solve": lambda m, x: cj.solve(with_endowment(m, x)),
-    "solve, by a run": lambda m, x: cj.solve(with_endowment(m, x), method=cj.MirrorAscent()),
+    "solve, by a run": lambda m, x: cj.solve(with_endowment(m, x), method=cj.ProjectedGradient()),
     "certify": lambda m, x: cj.equilibrium.certify(m, x),
+    "as_qp": lambda m, x: cj.as_qp(with_endowment(m, x)),
+    "problem": lambda m, x: cj.problem(with_endowment(m, x)),
     "solve_in_fractions": lambda m, x: cj.equilibrium.solve_in_fractions(with_endowment(m, x)),
     "explain": lambda m, x: cj.explain(with_endowment(m, x), cj.EqualSplit(), 1, 1),
     "gradient": lambda m, x: sensitivity.gradient(with_endowment(m, x), metrics.log_nash_welfare),

@@ -67,7 +67,13 @@ def simulate(
         str, typer.Option("--damping", help="none, a number up to 1, 1/max-degree, or local.")
     ] = "none",
     rounds: Annotated[int, typer.Option("--rounds", help="Rounds to play.")] = 100,
-    every: Annotated[int, typer.Option("--every", help="Record after every so many rounds.")] = 1,
+    every: Annotated[
+        int | None,
+        typer.Option(
+            "--every",
+            help="Record after every so many rounds; by default after 1, 2, 3, 5, 8, 13, … of them.",
+        ),
+    ] = None,
     endowments: Annotated[
         str,
         typer.Option(
@@ -126,9 +132,8 @@ def solve(
         str,
         typer.Option(
             "--method",
-            help="decomposition (exact, by maximum flows), identify:first=sweeps (exact, from a first "
-            "approximation); of first order sweeps:max_sweeps=20000, projected-gradient (projection=optax"
-            "|jaxopt), mirror or pdhg:max_steps=100000; convex:accuracy=1e-11 (CVXPY with Clarabel).",
+            help="decomposition (exact, by maximum flows), projected-gradient:max_steps=100000 "
+            "(projection=optax|jaxopt), or convex:accuracy=1e-11 (CVXPY with Clarabel).",
         ),
     ] = "decomposition",
     exact: Annotated[

@@ -15,11 +15,11 @@ RECORDED_AT_ONCE, WRITTEN_AT_ONCE = 10_000_000, 200_000
 BYTES_RECORDED, BYTES_WRITTEN = 16, 550
 
 
-def check_receipts(path: Path, every: int) -> None:
+def check_receipts(path: Path, every: int | None) -> None:
     """Raise ValueError unless receipts of every round can go to this file."""
     if path.suffix.lower() not in ENDINGS:
         raise ValueError(f"--receipts {path}: end the file's name in {', '.join(ENDINGS)}.")
-    if every != 1:
+    if every not in (None, 1):
         raise ValueError(f"--receipts writes every round, but --every is {every}; leave --every out.")
     check_file("--receipts", path)
 

@@ -1,5 +1,6 @@
 """What a comparison comes to: the table, the JSON document, the files and the pictures."""
 
+import operator
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,7 @@ def as_document(source, request, market, equilibrium, outcomes) -> dict:
         "notes": market.origin.notes,
         "components": components(market)[0] if market.num_markets == 1 else unconnected(market),
         "rounds": request.rounds,
+        "recorded": outcomes[0].run.rounds,
         "endowments": request.endowments,
         "compares": AVERAGES if any(run.varies for _, run, *_ in outcomes) else LAST_ROUND,
         "precision": request.precision,
@@ -136,12 +138,13 @@ def show(request, market, equilibrium, document) -> None:
         )
     for line in document["runs"]:
         final, missing = line["final"], {"value": None}
+        milestones = [(final[f"rounds_to_{s:g}"], final[f"agent_updates_to_{s:g}"]) for s in SHARES]
         cells = [
             line["name"],
             percent(final.get(f"{prefix}share_of_equilibrium", final[f"{prefix}certified_share"])),
             percent(final.get(f"{prefix}misallocated_share", missing)),
             amount(final[f"{prefix}min_ratio"]),
-            *(clock(final[f"rounds_to_{s:g}"], final[f"agent_updates_to_{s:g}"], market) for s in SHARES),
+            *(clock(*milestone, market, document["recorded"]) for milestone in milestones),
             ", ".join(
                 name if market.num_markets == 1 else f"{name} {n}" for name, n in line["verdicts"].items()
             ),
@@ -149,11 +152,11 @@ def show(request, market, equilibrium, document) -> None:
         ]
         table.add_row(*cells)
     show_table(table)
-    for text in notes(request, market, equilibrium, varies):
+    for text in notes(request, market, equilibrium, varies, document["recorded"]):
         say(text)
 
 
-def notes(request, market, equilibrium, varies) -> list[str]:
+def notes(request, market, equilibrium, varies, recorded: list[int]) -> list[str]:
     """What the table's columns say, in words."""
     lines = [f"{request.rounds} rounds from an equal split; s: seconds with compilation."]
     if market.num_markets > 1:
@@ -184,6 +187,9 @@ def notes(request, market, equilibrium, varies) -> list[str]:
             "Verdicts: converged is at rest within 1e-6 of all value, and certified to be within 1e-6 of the "
             "equilibrium's Nash welfare; settled elsewhere is at rest, but not certified so."
         )
+    if max(map(operator.sub, recorded[1:], recorded)) > 1:
+        some = ", ".join(map(str, recorded[:6])) + (", …" if len(recorded) > 6 else "")
+        lines.append(f"≤: at most so many; recorded are rounds {some} (--every 1 records all).")
     return lines
 
 
@@ -207,13 +213,17 @@ def amount(values: dict) -> str:
     return _cell(values, lambda v: f"{v:.3g}")
 
 
-def clock(rounds: dict, updates: dict, market) -> str:
-    """Rounds, and agent updates per agent, until something was reached (the median market's)."""
+def clock(rounds: dict, updates: dict, market, recorded: list[int]) -> str:
+    """Rounds, and agent updates per agent, until something was reached (the median market's).
+
+    At most so many, where the round before was not recorded.
+    """
     first, count = _triple(rounds)[0], _triple(updates)[0]
     if first is None:
         return "never"
     agents = market.num_agents / market.num_markets
-    return f"{first:.0f} ({count / agents:.3g})"
+    is_exact = first == 0 or first - 1 in recorded
+    return f"{'' if is_exact else '≤ '}{first:.0f} ({count / agents:.3g})"
 
 
 def write(folder: Path, market, outcomes, equilibrium) -> None:

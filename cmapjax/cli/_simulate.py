@@ -33,7 +33,7 @@ class Request(NamedTuple):
     schedule: str = "simultaneous"
     damping: str = "none"
     rounds: int = 100
-    every: int = 1
+    every: int | None = None
     endowments: str = "constant"
     precision: str = "float64"
     equilibrium: bool = True
@@ -103,7 +103,7 @@ def _check(source: Source, request: Request) -> list[Plan]:
     """The lines of the comparison, in words; all that can be refused is, before JAX is loaded."""
     check(source)
     for name, number, least in (("--rounds", request.rounds, 1), ("--every", request.every, 1)):
-        if number < least:
+        if number is not None and number < least:
             raise ValueError(f"{name} is {number}; give a whole number, {least} or more.")
     if request.precision not in ("float32", "float64"):
         raise ValueError(f"--precision is {request.precision!r}; give float64 or float32.")
@@ -183,7 +183,6 @@ def _prepared(simulated, request: Request, process, equilibrium, seed: int):
         simulated,
         endowments=process,
         record=_record(request, process, equilibrium),
-        every=request.every,
         precision=request.precision,
         key=key_of(seed, 2**31),  # apart from the keys of drawn markets
     )
@@ -219,33 +218,39 @@ def _said_before(request: Request, simulated, count: int, named: str | None) -> 
 
 
 def _play(play, line: Plan, strategy, schedule, request: Request, timings: Timings, receipts) -> Outcome:
+    from cmapjax.engine._records import recorded_rounds
+
     began = time.perf_counter()
     with timings("planning"):
         (simulated,) = play.args
         planned = schedule.plan(simulated, strategy.hops)
     parts, state, played = [], None, 0
     bar = Progress(line.label, request.rounds)
-    chunk = _chunk(request) if bar.is_shown else request.rounds  # every start and end costs a round or two
+    due = recorded_rounds(request.rounds, request.every if request.receipts is None else 1)
+    least = request.rounds // MOST_CHUNKS if bar.is_shown else request.rounds  # each costs a round or two
     if request.receipts is not None:
-        chunk = min(chunk, rounds_at_once(simulated, request.rounds))
+        least = min(least, rounds_at_once(simulated, request.rounds))
     with timings("running") as spent, bar as advance:
-        while played < request.rounds:
-            rounds = min(chunk, request.rounds - played)
-            part = interruptible(
-                functools.partial(play, strategy, rounds=rounds, schedule=planned, start=state)
-            )
-            state, played = part.final, played + rounds
+        for some in _parts(due, max(least, 1)):
+            rounds = some[-1] - played
+            options = {"rounds": rounds, "every": [r - played for r in some], "schedule": planned}
+            part = interruptible(functools.partial(play, strategy, **options, start=state))
+            state, played = part.final, some[-1]
             part = part if receipts is None else receipts.taken_from(part, line.label)
             parts = [*(dataclasses.replace(p, final=None) for p in parts), part]  # of flows only the last
             advance(rounds)
     return Outcome(line, _joined(parts), time.perf_counter() - began, spent["compiling"])
 
 
-def _chunk(request: Request) -> int:
-    """Rounds between two looks at the clock: whole intervals of recording, all chunks alike if possible."""
-    intervals = -(-request.rounds // request.every)
-    chunks = next(c for c in range(min(MOST_CHUNKS, intervals), 0, -1) if intervals % c == 0)
-    return intervals // chunks * request.every
+def _parts(due, least: int) -> list[list[int]]:
+    """The rounds to be recorded, cut into parts of at least so many rounds, but for the last."""
+    parts, begun = [], 0
+    for round in due[1:].tolist():
+        if not parts or parts[-1][-1] - begun >= least:
+            begun = parts[-1][-1] if parts else 0
+            parts.append([])
+        parts[-1].append(round)
+    return parts
 
 
 def _joined(parts: list):

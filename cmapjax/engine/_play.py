@@ -75,6 +75,7 @@ def average_utility(at) -> Float[Array, "agents"]:
     return xp.where(at.round > 0, at.total_utility / played, at.history[0])
 
 
+@jax.named_scope("round")  # the name of a round in profiles and compiled programs
 def play_round(rules: Rules, now: StoredState) -> StoredState:
     """The market one round later."""
     if rules.strategy.needs_averages:

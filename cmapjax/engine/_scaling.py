@@ -129,6 +129,7 @@ class ScaledRounds:
         one = jnp.ones_like(at.left)
         return ScaledState(now, one, one, now.history[0], jnp.array(False), jnp.array(False))
 
+    @jax.named_scope("round")
     def _scale(self, at: ScaledState, flows: Flows) -> ScaledState:
         """What is carried one round later, without flows."""
         now, market = at.now, self.rules.market

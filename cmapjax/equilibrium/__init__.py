@@ -5,39 +5,27 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cmapjax.equilibrium._convex import ConvexProgram
-    from cmapjax.equilibrium._exact import Decomposition, IdentifyAndCertify, certify, solve_in_fractions
-    from cmapjax.equilibrium._gradient import (
-        JaxoptProjection,
-        OptaxProjection,
-        ProjectedGradient,
-        SimplexProjection,
-    )
-    from cmapjax.equilibrium._mirror import MirrorAscent
-    from cmapjax.equilibrium._pdhg import PrimalDualHybridGradient
-    from cmapjax.equilibrium._sweeps import ColouredSweeps
+    from cmapjax.equilibrium._exact import Decomposition, certify, solve_in_fractions
+    from cmapjax.equilibrium._gradient import ProjectedGradient
+    from cmapjax.equilibrium._problem import Problem
+    from cmapjax.equilibrium._qp import QuadraticProgram
 
-# Imported on first use: the exact method needs neither the engine nor strategies.
+# Imported on first use: the exact method needs no compiler.
 _HOMES = {
     "_convex": ("ConvexProgram",),
-    "_exact": ("Decomposition", "IdentifyAndCertify", "certify", "solve_in_fractions"),
-    "_gradient": ("JaxoptProjection", "OptaxProjection", "ProjectedGradient", "SimplexProjection"),
-    "_mirror": ("MirrorAscent",),
-    "_pdhg": ("PrimalDualHybridGradient",),
-    "_sweeps": ("ColouredSweeps",),
+    "_exact": ("Decomposition", "certify", "solve_in_fractions"),
+    "_gradient": ("ProjectedGradient",),
+    "_problem": ("Problem",),
+    "_qp": ("QuadraticProgram",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "ColouredSweeps",
     "ConvexProgram",
     "Decomposition",
-    "IdentifyAndCertify",
-    "JaxoptProjection",
-    "MirrorAscent",
-    "OptaxProjection",
-    "PrimalDualHybridGradient",
+    "Problem",
     "ProjectedGradient",
-    "SimplexProjection",
+    "QuadraticProgram",
     "certify",
     "solve_in_fractions",
 ]

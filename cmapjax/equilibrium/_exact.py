@@ -1,4 +1,4 @@
-"""The equilibrium without error: its groups, found by maximum flows or read off a first approximation."""
+"""The equilibrium without error: its groups, found by maximum flows or read off ratios that are near."""
 
 import dataclasses
 import math
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from fractions import Fraction
 from numbers import Rational
 
-import equinox as eqx
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -41,40 +40,6 @@ class Decomposition(Method):
     def solve(self, market, tolerance):
         network = _Network.of(market)
         return network.answer(network.decompose(), tolerance)
-
-
-def _coloured_sweeps() -> Method:
-    from cmapjax.equilibrium._sweeps import ColouredSweeps  # which brings the engine, and is seldom needed
-
-    return ColouredSweeps()
-
-
-class IdentifyAndCertify(Method):
-    """Groups read off the ratios of a first-order run, then proved by a maximum flow.
-
-    Where the run was not close enough and the proof fails, the full decomposition takes over.
-    """
-
-    known_as = ("identify",)
-
-    known_as = ("identify",)
-
-    first: Method = eqx.field(default_factory=_coloured_sweeps)
-    """The method that comes close."""
-    first_tolerance: float = eqx.field(static=True, default=1e-6)
-    """The certified gap at which it hands over."""
-    resolution: float = eqx.field(static=True, default=1e-3)
-    """Ratios that differ by less than this share are taken for one group."""
-
-    def __check_init__(self):
-        for name in ("first_tolerance", "resolution"):
-            number = getattr(self, name)
-            if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 < number < 1:
-                raise ValueError(f"{name} is {number!r}; give a number between 0 and 1.")
-
-    def solve(self, market, tolerance):
-        near = self.first.solve(market, self.first_tolerance)
-        return certify(market, np.asarray(near.ratio), tolerance=tolerance, resolution=self.resolution)
 
 
 @entry(remedy=IN_PROGRAMS)

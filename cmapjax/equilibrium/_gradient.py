@@ -1,7 +1,7 @@
 """Accelerated projected gradient ascent on the central program."""
 
-import abc
 import functools
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
@@ -9,53 +9,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from cmapjax.arguments._checks import check_kind
+from cmapjax.arguments._checks import short
 from cmapjax.equilibrium._ascent import ascend, check_count
 from cmapjax.equilibrium._equilibrium import Method
+from cmapjax.equilibrium._simplex import optax_projection, project_rows
 from cmapjax.market._market import Market
 from cmapjax.runtime._settings import compiled, entry
 from cmapjax.runtime._types import Array
-from cmapjax.strategies._gradient import import_jaxopt
 
 # Every accepted step lets the next one be this much longer, every refused one halves it.
 LENGTHEN, SHORTEN = 0.99, 2.0
 # Relative changes of utilities below this are rounding, from which no curvature can be read.
 ROUNDING = 1e-15
-# Loses against any real slot and yet is finite: the projection sums what it sorts.
-NOBODY = -np.sqrt(np.finfo(np.float64).max)
-
-
-class SimplexProjection(eqx.Module):
-    """The nearest point of the unit simplex, from a library."""
-
-    @abc.abstractmethod
-    def project(self, x: Float[Array, "slots"]) -> Float[Array, "slots"]:
-        """argmin ‖p − x‖ over p ≥ 0, Σ p = 1."""
-
-
-class OptaxProjection(SimplexProjection):
-    """`optax.projections.projection_simplex`."""
-
-    def project(self, x):
-        from optax.projections import projection_simplex
-
-        return projection_simplex(x)
-
-
-class JaxoptProjection(SimplexProjection):
-    """`jaxopt.projection.projection_simplex`, the same projection.
-
-    Raises:
-        ImportError: jaxopt is not installed; use `OptaxProjection`.
-    """
-
-    def project(self, x):
-        try:
-            return import_jaxopt().projection.projection_simplex(x)
-        except ImportError as error:
-            raise ImportError(
-                "JaxoptProjection needs jaxopt (pip install jaxopt); OptaxProjection is the same projection."
-            ) from error
 
 
 class ProjectedGradient(Method):
@@ -76,7 +41,12 @@ class ProjectedGradient(Method):
     Args:
         max_steps: gradients before giving up.
         check_every: steps between two looks at the certificate.
-        projection: whose projection onto the simplex, `OptaxProjection()` or `JaxoptProjection()`.
+        projection: the nearest point of the unit simplex to a vector, as a function that JAX can trace:
+            `optax.projections.projection_simplex` (the default), `jaxopt.projection.projection_simplex`, or
+            your own.
+
+    Raises:
+        ValueError: counts that are not whole numbers above 0, a projection that is not a function.
 
     Source: Auslender and Teboulle, SIAM J. Optim. 16, 2006 (the iteration); Becker, Candès and Grant,
     Math. Prog. Comp. 3, 2011 (step sizes that grow again); O'Donoghue and Candès, Found. Comput. Math. 15,
@@ -85,12 +55,16 @@ class ProjectedGradient(Method):
 
     max_steps: int = 100_000
     check_every: int = eqx.field(static=True, default=20)
-    projection: SimplexProjection = eqx.field(default_factory=OptaxProjection)
+    projection: Callable = eqx.field(static=True, default_factory=optax_projection)
 
     def __check_init__(self):
         check_count("max_steps", self.max_steps)
         check_count("check_every", self.check_every)
-        check_kind("projection", self.projection, SimplexProjection, "OptaxProjection()")
+        if not callable(self.projection):
+            raise ValueError(
+                f"projection is {short(self.projection)}; give a function such as "
+                "optax.projections.projection_simplex."
+            )
 
     @entry
     def solve(self, market, tolerance):
@@ -133,7 +107,7 @@ def _climb(market, tolerance, max_steps, check_every, projection):
     return ascend(market, first, step, flow_of, tolerance, max_steps, check_every)
 
 
-def _step(market: Market, projection: SimplexProjection, weight, scale, state: _State) -> _State:
+def _step(market: Market, projection: Callable, weight, scale, state: _State) -> _State:
     links = market.links
 
     def per_agent(x):
@@ -146,7 +120,7 @@ def _step(market: Market, projection: SimplexProjection, weight, scale, state: _
     mixed = state.utility + theta * (state.ahead_utility - state.utility)
     slope = links.take(weight / mixed)
     reach = links.spread(1 / (theta * curvature * scale))
-    ahead = _project(market, projection, state.ahead + reach * slope)
+    ahead = project_rows(market, projection, state.ahead + reach * slope)
     ahead_utility = _utility(market, weight, ahead)
 
     # How much the objective bends on the way, against what L promises.
@@ -190,15 +164,3 @@ def _where(market, condition, then: _State, otherwise: _State) -> _State:
 def _utility(market, weight, share):
     """u_j = Σ_i w_i s_ij, in the order of storage."""
     return market.links.total(market.mirror(share * market.links.spread(weight)))
-
-
-def _project(market, projection, x):
-    """Every row onto its simplex. Shifting a row changes nothing but keeps the digits of large entries."""
-    rows = []
-    for block, present in zip(
-        market.links.blocks(x), market.links.blocks(market.links.is_entry), strict=True
-    ):
-        block = jnp.where(present, block, -jnp.inf)
-        block = jnp.maximum(block - jnp.max(block, axis=0), NOBODY)
-        rows.append(jnp.where(present, jax.vmap(projection.project, in_axes=-1, out_axes=-1)(block), 0))
-    return market.links.join(rows)

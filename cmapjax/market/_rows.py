@@ -14,8 +14,9 @@ def compressed_rows(
     """Each agent's neighbours, ascending and without repetition, and how many links were repetitions."""
     ends = np.empty((2, len(links)), np.int64)
     for arc, (giver, receiver) in zip(ends, (links.T, links.T[::-1]), strict=True):
-        np.multiply(giver, num_agents, out=arc, casting="unsafe")
-        np.add(arc, receiver, out=arc, casting="unsafe")
+        # In 64 bits whatever the type of the links: products of 32-bit numbers would wrap around.
+        np.multiply(giver, num_agents, out=arc, casting="unsafe", dtype=np.int64)
+        np.add(arc, receiver, out=arc, casting="unsafe", dtype=np.int64)
     arcs = ends.ravel()  # giver · num_agents + receiver, below 2^62
     arcs.sort()
     is_new = np.ones(len(arcs), np.bool_)

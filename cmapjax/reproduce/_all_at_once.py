@@ -334,8 +334,8 @@ def _remarks(rounds: int) -> list[str]:
     return [
         f"Markets of {AGENTS} agents, {rounds} rounds from an equal split. The torus of equal agents starts "
         "at its equilibrium and is left out; so are markets that start at 98 % where rounds are counted.",
-        "A market is called starved if an agent had less than 1e-9 of its contribution in one of the last "
-        "two rounds; most swing, so that it has plenty in the other. 'Exactly nothing' is a 0.",
+        "A market is called starved for now if an agent had less than 1e-9 of its contribution in one of the "
+        "last two rounds; most swing, so that it has plenty in the other. 'Exactly nothing' is a 0.",
         "Proved are 1/Δ and the local rule (steps at every receiver sum to at most 1), colours (equal to one "
         "after another), any damping below 2/Δ, and random participation with a probability below 1/(Δ − 1), "
         "in expectation. One in five is above that for most networks here: a heuristic.",

@@ -150,8 +150,7 @@ def _central(table: pd.DataFrame) -> Check:
         "The market-level goal is one central program: solving it as such gives the equilibrium of the "
         "exact solver.",
         f"0 mismatches: every utility to {SAME:g}, relative (a convex solver's to {CONVEX:g})",
-        f"primal-dual first-order method {count(first <= SAME)} alike, largest difference "
-        f"{first.max():.1e}{solver}",
+        f"projected gradient {count(first <= SAME)} alike, largest difference {first.max():.1e}{solver}",
         judged([*(first <= SAME), *(convex <= CONVEX)]),
     )
 

@@ -26,7 +26,7 @@ def by_market(singles: list, market, found, paper: list[np.ndarray], *, with_sol
         paper: utilities on paper of the first ones.
         with_solver: hand the central program to a convex solver too, if there is one.
     """
-    first_order = cj.solve(market, tolerance=1e-12, method=cj.PrimalDualHybridGradient())
+    first_order = cj.solve(market, tolerance=1e-12, method=cj.ProjectedGradient())
     equal = market.equal_flow()
     flow = found.flow
     answered = np.concatenate([*paper, np.full(market.num_agents - sum(map(len, paper)), np.nan)])

@@ -202,19 +202,14 @@ class MethodEntry(NamedTuple):
     """What to do if it stops too early, ending in the name of an option; nothing if it never does."""
 
 
-_STEPS = ("max_steps", "check_every")
 METHODS = {
     "decomposition": MethodEntry("Decomposition", (), "flows"),
-    "identify": MethodEntry("IdentifyAndCertify", ("first", "first_tolerance", "resolution"), "flows"),
-    "sweeps": MethodEntry("ColouredSweeps", ("max_sweeps", "check_every"), "sweeps", "raise max_sweeps"),
     "projected-gradient": MethodEntry(
-        "ProjectedGradient", (*_STEPS, "projection"), "steps", "raise max_steps"
+        "ProjectedGradient", ("max_steps", "check_every", "projection"), "steps", "raise max_steps"
     ),
-    "mirror": MethodEntry("MirrorAscent", _STEPS, "steps", "raise max_steps"),
-    "pdhg": MethodEntry("PrimalDualHybridGradient", _STEPS, "steps", "raise max_steps"),
     "convex": MethodEntry("ConvexProgram", ("accuracy", "max_seconds"), "iterations", "lower accuracy"),
 }
-PROJECTIONS = {"optax": "OptaxProjection", "jaxopt": "JaxoptProjection"}
+PROJECTIONS = {"optax": "optax.projections", "jaxopt": "jaxopt.projection"}  # and where each has it
 
 
 def method_entry(text: str) -> tuple[Spec, MethodEntry]:
@@ -225,9 +220,7 @@ def method_entry(text: str) -> tuple[Spec, MethodEntry]:
         if key not in entry.options:
             known = ", ".join(entry.options) or "none"
             raise ValueError(f"method {spec.name} has no option {short(key or value)}; it takes: {known}.")
-        if key == "first":
-            method_entry(value)
-        elif key == "projection":
+        if key == "projection":
             choose("projection", Spec(value, value, {}), PROJECTIONS)
         else:
             number(value)
@@ -235,13 +228,22 @@ def method_entry(text: str) -> tuple[Spec, MethodEntry]:
 
 
 def method(text: str):
-    """A method of finding the equilibrium; `identify:first=sweeps` has one within it."""
+    """A method of finding the equilibrium."""
     from cmapjax import equilibrium as methods
 
     spec, entry = method_entry(text)
     options, more = dict(spec.options), {}
-    if "first" in options:
-        more["first"] = method(options.pop("first"))
     if "projection" in options:
-        more["projection"] = getattr(methods, PROJECTIONS[options.pop("projection")])()
+        more["projection"] = _projection(options.pop("projection"))
     return build("method", spec._replace(options=options), getattr(methods, entry.home), {}, **more)
+
+
+def _projection(library: str) -> Callable:
+    """A library's projection onto the simplex."""
+    if library == "jaxopt":
+        from cmapjax.strategies._gradient import import_jaxopt
+
+        return import_jaxopt().projection.projection_simplex
+    from optax.projections import projection_simplex
+
+    return projection_simplex
