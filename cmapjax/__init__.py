@@ -57,10 +57,10 @@ _HOMES = {
     "cmapjax.studies": ("Study",),
     "cmapjax.market._certificate": ("certified_gap", "certified_gap_of_flow"),
     "cmapjax.market._columns": ("largest", "smallest", "total"),
+    "cmapjax.schedules._plans": ("Plan",),
     "cmapjax.schedules._schedule": (
         "Coloured",
         "OneAgentPerRound",
-        "Plan",
         "RandomOrder",
         "RandomParticipation",
         "Schedule",

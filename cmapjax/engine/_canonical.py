@@ -18,14 +18,7 @@ from cmapjax.endowments import Endowments, Trace
 from cmapjax.market._columns import Columns, block_widths, entry_slots, lay_out, narrowest_block
 from cmapjax.market._market import Market
 from cmapjax.runtime._types import Array
-from cmapjax.schedules._schedule import (
-    WIDTH_GROWTH,
-    EveryonePlan,
-    OrderPlan,
-    ParticipationPlan,
-    Plan,
-    TablePlan,
-)
+from cmapjax.schedules._plans import WIDTH_GROWTH, EveryonePlan, OrderPlan, ParticipationPlan, Plan, TablePlan
 
 SMALL, SMALL_WIDTHS = 128, (48, 128)
 """The number of rows of the shapes of single small markets, and the widths of their one block. Few shapes

@@ -22,7 +22,7 @@ from cmapjax.metrics._recorded import is_known
 from cmapjax.runtime._precision import namespace
 from cmapjax.runtime._progress import Bar
 from cmapjax.runtime._settings import compiled, is_traced
-from cmapjax.schedules._schedule import EveryonePlan, suited
+from cmapjax.schedules._plans import EveryonePlan, suited
 
 # States are stacked up to this many bytes, and this many at a time.
 STACKED, MOST_STACKED = 8_000_000, 128

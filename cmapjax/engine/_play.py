@@ -23,7 +23,7 @@ from cmapjax.market._market import Market
 from cmapjax.runtime._precision import namespace
 from cmapjax.runtime._settings import compiled
 from cmapjax.runtime._types import Array
-from cmapjax.schedules._schedule import Plan, TurnTable
+from cmapjax.schedules._plans import Plan, TurnTable
 from cmapjax.strategies import Strategy, _calls
 
 

@@ -20,7 +20,7 @@ from cmapjax.market._market import Market
 from cmapjax.market._reductions import blocks
 from cmapjax.runtime._precision import namespace
 from cmapjax.runtime._types import Array
-from cmapjax.schedules._schedule import Plan
+from cmapjax.schedules._plans import Plan
 from cmapjax.strategies import Beyond, Link, PerAgent, Strategy, View, _calls
 
 Blocks = tuple[Float[Array, "_ _"], ...]

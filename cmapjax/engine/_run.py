@@ -22,7 +22,7 @@ from cmapjax.runtime._derivatives import scan_in_chunks
 from cmapjax.runtime._precision import float64_on_host, namespace
 from cmapjax.runtime._settings import compiled
 from cmapjax.runtime._types import Array
-from cmapjax.schedules._schedule import EveryonePlan
+from cmapjax.schedules._plans import EveryonePlan
 
 
 class State(eqx.Module):

@@ -20,7 +20,7 @@ from cmapjax.engine._play import Rules, StoredState, count, play_round
 from cmapjax.engine._round import Flows, look
 from cmapjax.runtime._precision import namespace
 from cmapjax.runtime._types import Array
-from cmapjax.schedules._schedule import EveryonePlan
+from cmapjax.schedules._plans import EveryonePlan
 from cmapjax.strategies import ProportionalResponse
 
 # With fewer rounds than this between two records, computing the flow costs more than the form saves.

@@ -22,7 +22,8 @@ from cmapjax.market._random import check_key
 from cmapjax.runtime._progress import progress as progress_bar
 from cmapjax.runtime._settings import entry, is_traced, on_host
 from cmapjax.runtime._types import Array
-from cmapjax.schedules._schedule import Plan, Schedule, Simultaneous, suited
+from cmapjax.schedules._plans import Plan, suited
+from cmapjax.schedules._schedule import Schedule, Simultaneous
 from cmapjax.strategies import PerAgent, Strategy, _calls
 
 PRECISIONS = ("float32", "float64")

@@ -28,7 +28,7 @@ from cmapjax.market._market import Market
 from cmapjax.market._random import draw_per_agent
 from cmapjax.runtime._settings import compiled
 from cmapjax.runtime._types import Array
-from cmapjax.schedules._schedule import EveryonePlan, OrderPlan, ParticipationPlan, Plan, TablePlan, TurnTable
+from cmapjax.schedules._plans import EveryonePlan, OrderPlan, ParticipationPlan, Plan, TablePlan, TurnTable
 from cmapjax.strategies import (
     CMAP,
     Damped,

@@ -39,13 +39,11 @@ FUSED_LEVELS = 4
 def fold(combine: Callable, row: Shaped[Array, "slots ..."]) -> Shaped[Array, "..."]:
     """The entries of one row combined pairwise, neighbours first: (x0∘x1)∘(x2∘x3)∘…
 
-    `combine` is `jnp.add`, `jnp.minimum` or `jnp.maximum`. Why not `row.sum()`: batched over agents that
-    is a reduction over the leading axis, which XLA's CPU backend runs 5-60 times slower than this chain
-    of slices. The fixed tree also gives the same bits whatever the padding behind the row, the batch
-    around it or the number of threads.
-
-    Derivatives: a sum's cotangent goes to every entry. An extremum's goes in equal parts to the entries
-    that attain it, whatever their places in the tree.
+    `combine` is `jnp.add`, `jnp.minimum` or `jnp.maximum`. Batched over agents, `row.sum()` would be a
+    reduction over the leading axis, which XLA's CPU backend runs 5-60 times slower than this chain of slices.
+    The fixed tree also gives the same bits whatever the padding behind the row, the batch around it or the
+    number of threads. Derivatives: a sum's cotangent goes to every entry. An extremum's goes in equal parts
+    to the entries that attain it, whatever their places in the tree.
     """
     levels = 0
     while (width := row.shape[0]) > 1:

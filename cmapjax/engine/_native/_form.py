@@ -15,7 +15,7 @@ from cmapjax.engine._scaling import ScaledRounds, ScaledState, pays
 from cmapjax.market._columns import _end_to_end
 from cmapjax.runtime._precision import namespace
 from cmapjax.runtime._types import Array
-from cmapjax.schedules._schedule import EveryonePlan
+from cmapjax.schedules._plans import EveryonePlan
 from cmapjax.strategies import (
     CMAP,
     Damped,
