@@ -68,9 +68,9 @@ def simulate(
         start: a state to continue from, or a flow; by default everybody splits equally.
         precision: "float64" or "float32" of the run itself; records and certificates are float64.
         key: JAX random key, for random schedules and endowments. Round t draws from fold_in(key, t), so
-            a run continued from a state equals one that was never interrupted (bit for bit, but for
-            undamped proportional response by everybody at once, which is played in a form of its own,
-            docs/performance.md, and equals it up to rounding).
+            a run continued from a state equals one that was never interrupted. They are equal bit for bit;
+            undamped proportional response by all agents at once, which has a form of its own
+            (docs/performance.md), is equal up to rounding.
         strict: raise ValueError if an agent breaks a law of spending in any round (gives more or less than
             it has, something negative, not finite or off the links); by default the run warns, and the
             market's verdict is "not feasible".

@@ -136,7 +136,7 @@ def _side_by_side(places: np.ndarray, number: int) -> np.ndarray:
 
 
 def _copied(columns: Columns, number: int) -> Columns:
-    """Columns of so many copies, those of each row next to each other."""
+    """The columns of `number` copies, with the copies of each row next to each other."""
     rows = columns.num_rows
     if columns.num_slots * number >= 2**31 - 1:
         raise ValueError(

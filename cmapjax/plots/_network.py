@@ -158,7 +158,7 @@ def _part(market: Market, centres: Sequence[int]) -> np.ndarray:
     starts, neighbours = market.neighbour_rows()
     chosen = list(dict.fromkeys(centres))[:MOST_AGENTS]
     around = [neighbours[starts[i] : starts[i + 1]].tolist() for i in chosen]
-    # In turn, so that no hub takes all the room.
+    # One neighbour of each centre at a time, so that no hub fills the drawing.
     for rank in range(max(map(len, around), default=0)):
         for row in around:
             if rank < len(row) and len(chosen) < MOST_AGENTS:

@@ -15,7 +15,7 @@ from cmapjax.plots._curves import MEASURES, WORSE_ABOVE
 
 PLAY = ("strategy", "schedule", "damping")
 QUANTILES = ("q05", "q25", "q50", "q75", "q95")
-MOST_TILES = 12  # values of a numeric axis drawn one by one; more are put into so many ranges
+MOST_TILES = 12  # numeric axes with more values are put into ranges
 NUM_RANGES = 6
 # Axis label of a metric, and whether a logarithmic axis shows it; beyond those that curves of runs show.
 STUDY_MEASURES = MEASURES | {

@@ -14,7 +14,8 @@ from cmapjax.schedules._turns import first_conflict, joined_classes
 
 # Rows of a turn are padded to widths a factor of four apart, so that a turn, usually small, has few kernels.
 WIDTH_GROWTH = 4
-# Up to so many slots, which a GPU plays in the time of some twenty launches.
+# Plans of markets of up to this many slots are numbers on a GPU, which plays such a market in the time of
+# some twenty launches.
 NUMBERED_ON_GPU = 4_000_000
 
 
@@ -116,9 +117,9 @@ class OrderPlan(Plan):
         if market.repeats is not None:
             turn = jnp.where(group == market_of, turn, self.num_turns)
         stored = jnp.asarray(market.links.place)
-        nobody = jnp.full((self.num_turns, market.num_markets), market.num_agents, stored.dtype)
+        empty = jnp.full((self.num_turns, market.num_markets), market.num_agents, stored.dtype)
         return tuple(
-            nobody.at[jnp.where(self.width_of == c, turn, self.num_turns), market_of].set(stored, mode="drop")
+            empty.at[jnp.where(self.width_of == c, turn, self.num_turns), market_of].set(stored, mode="drop")
             for c in range(len(self.widths))
         )
 

@@ -74,13 +74,13 @@ def water_level(
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """The level L at which max(0, L·weight − base) sums to the budget, as a sum of two numbers.
 
-    The first is L to working precision; the second what it lacks, so that a budget small beside the
-    bases is still spent to the last digits. Slots of weight 0 (and base 0) are padding.
+    The first number is L to working precision, the second its error, so that a budget that is small compared
+    with the bases is still spent to the last digits. Slots of weight 0 (and base 0) are padding.
 
     Newton's method from above: the level over any set of slots that includes the receivers is never too
     low, falls monotonically, and slots only drop out, so that it ends exactly after finitely many steps.
 
-    Derivatives are those of the set R of receivers as it stands, not of the search for it: L =
+    Derivatives are those for the final set R of receivers, not of the search for it: L =
     (budget + Σ_R base) / Σ_R weight. Where R is about to change (a slot exactly at the level) that is the
     derivative of the side on which it gets nothing.
     """
@@ -95,8 +95,8 @@ def water_level(
 
 
 def _margin(base):
-    # A slot within rounding of the level counts as below it: then somebody always is, and a level over
-    # too many slots is too high by no more than rounding.
+    # A slot within rounding of the level counts as below it, so that some slot always is; a level over too
+    # many slots is too high by rounding only.
     return UNDECIDED * jnp.finfo(base.dtype).eps * base
 
 
