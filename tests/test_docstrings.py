@@ -16,11 +16,9 @@ DOCS = Path(__file__).parents[1] / "docs"
 MOST_ARGUMENTS = 8
 # Functions with more, and why.
 WITH_MORE = {
-    # The parts of a round and of a run, which compiled code takes apart.
-    "engine/_driver.py:play": "what a run is, and how it is played",
-    "engine/_round.py:_answer_rows": "what agents see in a turn",
-    "engine/_round.py:act_in_turns": "what agents see in a round",
-    "engine/_run.py:run_rounds": "what a run is, and how it is played",
+    # What agents see in a turn: the parts that JAX's loop over turns carries and reads.
+    "engine/_round.py:_answer_rows": "parts of a turn",
+    "engine/_round.py:act_in_turns": "parts of a round",
     # Options that a user gives by name.
     "cli/_app.py:simulate": "the options of a command, each a parameter to Typer",
     "engine/_simulate.py:simulate": "options of a run, given by name",

@@ -15,8 +15,7 @@ from jaxtyping import Int
 from cmapjax.engine import _play, _scaling, _small
 from cmapjax.engine._play import Rules, StoredState
 from cmapjax.engine._records import Record, observations, observations_on_host, rounds_apart
-from cmapjax.engine._round import known_facts
-from cmapjax.engine._run import Run, State, as_dtype, completed, form_of, state_of, stored_start
+from cmapjax.engine._run import Run, Setup, State, as_dtype, completed, form_of, state_of, stored_start
 from cmapjax.market._market import Market
 from cmapjax.metrics._recorded import is_known
 from cmapjax.runtime._precision import namespace
@@ -47,48 +46,30 @@ def pays(market: Market, record, played, dtype) -> bool:
     )
 
 
-def play(
-    market: Market,
-    beyond,
-    strategy,
-    plan,
-    endowments,
-    record,
-    state: State,
-    key,
-    bar: Bar,
-    *,
-    played: Int[np.ndarray, "records"],
-    is_steady: bool,
-    starts_even: bool,
-    is_native: bool = False,
-) -> Run:
+def play(setup: Setup, state: State, bar: Bar, *, played: Int[np.ndarray, "records"]) -> Run:
     """The run from this start; nothing may be traced, and all is on one device.
 
     Args:
-        market: without names.
-        beyond: `beyond_table` of the strategy's hops, or None.
+        setup: what is played and recorded.
         state: the start, as `simulate` makes it.
         bar: the progress bar.
         played: after which rounds something is recorded, from 0 to the last (`recorded_rounds`).
-        is_steady: as in `Rules`.
-        starts_even: whether the start is the equal split.
-        is_native: as in `Rules`.
     """
+    market, record, plan = setup.market, setup.record, setup.plan
     state = completed(market, jax.tree.map(np.asarray, state))
     rounds, every = int(played[-1]), rounds_apart(played)
     nothing_to_see = not record and isinstance(plan, EveryonePlan)
     lengths = np.diff(played, prepend=0)
     if nothing_to_see:  # in parts, so that the bar moves
         lengths = np.diff(np.append(np.arange(LONG, rounds, LONG), rounds), prepend=0)
-    recorder = Recorder(market, record, is_steady, len(lengths))
-    known = known_facts(market, beyond, state.flow.dtype)
-    rules = Rules(market, known, strategy, plan, endowments, key, is_steady, is_native)
-    if beyond is None and not is_native and _small.is_small(market, strategy, plan, endowments):
+    recorder = Recorder(market, record, setup.is_steady, len(lengths))
+    rules = setup.rules(state.flow.dtype)
+    can_be_small = setup.beyond is None and not setup.is_native
+    if can_be_small and _small.is_small(market, setup.strategy, plan, setup.endowments):
         final, breach = _play_small(rules, state, lengths, recorder, bar)
     else:
         every = rounds if nothing_to_see else every
-        final, breach = _play_large(rules, state, lengths, every, starts_even, recorder, bar)
+        final, breach = _play_large(rules, state, lengths, every, setup.starts_even, recorder, bar)
     updates, records = recorder.result()
     if nothing_to_see:
         updates = state.agent_updates + played[:, None] * _play.count(market, None)

@@ -1,7 +1,7 @@
 """The compiled loop that plays rounds and records, and what a run returns."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import equinox as eqx
 import jax
@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from cmapjax import metrics
+from cmapjax.endowments import Endowments
 from cmapjax.engine import _play, _scaling
 from cmapjax.engine._native import _form
 from cmapjax.engine._play import Rules, StoredState, play_round
@@ -22,7 +23,8 @@ from cmapjax.runtime._derivatives import scan_in_chunks
 from cmapjax.runtime._precision import float64_on_host, namespace
 from cmapjax.runtime._settings import compiled
 from cmapjax.runtime._types import Array
-from cmapjax.schedules._plans import EveryonePlan
+from cmapjax.schedules._plans import EveryonePlan, Plan
+from cmapjax.strategies import Strategy
 
 
 class State(eqx.Module):
@@ -202,34 +204,44 @@ def observe(market: Market, record, state: State, is_steady: bool = False):
     return jax.tree.map(market.links.everywhere, (state, seen))
 
 
+class Setup(eqx.Module):
+    """What a run plays and records, as `simulate` has checked it."""
+
+    market: Market
+    """The market without names."""
+    beyond: Int[Array, "agents members"] | None
+    """`beyond_table` of the strategy's hops, or None."""
+    strategy: Strategy
+    plan: Plan
+    endowments: Endowments
+    record: dict[str, Callable]
+    key: Array | None
+    is_steady: bool = eqx.field(static=True)
+    """As in `Rules`."""
+    starts_even: bool = eqx.field(static=True)
+    """Whether the start is the equal split."""
+    is_native: bool = eqx.field(static=True, default=False)
+    """As in `Rules`."""
+
+    def rules(self, dtype) -> Rules:
+        """The rules of a run in this precision."""
+        facts = self.strategy, self.plan, self.endowments, self.key, self.is_steady, self.is_native
+        return Rules(self.market, known_facts(self.market, self.beyond, dtype), *facts)
+
+
 @compiled
-def run_rounds(
-    market,
-    beyond,
-    strategy,
-    plan,
-    endowments,
-    record,
-    state,
-    seen,
-    key,
-    *,
-    played,
-    saves_memory,
-    is_steady,
-    starts_even,
-) -> Run:
+def run_rounds(setup: Setup, state: State, seen, *, played: tuple[int, ...], saves_memory: bool) -> Run:
     """The run from this start; `seen` is what `observe` returned for it, `played` a tuple of recorded
     rounds."""
-    known = known_facts(market, beyond, state.flow.dtype)
-    strategy = as_dtype(strategy, state.flow.dtype)
-    rules = Rules(market, known, strategy, plan, endowments, key, is_steady)
+    dtype, market, record = state.flow.dtype, setup.market, setup.record
+    setup = dataclasses.replace(setup, strategy=as_dtype(setup.strategy, dtype))
+    rules = setup.rules(dtype)
     out = jax.tree.map(lambda x: jnp.zeros((len(played), *x.shape), x.dtype).at[0].set(x), seen)
     now = stored_start(rules, state)
     if played[-1] and saves_memory:
         now, out = _record_if_due(rules, record, now, out, np.array(played))
     elif played[-1]:
-        now, out = _record_between(rules, record, now, out, np.array(played), starts_even)
+        now, out = _record_between(rules, record, now, out, np.array(played), setup.starts_even)
     updates, records = out
     last = state_of(market, now)
     run = Run(

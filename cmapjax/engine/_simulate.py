@@ -14,7 +14,7 @@ from cmapjax.endowments import Constant, Endowments
 from cmapjax.engine import _driver, _native
 from cmapjax.engine._judge import judged
 from cmapjax.engine._records import recorded_rounds
-from cmapjax.engine._run import Run, State, observe, run_rounds
+from cmapjax.engine._run import Run, Setup, State, observe, run_rounds
 from cmapjax.market._certificate import check_flow
 from cmapjax.market._community import beyond_table
 from cmapjax.market._market import Market
@@ -118,21 +118,18 @@ def simulate(
     is_plain = not is_traced((arguments, state, key))
     is_native = _native.choose(native, bare, strategy, plan, rounds, is_plain)
     played = recorded_rounds(rounds, every)
-    facts = {
-        "is_steady": endowments.is_constant and _spends_contributions(bare, start),
-        "starts_even": start is None,
-    }
+    is_steady = endowments.is_constant and _spends_contributions(bare, start)
+    setup = Setup(*arguments, key, is_steady, start is None, is_native)
     apart = is_native or (bare.links.mesh is None and _driver.pays(bare, record, played, dtype))
     with _calls.brief_faults(), progress_bar(rounds, show=progress if is_plain else False) as bar:
         if is_plain and apart:
-            run = _driver.play(*arguments, state, key, bar, played=played, is_native=is_native, **facts)
+            run = _driver.play(setup, state, bar, played=played)
         else:
             # True in float32 only, where it matters, so that float64 starts share one program.
-            state, seen = observe(bare, record, state, facts["is_steady"] and dtype == np.float32)
-            plan = plan if traced else suited(plan, bare)
-            arguments = (bare, beyond, strategy, plan, endowments, record)
-            played = tuple(played.tolist())
-            run = run_rounds(*arguments, state, seen, key, played=played, saves_memory=traced, **facts)
+            state, seen = observe(bare, record, state, is_steady and dtype == np.float32)
+            if not traced:
+                setup = dataclasses.replace(setup, plan=suited(plan, bare))
+            run = run_rounds(setup, state, seen, played=tuple(played.tolist()), saves_memory=traced)
     run = judged(market, strategy, endowments, record, key, on_host(run), rounds, strict)
     rounds_by = "native" if is_native else "xla"
     return dataclasses.replace(run, varies=not endowments.is_constant, rounds_by=rounds_by)
