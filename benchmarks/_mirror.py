@@ -28,10 +28,6 @@ class MirrorAscent(Method):
     2011; Wu and Zhang, STOC 2007 (the exchange).
     """
 
-    known_as = ("mirror",)
-
-    known_as = ("mirror",)
-
     max_steps: int = 100_000
     check_every: int = eqx.field(static=True, default=20)
 

@@ -45,10 +45,6 @@ class PrimalDualHybridGradient(Method):
     step sizes); Goldstein, Li, Yuan, Esser and Baraniuk, arXiv:1305.0546 (balancing the two sides).
     """
 
-    known_as = ("pdhg",)
-
-    known_as = ("pdhg",)
-
     max_steps: int = 100_000
     check_every: int = eqx.field(static=True, default=20)
 

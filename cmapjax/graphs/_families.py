@@ -106,10 +106,6 @@ class TorusGrid(Family):
     Both `rows` and `columns` are at least 3: with fewer the link around would be one that exists already.
     """
 
-    known_as = ("torus",)
-
-    known_as = ("torus",)
-
     rows: int
     columns: int
 
@@ -147,10 +143,6 @@ class ErdosRenyi(Family):
 
     Source: E. N. Gilbert, "Random graphs", Ann. Math. Statist. 30 (1959).
     """
-
-    known_as = ("er",)
-
-    known_as = ("er",)
 
     num_agents: int
     _: dataclasses.KW_ONLY
@@ -246,10 +238,6 @@ class StochasticBlockModel(Family):
 
     Source: P. W. Holland, K. B. Laskey, S. Leinhardt, "Stochastic blockmodels", Social Networks 5 (1983).
     """
-
-    known_as = ("blocks",)
-
-    known_as = ("blocks",)
 
     sizes: Sequence[int]
     _: dataclasses.KW_ONLY

@@ -31,10 +31,6 @@ class RandomGeometric(Family):
     random points of a square, derived in tests/test_families.py.
     """
 
-    known_as = ("geometric",)
-
-    known_as = ("geometric",)
-
     num_agents: int
     _: dataclasses.KW_ONLY
     mean_degree: float | int | None = None
@@ -85,10 +81,6 @@ class RandomTree(Family):
     Source: H. Prüfer, "Neuer Beweis eines Satzes über Permutationen" (1918): a uniform code, decoded.
     """
 
-    known_as = ("tree",)
-
-    known_as = ("tree",)
-
     num_agents: int
 
     def __post_init__(self):
@@ -133,10 +125,6 @@ class BarabasiAlbert(Family):
 
     Source: A.-L. Barabási, R. Albert, "Emergence of scaling in random networks", Science 286 (1999).
     """
-
-    known_as = ("ba",)
-
-    known_as = ("ba",)
 
     num_agents: int
     attachments: int
@@ -186,10 +174,6 @@ class RandomRegular(Family):
     Source: A. Steger, N. Wormald, "Generating random regular graphs quickly", Combin. Probab. Comput. 8
     (1999); uniform in the limit of many agents.
     """
-
-    known_as = ("regular",)
-
-    known_as = ("regular",)
 
     num_agents: int
     degree: int
@@ -265,10 +249,6 @@ class WattsStrogatz(Family):
 
     Source: D. J. Watts, S. H. Strogatz, "Collective dynamics of small-world networks", Nature 393 (1998).
     """
-
-    known_as = ("ws",)
-
-    known_as = ("ws",)
 
     num_agents: int
     neighbours: int

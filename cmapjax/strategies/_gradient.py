@@ -235,10 +235,6 @@ class GradientCMAP(Strategy):
         method: `OptaxGradient` or `JaxoptGradient`, with its iteration budget and step rule.
     """
 
-    known_as = ("cmap-gradient",)
-
-    known_as = ("cmap-gradient",)
-
     community_hops: int | float = eqx.field(static=True, default=1)
     method: GradientMethod = eqx.field(default_factory=JaxoptGradient)
 
