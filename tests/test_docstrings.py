@@ -137,7 +137,9 @@ def test_no_function_has_many_arguments():
                 number = sum(argument.arg not in ("self", "cls") for argument in arguments)
                 if number > MOST_ARGUMENTS:
                     many[f"{file.relative_to(PACKAGE)}:{node.name}"] = number
-    assert set(many) == set(WITH_MORE), many
+    assert not {place: number for place, number in many.items() if place not in WITH_MORE}
+    there = {place for place in WITH_MORE if (PACKAGE / place.partition(":")[0]).exists()}
+    assert there <= set(many), "an exception that is no longer needed"
 
 
 @pytest.mark.parametrize("module", _modules(), ids=lambda module: module.__name__)

@@ -22,7 +22,7 @@ def compilation_cache(folder: str | os.PathLike | None = None) -> Path | None:
 
     Switches on JAX's persistent compilation cache, for small programs too, in this process and in those that
     it starts. JAX names a program by its text, JAX's version, the options it is compiled with and the device.
-    Programs are run as they are found, so keep the folder to yourself.
+    Programs from the folder are run without a check, so keep it to yourself.
 
     Args:
         folder: where to keep them, or "off" to keep none. By default the folder that the command line uses:
