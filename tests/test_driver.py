@@ -153,6 +153,7 @@ def test_a_strategy_of_ones_own_is_compiled_once_for_all_small_markets():
 
 
 def test_a_larger_market_shares_one_program_among_cmap_and_all_that_is_damped(monkeypatch):
+    monkeypatch.setenv("CMAPJAX_NATIVE", "off")  # native code that is compiled already would play the rounds
     market = _network(200, seed=5)
     strategies = (
         cj.CMAP(),
