@@ -137,7 +137,9 @@ def test_the_programs_of_a_run_are_found_without_compiling_one(market):
     with _platform.laid_out_for("gpu"):
         larger = cj.pack([market] * 4)
     record = {"utility": lambda market, state: state.utility}
-    assert {"_play_span", "_look"} <= set(_target.programs(larger, cj.CMAP(), rounds=3, record=record))
+    assert {"_play_span", "_records_of_many"} <= set(
+        _target.programs(larger, cj.CMAP(), rounds=3, record=record)
+    )
 
 
 @pytest.mark.skipif(bool(_target.missing()), reason=f"not installed: {', '.join(_target.missing())}")

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from cmapjax.arguments._checks import check_kind, listed
 from cmapjax.market._market import Market
 from cmapjax.runtime._types import Array, as_parameter
-from cmapjax.schedules._plans import EveryonePlan, ParticipationPlan, Plan, order_plan, table_plan
+from cmapjax.schedules._plans import EveryonePlan, ParticipationPlan, Plan, order_plan, seats, table_plan
 from cmapjax.schedules._turns import (
     LEAST_SPREAD,
     colours,
