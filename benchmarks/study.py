@@ -19,7 +19,8 @@ import jax
 import cmapjax as cj
 from benchmarks._race import duration, machine
 from cmapjax import studies
-from cmapjax.studies import _runner
+from cmapjax.studies.results import Results
+from cmapjax.studies.run import run as run_study
 
 # The share of the engine's own rate that a study is to reach.
 ACCEPT = 0.8
@@ -105,17 +106,13 @@ def run(study, folder: Path) -> dict:
             memory.append((state.markets_done / state.markets, resident()))
 
     began = time.perf_counter()
-    store = _runner.begin(study, folder)
-    summary = _runner.run(study, store, progress=look)
+    summary = run_study(study, folder, progress=look)
     seconds = time.perf_counter() - began
     if summary.failed or summary.missing:
         raise RuntimeError(f"the study is not complete: {summary}")
     memory.append((1.0, resident()))
-    stages: dict[str, float] = {}
-    for entry in cj.open_study(folder).chunks.values():
-        for stage, spent in entry.timings.items():
-            if stage != "total":
-                stages[stage] = stages.get(stage, 0.0) + spent
+    timings = Results(folder).runs()[-1]["timings"]
+    stages = {stage: spent for stage, spent in timings.items() if stage != "total"}
     return {"seconds": seconds, "stages": stages, "memory": memory, "chunks": summary.done}
 
 

@@ -52,7 +52,7 @@ _HOMES = {
         "ProjectedGradient",
         "QuadraticProgram",
     ),
-    "cmapjax.studies._store": ("open_study",),
+    "cmapjax.studies.results": ("open_study",),
     "cmapjax.sensitivity": ("equilibrium_utility",),
     "cmapjax.studies": ("Study",),
     "cmapjax.market._certificate": ("certified_gap", "certified_gap_of_flow"),

@@ -5,6 +5,7 @@ have a shape; the second play starves some markets.
 """
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,8 @@ import pyarrow as pa
 
 from cmapjax import studies
 from cmapjax.studies import buckets
-from cmapjax.studies._store import Store, open_study
+from cmapjax.studies._chunks import Chunk
+from cmapjax.studies.results import Results, open_study
 
 METRICS = (
     "share_of_equilibrium",
@@ -55,18 +57,23 @@ def write(folder, description=None, *, failed=(), text="# made up\n", parts=2, m
     """
     study = studies.Study(**(document() if description is None else description))
     about = {"device": "cpu", "precision": study.precision, **(more or {})}
-    store = Store.create(folder, study.document(), study.digest(), about, study_text=text)
-    with store.lock():
-        for ground in study.grounds():
-            cuts = np.linspace(0, ground.markets, parts + 1).astype(int)
-            played = [(cell, _values(study, study.cells()[cell], k)) for k, cell in enumerate(ground.cells)]
-            for part in range(parts):
-                first, count = int(cuts[part]), int(cuts[part + 1] - cuts[part])
-                name = f"g{ground.number:05d}-m{first:07d}-n{count:06d}"
-                if (ground.number, part) in failed:
-                    store.note_failure(name, "worker killed: <b>out of memory</b>")
-                    continue
-                store.write(name, _result(study, ground, played, first, count))
+    cuts = {ground: np.linspace(0, ground.markets, parts + 1).astype(int) for ground in study.grounds()}
+    chunks = {
+        ground: [Chunk(ground.number, int(a), int(b - a)) for a, b in itertools.pairwise(cuts)]
+        for ground, cuts in cuts.items()
+    }
+    about["plan"] = [chunk.name for some in chunks.values() for chunk in some]
+    results, given_up = Results.begin(folder, study.document(), text=text, **about), {}
+    for ground, some in chunks.items():
+        played = [(cell, _values(study, study.cells()[cell], k)) for k, cell in enumerate(ground.cells)]
+        for part, chunk in enumerate(some):
+            if (ground.number, part) in failed:
+                given_up[chunk.name] = "worker killed: <b>out of memory</b>"
+                continue
+            tables = _result(study, ground, played, chunk.first, chunk.count)
+            results.write(chunk.name, summary=tables.summary, curves=tables.curves)
+    if given_up:
+        results.note_run(failed=given_up)
     return open_study(folder)
 
 
@@ -103,7 +110,7 @@ def _rounds(study) -> np.ndarray:
 
 class _Result:
     def __init__(self, summary, curves):
-        self.summary, self.curves, self.timings = summary, curves, {"seconds": 0.1}
+        self.summary, self.curves = summary, curves
 
 
 def _result(study, ground, played, first: int, count: int) -> _Result:

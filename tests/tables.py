@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow as pa
 
-from cmapjax.studies._store import Range, Store
+from cmapjax.studies._chunks import Chunk
+from cmapjax.studies.results import Results
 
 STRATEGIES = ("cmap", "proportional-response")
 DEGREES = (4, 6)
@@ -18,8 +19,8 @@ FILE = 'name = "degree-and-strategy"\n'
 WHOLE = ((0, 20),)
 HALVES = ((0, 10), (10, 10))
 # A smaller study yet, for what is done a hundred times.
-CHUNKS = (Range(0, 0, 2), Range(0, 2, 2))
-ALL = (*CHUNKS, Range(1, 0, 2), Range(1, 2, 2))
+CHUNKS = (Chunk(0, 0, 2), Chunk(0, 2, 2))
+ALL = (*CHUNKS, Chunk(1, 0, 2), Chunk(1, 2, 2))
 
 
 def document(**changes) -> dict:
@@ -33,11 +34,6 @@ def document(**changes) -> dict:
         "record": {"metrics": ["nash_welfare", "market_loss"], "curves": "quantiles", "every": 10},
         "grid": {"degree": list(DEGREES), "strategy": list(STRATEGIES)},
     } | changes
-
-
-def digest(description: dict) -> str:
-    """A hash of a description (of the tests' own: the store only compares it)."""
-    return hashlib.sha256(repr(description).encode()).hexdigest()
 
 
 def name(ground: int, first: int, count: int) -> str:
@@ -141,30 +137,36 @@ def _sketch(curves: list[tuple]) -> pa.Table:
 once = functools.cache(result)
 
 
-def made(folder, cuts=HALVES, curves="quantiles", shift=0.0, grounds=(0, 1), **changes) -> Store:
+def keep(results: Results, chunk, played=None) -> None:
+    """Write a chunk, as it is played or as given."""
+    played = once(*chunk) if played is None else played
+    results.write(Chunk(*chunk).name, summary=played.summary, curves=played.curves)
+
+
+def made(folder, cuts=HALVES, curves="quantiles", shift=0.0, grounds=(0, 1), **changes) -> Results:
     """A results folder of the study in `tables`, its grounds cut into these chunks."""
-    description = document(**changes)
-    store = Store.create(folder, description, digest(description), {"device": "cpu"}, study_text=FILE)
-    with store.lock():
-        for ground in grounds:
-            for first, count in cuts:
-                store.write(name(ground, first, count), result(ground, first, count, curves, shift))
-    return store
+    record = document()["record"] | {"curves": curves}
+    plan = [Chunk(ground, *cut) for ground in grounds for cut in cuts]
+    names = [chunk.name for chunk in plan]
+    more = {"device": "cpu", "text": FILE, "plan": names, "cells": 4}
+    results = Results.begin(folder, document(**{"record": record, **changes}), **more)
+    for chunk in plan:
+        keep(results, chunk, result(*chunk, curves, shift))
+    return results
 
 
-def begin(folder) -> Store:
-    """Begin the study, or go on with it."""
-    description = document()
-    more = {"device": "cpu"}
-    return Store.create(folder, description, digest(description), more, study_text=FILE, resume=True)
+def begin(folder, chunks=ALL) -> Results:
+    """Begin the study, which has these chunks, or go on with it."""
+    plan = [chunk.name for chunk in chunks]
+    return Results.begin(folder, document(), device="cpu", text=FILE, plan=plan)
 
 
-def play(folder, chunks=CHUNKS) -> Store:
-    """Begin or resume, and play what is missing of these chunks."""
-    store = begin(folder)
-    with store.lock():
-        for chunk in store.missing(chunks):
-            store.write(Range(*chunk).name, once(*chunk))
-        if not store.manifest["runs"]:
-            store.note_run({"seconds": 1.0})
-    return store
+def play(folder, chunks=ALL) -> Results:
+    """Begin or resume, and play what is lacking of these chunks."""
+    results = begin(folder, chunks)
+    with results.announce():
+        for chunk in results.lacking():
+            keep(results, chunk)
+        if not results.runs():
+            results.note_run(seconds=1.0)
+    return results

@@ -190,7 +190,7 @@ BAD = {
     "no such file": (["missing.csv"], {}, ["missing.csv", "no such file"]),
     "isolated agents": (["er:n=30,degree=1"], {}, ["no neighbour", "--isolated drop"]),
     "family without size": (["er:degree=3"], {}, ["er", "num_agents"]),
-    "family with a wrong option": (["ring:size=3"], {}, ["'size'", "num_agents"]),
+    "family with a wrong option": (["ring:size=3"], {}, ["'size'", "num_agents|n"]),
     "self-loop": (["n.csv"], {"n.csv": "source,target\na,a\na,b\n"}, ["n.csv", "'a'", "self-loop"]),
     "empty network": (["n.csv"], {"n.csv": "source,target\n"}, ["n.csv", "empty"]),
     "short row": (["n.csv"], {"n.csv": "source,target\na,b\nc\n"}, ["n.csv", "line 3"]),

@@ -17,7 +17,7 @@ from cmapjax.report import _charts, _figures, _intervals, _networks
 from cmapjax.report._data import ReportData, non_finite
 from cmapjax.report._page import render
 from cmapjax.report._toml import as_toml
-from cmapjax.studies._store import Store, open_study
+from cmapjax.studies.results import Results, open_study
 
 
 @pytest.fixture(scope="module")
@@ -221,10 +221,10 @@ def played(tmp_path_factory):
         zip=[{"strategy": ["cmap", "pr"], "schedule": ["simultaneous", "random-order"]}],
     )
     folder = tmp_path_factory.mktemp("played") / "tiny"
-    store = Store.create(folder, study.document(), study.digest(), {"precision": "float64"})
-    with store.lock():
-        for chunk in studies.chunks(study):
-            store.write(chunk.name, studies.play_chunk(study, chunk))
+    results = Results.begin(folder, study.document(), precision="float64")
+    for chunk in studies.chunks(study):
+        played = studies.play_chunk(study, chunk)
+        results.write(chunk.name, summary=played.summary, curves=played.curves)
     return folder
 
 
@@ -280,9 +280,8 @@ def test_a_study_made_in_python_is_written_as_a_file_that_is_the_same_study(name
 
 def test_a_study_of_which_nothing_is_finished_has_a_page(tmp_path):
     study = studies.Study(**study_samples.document())
-    store = Store.create(tmp_path / "x", study.document(), study.digest(), {})
-    with store.lock():
-        store.note_failure("g00000-m0000000-n000040", "no memory")
+    results = Results.begin(tmp_path / "x", study.document())
+    results.note_run(failed={"g00000-m0000000-n000040": "no memory"})
     text = report.write(tmp_path / "x").read_text()
     assert "0 of 1,280 runs" in text
     assert "no memory" in text
@@ -452,6 +451,7 @@ def test_whole_values_of_axes_are_written_whole(value, text):
 def test_axes_of_millions_are_whole_on_the_page_and_in_charts(tmp_path):
     axes = {"agents": [1_234_567, 2_000_000], "degree": [4], "spread": [0.5, 3e6]}
     given = study_samples.document(markets=2, axes=axes) | {"record": RECORDED}
+    given["cells"]["endowment"] = "exponential:mean={spread}"
     data = ReportData.from_results(study_samples.write(tmp_path / "x", given))
     levels = {axis["name"]: axis["levels"] for axis in _charts.document(data)["axes"]}
     assert levels["agents"] == ["1234567", "2000000"]

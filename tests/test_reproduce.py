@@ -22,7 +22,7 @@ from cmapjax.cli._app import app
 from cmapjax.plots._canvas import new_figure
 from cmapjax.reproduce import PARTS, Check, Finding, Part, Setting, _kept, _page, _parts, _run
 from cmapjax.reproduce._part import FAILS, HOLDS, IN_PART, OPEN, Picture
-from cmapjax.studies import _runner
+from cmapjax.studies.run import _worker
 
 NASTY = '<script>alert("1")</script> & \u202e'
 
@@ -53,7 +53,7 @@ class Fakes:
             monkeypatch.setitem(sys.modules, module.__name__, module)
         for module in (_parts, _run):
             monkeypatch.setattr(module, "PARTS", self.parts)
-        monkeypatch.setattr(_runner, "device_for", lambda *_: "cpu:test")
+        monkeypatch.setattr(_worker, "device", lambda: "cpu:test")
 
     def measure(self, name, setting):
         self.measured.append(name)
@@ -336,4 +336,4 @@ def test_a_study_of_a_part_is_played_once_and_kept(tmp_path, monkeypatch):
     assert first["min_ratio"].to_list() == pytest.approx([min(received)])
     monkeypatch.setattr(studies, "play_chunk", None)  # nothing is left to play
     assert setting.study(study).frame().equals(first)
-    assert (tmp_path / "tiny" / "manifest.json").exists()
+    assert (tmp_path / "tiny" / "study.json").exists()

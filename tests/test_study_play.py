@@ -1,8 +1,6 @@
 """A study's chunks: what they come to, and that it depends on nothing but the study."""
 
 import dataclasses
-import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import jax
@@ -15,10 +13,12 @@ import cmapjax as cj
 from cmapjax import studies
 from cmapjax.engine._canonical import fitted
 from cmapjax.market._random import key_of
+from cmapjax.metrics import RECORDED
 from cmapjax.runtime import _programs
 from cmapjax.studies import Chunk, Study, _play
 from cmapjax.studies import _build as build
 from cmapjax.studies import _shape as shape
+from cmapjax.studies._cells import kind_of
 from cmapjax.studies._names import SHARE
 from cmapjax.studies._results import Played, _first_round
 from cmapjax.words._timings import Timings
@@ -156,36 +156,31 @@ def test_chunks_alike_have_one_shape_whoever_comes_first(network):
     assert found == shapes(cut[::-1])
 
 
-def test_no_two_threads_compile_the_same_program_and_none_waits_if_another_is_free(monkeypatch):
+def test_threads_begin_with_different_programs():
+    """Of one program JAX compiles one, and lets other threads that want it wait."""
+    strategies = ["cmap", "pr", "equal-split", "selfish"]
+    study = Study(**RANDOM | {"zip": [], "grid": {"strategy": strategies, "damping": ["none", 0.5, 0.6]}})
+    cells = [study.cells()[number] for number in study.grounds()[0].cells]
+    kinds = {kind_of(cell) for cell in cells}
+    ordered = [_play._in_order_of_programs(cells, Chunk(0, 10 * k, 10)) for k in range(4)]
+    for order in ordered:
+        assert sorted(order) == sorted(cells)
+        assert {kind_of(cell) for cell in order[: len(kinds)]} == kinds
+    assert len({kind_of(order[0]) for order in ordered}) == 4
+
+
+def test_an_error_of_one_thread_is_raised_and_ends_the_others():
     class Player:
-        def __init__(self):
-            self.tables = self
-
-        def add(self, cell, played):
-            log.append(("ends", cell % 3))
-
-        def program(self, cell):
-            return "a program", cell % 3
+        chunk, tables, played = Chunk(0, 0, 1), None, 0
 
         def play(self, cell, timings):
-            log.append(("begins", cell % 3))
-            time.sleep(0.05)
+            self.played += 1
+            raise ValueError("no such thing")
 
-    began, log = threading.Barrier(3), []
-
-    def play(own):
-        began.wait()
-        _play._play_in_turn(Player(), own, Timings())
-
-    monkeypatch.setattr(_play, "_COMPILED", set())
-    monkeypatch.setattr(_play, "_FIRST_PLAYS", {})
-
-    with ThreadPoolExecutor(3) as threads:
-        list(threads.map(play, [[0, 1, 2], [3, 4, 5], [6, 7, 8]]))
-    first_ends = [log.index(("ends", program)) for program in range(3)]
-    for program, end in enumerate(first_ends):
-        assert log[:end].count(("begins", program)) == 1
-    assert {program for _, program in log[:3]} == {0, 1, 2}  # each began with another
+    player, study = Player(), Study(**RANDOM)
+    with pytest.raises(ValueError, match="no such thing"):
+        _play._play_by_threads(player, study.cells() * 50, 2, Timings())
+    assert player.played <= 2
 
 
 def test_forgetting_compiled_programs_changes_nothing_but_the_time(whole, monkeypatch):
@@ -390,15 +385,14 @@ def test_columns_have_the_types_units_and_meanings_of_the_schema(whole):
     assert set(result.timings) >= {"drawing", "solving", "simulating", "compiling", "tables", "total"}
 
 
-def test_every_metric_that_may_be_recorded_is_known_and_has_a_recorder():
-    from cmapjax.studies._play import recorders
+def test_every_metric_that_may_be_recorded_has_a_recorder():
+    from cmapjax.studies._build import recorders
 
-    standard = set(cj.metrics.standard(np.ones(3)))
-    assert standard == {name for name, metric in studies.METRICS.items() if metric.is_standard}
-    assert set(cj.metrics.standard()) == {
-        n for n, m in studies.METRICS.items() if m.is_standard and not m.needs_equilibrium
-    }
-    assert set(recorders(list(studies.METRICS), np.ones(3))) == set(studies.METRICS)
+    every = Study(name="all", cells={"network": "ring:n=3"}, record={"metrics": list(RECORDED)})
+    assert list(recorders(every, np.ones(3))) == list(RECORDED)
+    standard = {name for name, metric in RECORDED.items() if metric.is_standard}
+    assert set(cj.metrics.standard(np.ones(3))) == standard
+    assert set(cj.metrics.standard()) == {n for n in standard if not RECORDED[n].needs_equilibrium}
 
 
 def test_what_is_not_finite_is_null_and_flagged():

@@ -12,15 +12,17 @@ import time
 import warnings
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import patch
 
 import pyarrow as pa
 
 from cmapjax import studies
 from cmapjax.arguments._checks import SpanWarning
-from cmapjax.studies import _runner
 from cmapjax.studies._chunks import Chunk
+from cmapjax.studies.run import Options, RunnerError, Summary, _folder, _run, _threads
 
 GROUNDS, MARKETS, SIZE = 4, 20, 2
+NUM_CHUNKS = GROUNDS * MARKETS // SIZE
 # The players below count and mark what they do in this folder.
 MARKS = os.environ.get("TINY_STUDY_MARKS", "")
 
@@ -34,11 +36,12 @@ class Result(NamedTuple):
 
 
 def study(name: str = "tiny", **more) -> studies.Study:
-    """Four grounds of two cells and twenty markets."""
+    """Four grounds of two cells and twenty markets, without curves."""
     return studies.Study(
         name=name,
         markets=MARKETS,
         rounds=5,
+        record={"curves": "none"},
         cells={"network": "er:n={agents},degree=4", "isolated": "redraw"},
         grid={"agents": [10, 12, 14, 16], "strategy": ["cmap", "pr"]},
         **more,
@@ -104,47 +107,62 @@ def wide(study, chunk) -> Result:
     return slow(study, chunk)
 
 
-def poison(study, chunk) -> Result:
-    """One chunk that kills whoever plays it."""
+def killers(study, chunk) -> Result:
+    """One chunk kills whoever plays it; those of ground 2 take more memory than a worker has, unless they
+    hold a single market."""
     if (chunk.ground, chunk.first) == (1, 4):
-        _mark(chunk.name)
         os.kill(os.getpid(), signal.SIGKILL)
+    taken = []
+    while chunk.ground == 2 and chunk.count > 1:
+        taken.append(bytearray(32 << 20))
+        time.sleep(0.01)
     return slow(study, chunk)
 
 
-def hog(study, chunk) -> Result:
-    """Chunks of one ground that take more memory than a worker has, unless they hold a single market."""
-    if chunk.ground == 2 and chunk.count > 1:
-        taken = []
-        while True:
-            taken.append(bytearray(32 << 20))
-            time.sleep(0.01)
-    return play(study, chunk)
+def troubles(study, chunk) -> Result:
+    """One chunk kills whoever plays it, one whoever plays it first, one fails, one warns; those of ground 2
+    do not fit in memory, unless they hold a single market."""
+    match chunk:
+        case (0, 0, _):
+            warnings.warn(SpanWarning("spans 10000000", 1e7), stacklevel=2)
+        case (1, 4, _):
+            _mark(chunk.name)
+            os.kill(os.getpid(), signal.SIGKILL)
+        case (1, 16, _) if chunk.name not in (Path(MARKS) / "played").read_text():
+            _mark(chunk.name)
+            os.kill(os.getpid(), signal.SIGKILL)
+        case (1, 10, _):
+            _mark(chunk.name)
+            raise OSError("a disk is away")
+        case (2, _, count) if count > 1:
+            raise MemoryError
+    return slow(study, chunk)
 
 
-def begin(folder, of=None):
-    """The study, and its store in a folder."""
-    of = of or study()
-    return of, _runner.begin(of, folder, chunk_size=SIZE)
-
-
-def run(folder, player=play, **options) -> _runner.Summary:
+def run(folder, player=play, of=None, **options) -> Summary:
     """Run the study in a folder, by one thread unless told otherwise."""
-    studies.chunks = chunks
     if not {"workers", "cluster", "threads"} & set(options):
         options["threads"] = 1
-    of, store = begin(folder)
-    return _runner.run(of, store, play=player, **options)
+    progress = options.pop("progress", lambda state: None)
+    with patch.object(_run, "chunks", chunks), patch.object(_folder, "chunks", chunks):
+        return _run.run(of or study(), folder, Options(**options), play=player, progress=progress)
+
+
+def files(folder) -> list[str]:
+    """The chunks in place; files are named after their content, so that equal names are equal values."""
+    return sorted(file.name for file in (Path(folder) / "summary").glob("*.parquet"))
 
 
 def main() -> int:
     """Run as asked; 0 if complete, 1 if not."""
     folder, player, *how = sys.argv[1:]
+    if not how:
+        _threads.device = lambda: "cpu:cpu"  # what JAX would say, if it were started
     options = {"workers": int(how[1])} if how[:1] == ["workers"] else {}
     options = {"cluster": how[1]} if how[:1] == ["cluster"] else options
     try:
         summary = run(folder, globals()[player], **options)
-    except (_runner.RunnerError, ValueError, OSError) as error:
+    except (RunnerError, ValueError, OSError) as error:
         what = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else error
         sys.stderr.write(f"error: {what}\n")
         return 1

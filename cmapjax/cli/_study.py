@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cmapjax.cli._options import Json
+from cmapjax.cli._requests import Json
 
 app = typer.Typer(
     name="study",
@@ -91,14 +91,17 @@ def run(
     mixed: Mixed = False,
     chunk_size: Annotated[
         int | None,
-        typer.Option("--chunk-size", help="Markets to play at once, at most. Changes rounding alone."),
+        typer.Option(
+            "--chunk-size",
+            help="Markets to play at once, at most, of a study that begins now. Changes rounding alone.",
+        ),
     ] = None,
 ) -> None:
     """Run a study; in a folder that holds a part of it, the rest."""
     from cmapjax.cli import _study_run
 
-    request = _study_run.Request(workers, cluster, time_limit, worker_memory, mixed)
-    raise typer.Exit(_study_run.run(file, out, chunk_size, request))
+    request = _study_run.Request(workers, cluster, time_limit, worker_memory, mixed, chunk_size)
+    raise typer.Exit(_study_run.run(file, out, request))
 
 
 @app.command()

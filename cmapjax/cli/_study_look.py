@@ -15,10 +15,10 @@ CANCEL_SECONDS = 15.0
 
 def status(folder: Path, json: str | None) -> None:
     """Print how far the study is."""
-    from cmapjax.studies import _runner
+    from cmapjax.studies import run
 
     check_json(json)
-    found = _runner.status(folder)
+    found = run.status(folder)
     write_json(json, found.__dict__)
     if json == PRINTED:
         return
@@ -28,18 +28,19 @@ def status(folder: Path, json: str | None) -> None:
     table = Table(show_edge=False, show_header=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    of = f" of {found.markets:,}" if found.markets is not None else ""
-    share = f" ({found.markets_done / found.markets:.1%})" if found.markets else ""
+    share = found.markets_done / found.markets
     rows = {
         "study": printable(found.name),
         "state": _state(found),
-        "cells": "unknown" if found.cells is None else f"{found.cells:,}",
-        "markets done": f"{found.markets_done:,}{of}{share}, in {found.chunks_done:,} chunks",
+        "cells": f"{found.cells:,}",
+        "markets done": f"{found.markets_done:,} of {found.markets:,} ({share:.1%})",
+        "chunks": f"{found.chunks_done:,} done, {found.chunks_lacking:,} lacking",
         "failed": f"{len(found.failed):,} chunks",
         "begun": f"{found.created}; {found.runs:,} runs of {duration(found.seconds)} in all have ended",
     }
     if found.rate:
-        rows["rate"] = f"{found.rate:,.3g} markets per second and process"
+        left = f", {duration(found.remaining)} left" if found.remaining else ""
+        rows["rate"] = f"{found.rate:,.3g} markets per second{left}"
     for name, text in rows.items():
         table.add_row(name, escape(text))
     show(table)
@@ -61,17 +62,19 @@ def _state(found) -> str:
 
 def cancel(folder: Path) -> int:
     """Ask the run to end, and wait for it; the exit code."""
-    from cmapjax.studies import _runner
+    from cmapjax.studies import run
+    from cmapjax.studies.results import Results
 
-    running = _runner.status(folder).running
+    results = Results(folder)
+    running = results.runner()
     if running is None:
         say(f"{printable(folder)}: nobody is running this study.")
         return NOT_REACHED
-    _runner.cancel(folder)
+    run.cancel(folder)
     deadline = time.monotonic() + CANCEL_SECONDS
     while time.monotonic() < deadline:
         time.sleep(0.3)
-        if _runner.status(folder).running != running:
+        if results.runner() != running:
             ended = f"{printable(folder)}: {printable(running)} has ended."
             say(f"{ended} Go on with: cmapjax study resume {printable(folder)}")
             return DONE
@@ -85,9 +88,9 @@ def cancel(folder: Path) -> int:
 
 def verify(folder: Path, repair: bool) -> int:
     """Print what is out of order; the exit code."""
-    from cmapjax.studies import _store
+    from cmapjax.studies import results
 
-    found = _store.verify(folder, repair=repair)
+    found = results.verify(folder, repair=repair)
     for finding in found:
         say(printable(str(finding)))
     bad = [finding for finding in found if not finding.harmless]
@@ -105,9 +108,9 @@ def verify(folder: Path, repair: bool) -> int:
 
 def diff(first: Path, second: Path) -> int:
     """Print in what two studies differ; the exit code, 1 if values do."""
-    from cmapjax.studies import _store
+    from cmapjax.studies import results
 
-    found = _store.diff(first, second)
+    found = results.diff(first, second)
     for difference in found:
         say(printable(str(difference)))
     if any(difference.is_of_values for difference in found):
@@ -123,7 +126,7 @@ def export(folder: Path, csv: Path | None, netcdf: Path | None) -> None:
     for option, file in (("--csv", csv), ("--netcdf", netcdf)):
         if file is not None:
             check_file(option, file)
-    from cmapjax.studies._store import open_study
+    from cmapjax.studies.results import open_study
 
     results = open_study(folder)
     if csv is not None:

@@ -1,6 +1,8 @@
 """`cmapjax study run` and `cmapjax study resume`."""
 
+import math
 import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,48 +18,45 @@ SHOWN_FAILURES = 5
 
 @dataclass(frozen=True)
 class Request:
-    """Who plays, and for how long."""
+    """Who plays, and for how long, in the words of the command line."""
 
     workers: int | None
     cluster: str | None
     time_limit: str | None
     worker_memory: str | None
     mixed: bool
+    chunk_size: int | None = None
+
+    def options(self):
+        """The same, checked."""
+        from cmapjax.studies.run import Options
+
+        return Options(
+            workers=self.workers,
+            cluster=self.cluster,
+            time_limit=None if self.time_limit is None else parse_time(self.time_limit),
+            worker_memory=None if self.worker_memory is None else parse_size(self.worker_memory),
+            mixed=self.mixed,
+            chunk_size=self.chunk_size,
+        )
 
 
-def run(file: Path, out: Path, chunk_size: int | None, request: Request) -> int:
+def run(file: Path, out: Path, request: Request) -> int:
     """Run the study of a file in a folder; the exit code."""
-    limits = _limits(request)
+    options = request.options()
     from cmapjax import studies
-    from cmapjax.studies import _runner
 
     study = studies.read_study(file)
     check_folder_of_results(out)
-    _cache.switch_on()
-    try:
-        device = _runner.device_for(request.workers, request.cluster)
-    except _runner.RunnerError as error:
-        return _fail(error)
-    text = file.read_text(encoding="utf-8-sig")
-    store = _runner.begin(
-        study, out, chunk_size=chunk_size, study_text=text, device=device, mixed=request.mixed
-    )
-    return _run(study, store, chunk_size or store.manifest.get("chunk_size"), request, limits)
+    return _run(study, out, options, file.read_text(encoding="utf-8-sig"))
 
 
 def resume(folder: Path, request: Request) -> int:
     """Run what a folder lacks of its study; the exit code."""
-    limits = _limits(request)
-    from cmapjax.studies import _runner
+    options = request.options()
+    from cmapjax.studies.run import reopened
 
-    _runner.reopen(folder, mixed=True)  # whatever is wrong with it is said before JAX is loaded
-    _cache.switch_on()
-    try:
-        device = _runner.device_for(request.workers, request.cluster)
-    except _runner.RunnerError as error:
-        return _fail(error)
-    study, store = _runner.reopen(folder, device=device, mixed=request.mixed)
-    return _run(study, store, store.manifest.get("chunk_size"), request, limits)
+    return _run(reopened(folder), folder, options, None)
 
 
 def check_folder_of_results(out: Path) -> None:
@@ -67,33 +66,22 @@ def check_folder_of_results(out: Path) -> None:
         raise ValueError(f"--out {out} cannot be made in {nearest}; name a place where you may write.")
 
 
-def _run(study, store, chunk_size, request: Request, limits) -> int:
-    from cmapjax.studies import _runner
+def _run(study, folder: Path, options, text: str | None) -> int:
+    from cmapjax.studies.run import RunnerError, run
 
+    _cache.switch_on()
     try:
         with StudyBar(study.name) as progress:
-            summary = _runner.run(
-                study,
-                store,
-                workers=request.workers,
-                cluster=request.cluster,
-                time_limit=limits[0],
-                progress=progress,
-                chunk_size=chunk_size,
-                worker_memory=limits[1],
-                mixed=request.mixed,
-            )
-    except _runner.RunnerError as error:
-        return _fail(error)
-    code = _say(summary, printable(store.folder))
-    if summary.left_playing:
-        _leave_without_waiting(code)
+            summary = run(study, folder, options, text=text, progress=progress)
+    except RunnerError as error:
+        print(f"error: {printable(error)}", file=sys.stderr, flush=True)
+        return NOT_REACHED
+    code = _say(summary, printable(folder))
+    if summary.left_playing:  # compiled code runs in a thread of this process, for which Python would wait
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     return code
-
-
-def _fail(error: Exception) -> int:
-    print(f"error: {printable(error)}", file=sys.stderr, flush=True)
-    return NOT_REACHED
 
 
 def _say(summary, folder: str) -> int:
@@ -114,42 +102,23 @@ def _say(summary, folder: str) -> int:
     return INTERRUPTED if summary.stopped == "interrupted" else NOT_REACHED
 
 
-def _leave_without_waiting(code: int) -> None:
-    """End the process though compiled code runs in a thread of it, for which Python would wait."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
-
-
-def _limits(request: Request) -> tuple[float | None, int | None]:
-    """The time limit in seconds and the workers' memory in bytes."""
-    seconds = None if request.time_limit is None else parse_time(request.time_limit)
-    memory = None if request.worker_memory is None else parse_size(request.worker_memory)
-    from cmapjax.studies._runner import check_options
-
-    check_options(request.workers, request.cluster, seconds, memory)
-    return seconds, memory
-
-
 def parse_time(text: str) -> float:
     """Seconds of 90, 90s, 30m, 2h, 1d, 30:00 or 1:30:00.
 
     Raises:
         ValueError: it is none of these, or not more than nothing.
     """
-    import math
-
     wrong = ValueError(f"--time-limit is {text!r}; give a time such as 90s, 30m, 2h or 1:30:00.")
     factors = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    words = text.strip()
+    unit = words[-1:].lower()
     try:
-        if ":" in text:
-            parts = [float(part) for part in text.split(":")]
+        if ":" in words:
+            parts = [float(part) for part in words.split(":")]
             if len(parts) > 3 or any(part < 0 for part in parts):
                 raise wrong
             seconds = sum(part * 60**place for place, part in enumerate(reversed(parts)))
         else:
-            words = text.strip()
-            unit = words[-1:].lower()
             seconds = float(words[:-1]) * factors[unit] if unit in factors else float(words)
     except ValueError:
         raise wrong from None
@@ -164,8 +133,6 @@ def parse_size(text: str) -> int:
     Raises:
         ValueError: it is none of these, or below a megabyte.
     """
-    import re
-
     powers = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
     match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*([kmgt]?)(i?)b?\s*", text.lower())
     if match is None:

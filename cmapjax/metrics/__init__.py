@@ -9,7 +9,7 @@ from cmapjax.market._certificate import certified_gap, certified_gap_of_flow, sp
 from cmapjax.market._community import community_utility
 from cmapjax.market._verdict import NOTHING as NOTHING
 from cmapjax.market._verdict import VERDICTS, verdict
-from cmapjax.metrics._recorded import FURTHER as FURTHER
+from cmapjax.metrics._recorded import RECORDED as RECORDED
 from cmapjax.metrics._recorded import average_certified_gap, by_names, received, standard
 from cmapjax.metrics._utilities import (
     flow_distance,

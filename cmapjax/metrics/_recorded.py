@@ -1,6 +1,7 @@
 """What runs and studies record of a state: metrics as functions of (market, state), by name."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import equinox as eqx
 import numpy as np
@@ -50,18 +51,13 @@ def standard(equilibrium=None) -> dict[str, Callable]:
     Raises:
         ValueError: utilities with names, which cannot be matched here.
     """
-    record: dict[str, Callable] = dict(_STANDARD)
+    record = {n: m.function for n, m in RECORDED.items() if m.is_standard and not m.needs_equilibrium}
     if equilibrium is not None:
         u = equilibrium
         if not is_traced(u):
             u = np.asarray(unlabelled("equilibrium", u), np.float64)
-        record |= {
-            "share_of_equilibrium": OfState(formulas.share_of_equilibrium, _utility, u),
-            "misallocated_share": OfState(formulas.misallocated_share, _utility, u),
-            "log_welfare_loss": OfState(formulas.log_welfare_loss, _utility, u),
-            "worst_relative_error": OfState(formulas.worst_relative_error, _utility, u),
-            "average_misallocated_share": OfState(formulas.misallocated_share, _average, u),
-        }
+        compared = {n: m.function for n, m in RECORDED.items() if m.needs_equilibrium}
+        record |= {name: of_equilibrium(u) for name, of_equilibrium in compared.items()}
     return record
 
 
@@ -156,21 +152,92 @@ def _communities(market, state):
     return (community_utility(market, *_utility(market, state)),)
 
 
-# Made once, because Equinox needs time to make a module.
-_STANDARD: dict[str, Callable] = {
-    "log_nash_welfare": OfState(formulas.log_nash_welfare, _utility),
-    "certified_gap": Partial(_gap),
-    "min_ratio": OfState(formulas.min_ratio, _utility),
-    "jain_index": OfState(formulas.jain_index, _ratios),
-    "gini": OfState(formulas.gini, _ratios),
-    "num_starved": OfState(formulas.num_starved, _utility),
-    "oscillation": OfState(formulas.oscillation, _history),
-    "average_log_nash_welfare": OfState(formulas.log_nash_welfare, _average),
-}
-# Further metrics that studies may record.
-FURTHER = {
-    "nash_welfare": OfState(formulas.nash_welfare, _utility),
-    "unweighted_log_nash_welfare": OfState(formulas.unweighted_log_nash_welfare, _utility),
-    "unweighted_nash_welfare": OfState(formulas.unweighted_nash_welfare, _utility),
-    "mean_community_utility": OfState(formulas.mean, _communities),
-}
+class Recorded(NamedTuple):
+    """A metric that `simulate` and studies record by name."""
+
+    function: Callable
+    """A function of (market, state); if it needs the equilibrium, a function of u* that returns one."""
+    unit: str
+    description: str
+    bounds: str = ""
+    """When it lies in [0, 1]: "always", or "constant" if endowments are; else empty."""
+    is_standard: bool = True
+    needs_equilibrium: bool = False
+
+
+def _compared(formula: Callable, vectors_of: Callable) -> Callable:
+    return lambda equilibrium: OfState(formula, vectors_of, equilibrium)
+
+
+def _by_name() -> dict[str, Recorded]:
+    of, to = OfState, _compared  # made once, because Equinox needs time to make a module
+    standard = {
+        "log_nash_welfare": Recorded(
+            of(formulas.log_nash_welfare, _utility), "1", "Σ w log r / W, what the equilibrium maximises"
+        ),
+        "certified_gap": Recorded(Partial(_gap), "1", "log Nash welfare missing, at most"),
+        "min_ratio": Recorded(
+            of(formulas.min_ratio, _utility), "value per value", "ratio of the agent worst off", "constant"
+        ),
+        "jain_index": Recorded(of(formulas.jain_index, _ratios), "1", "Jain's index of the ratios", "always"),
+        "gini": Recorded(of(formulas.gini, _ratios), "1", "Gini coefficient of the ratios", "always"),
+        "num_starved": Recorded(of(formulas.num_starved, _utility), "agents", "agents that have nothing"),
+        "oscillation": Recorded(
+            of(formulas.oscillation, _history),
+            "1",
+            "share of value that changes hands every round only to come back",
+            "constant",
+        ),
+        "average_log_nash_welfare": Recorded(
+            of(formulas.log_nash_welfare, _average),
+            "1",
+            "log Nash welfare of the utilities averaged over all rounds",
+        ),
+    }
+    compared = {
+        "share_of_equilibrium": Recorded(
+            to(formulas.share_of_equilibrium, _utility),
+            "1",
+            "Nash welfare over the equilibrium's",
+            "constant",
+        ),
+        "misallocated_share": Recorded(
+            to(formulas.misallocated_share, _utility),
+            "1",
+            "share of all value in the wrong hands",
+            "constant",
+        ),
+        "log_welfare_loss": Recorded(
+            to(formulas.log_welfare_loss, _utility), "1", "log Nash welfare missing"
+        ),
+        "worst_relative_error": Recorded(
+            to(formulas.worst_relative_error, _utility), "1", "largest |u / u* − 1| of an agent"
+        ),
+        "average_misallocated_share": Recorded(
+            to(formulas.misallocated_share, _average),
+            "1",
+            "misallocated share of the utilities averaged over all rounds",
+            "constant",
+        ),
+    }
+    further = {
+        "nash_welfare": Recorded(
+            of(formulas.nash_welfare, _utility), "1", "weighted geometric mean ratio", "constant"
+        ),
+        "unweighted_log_nash_welfare": Recorded(
+            of(formulas.unweighted_log_nash_welfare, _utility), "log value", "mean log utility"
+        ),
+        "unweighted_nash_welfare": Recorded(
+            of(formulas.unweighted_nash_welfare, _utility), "value", "geometric mean utility"
+        ),
+        "mean_community_utility": Recorded(
+            of(formulas.mean, _communities), "value × log value", "mean utility of the agents' communities"
+        ),
+    }
+    compared = {name: each._replace(needs_equilibrium=True) for name, each in compared.items()}
+    further = {name: each._replace(is_standard=False) for name, each in further.items()}
+    return standard | compared | further
+
+
+RECORDED = _by_name()
+"""The metrics that `simulate` and studies record by name: the standard ones, and further ones for studies."""

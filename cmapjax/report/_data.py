@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,7 @@ class ReportData:
 
     Attributes:
         study: the study's document.
-        manifest: of the results folder.
+        about: what study.json says.
         text: the study file as given, if it was kept.
         summary: one row per market and cell; `play` is the place in `plays`.
         curves: quantiles over markets, one row per cell, round and metric.
@@ -40,7 +39,7 @@ class ReportData:
     """
 
     study: dict
-    manifest: dict
+    about: dict
     text: str | None
     summary: pd.DataFrame
     curves: pd.DataFrame
@@ -67,7 +66,7 @@ class ReportData:
         cells = _cells(summary, axes, document, described, codes[len(summary) :], failures)
         return cls(
             study=document,
-            manifest=dict(results.manifest),
+            about=dict(results.about),
             text=text,
             summary=summary,
             curves=pd.DataFrame({"metric": []}) if curves is None else curves,
@@ -100,14 +99,6 @@ class ReportData:
         return len(self.summary)
 
 
-def read_text(folder: Path) -> str | None:
-    """The study file as it was given; None if the folder has none that is text."""
-    path = folder / "study.toml"
-    if not path.is_file() or path.stat().st_size > 1 << 20:
-        return None
-    return path.read_text(encoding="utf-8", errors="replace")
-
-
 def _described(document: dict):
     """The study as an object, which knows its cells and grounds."""
     from cmapjax.studies import Study
@@ -128,7 +119,7 @@ def _nothing(document: dict) -> pd.DataFrame:
 
 
 def _axes(document: dict) -> list[str]:
-    from cmapjax.studies._store._results import axes_of
+    from cmapjax.studies.results._open import axes_of
 
     return axes_of(document)
 

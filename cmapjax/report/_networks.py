@@ -30,6 +30,8 @@ def networks(data: ReportData, number: int) -> tuple[list[dict], list[str]]:
         return [], [f"No market of at most {MOST_AGENTS} agents: none is drawn as a network."]
     if data.described is None:
         return [], ["No network is drawn: the study refers to files that are not where they were."]
+    if data.described.own_files:
+        return [], ["No network is drawn: a report runs no code of a study, which has classes of its own."]
     drawn, notes = [], []
     for ground, market, why in picks:
         try:
@@ -109,7 +111,7 @@ def _play(study, ground, market, cell: int, rounds: int):
     from cmapjax import simulate
     from cmapjax.studies._build import play_key, process, strategy_and_schedule
 
-    strategy, schedule = strategy_and_schedule(study.cells()[cell].words)
+    strategy, schedule = strategy_and_schedule(study, study.cells()[cell].words)
     endowments = process(study, ground, 1)
     is_random = schedule.is_random or endowments.is_random
     return simulate(

@@ -62,8 +62,8 @@ def status(data: ReportData) -> Markup:
 
 
 def what_was_run(data: ReportData) -> Markup:
-    study, manifest = data.study, data.manifest
-    versions = manifest.get("versions") or {}
+    study, about = data.study, data.about
+    versions = about.get("versions") or {}
     markets = len(data.summary[["ground", "market"]].drop_duplicates())
     facts = {
         "Cells": f"{len(data.cells):,} on {data.cells['ground'].nunique():,} kinds of market",
@@ -74,11 +74,11 @@ def what_was_run(data: ReportData) -> Markup:
         "Precision": study.get("precision", "float64"),
         "Equilibrium": "solved exactly" if study.get("equilibrium", True) else "not solved",
         "Recorded": _recorded(study.get("record") or {}),
-        "Device": manifest.get("device"),
-        "Started": manifest.get("created"),
+        "Device": about.get("device"),
+        "Started": about.get("created"),
         "Versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
-        "Commit": manifest.get("commit"),
-        "Study's digest": manifest.get("digest"),
+        "Commit": about.get("commit"),
+        "Study's digest": about.get("digest"),
     }
     rows = [
         [tag("dt", word), tag("dd", _text(fact))] for word, fact in facts.items() if fact not in (None, "")
@@ -362,12 +362,12 @@ def trouble(data: ReportData) -> Markup:
 
 def reproduce(data: ReportData, folder_name: str) -> Markup:
     """The commands that give these results again, and the study file."""
-    version = (data.manifest.get("versions") or {}).get("cmapjax")
+    version = (data.about.get("versions") or {}).get("cmapjax")
     # A name is a word to the shell, and never an option.
     folder = shlex.quote(re.sub(r"^-", "./-", folder_name))
     commands = [f"pip install 'cmapjax[study]=={version}'"] if version else []
     commands += [f"cmapjax study run study.toml --out {folder}", f"cmapjax report {folder}"]
-    commit = data.manifest.get("commit")
+    commit = data.about.get("commit")
     words = (
         "The same study on the same versions and kind of device gives the same values, bit for bit, however "
         "many workers play it. study.toml:"

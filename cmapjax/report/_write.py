@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from cmapjax.graphs._files import check_writable_path, write_bytes
-from cmapjax.report._data import ReportData, read_text
+from cmapjax.report._data import ReportData
 from cmapjax.report._networks import networks as redrawn
 from cmapjax.report._page import plotly_script, render
 
@@ -24,13 +24,13 @@ def write(folder, path=None, *, networks: int = 3) -> Path:
         ValueError: no results folder, a damaged one, or no place for the page.
         ImportError: Plotly is not installed.
     """
-    from cmapjax.studies._store import open_study
+    from cmapjax.studies.results import open_study
 
     folder = Path(folder)
     results = open_study(folder)
     path = check_writable_path(folder / "report.html" if path is None else path)
     plotly_script()  # before any work
-    data = ReportData.from_results(results, text=read_text(folder))
+    data = ReportData.from_results(results, text=results.about.get("text"))
     drawn, notes = redrawn(data, networks)
     data = dataclasses.replace(data, networks=drawn, notes=notes)
     write_bytes(path, render(data, folder.resolve().name).encode("utf-8", "replace"))

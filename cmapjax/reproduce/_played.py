@@ -12,7 +12,7 @@ def played(setting, study):
         RuntimeError: a chunk failed.
     """
     from cmapjax import open_study
-    from cmapjax.studies import _runner
+    from cmapjax.studies.run import run
 
     folder = Path(setting.folder) / study.name
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -20,8 +20,7 @@ def played(setting, study):
         shutil.rmtree(folder, ignore_errors=True)
     setting.anew.add(study.name)
     setting.tell(f"study {study.name}: {len(study.cells())} cells")
-    store = _runner.begin(study, folder, device=_runner.device_for(None, None))
-    summary = _runner.run(study, store)
+    summary = run(study, folder)
     if summary.stopped is not None:
         raise KeyboardInterrupt(f"study {study.name}: {summary.stopped}")
     if summary.failed:

@@ -109,7 +109,7 @@ def write_page(folder: Path) -> list[Kept]:
 
 def _measured(folder: Path, part: Part, setting: Setting, stamp: dict) -> Kept:
     from cmapjax.runtime._programs import forget_if_many
-    from cmapjax.studies._store._manifest import commit
+    from cmapjax.studies.results._about import commit
 
     began = time.monotonic()
     about = {"part": part.name, "stamp": stamp, "commit": commit(), "machine": _machine()}
@@ -129,13 +129,13 @@ def _measured(folder: Path, part: Part, setting: Setting, stamp: dict) -> Kept:
 
 def _stamp(quick: bool, seed: int) -> dict[str, Any]:
     """All that values depend on besides the package's own text."""
-    from cmapjax.studies._runner import device_for
-    from cmapjax.studies._store._manifest import versions
+    from cmapjax.studies.results._about import versions
+    from cmapjax.studies.run._worker import device
 
     return {
         "mode": "quick" if quick else "full",
         "seed": seed,
-        "device": device_for(None, None),
+        "device": device(),
         "versions": versions(),
     }
 

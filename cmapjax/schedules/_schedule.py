@@ -119,6 +119,8 @@ class Coloured(Schedule):
     a strategy that looks at its own receipts (proportional response) then sees those of the turn before.
     """
 
+    known_as = ("colored",)
+
     def plan(self, market, hops=1):
         return table_plan(market, self.turns(market))
 
@@ -152,6 +154,8 @@ class OneAgentPerRound(Schedule):
         order: as for `Sequential`.
     """
 
+    known_as = ("one-agent",)
+
     order: Int[Array, "agents"] | None = eqx.field(
         converter=lambda x: None if x is None else np.asarray(x), default=None
     )
@@ -172,6 +176,8 @@ class RandomParticipation(Schedule):
     Raises:
         ValueError: a probability out of range.
     """
+
+    known_as = ("participation",)
 
     probability: Float[Array, ""] = eqx.field(converter=as_parameter)
     schedule: Schedule = eqx.field(default_factory=Simultaneous)

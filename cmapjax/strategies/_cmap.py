@@ -1,5 +1,7 @@
 """CMAP, the Community Maximizing Allocation Program, solved exactly."""
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -38,6 +40,7 @@ class CMAP(PostedStrategy):
     steps because the level falls monotonically and the set of receivers can only shrink.
     """
 
+    symbols: ClassVar[dict[str, str]] = {"hops": "community_hops"}
     community_hops: int | float = eqx.field(static=True, default=1)
 
     def __check_init__(self):

@@ -1,8 +1,10 @@
 """Chunks: the pieces of work that a study is cut into."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from cmapjax.arguments._checks import short
 from cmapjax.studies._cells import Ground
 
 # Agents of a chunk: enough for a machine's cores to be busy with, and small enough that a chunk lost to a
@@ -26,6 +28,22 @@ class Chunk(NamedTuple):
     def name(self) -> str:
         """A name for its files; names sort as chunks do."""
         return f"g{self.ground:05d}-m{self.first:07d}-n{self.count:06d}"
+
+    @classmethod
+    def named(cls, name: str) -> "Chunk":
+        """The chunk of this name.
+
+        Raises:
+            ValueError: not the name of a chunk, so that it never becomes a path.
+        """
+        is_name = isinstance(name, str) and re.fullmatch(r"g\d+-m\d+-n\d+", name, re.ASCII)
+        chunk = cls(*(int(part[1:]) for part in name.split("-"))) if is_name else None
+        if chunk is None or chunk.name != name or chunk.count < 1:
+            raise ValueError(
+                f"chunk name is {short(name)}; it must read g<ground>-m<first market>-n<number>, as in "
+                "g00012-m0000000-n000250."
+            )
+        return chunk
 
     def halves(self) -> tuple["Chunk", "Chunk"]:
         """The same markets as two chunks. Raises ValueError for a single market."""

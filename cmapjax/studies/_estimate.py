@@ -91,9 +91,9 @@ def estimate(study, sample: bool = True) -> Estimate:
 class _Work:
     """The size of what is to be done."""
 
-    def __init__(self, study, size: int | None = None):
+    def __init__(self, study, plan: list[Chunk] | None = None):
         self.study = study
-        self.chunks = chunks(study, size)
+        self.chunks = chunks(study) if plan is None else plan
         sizes = [size_of(study, ground) for ground in study.grounds()]
         self.agents = [num_agents for num_agents, _ in sizes]
         self.ends = [2 * num_links for _, num_links in sizes]
@@ -125,9 +125,9 @@ class _Work:
         return max(takes)
 
 
-def chunk_bytes(study, size: int | None = None) -> float:
-    """Bytes that a chunk of the study takes while it is played, at most about; `size` as in `chunks`."""
-    return _Work(study, size).of_chunk()
+def chunk_bytes(study, plan: list[Chunk]) -> float:
+    """Bytes that a chunk of this plan takes while it is played, at most about."""
+    return _Work(study, plan).of_chunk()
 
 
 class _Rates:

@@ -1,9 +1,9 @@
 """Chunks played: drawn, solved, simulated under every cell of their grounds, and summed up in tables."""
 
-import contextlib
 import itertools
 import threading
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections import deque
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -16,12 +16,10 @@ from cmapjax.engine._run import Run
 from cmapjax.engine._simulate import simulate
 from cmapjax.equilibrium._solve import solve
 from cmapjax.market._market import Market
-from cmapjax.runtime._programs import times_forgotten
 from cmapjax.runtime._settings import entry
-from cmapjax.studies._build import draw, ground_key, play_key, process, strategy_and_schedule
+from cmapjax.studies._build import draw, ground_key, play_key, process, recorders, strategy_and_schedule
 from cmapjax.studies._cells import Cell, Ground, kind_of
 from cmapjax.studies._chunks import Chunk
-from cmapjax.studies._names import METRICS
 from cmapjax.studies._results import Facts, Played, Tables
 from cmapjax.studies._shape import chunk_plan, chunk_shape
 from cmapjax.words._plans import plan
@@ -30,6 +28,8 @@ from cmapjax.words._timings import Timings
 VERDICT = "verdict"
 # A study that stops markets by their verdict looks up, so many times, whether all have stopped.
 LOOKS = 8
+# Multiples of it, less their whole parts, are spread evenly over 0 to 1, however many there are.
+GOLDEN = 0.618034
 
 
 class ChunkResult(NamedTuple):
@@ -64,7 +64,7 @@ def play_cells(study, chunk: Chunk, cells: Sequence[int], threads: int = 1) -> C
     timings = Timings()
     player = _Player(study, chunk, timings)
     rows = [study.cells()[number] for number in cells]
-    _play_by_threads(player, [rows[k::threads] for k in range(min(threads, len(rows)))], timings)
+    _play_by_threads(player, rows, threads, timings)
     with timings("tables"):
         tables = player.tables.summary(), player.tables.curves()
     return ChunkResult(*tables, timings.document())
@@ -79,7 +79,7 @@ def replay(study, cell: int, market: int) -> tuple[Market, Run]:
     ground = study.grounds()[played.ground]
     alone = draw(study, ground, market, 1)
     utility = solve(alone).utility if study.equilibrium else None
-    strategy, schedule = strategy_and_schedule(played.words)
+    strategy, schedule = strategy_and_schedule(study, played.words)
     endowments = process(study, ground)
     run = simulate(
         alone,
@@ -87,7 +87,7 @@ def replay(study, cell: int, market: int) -> tuple[Market, Run]:
         rounds=study.rounds,
         schedule=schedule,
         endowments=endowments,
-        record=recorders(study.metrics, utility),
+        record=recorders(study, utility),
         every=study.record.every,
         precision=study.precision,
         key=play_key(study, ground) if schedule.is_random or endowments.is_random else None,
@@ -118,25 +118,29 @@ def _fold(key, numbers):
     return jax.vmap(jax.random.fold_in, (None, 0))(key, numbers)
 
 
-def _play_by_threads(player: "_Player", shares: list[list[Cell]], timings: Timings) -> None:
-    """Play every share by a thread, the first by this one."""
+def _play_by_threads(player: "_Player", cells: list[Cell], threads: int, timings: Timings) -> None:
+    """Play every cell, by so many threads; the first is this one."""
+    pending = deque(_in_order_of_programs(cells, player.chunk))
     spent, errors = [], []
 
-    def help_with(share: list[Cell]) -> None:
+    def help_out() -> None:
         noted = Timings()
         try:
-            _play_in_turn(player, share, noted)
+            _play_pending(player, pending, noted)
         except Exception as error:  # raised below, by the thread that was asked
             errors.append(error)
+            pending.clear()
         spent.append(noted.seconds)
 
-    # Daemons, like the threads that ask: compiled code cannot be interrupted, only left.
-    helpers = [threading.Thread(target=help_with, args=(share,), daemon=True) for share in shares[1:]]
+    # Daemons: compiled code cannot be interrupted, only left.
+    number = min(threads, len(cells)) - 1
+    helpers = [threading.Thread(target=help_out, daemon=True) for _ in range(number)]
     for helper in helpers:
         helper.start()
     try:
-        _play_in_turn(player, shares[0], timings)
+        _play_pending(player, pending, timings)
     finally:
+        pending.clear()  # not empty if this thread failed
         for helper in helpers:
             helper.join()
     for error in errors:
@@ -145,42 +149,29 @@ def _play_by_threads(player: "_Player", shares: list[list[Cell]], timings: Timin
         timings.seconds[stage] = timings.seconds.get(stage, 0.0) + seconds
 
 
-def _play_in_turn(player: "_Player", cells: list[Cell], timings: Timings) -> None:
-    """Play cell after cell, those last whose programs other threads are compiling."""
-    pending = list(cells)
-    while pending:
-        with _next_of(pending, player.program) as cell:
-            played = player.play(cell, timings)
+def _play_pending(player: "_Player", pending: deque[Cell], timings: Timings) -> None:
+    while True:
+        try:
+            cell = pending.popleft()
+        except IndexError:
+            return  # another thread has taken the last
+        played = player.play(cell, timings)
         with timings("tables"):
             player.tables.add(cell, played)
-        pending.remove(cell)
 
 
-# Programs that this process has, and locks of threads that play one for the first time, and so compile it.
-_COMPILED: set[Hashable] = set()
-_FIRST_PLAYS: dict[Hashable, threading.Lock] = {}
+def _in_order_of_programs(cells: list[Cell], chunk: Chunk) -> list[Cell]:
+    """A cell of every program first, and chunks side by side begin with different ones.
 
-
-@contextlib.contextmanager
-def _next_of(pending: list[Cell], program: Callable[[Cell], Hashable]) -> Iterator[Cell]:
-    """The first cell whose program no other thread is compiling; where there is none, wait for one."""
-    for cell in pending:
-        key = program(cell)
-        if key in _COMPILED:
-            yield cell
-            return
-        lock = _FIRST_PLAYS.setdefault(key, threading.Lock())
-        if lock.acquire(blocking=False):
-            break
-    else:
-        cell, key = pending[0], program(pending[0])
-        lock = _FIRST_PLAYS[key]
-        lock.acquire()
-    try:
-        yield cell
-        _COMPILED.add(key)
-    finally:
-        lock.release()
+    So threads compile different programs; of the same one JAX lets all wait but the first.
+    """
+    by_kind: dict[tuple, list[Cell]] = {}
+    for cell in cells:
+        by_kind.setdefault(kind_of(cell), []).append(cell)
+    kinds = list(by_kind.values())
+    begin = int(GOLDEN * (chunk.ground + chunk.first // chunk.count) % 1 * len(kinds))
+    rows = itertools.zip_longest(*kinds[begin:], *kinds[:begin])
+    return [cell for row in rows for cell in row if cell is not None]
 
 
 class _Player:
@@ -205,10 +196,9 @@ class _Player:
         if self.is_fitted:
             self.process = padded_endowments(self.process, self.larger)
             utility = None if utility is None else padded(utility, self.larger)
-        self.record = recorders(study.metrics, utility)
+        self.record = recorders(study, utility)
         self.key = play_key(study, self.ground)
         self.plans: dict[tuple, Any] = {}
-        self.digest = study.digest()
         self.tables = Tables(study, self.ground, facts)
 
     @property
@@ -227,14 +217,9 @@ class _Player:
             self.plans[words, hops] = found
         return self.plans[words, hops]
 
-    def program(self, cell: Cell) -> Hashable:
-        """What tells the programs apart that cells are played by."""
-        shapes = self.larger.links.shapes, self.larger.members.shapes
-        return times_forgotten(), self.digest, shapes, kind_of(cell)
-
     def play(self, cell: Cell, timings: Timings) -> Played:
         """What becomes of the markets under the words of this cell."""
-        strategy, schedule = strategy_and_schedule(cell.words)
+        strategy, schedule = strategy_and_schedule(self.study, cell.words)
         is_random = schedule.is_random or self.process.is_random
         planned = self._plan(plan(*cell.words[-3:]).schedule, schedule, strategy.hops, timings)
         rounds, every = self.study.rounds, self.study.record.every
@@ -303,15 +288,6 @@ def _joined(parts: list[Played]) -> Played:
         join("verdicts"),
         parts[-1].spending_error,
     )
-
-
-# -- what is recorded ------------------------------------------------------------------------------
-
-
-def recorders(names: list[str], equilibrium: np.ndarray | None) -> dict[str, Any]:
-    """Functions of (market, state) by the names of metrics."""
-    standard = metrics.standard(equilibrium)
-    return {name: standard[name] if METRICS[name].is_standard else metrics.FURTHER[name] for name in names}
 
 
 def _verdict_by_averages(market, state):

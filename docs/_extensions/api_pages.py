@@ -25,7 +25,7 @@ GROUPS = {
     "Strategies": ("strategies", "_columns"),
     "Schedules": ("_schedule", "_plans"),
     "Equilibrium": ("_solve", "_equilibrium", "_certificate", "methods", "sensitivity"),
-    "Studies": ("studies", "_store"),
+    "Studies": ("studies", "results"),
     "Settings": ("_compilation_cache",),
 }
 OTHERS = "Others"
