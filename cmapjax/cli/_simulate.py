@@ -194,39 +194,28 @@ def _said_before(request: Simulate, simulated, count: int, named: str | None) ->
 
 
 def _play(play, line: Plan, strategy, schedule, request: Simulate, timings: Timings, receipts) -> Outcome:
-    from cmapjax.engine._records import recorded_rounds
+    from cmapjax.engine._records import parts, recorded_rounds
 
     began = time.perf_counter()
     with timings("planning"):
         (simulated,) = play.args
         planned = schedule.plan(simulated, strategy.hops)
-    parts, state, played = [], None, 0
+    seen, state, played = [], None, 0
     bar = Progress(line.label, request.rounds)
     due = recorded_rounds(request.rounds, request.every if request.receipts is None else 1)
     least = request.rounds // MOST_CHUNKS if bar.is_shown else request.rounds  # each costs a round or two
     if request.receipts is not None:
         least = min(least, rounds_at_once(simulated, request.rounds))
     with timings("running") as spent, bar as advance:
-        for some in _parts(due, max(least, 1)):
+        for some in parts(due, max(least, 1)):
             rounds = some[-1] - played
             options = {"rounds": rounds, "every": [r - played for r in some], "schedule": planned}
             part = interruptible(functools.partial(play, strategy, **options, start=state))
             state, played = part.final, some[-1]
             part = part if receipts is None else receipts.taken_from(part, line.label)
-            parts = [*(dataclasses.replace(p, final=None) for p in parts), part]  # of flows only the last
+            seen = [*(dataclasses.replace(p, final=None) for p in seen), part]  # of flows only the last
             advance(rounds)
-    return Outcome(line, _joined(parts), time.perf_counter() - began, spent["compiling"])
-
-
-def _parts(due, least: int) -> list[list[int]]:
-    """The rounds to be recorded, cut into parts of at least so many rounds, but for the last."""
-    parts, begun = [], 0
-    for round in due[1:].tolist():
-        if not parts or parts[-1][-1] - begun >= least:
-            begun = parts[-1][-1] if parts else 0
-            parts.append([])
-        parts[-1].append(round)
-    return parts
+    return Outcome(line, _joined(seen), time.perf_counter() - began, spent["compiling"])
 
 
 def _joined(parts: list):

@@ -241,7 +241,7 @@ class Study(Table, table="study"):
                 f"{count:,} cells × markets = {self.markets:,} makes {count * self.markets:,} markets; at "
                 f"most {MARKETS_PER_CELL * self.most_cells:,} allowed. Lower markets, or raise most_cells."
             )
-        if (records := self.rounds // self.record.every) > MOST_RECORDS:
+        if self.record.every and (records := self.rounds // self.record.every) > MOST_RECORDS:
             raise ValueError(
                 f"record.every is {self.record.every}, which makes {records:,} records "
                 f"of {self.rounds:,} rounds; at most {MOST_RECORDS:,} are kept. Raise record.every."

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from cmapjax import metrics
 from cmapjax.engine._canonical import fitted, padded, padded_endowments, small_shape
+from cmapjax.engine._records import parts
 from cmapjax.engine._run import Run
 from cmapjax.engine._simulate import simulate
 from cmapjax.equilibrium._solve import solve
@@ -20,7 +21,7 @@ from cmapjax.runtime._settings import entry
 from cmapjax.studies._build import draw, ground_key, play_key, process, recorders, strategy_and_schedule
 from cmapjax.studies._cells import Cell, Ground, kind_of
 from cmapjax.studies._chunks import Chunk
-from cmapjax.studies._results import Facts, Played, Tables
+from cmapjax.studies._results import Facts, Played, Tables, recorded_rounds
 from cmapjax.studies._shape import chunk_plan, chunk_shape
 from cmapjax.words._plans import plan
 from cmapjax.words._timings import Timings
@@ -222,23 +223,22 @@ class _Player:
         strategy, schedule = strategy_and_schedule(self.study, cell.words)
         is_random = schedule.is_random or self.process.is_random
         planned = self._plan(plan(*cell.words[-3:]).schedule, schedule, strategy.hops, timings)
-        rounds, every = self.study.rounds, self.study.record.every
         record = dict(self.record)
         if self.study.stop.when:
             by_averages = not self.process.is_constant or strategy.needs_averages
             record[VERDICT] = _verdict_by_averages if by_averages else metrics.verdict
         seen, state, played = [], None, 0
-        while played < rounds:
-            length = min(self._span(), rounds - played)
+        least = max(1, self.study.rounds // LOOKS) if self.study.stop.when else self.study.rounds
+        for due in parts(recorded_rounds(self.study), least):
             with timings("simulating"):
                 run = simulate(
                     self.larger,
                     strategy,
-                    rounds=length,
+                    rounds=due[-1] - played,
                     schedule=planned,
                     endowments=self.process,
                     record=record,
-                    every=every,
+                    every=[round - played for round in due],
                     start=state,
                     precision=self.study.precision,
                     progress=False,
@@ -246,18 +246,11 @@ class _Player:
                     native="off",  # as above
                 )
             seen.append(_played(run, state is not None))
-            state, played = run.final, played + length
+            state, played = run.final, due[-1]
             joined = _joined(seen)
             if self.study.stop.when and joined.ends(self.study.stop.when)[1].all():
                 break
         return joined
-
-    def _span(self) -> int:
-        """Rounds between two looks at whether all markets have stopped: whole intervals of recording."""
-        if not self.study.stop.when:
-            return self.study.rounds
-        every = self.study.record.every
-        return max(1, self.study.rounds // (LOOKS * every)) * every
 
 
 def _played(run, is_continued: bool) -> Played:

@@ -57,7 +57,10 @@ def summary_schema(study) -> pa.Schema:
     columns |= {name: metric_column(name, words) for name, words in study.own_metrics().items()}
     if study.has_milestones:
         for name, share in MILESTONES.items():
-            text = f"first recorded round at {share:.1%} of the equilibrium's Nash welfare; null if never"
+            text = (
+                f"rounds to {share:.1%} of the equilibrium's Nash welfare, at most: the first recorded round "
+                "at it; null if never"
+            )
             columns[name] = Column("int32", "rounds", text)
     return _schema("summary", columns | AT_THE_END)
 

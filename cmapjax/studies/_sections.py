@@ -179,8 +179,8 @@ class Record(Table, table="record"):
 
     metrics: Annotated[Any, PlainValidator(_known_metrics)] = "standard"
     curves: Literal["none", "quantiles", "full"] = "quantiles"
-    every: int = Field(10, ge=1, lt=2**31)
-    """Rounds between two records."""
+    every: int | None = Field(None, ge=1, lt=2**31)
+    """Rounds between two records; by default records are after 1, 2, 3, 5, 8, 13, … rounds."""
 
 
 class Range(Table, table="range"):

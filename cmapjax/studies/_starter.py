@@ -17,7 +17,7 @@ rounds = 100
 [record]
 metrics = "standard"      # or names: ["log_nash_welfare", "certified_gap", "share_of_equilibrium"]
 curves = "quantiles"      # over markets, to 1 %; "full" keeps every market, "none" the end alone
-every = 10                # rounds between two records
+# every = 10              # rounds between two records; without it they are 1, 2, 3, 5, 8, 13, …
 
 [cells]                   # what a cell is, in words (`cmapjax list` shows all); {x}: the value of axis x
 network = "er:n={agents},degree={degree}"    # or "karate", "file:links.csv", "file:links.csv,agents=a.csv"
