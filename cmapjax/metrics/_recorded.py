@@ -233,6 +233,11 @@ def _by_name() -> dict[str, Recorded]:
         "mean_community_utility": Recorded(
             of(formulas.mean, _communities), "value × log value", "mean utility of the agents' communities"
         ),
+        "average_certified_gap": Recorded(
+            average_certified_gap,
+            "1",
+            "log Nash welfare missing of utilities averaged over all rounds, at most",
+        ),
     }
     compared = {name: each._replace(needs_equilibrium=True) for name, each in compared.items()}
     further = {name: each._replace(is_standard=False) for name, each in further.items()}
