@@ -27,7 +27,7 @@ PLAYS = {
     "CMAP, locally damped": cj.Damped(cj.CMAP(), cj.LocalDamping()),
 }
 PLAN = pick(
-    [("torus", n) for n in (20, 1000, 10_000)] + [("Watts-Strogatz", n) for n in (1000, 10_000)],
+    [("torus", n) for n in (20, 1000, 4000)] + [("Watts-Strogatz", n) for n in (1000, 4000)],
     [(name, n) for n in (20, 1000, 10**5) for name in families(20, 4)]
     + [(name, 10**4) for name in ("Erdős-Rényi", "torus", "Barabási-Albert")]
     + [(name, 10**6) for name in ("Erdős-Rényi", "torus")],
