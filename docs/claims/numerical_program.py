@@ -25,7 +25,7 @@ page = Page(
     "numerical-program", "C5", "The numerical implementation of CMAP gets to 98 % of the equilibrium."
 )
 # A long step beside a neighbour with next to nothing is a row of 1e9 to project, which costs digits.
-warnings.filterwarnings("ignore", message=".*is not feasible.*underspent")
+warnings.filterwarnings("ignore", message=".*is not feasible")
 LOW, HIGH, REACHED, STANDS = 0.97, 0.99, 0.9999, 0.9
 STOPS = (10, 30)  # rounds after which a run may have been stopped
 AGENTS, DEGREE, EACH, ROUNDS = pick((20, 6, 1, 40), (30, 8, 2, 120))
