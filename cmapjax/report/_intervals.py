@@ -6,6 +6,8 @@ are Beta distributed; the number of resampled markets with a property is binomia
 ordinary bootstrap, at a cost that does not grow with n. tests/test_report_data.py compares with resampling.
 """
 
+import functools
+
 import numpy as np
 
 RESAMPLES = 2000
@@ -29,6 +31,7 @@ def median_interval(ordered: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
+@functools.lru_cache(maxsize=10_000)
 def share_interval(count: int, n: int) -> tuple[float, float]:
     """The 95 % percentile interval of the share of markets with a property that `count` of n have.
 

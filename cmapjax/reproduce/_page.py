@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from cmapjax import report
-from cmapjax.report._markup import Markup, page_head, tag
 from cmapjax.reproduce._kept import NOT_MEASURED, Kept, in_words
+from cmapjax.reproduce._markup import Markup, page_head, tag
 from cmapjax.reproduce._part import FAILS, HOLDS, IN_PART, OPEN
 
-STYLES = (Path(report.__file__).parent / "assets" / "page.css", Path(__file__).parent / "assets" / "page.css")
+STYLES = [Path(__file__).parent / "assets" / name for name in ("base.css", "page.css")]
 MOST_ROWS = 200  # of a table shown on the page; the file has all
 SHORT = 24  # letters of a table's cell that are not worth a second line
 # A sign and a class of style each: verdicts are told by word, sign and colour.
