@@ -71,7 +71,7 @@ def render(
         _figures(view, list(drawn), templates.get_template("tables.html").module.table_of) if view else {}
     )
     packed = {
-        "charts": charts,
+        "charts": {name: {"parts": chart.get("parts")} for name, chart in charts.items() if chart},
         "heat": charts.get("heat"),
         "conditions": [*view.conditions] if view else [],
         "dark": DARK,
