@@ -28,6 +28,9 @@ class MirrorAscent(Method):
     2011; Wu and Zhang, STOC 2007 (the exchange).
     """
 
+    known_as = ("mirror",)
+    remedy = "raise max_steps"
+
     max_steps: int = 100_000
     check_every: int = eqx.field(static=True, default=20)
 

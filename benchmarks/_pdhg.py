@@ -45,6 +45,9 @@ class PrimalDualHybridGradient(Method):
     step sizes); Goldstein, Li, Yuan, Esser and Baraniuk, arXiv:1305.0546 (balancing the two sides).
     """
 
+    known_as = ("pdhg",)
+    remedy = "raise max_steps"
+
     max_steps: int = 100_000
     check_every: int = eqx.field(static=True, default=20)
 

@@ -42,7 +42,8 @@ def _of_job(title: str, job: dict) -> Iterator[Aim]:
 
 def title_of(race: str) -> str:
     """A race's heading on the page."""
-    return race.replace("_", " ").capitalize().replace("Cmap", "CMAP")
+    words = race.replace("_", " ").replace("-", " ").capitalize()
+    return words.replace("Cmap", "CMAP").replace("Gpu", "GPU")
 
 
 def shortfalls(races: dict[str, dict]) -> str:

@@ -21,6 +21,10 @@ class ColouredSweeps(Method):
     Source: Hong, Wang, Razaviyayn and Luo, Math. Prog. 163, 2017 (rate of exact block minimisation).
     """
 
+    known_as = ("sweeps",)
+    counts = "sweeps"
+    remedy = "raise max_sweeps"
+
     max_sweeps: int = eqx.field(static=True, default=20_000)
     check_every: int = eqx.field(static=True, default=5)
     """Sweeps between two looks at the certificate."""

@@ -6,6 +6,7 @@ All processes draw a round's endowment with mean ε_i; what is not given in the 
 import abc
 import warnings
 from collections.abc import Mapping
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -28,6 +29,9 @@ __all__ = ["Constant", "Endowments", "Exponential", "Gamma", "LogNormal", "OnOff
 
 class Endowments(eqx.Module):
     """The endowment of every agent in every round, in units of its own resource."""
+
+    symbols: ClassVar[dict[str, str]] = {"cv": "variation", "p": "probability"}
+    """Short names of parameters, on the command line and in studies."""
 
     @property
     def is_constant(self) -> bool:

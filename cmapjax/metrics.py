@@ -6,6 +6,7 @@ inside JAX transformations, in the precision of its input, and on plain arrays i
 """
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import equinox as eqx
 import numpy as np
@@ -264,18 +265,13 @@ def standard(equilibrium=None) -> dict[str, Callable]:
     Raises:
         ValueError: utilities with names, which cannot be matched here.
     """
-    record: dict[str, Callable] = dict(_STANDARD)
+    record = {n: m.function for n, m in RECORDED.items() if m.is_standard and not m.needs_equilibrium}
     if equilibrium is not None:
         u = equilibrium
         if not is_traced(u):
             u = np.asarray(unlabelled("equilibrium", u), np.float64)
-        record |= {
-            "share_of_equilibrium": _OfState(_share_of_equilibrium, _utility, u),
-            "misallocated_share": _OfState(_misallocated_share, _utility, u),
-            "log_welfare_loss": _OfState(_log_welfare_loss, _utility, u),
-            "worst_relative_error": _OfState(_worst_relative_error, _utility, u),
-            "average_misallocated_share": _OfState(_misallocated_share, _average, u),
-        }
+        compared = {n: m.function for n, m in RECORDED.items() if m.needs_equilibrium}
+        record |= {name: of_equilibrium(u) for name, of_equilibrium in compared.items()}
     return record
 
 
@@ -350,24 +346,85 @@ def _communities(market, state):
     return (community_utility(market, *_utility(market, state)),)
 
 
-# Made once: a module takes long to make.
-_STANDARD: dict[str, Callable] = {
-    "log_nash_welfare": _OfState(_log_nash_welfare, _utility),
-    "certified_gap": Partial(_gap),
-    "min_ratio": _OfState(_min_ratio, _utility),
-    "jain_index": _OfState(_jain_index, _ratios),
-    "gini": _OfState(_gini, _ratios),
-    "num_starved": _OfState(_num_starved, _utility),
-    "oscillation": _OfState(_oscillation, _history),
-    "average_log_nash_welfare": _OfState(_log_nash_welfare, _average),
-}
-# What studies may record besides.
-FURTHER = {
-    "nash_welfare": _OfState(_nash_welfare, _utility),
-    "unweighted_log_nash_welfare": _OfState(_unweighted_log_nash_welfare, _utility),
-    "unweighted_nash_welfare": _OfState(_unweighted_nash_welfare, _utility),
-    "mean_community_utility": _OfState(_mean, _communities),
-}
+class Recorded(NamedTuple):
+    """A metric that `simulate` and studies record by name."""
+
+    function: Callable
+    """Of (market, state), or of u* giving such a function."""
+    unit: str
+    description: str
+    bounds: str = ""
+    """When it lies in [0, 1]: "always", or "constant" if endowments are; else empty."""
+    is_standard: bool = True
+    needs_equilibrium: bool = False
+
+
+def _compared(formula: Callable, vectors_of: Callable) -> Callable:
+    return lambda equilibrium: _OfState(formula, vectors_of, equilibrium)
+
+
+def _by_name() -> dict[str, Recorded]:
+    of, to = _OfState, _compared  # made once: a module takes long to make
+    standard = {
+        "log_nash_welfare": Recorded(
+            of(_log_nash_welfare, _utility), "1", "Σ w log r / W, what the equilibrium maximises"
+        ),
+        "certified_gap": Recorded(Partial(_gap), "1", "log Nash welfare missing, at most"),
+        "min_ratio": Recorded(
+            of(_min_ratio, _utility), "value per value", "ratio of the agent worst off", "constant"
+        ),
+        "jain_index": Recorded(of(_jain_index, _ratios), "1", "Jain's index of the ratios", "always"),
+        "gini": Recorded(of(_gini, _ratios), "1", "Gini coefficient of the ratios", "always"),
+        "num_starved": Recorded(of(_num_starved, _utility), "agents", "agents that have nothing"),
+        "oscillation": Recorded(
+            of(_oscillation, _history),
+            "1",
+            "share of value that changes hands every round only to come back",
+            "constant",
+        ),
+        "average_log_nash_welfare": Recorded(
+            of(_log_nash_welfare, _average), "1", "log Nash welfare of the utilities averaged over all rounds"
+        ),
+    }
+    compared = {
+        "share_of_equilibrium": Recorded(
+            to(_share_of_equilibrium, _utility), "1", "Nash welfare over the equilibrium's", "constant"
+        ),
+        "misallocated_share": Recorded(
+            to(_misallocated_share, _utility), "1", "share of all value in the wrong hands", "constant"
+        ),
+        "log_welfare_loss": Recorded(to(_log_welfare_loss, _utility), "1", "log Nash welfare missing"),
+        "worst_relative_error": Recorded(
+            to(_worst_relative_error, _utility), "1", "largest |u / u* − 1| of an agent"
+        ),
+        "average_misallocated_share": Recorded(
+            to(_misallocated_share, _average),
+            "1",
+            "misallocated share of the utilities averaged over all rounds",
+            "constant",
+        ),
+    }
+    further = {
+        "nash_welfare": Recorded(
+            of(_nash_welfare, _utility), "1", "weighted geometric mean ratio", "constant"
+        ),
+        "unweighted_log_nash_welfare": Recorded(
+            of(_unweighted_log_nash_welfare, _utility), "log value", "mean log utility"
+        ),
+        "unweighted_nash_welfare": Recorded(
+            of(_unweighted_nash_welfare, _utility), "value", "geometric mean utility"
+        ),
+        "mean_community_utility": Recorded(
+            of(_mean, _communities), "value × log value", "mean utility of the agents' communities"
+        ),
+    }
+    compared = {name: each._replace(needs_equilibrium=True) for name, each in compared.items()}
+    further = {name: each._replace(is_standard=False) for name, each in further.items()}
+    return standard | compared | further
+
+
+RECORDED = _by_name()
+"""What is recorded by name: `simulate` by default and studies as standard, and what studies may besides."""
 
 __all__ = [
     "VERDICTS",

@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from cmapjax.cli import main
@@ -92,6 +93,39 @@ def test_simulate_compares_strategies_and_writes_what_it_prints(command, tmp_pat
     code, _, err = command("simulate", "ring:n=4", "--out", "results")
     assert code == 2
     assert "not empty" in err
+
+
+STUDY = """
+name = "pairs"
+markets = 2
+rounds = 6
+[record]
+curves = "full"
+[cells]
+network = "er:n=8,degree=4"
+isolated = "redraw"
+[grid]
+strategy = ["cmap", "proportional-response"]
+"""
+
+
+def test_simulate_and_a_study_write_the_same_tables(command, tmp_path):
+    (tmp_path / "pairs.toml").write_text(STUDY)
+    words = ("er:n=8,degree=4", "--markets", "2", "--isolated", "redraw", "--rounds", "6")
+    lines = ("-s", "cmap", "-s", "proportional-response")
+    assert command("simulate", *words, *lines, "--out", "alone")[0] == 0
+    assert command("study", "run", "pairs.toml", "--out", "study")[0] == 0
+    for table in ("summary", "curves"):
+        alone = pq.read_table(tmp_path / "alone" / f"{table}.parquet")
+        (part,) = (tmp_path / "study" / table).glob("*.parquet")
+        studied = pq.read_table(part)
+        assert alone.schema.equals(studied.schema)
+        assert alone.num_rows == studied.num_rows
+        for name in ("cell", "market", "strategy", "schedule", "damping", "rounds", "round", "metric"):
+            if name in alone.column_names:
+                assert alone[name].to_pylist() == studied[name].to_pylist()
+    csv = pd.read_csv(tmp_path / "alone" / "summary.csv")
+    assert list(csv) == pq.read_schema(tmp_path / "alone" / "summary.parquet").names
 
 
 def test_an_ensemble_is_drawn_and_counted(command):
@@ -190,7 +224,7 @@ BAD = {
     "no such file": (["missing.csv"], {}, ["missing.csv", "no such file"]),
     "isolated agents": (["er:n=30,degree=1"], {}, ["no neighbour", "--isolated drop"]),
     "family without size": (["er:degree=3"], {}, ["er", "num_agents"]),
-    "family with a wrong option": (["ring:size=3"], {}, ["'size'", "num_agents"]),
+    "family with a wrong option": (["ring:size=3"], {}, ["'size'", "num_agents|n"]),
     "self-loop": (["n.csv"], {"n.csv": "source,target\na,a\na,b\n"}, ["n.csv", "'a'", "self-loop"]),
     "empty network": (["n.csv"], {"n.csv": "source,target\n"}, ["n.csv", "empty"]),
     "short row": (["n.csv"], {"n.csv": "source,target\na,b\nc\n"}, ["n.csv", "line 3"]),

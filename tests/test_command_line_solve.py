@@ -3,12 +3,13 @@
 import functools
 import json
 
-import jaxopt
 import pytest
 from test_command_line import invoke
 
+from cmapjax import Method
 from cmapjax import equilibrium as methods
-from cmapjax.words import _specs
+from cmapjax.words._classes import members
+from cmapjax.words._objects import Builder
 
 
 @pytest.fixture
@@ -96,22 +97,15 @@ def test_solve_exits_1_when_steps_run_out_and_names_the_option(command):
     assert "--tolerance" in err
 
 
-@pytest.mark.parametrize("name", _specs.METHODS)
-def test_every_method_on_the_list_exists_with_its_options(name):
-    entry = _specs.METHODS[name]
-    built = _specs.method(name)
-    fields = set(type(built).__dataclass_fields__)
-    assert type(built).__name__ == entry.home
-    assert set(entry.options) <= fields
-    assert entry.remedy == "" or entry.remedy.split()[-1] in fields
+@pytest.mark.parametrize("method", members(Method).values(), ids=lambda cls: cls.__name__)
+def test_what_a_method_advises_is_a_field_of_its_own(method):
+    assert method.remedy == "" or method.remedy.split()[-1] in method.__dataclass_fields__
 
 
 def test_options_of_methods_reach_them():
-    projected = _specs.method("projected-gradient:projection=jaxopt,max-steps=7")
-    assert projected == methods.ProjectedGradient(
-        max_steps=7, projection=jaxopt.projection.projection_simplex
-    )
-    assert _specs.method("projected-gradient:projection=optax") == methods.ProjectedGradient()
+    projected = Builder().build(Method, "projected-gradient:projection=jaxopt,max-steps=7")
+    assert projected == methods.ProjectedGradient(max_steps=7, projection="jaxopt")
+    assert Builder().build(Method, "projected-gradient:projection=optax") == methods.ProjectedGradient()
 
 
 @pytest.mark.parametrize(

@@ -109,46 +109,63 @@ def test_a_fault_of_ours_keeps_its_traceback(command, monkeypatch):
         command("solve", "ring:n=3")
 
 
-BAD_WORDS = [
-    ["solve", "nonsense"],
+BAD_OPTIONS = [
     ["solve", ""],
     ["solve", "karate:n=3"],
-    ["solve", "karate", "--method", "magic"],
-    ["solve", "karate", "--method", "projected-gradient:steps=5"],
     ["solve", "karate", "--tolerance", "2"],
     ["solve", "karate", "--markets", "2"],
     ["solve", "karate", "--json", "no-such-folder/answer.json"],
-    ["solve", "ring:n=3", "--value", "magic"],
-    ["simulate", "karate", "-s", "magic"],
-    ["simulate", "karate", "-s", "cmap:hop=2"],
-    ["simulate", "karate", "-s", "cmap-gradient:library=magic"],
-    ["simulate", "karate", "-s", "cmap-gradient:rule=line-search,step=0.1"],
-    ["simulate", "karate", "-s", "pr", "-s", "pr"],
-    ["simulate", "karate", "--schedule", "magic"],
-    ["simulate", "karate", "--damping", "2"],
-    ["simulate", "karate", "--endowments", "magic"],
+    ["solve", "no-such.gml", "--isolated", "redraw"],
+    ["simulate", "karate", "--rounds", "0"],
     ["simulate", "karate", "--endowments", "trace"],
     ["simulate", "karate", "--precision", "float16"],
     ["simulate", "karate", "--out", sys.executable],
     ["simulate", "karate", "--bad-option"],
 ]
+BAD_WORDS = [
+    ["solve", "nonsense"],
+    ["solve", "karate", "--method", "magic"],
+    ["solve", "karate", "--method", "projected-gradient:steps=5"],
+    ["solve", "karate", "--method", "projected-gradient:projection=magic"],
+    ["solve", "ring:n=3", "--value", "magic"],
+    ["solve", "ring:n=2"],
+    ["simulate", "karate", "-s", "magic"],
+    ["simulate", "karate", "-s", "cmap:hop=2"],
+    ["simulate", "karate", "-s", "cmap:hops=-2"],
+    ["simulate", "karate", "-s", "cmap-gradient:method=magic"],
+    ["simulate", "karate", "-s", "cmap-gradient:step=line-search,size=0.1"],
+    ["simulate", "karate", "-s", "pr", "-s", "proportional-response"],
+    ["simulate", "karate", "-s", "no-such.py:Generous"],
+    ["simulate", "karate", "--schedule", "magic"],
+    ["simulate", "karate", "--damping", "2"],
+    ["simulate", "karate", "--endowments", "magic"],
+]
 
 
-def test_bad_words_are_refused_without_loading_jax():
+def test_bad_options_are_refused_without_loading_jax_and_bad_words_without_starting_a_device():
     code = f"""
 import sys
 from cmapjax.cli import main
-for words in {BAD_WORDS!r}:
+
+def is_refused(words):
     sys.argv = ["cmapjax", *words]
     try:
         main()
     except SystemExit as stop:
-        assert stop.code == 2, words
+        return stop.code == 2
+
+for words in {BAD_OPTIONS!r}:
+    assert is_refused(words), words
     assert "jax" not in sys.modules, words
+for words in {BAD_WORDS!r}:
+    assert is_refused(words), words
+from jax._src import xla_bridge
+assert not xla_bridge.backends_are_initialized()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("error: ") == len(BAD_WORDS) - 1  # the parser of options frames its own
+    # The parser of options frames its own.
+    assert done.stderr.count("error: ") == len(BAD_OPTIONS) + len(BAD_WORDS) - 1
 
 
 def test_messages_name_options_where_the_library_names_arguments(command, tmp_path):

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import commands
 import doc_blocks
 import matplotlib.pyplot as plt
+import own_classes
 import pytest
 from doc_blocks import PAGES, ROOT
 
@@ -147,6 +148,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(subprocess, "run", here_if_ours)
     (tmp_path / "my-network.csv").write_text("source,target\nann,bob\nbob,cy\ncy,dan\n")
     (tmp_path / "agents.csv").write_text("agent,endowment,value\nann,1,1\nbob,2,1\ncy,1,1\ndan,3,1\n")
+    (tmp_path / "my_rules.py").write_text(Path(own_classes.__file__).read_text())
     with gzip.open(tmp_path / "my-network.txt.gz", "wt") as file:
         file.write("1 2\n2 3\n3 1\n3 4\n")
     monkeypatch.chdir(tmp_path)

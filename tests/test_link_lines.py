@@ -221,7 +221,7 @@ def test_remedies_are_worded_as_where_they_are_given(tmp_path):
 
 def test_the_command_line_says_what_was_skipped(tmp_path):
     market = read_market(write(tmp_path, "a.txt", "# one\n# two\nfrom to weight\na b 1\n"))
-    lines = market_lines(Source(("a.txt",)), market)
+    lines = market_lines(Source(networks=("a.txt",)), market)
     assert [line for line in lines if "comment lines skipped: 2" in line and "weights of links" in line]
 
 

@@ -17,6 +17,8 @@ from cmapjax.market._columns import entry_slots, lay_out
 from cmapjax.market._reductions import RUN, combined_rows
 from cmapjax.runtime._precision import is_in_numpy
 
+FURTHER = {name: each.function for name, each in metrics.RECORDED.items() if not each.is_standard}
+
 
 def _ring(size):
     endowment = np.random.default_rng(size).uniform(0.5, 2, size)
@@ -50,7 +52,7 @@ def _state(market, precision, rng, starves):
 def _everything(best):
     """All that is known by name."""
     further = {"received": metrics.received, "average_certified_gap": metrics.average_certified_gap}
-    return metrics.standard(best) | metrics.FURTHER | further
+    return metrics.standard(best) | FURTHER | further
 
 
 def _by_public_functions(market, state, best):
@@ -63,7 +65,7 @@ def _by_public_functions(market, state, best):
         u = market.received(flow)
     history = np.stack([u, *state.history[1:].astype(np.float64)])
     r = metrics.ratio(market, u)
-    alone = ("log_nash_welfare", "min_ratio", "num_starved", *metrics.FURTHER)
+    alone = ("log_nash_welfare", "min_ratio", "num_starved", *FURTHER)
     losses = ("share_of_equilibrium", "misallocated_share", "log_welfare_loss", "worst_relative_error")
     return {
         **{name: getattr(metrics, name)(market, u) for name in alone},

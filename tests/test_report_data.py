@@ -484,6 +484,7 @@ def test_whole_values_of_axes_are_written_whole(value, text):
 def test_axes_of_millions_are_whole_on_the_page_and_in_charts(tmp_path):
     axes = {"agents": [1_234_567, 2_000_000], "degree": [4], "spread": [0.5, 3e6]}
     given = study_samples.document(markets=2, axes=axes) | {"record": RECORDED}
+    given["cells"]["endowment"] = "exponential:mean={spread}"
     data = ReportData.from_results(study_samples.write(tmp_path / "x", given))
     levels = {axis.name: axis.levels for axis in _view.view_of(data, []).axes}
     assert levels["agents"] == ["1234567", "2000000"]

@@ -27,10 +27,11 @@ def study(setting):
 
 @pytest.mark.parametrize("n", [12, 20, 100, 1000])
 def test_every_family_has_the_number_of_agents_asked_for(n):
-    from cmapjax.words._specs import family, parse
+    from cmapjax.graphs import Family
+    from cmapjax.words._objects import Builder
 
     for name in fam.FAMILIES:
-        assert family(parse(fam.words_of(name, n))).num_agents == n, name
+        assert Builder().build(Family, fam.words_of(name, n)).num_agents == n, name
 
 
 def test_the_grid_leaves_out_the_torus_that_starts_at_its_equilibrium(study):

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from cmapjax import studies
-from cmapjax.studies import Study, _build
+from cmapjax.studies import Study
 from cmapjax.studies._where import Constraint
+from cmapjax.words import _objects
 
 NETWORK = "er:n={agents},degree={degree}"
 
@@ -175,13 +176,15 @@ def test_the_study_in_the_docs_is_one():
     study = studies.parse_study(re.search(r"```toml\n(.*?)```", text, re.DOTALL)[1])
     assert len(study.cells()) == 18
     for name in Study.known_keys():
-        assert name in ("folder", "files") or name in text, name
+        assert name in ("folder", "files", "sources") or name in text, name
 
 
-def test_describing_a_study_needs_no_jax(tmp_path):
+def test_describing_a_study_starts_no_device(tmp_path):
+    """Whoever hands chunks to workers must not occupy the device that they need."""
     (tmp_path / "s.toml").write_text(studies.starter())
     code = "import sys; from cmapjax.studies import read_study\n"
-    code += f"read_study({str(tmp_path / 's.toml')!r}).document(); sys.exit('jax' in sys.modules)"
+    code += f"read_study({str(tmp_path / 's.toml')!r}).document()\n"
+    code += "from jax._src import xla_bridge; sys.exit(xla_bridge.backends_are_initialized())"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -251,11 +254,15 @@ REFUSED = {
     "a boolean value": (changed(grid={"damping": [0.5, True]}), ["grid.damping[1] is True", "a text"]),
     "damping out of range": (
         changed(grid={"damping": ["none", 2.0]}),
-        ["grid.damping[1]", "at most 1", "local"],
+        ["grid.damping[1]", "damping theta is 2.0", "at most 1"],
+    ),
+    "damping that is no word": (
+        changed(grid={"damping": ["none", "locl"]}),
+        ["grid.damping[1]", "did you mean local?", "max-degree | 1/max-degree"],
     ),
     "strategy": (
         changed(cells={"network": "ring:n=5", "strategy": "magic"}),
-        ["cells.strategy is 'magic'", "cmap"],
+        ["cells.strategy is 'magic'", "cmap (community_hops|hops=1)", "FILE.py:Class"],
     ),
     "schedule in a zip": (
         changed(zip=[{"schedule": ["never"]}]),
@@ -265,7 +272,7 @@ REFUSED = {
     "no such file": (changed(cells={"network": "file:no.csv"}), ["cells.network", "'no.csv'"]),
     "distribution": (
         changed(cells={"network": "ring:n=5", "endowment": "normal"}),
-        ["cells.endowment", "lognormal"],
+        ["cells.endowment", "'normal'", "log-normal (sigma, mean=1.0)"],
     ),
     "own of a family": (changed(cells={"network": "ring:n=5", "value": "own"}), ["cells.value", "own"]),
     "process": (changed(cells={"network": "ring:n=5", "process": "sine"}), ["cells.process", "exponential"]),
@@ -342,42 +349,58 @@ def test_several_faults_are_told_at_once():
         Study(**changed(markets=0, rounds="x"))
 
 
-DEEP = {
-    "agents left alone": ({"network": "er:n=30,degree=1"}, ["cell 0", "no neighbour", 'isolated = "redraw"']),
-    "degree beyond the agents": ({"network": "er:n=10,degree=50"}, ["cell 0", "mean_degree is 50"]),
-    "no such option": ({"network": "er:n=10,degre=5"}, ["cell 0", "'degre'", "degree"]),
-    "lognormal without sigma": ({"network": "ring:n=5", "endowment": "lognormal"}, ["needs sigma"]),
-    "value": ({"network": "ring:n=5", "value": "lognormal:sigma=-1"}, ["cell 0", "'lognormal:sigma=-1'"]),
-    "process": ({"network": "ring:n=5", "process": "gamma:cv=0"}, ["cell 0", "variation"]),
-    "participation": ({"network": "ring:n=5", "schedule": "participation:2"}, ["cell 0", "probability"]),
-    "hops": ({"network": "ring:n=5", "strategy": "cmap:hops=-1"}, ["cell 0", "hops"]),
+OUT_OF_RANGE = {
+    "degree beyond the agents": (
+        {"network": "er:n=10,degree=50"},
+        ["cells.network is 'er:n=10,degree=50'", "mean_degree is 50"],
+    ),
+    "no such option": (
+        {"network": "er:n=10,degre=5"},
+        ["cells.network", "'degre'", "did you mean degree?", "mean_degree|degree=none"],
+    ),
+    "lognormal without sigma": (
+        {"network": "ring:n=5", "endowment": "lognormal"},
+        ["needs sigma", "write log-normal:sigma=…", "mean=1.0"],
+    ),
+    "value": ({"network": "ring:n=5", "value": "lognormal:sigma=-1"}, ["cells.value", "sigma is -1"]),
+    "process": ({"network": "ring:n=5", "process": "gamma:cv=0"}, ["cells.process", "variation is 0"]),
+    "participation": ({"network": "ring:n=5", "schedule": "participation:2"}, ["schedule", "probability"]),
+    "hops": ({"network": "ring:n=5", "strategy": "cmap:hops=-1"}, ["cells.strategy", "hops is -1"]),
+    "no number": ({"network": "ring:n=five"}, ["ring: num_agents is 'five'", "not a number"]),
+    "parentheses": ({"network": "ring:n=(5"}, ["cells.network", "parentheses do not match"]),
 }
 
 
-@pytest.mark.parametrize("case", DEEP)
-def test_numbers_out_of_range_are_refused_before_anything_runs(case):
-    cells, expected = DEEP[case]
-    study = Study(name="deep", cells=cells)
+@pytest.mark.parametrize("case", OUT_OF_RANGE)
+def test_fields_and_numbers_that_a_class_refuses_are_named_where_they_stand(case):
+    cells, expected = OUT_OF_RANGE[case]
     with pytest.raises(ValueError) as error:  # noqa: PT011 - the words are compared below
-        studies.chunks(study)
+        Study(name="deep", cells=cells)
     assert [word for word in expected if word not in str(error.value)] == [], str(error.value)
 
 
-def test_a_check_builds_every_word_once_however_many_cells_share_it(monkeypatch):
+def test_markets_that_cannot_be_drawn_are_refused_before_anything_runs():
+    study = Study(name="deep", cells={"network": "er:n=30,degree=1"})
+    with pytest.raises(ValueError, match=r'cell 0: .*no neighbour.* isolated = "redraw"'):
+        studies.chunks(study)
+
+
+def test_every_word_is_built_once_however_many_cells_share_it(monkeypatch):
     built = []
 
-    def distribution(field, text, real=_build.distribution):
-        built.append(text)
-        return real(field, text)
+    def made(builder, cls, name, parts, base=None, real=_objects.Builder._make):
+        built.append(name)
+        return real(builder, cls, name, parts, base)
 
-    monkeypatch.setattr(_build, "distribution", distribution)
+    monkeypatch.setattr(_objects.Builder, "_make", made)
     cells = {"network": "ring:n={n}", "endowment": "lognormal:sigma={s}"}
     spreads = [k / 10 for k in range(1, 31)]
     study = Study(name="many", markets=2, cells=cells, grid={"n": list(range(3, 23)), "s": spreads})
     assert len(studies.chunks(study)) == 600
-    # Each of 30 spreads, the values (unit), and both once more for every network that is drawn on trial.
-    assert len(built) == 30 + 1 + 2 * 20
-    assert set(built) == {"unit", *(f"lognormal:sigma={s}" for s in spreads)}
+    # Once to look at the words, and once to play them.
+    assert built.count("log-normal") == 2 * 30
+    assert built.count("ring") == 2 * 20
+    assert built.count("unit") == 2
 
 
 def test_a_million_million_cells_are_refused_without_expanding_them():

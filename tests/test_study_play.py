@@ -13,6 +13,7 @@ import cmapjax as cj
 from cmapjax import studies
 from cmapjax.engine._canonical import fitted
 from cmapjax.market._random import key_of
+from cmapjax.metrics import RECORDED
 from cmapjax.runtime import _programs
 from cmapjax.studies import Chunk, Study, _play
 from cmapjax.studies import _build as build
@@ -384,15 +385,14 @@ def test_columns_have_the_types_units_and_meanings_of_the_schema(whole):
     assert set(result.timings) >= {"drawing", "solving", "simulating", "compiling", "tables", "total"}
 
 
-def test_every_metric_that_may_be_recorded_is_known_and_has_a_recorder():
-    from cmapjax.studies._play import recorders
+def test_every_metric_that_may_be_recorded_has_a_recorder():
+    from cmapjax.studies._build import recorders
 
-    standard = set(cj.metrics.standard(np.ones(3)))
-    assert standard == {name for name, metric in studies.METRICS.items() if metric.is_standard}
-    assert set(cj.metrics.standard()) == {
-        n for n, m in studies.METRICS.items() if m.is_standard and not m.needs_equilibrium
-    }
-    assert set(recorders(list(studies.METRICS), np.ones(3))) == set(studies.METRICS)
+    every = Study(name="all", cells={"network": "ring:n=3"}, record={"metrics": list(RECORDED)})
+    assert list(recorders(every, np.ones(3))) == list(RECORDED)
+    standard = {name for name, metric in RECORDED.items() if metric.is_standard}
+    assert set(cj.metrics.standard(np.ones(3))) == standard
+    assert set(cj.metrics.standard()) == {n for n in standard if not RECORDED[n].needs_equilibrium}
 
 
 def test_what_is_not_finite_is_null_and_flagged():

@@ -12,6 +12,7 @@ import time
 import warnings
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import patch
 
 import pyarrow as pa
 
@@ -140,11 +141,11 @@ def troubles(study, chunk) -> Result:
 
 def run(folder, player=play, of=None, **options) -> Summary:
     """Run the study in a folder, by one thread unless told otherwise."""
-    _folder.chunks = _run.chunks = chunks
     if not {"workers", "cluster", "threads"} & set(options):
         options["threads"] = 1
     progress = options.pop("progress", lambda state: None)
-    return _run.run(of or study(), folder, Options(**options), play=player, progress=progress)
+    with patch.object(_run, "chunks", chunks), patch.object(_folder, "chunks", chunks):
+        return _run.run(of or study(), folder, Options(**options), play=player, progress=progress)
 
 
 def files(folder) -> list[str]:

@@ -1,42 +1,29 @@
 """`cmapjax explain`: one agent in one round."""
 
 import dataclasses
-from pathlib import Path
-from typing import NamedTuple
 
 from cmapjax.arguments._checks import short
 from cmapjax.cli._cache import switch_on
 from cmapjax.cli._output import PRINTED, check_file, check_json, say, write_json
+from cmapjax.cli._requests import Explain
 from cmapjax.cli._source import Source, check, market
 from cmapjax.words._plans import make, plan
 
 
-class Request(NamedTuple):
-    """Whom to explain, as typed."""
-
-    agent: str
-    round: int
-    strategy: str = "cmap"
-    schedule: str = "simultaneous"
-    damping: str = "none"
-    plot: Path | None = None
-    json: str | None = None
-
-
-def run(source: Source, request: Request) -> None:
+def run(source: Source, request: Explain) -> None:
     """Play up to that turn, and tell."""
     check(source)
     if request.round < 1:
         raise ValueError(f"--round is {request.round}; give a whole number, 1 or more.")
-    line = plan(request.strategy, request.schedule, request.damping)
     check_json(request.json)
     if request.plot is not None:
         check_file("--plot", request.plot)
+    line = plan(request.strategy, request.schedule, request.damping)
+    strategy, schedule = make(line)
     switch_on()
     from cmapjax import explain, plots
     from cmapjax.market._random import key_of
 
-    strategy, schedule = make(line)
     played = market(source)
     about = explain(
         played,

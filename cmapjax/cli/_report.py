@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from cmapjax import metrics
-from cmapjax.cli._output import components, plain, say, slug, unconnected, write_text
+from cmapjax.cli._output import components, plain, say, slug, unconnected
 from cmapjax.cli._output import show as show_table
 from cmapjax.runtime._generator import GENERATOR
 
@@ -227,18 +227,9 @@ def clock(rounds: dict, updates: dict, market, recorded: list[int]) -> str:
 
 
 def write(folder: Path, market, outcomes, equilibrium) -> None:
-    """summary.csv, curves.parquet; agents and allocations of a single market."""
-    import pandas as pd
-
+    """Agents and allocations of a single market."""
     from cmapjax.graphs import write_agents, write_allocation
 
-    summary = []
-    for line, run, *_ in outcomes:
-        verdicts = np.array(metrics.VERDICTS)[run.verdict]
-        columns = {"run": line.label, "market": np.arange(market.num_markets), "verdict": verdicts}
-        summary.append(pd.DataFrame(columns | final_columns(market, run, equilibrium)))
-    write_text(folder / "summary.csv", pd.concat(summary).to_csv(index=False))
-    _write_curves(folder / "curves.parquet", outcomes)
     if market.num_markets > 1:
         return
     vectors = {} if equilibrium is None else {"equilibrium_utility": equilibrium.utility}
@@ -250,35 +241,6 @@ def write(folder: Path, market, outcomes, equilibrium) -> None:
             given["average_ratio"] = metrics.ratio(market, run.final.average_utility)
         write_agents(market, folder / f"agents-{slug(line.label)}.csv", given)
         write_allocation(market, run.final.flow, folder / f"allocation-{slug(line.label)}.csv")
-
-
-def _write_curves(path: Path, outcomes) -> None:
-    """A row per run, record and market, some records at a time: all rows at once would fill the memory."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from cmapjax.graphs._files import replacing
-
-    names = [line.label for line, *_ in outcomes]
-    with replacing(path) as stream:
-        writer = None
-        for number, (_, run, *_) in enumerate(outcomes):
-            markets = run.agent_updates.shape[1]
-            step = max(ROW_GROUP // markets, 1)
-            for first in range(0, len(run.rounds), step):
-                some = slice(first, first + step)
-                records = len(run.rounds[some])
-                of_run = pa.array(np.full(records * markets, number, np.int32))
-                columns = {
-                    "run": pa.DictionaryArray.from_arrays(of_run, names),
-                    "market": np.tile(np.arange(markets), records),
-                    "round": np.repeat(run.rounds[some], markets),
-                    "agent_updates": run.agent_updates[some].ravel(),
-                }
-                table = pa.table(columns | {name: x[some].ravel() for name, x in run.records.items()})
-                writer = pq.ParquetWriter(stream, table.schema) if writer is None else writer
-                writer.write_table(table)
-        writer.close()
 
 
 def draw(folder: Path, market, outcomes, equilibrium) -> None:

@@ -2,7 +2,6 @@
 
 import math
 from pathlib import Path
-from typing import NamedTuple
 
 from cmapjax.arguments._checks import short
 from cmapjax.cli._cache import switch_on
@@ -17,6 +16,7 @@ from cmapjax.cli._output import (
     write_json,
 )
 from cmapjax.cli._progress import Progress, interruptible
+from cmapjax.cli._requests import Sensitivity
 from cmapjax.cli._source import Source, check, market
 
 GOALS = {
@@ -30,18 +30,7 @@ PICTURES = (".png", ".pdf", ".svg")
 ARCS_RESOLVED = 20_000_000
 
 
-class Request(NamedTuple):
-    """What depends on what, and where to put the answer, as typed."""
-
-    of: str = "nash-welfare"
-    with_respect_to: str = "endowment"
-    top: int = 10
-    most: int | None = None
-    json: str | None = None
-    plot: Path | None = None
-
-
-def run(source: Source, request: Request) -> None:
+def run(source: Source, request: Sensitivity) -> None:
     """Solve, differentiate, report, write."""
     _check(source, request)
     switch_on()
@@ -76,7 +65,7 @@ def run(source: Source, request: Request) -> None:
                 show(table)
 
 
-def _check(source: Source, request: Request) -> None:
+def _check(source: Source, request: Sensitivity) -> None:
     check(source)
     goal, colon, agent = request.of.partition(":")
     if goal not in GOALS or (goal == "utility") != bool(colon and agent):
@@ -120,7 +109,7 @@ def _objective(of: str, label):
 # -- contributions -----------------------------------------------------------------------------------
 
 
-def _of_contributions(studied, equilibrium, objective, name: str, request: Request):
+def _of_contributions(studied, equilibrium, objective, name: str, request: Sensitivity):
     """Derivatives by endowment or value; how far they reach is told of the agents shown."""
     import numpy as np
     from rich.markup import escape
@@ -170,7 +159,7 @@ def _of_contributions(studied, equilibrium, objective, name: str, request: Reque
 # -- links -------------------------------------------------------------------------------------------
 
 
-def _of_links(studied, equilibrium, objective, name: str, request: Request):
+def _of_links(studied, equilibrium, objective, name: str, request: Sensitivity):
     """What a link more and a link less would change, by exact re-solves."""
     from cmapjax import sensitivity
 

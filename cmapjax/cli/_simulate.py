@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import json as json_format
 import time
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from cmapjax.arguments._checks import short
@@ -12,9 +11,12 @@ from cmapjax.cli._cache import switch_on
 from cmapjax.cli._output import PRINTED, check_folder, check_json, market_lines, say, write_json, write_text
 from cmapjax.cli._progress import Progress, interruptible
 from cmapjax.cli._receipts import check_receipts, memory_of_receipts, receipts_to, rounds_at_once
+from cmapjax.cli._requests import Simulate
 from cmapjax.cli._source import Source, check, market
+from cmapjax.words._networks import trace_path
+from cmapjax.words._objects import Builder
+from cmapjax.words._own import check_laws
 from cmapjax.words._plans import Plan, make, plan
-from cmapjax.words._specs import ENDOWMENTS, choose, endowment_process, parse
 from cmapjax.words._timings import Timings, in_words
 
 DEFAULT_STRATEGIES = (
@@ -26,23 +28,6 @@ DEFAULT_STRATEGIES = (
 MOST_CHUNKS = 20  # steps of the progress bar
 
 
-class Request(NamedTuple):
-    """What to run and what to make of it, as typed."""
-
-    strategies: tuple[str, ...] = ()
-    schedule: str = "simultaneous"
-    damping: str = "none"
-    rounds: int = 100
-    every: int | None = None
-    endowments: str = "constant"
-    precision: str = "float64"
-    equilibrium: bool = True
-    out: Path | None = None
-    plot: bool = False
-    json: str | None = None
-    receipts: Path | None = None
-
-
 class Outcome(NamedTuple):
     """One strategy's run, with the wall time it took: in all, and compiling."""
 
@@ -52,16 +37,16 @@ class Outcome(NamedTuple):
     compiling: float
 
 
-def run(source: Source, request: Request) -> None:
+def run(source: Source, request: Simulate) -> None:
     """Read, solve, simulate, report, write."""
-    lines = _check(source, request)
+    plans, process = _check(source, request)
     switch_on()
     timings = Timings()
     with timings("loading"):
         from cmapjax.cli import _report
-
-        plans = [(line, *make(line)) for line in lines]
-        process = _process(request.endowments)
+    with timings("checking"):
+        for _, strategy, _ in plans:
+            check_laws(strategy)
     simulated = market(source, timings)
     times_in = None
     if process is None:
@@ -73,7 +58,7 @@ def run(source: Source, request: Request) -> None:
         request.out.mkdir(parents=True, exist_ok=True)  # now, lest hours of work find no place
     if request.json != PRINTED:
         say("\n".join(market_lines(source, simulated)))
-        for line in _said_before(request, simulated, len(lines), times_in):
+        for line in _said_before(request, simulated, len(plans), times_in):
             say(line)
     equilibrium = None
     if request.equilibrium:
@@ -83,7 +68,10 @@ def run(source: Source, request: Request) -> None:
     with receipts_to(request.receipts, simulated, times) as receipts:
         outcomes = [_play(play, *line, request, timings, receipts) for line in plans]
     if request.out is not None:
+        from cmapjax.cli import _tables
+
         with timings("writing"):
+            _tables.write(request.out, source, request, simulated, outcomes, equilibrium)
             _report.write(request.out, simulated, outcomes, equilibrium)
         if request.plot:
             with timings("drawing pictures"):
@@ -99,8 +87,8 @@ def run(source: Source, request: Request) -> None:
         say(in_words(document["timings"]))
 
 
-def _check(source: Source, request: Request) -> list[Plan]:
-    """The lines of the comparison, in words; all that can be refused is, before JAX is loaded."""
+def _check(source: Source, request: Simulate) -> tuple[list[tuple], Any]:
+    """The lines of the comparison and the process, once all that can be refused has been looked at."""
     check(source)
     for name, number, least in (("--rounds", request.rounds, 1), ("--every", request.every, 1)):
         if number is not None and number < least:
@@ -114,28 +102,19 @@ def _check(source: Source, request: Request) -> list[Plan]:
         check_receipts(request.receipts, request.every)
     if request.out is not None:
         check_folder("--out", request.out)
-    _endowments_spec(request.endowments)
-    texts = request.strategies or DEFAULT_STRATEGIES
-    plans = [plan(text, request.schedule, request.damping) for text in texts]
-    labels = [line.label for line in plans]
+    builder = Builder()
+    process = None
+    if trace_path(request.endowments) is None:
+        from cmapjax.endowments import Endowments
+
+        process = builder.build(Endowments, request.endowments)
+    texts = request.strategy or DEFAULT_STRATEGIES
+    lines = [plan(text, request.schedule, request.damping) for text in texts]
+    labels = [line.label for line in lines]
     twice = {label for label in labels if labels.count(label) > 1}
     if twice:
         raise ValueError(f"--strategy: {', '.join(sorted(twice))} is asked for twice; give it once.")
-    return plans
-
-
-def _endowments_spec(text: str):
-    spec = parse(text)
-    choose("endowments", spec, ENDOWMENTS)
-    if spec.name == "trace" and not text.partition(":")[2].strip():
-        raise ValueError("--endowments trace needs a file: trace:FILE (CSV or TSV, a column per agent).")
-    return spec
-
-
-def _process(text: str):
-    """The endowments of rounds, or None for a trace, which needs the market first."""
-    spec = _endowments_spec(text)
-    return None if spec.name == "trace" else endowment_process(spec)
+    return [(line, *make(line, builder)) for line in lines], process
 
 
 def _trace(source: Source, simulated, text: str):
@@ -143,7 +122,7 @@ def _trace(source: Source, simulated, text: str):
     from cmapjax.endowments import Trace
     from cmapjax.graphs._trace import market_with_trace
 
-    path = text.partition(":")[2].strip()
+    path = trace_path(text)
     simulated, table = market_with_trace(path, simulated, source.file, given_in=_endowments_in(source))
     return simulated, Trace(table), table.index.name
 
@@ -160,7 +139,7 @@ def _endowments_in(source: Source) -> str | None:
     return None if attribute is None else source.file.say("endowment_attribute", attribute)
 
 
-def _check_span(simulated, request: Request) -> None:
+def _check_span(simulated, request: Simulate) -> None:
     from cmapjax.arguments._checks import check_span
 
     check_span(simulated.contribution, request.precision, lambda i: simulated.labels[i])
@@ -173,7 +152,7 @@ def _solve(simulated):
         return interruptible(lambda: solve(simulated))
 
 
-def _prepared(simulated, request: Request, process, equilibrium, seed: int):
+def _prepared(simulated, request: Simulate, process, equilibrium, seed: int):
     """`simulate` with all that the lines of a comparison have in common."""
     from cmapjax import simulate
     from cmapjax.market._random import key_of
@@ -188,7 +167,7 @@ def _prepared(simulated, request: Request, process, equilibrium, seed: int):
     )
 
 
-def _record(request: Request, process, equilibrium) -> dict:
+def _record(request: Simulate, process, equilibrium) -> dict:
     """What is recorded of every line of a comparison, by name."""
     from cmapjax import metrics
 
@@ -200,11 +179,11 @@ def _record(request: Request, process, equilibrium) -> dict:
     return record
 
 
-def _said_before(request: Request, simulated, count: int, named: str | None) -> list[str]:
+def _said_before(request: Simulate, simulated, count: int, named: str | None) -> list[str]:
     """Which column holds times, and how much is to be written, before anything is played."""
     lines = []
     if named:
-        path = _endowments_spec(request.endowments).text.partition(":")[2].strip()
+        path = trace_path(request.endowments)
         lines.append(f"{path}: column {short(named)} names no agent and is taken for the times of rounds")
     if request.receipts is not None:
         rows = request.rounds * simulated.num_agents * count
@@ -217,40 +196,29 @@ def _said_before(request: Request, simulated, count: int, named: str | None) -> 
     return lines
 
 
-def _play(play, line: Plan, strategy, schedule, request: Request, timings: Timings, receipts) -> Outcome:
-    from cmapjax.engine._records import recorded_rounds
+def _play(play, line: Plan, strategy, schedule, request: Simulate, timings: Timings, receipts) -> Outcome:
+    from cmapjax.engine._records import parts, recorded_rounds
 
     began = time.perf_counter()
     with timings("planning"):
         (simulated,) = play.args
         planned = schedule.plan(simulated, strategy.hops)
-    parts, state, played = [], None, 0
+    seen, state, played = [], None, 0
     bar = Progress(line.label, request.rounds)
     due = recorded_rounds(request.rounds, request.every if request.receipts is None else 1)
     least = request.rounds // MOST_CHUNKS if bar.is_shown else request.rounds  # each costs a round or two
     if request.receipts is not None:
         least = min(least, rounds_at_once(simulated, request.rounds))
     with timings("running") as spent, bar as advance:
-        for some in _parts(due, max(least, 1)):
+        for some in parts(due, max(least, 1)):
             rounds = some[-1] - played
             options = {"rounds": rounds, "every": [r - played for r in some], "schedule": planned}
             part = interruptible(functools.partial(play, strategy, **options, start=state))
             state, played = part.final, some[-1]
             part = part if receipts is None else receipts.taken_from(part, line.label)
-            parts = [*(dataclasses.replace(p, final=None) for p in parts), part]  # of flows only the last
+            seen = [*(dataclasses.replace(p, final=None) for p in seen), part]  # of flows only the last
             advance(rounds)
-    return Outcome(line, _joined(parts), time.perf_counter() - began, spent["compiling"])
-
-
-def _parts(due, least: int) -> list[list[int]]:
-    """The rounds to be recorded, cut into parts of at least so many rounds, but for the last."""
-    parts, begun = [], 0
-    for round in due[1:].tolist():
-        if not parts or parts[-1][-1] - begun >= least:
-            begun = parts[-1][-1] if parts else 0
-            parts.append([])
-        parts[-1].append(round)
-    return parts
+    return Outcome(line, _joined(seen), time.perf_counter() - began, spent["compiling"])
 
 
 def _joined(parts: list):

@@ -2,7 +2,6 @@
 
 import sys
 import time
-from typing import NamedTuple
 
 from cmapjax.cli._cache import switch_on
 from cmapjax.cli._output import (
@@ -16,30 +15,23 @@ from cmapjax.cli._output import (
     write_json,
 )
 from cmapjax.cli._progress import Progress, interruptible
+from cmapjax.cli._requests import Solve
 from cmapjax.cli._source import Source, check, market
-from cmapjax.words._specs import method, method_entry
+from cmapjax.words._classes import name_of
+from cmapjax.words._objects import Builder
 
 NOT_REACHED = 1
 SHOWN_AGENTS = 8
 SHOWN_DIGITS = 30
 
 
-class Request(NamedTuple):
-    """What to solve for and how, as typed."""
-
-    method: str = "decomposition"
-    tolerance: float = 1e-9
-    exact: bool = False
-    json: str | None = None
-
-
-def run(source: Source, request: Request) -> int:
+def run(source: Source, request: Solve) -> int:
     """Solve, report, write; the exit code."""
-    _check(source, request)
+    how = _checked(source, request)
     switch_on()
     from cmapjax import solve
 
-    solved_for, how = market(source), method(request.method)
+    solved_for = market(source)
     if request.json != PRINTED:
         say("\n".join(market_lines(source, solved_for)))
     began = time.perf_counter()
@@ -51,34 +43,42 @@ def run(source: Source, request: Request) -> int:
     if request.json is not None:
         write_json(request.json, as_document(solved_for, equilibrium, request))
     if request.json != PRINTED:
-        report(solved_for, equilibrium, request, seconds)
+        report(solved_for, equilibrium, how, seconds)
     if equilibrium.is_solved:
         return 0
-    print(_shortfall(equilibrium, request), file=sys.stderr)
+    print(_shortfall(equilibrium, how, request.tolerance), file=sys.stderr)
     return NOT_REACHED
 
 
-def _check(source: Source, request: Request) -> None:
+def _checked(source: Source, request: Solve):
+    """The method, once all words are checked."""
     check(source)
-    method_entry(request.method)
     check_json(request.json)
     if not 1e-14 <= request.tolerance < 1:
         raise ValueError(f"--tolerance is {request.tolerance:g}; give a number from 1e-14 to below 1.")
+    from cmapjax import Method
+
+    return Builder().build(Method, request.method)
 
 
-def _shortfall(equilibrium, request: Request) -> str:
+def _shortfall(equilibrium, method, tolerance: float) -> str:
     """By how much a solve fell short, and which option would take it further."""
-    spec, entry = method_entry(request.method)
     remedy = "raise "
-    if entry.remedy:
-        remedy = f"{entry.remedy} (--method {spec.name}:{entry.remedy.split()[-1]}=…) or raise "
+    if method.remedy:
+        field = method.remedy.split()[-1]
+        remedy = f"{method.remedy} (--method {_called(method)}:{field}=…) or raise "
     return (
-        f"the certified gap {equilibrium.gap.max():.1e} is above {request.tolerance:.1e} after "
-        f"{_counted(equilibrium, entry.iterations)}; {remedy}--tolerance."
+        f"the certified gap {equilibrium.gap.max():.1e} is above {tolerance:.1e} after "
+        f"{_counted(equilibrium, method.counts)}; {remedy}--tolerance."
     )
 
 
-def as_document(market, equilibrium, request: Request) -> dict:
+def _called(method) -> str:
+    """The shortest name of the method."""
+    return min((name_of(type(method)), *vars(type(method)).get("known_as", ())), key=len)
+
+
+def as_document(market, equilibrium, request: Solve) -> dict:
     """The equilibrium as JSON's data; one entry per market under "markets" if there are several."""
     import numpy as np
 
@@ -117,11 +117,11 @@ def as_document(market, equilibrium, request: Request) -> dict:
     return how | (documents[0] if len(documents) == 1 else {"markets": documents})
 
 
-def report(market, equilibrium, request: Request, seconds: float) -> None:
+def report(market, equilibrium, method, seconds: float) -> None:
     """Print what was found: quantities, groups, and the agents worst and best off."""
     from cmapjax.cli import _groups
 
-    show(_quantities(market, equilibrium, request, seconds))
+    show(_quantities(market, equilibrium, method, seconds))
     exact = equilibrium.exact
 
     def ratio_text(agent, number) -> str:
@@ -138,12 +138,11 @@ def report(market, equilibrium, request: Request, seconds: float) -> None:
     show(_agents(market, equilibrium))
 
 
-def _quantities(market, equilibrium, request: Request, seconds: float):
+def _quantities(market, equilibrium, method, seconds: float):
     from rich.table import Table
 
     from cmapjax.cli import _groups
 
-    spec, entry = method_entry(request.method)
     several = market.num_markets > 1
     table = Table("quantity", "worst market" if several else "value", show_edge=False)
     table.add_row("certified gap (log Nash welfare missing, at most)", f"{equilibrium.gap.max():.2e}")
@@ -154,7 +153,7 @@ def _quantities(market, equilibrium, request: Request, seconds: float):
     if equilibrium.groups is not None:
         count = f"{len(_groups.pairs(equilibrium.groups)):,}"
         table.add_row("bottleneck pairs", f"{count} in all markets" if several else count)
-    table.add_row("method", f"{spec.name} ({_counted(equilibrium, entry.iterations)})")
+    table.add_row("method", f"{_called(method)} ({_counted(equilibrium, method.counts)})")
     table.add_row("seconds", f"{seconds:.2f}")
     return table
 

@@ -1,32 +1,25 @@
 """The market that the command line asks for."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from cmapjax.arguments._checks import short
+from cmapjax.cli._requests import OfSource
 from cmapjax.graphs._file_options import FORMATS, OF_AGENTS, FileOptions
-from cmapjax.words._networks import (
-    ISOLATED,
-    check_network,
-    is_family,
-    is_known,
-    random_market,
-)
-from cmapjax.words._specs import DISTRIBUTIONS, choose, parse
+from cmapjax.words._networks import check_network, is_family, is_known, network_name, random_market
+from cmapjax.words._objects import Builder
 from cmapjax.words._timings import Timings
 
+AS_TYPED = FileOptions(place="command")
 
-class Source(NamedTuple):
+
+@dataclass(frozen=True, kw_only=True)
+class Source(OfSource):
     """Where markets come from, as typed."""
 
     networks: tuple[str, ...]
-    agents: Path | None = None
-    markets: int = 1
-    seed: int = 0
-    mean_endowment: str = "unit"
-    value: str = "unit"
-    isolated: str = "reject"
-    file: FileOptions = FileOptions(place="command")
+    file: FileOptions = AS_TYPED
     """How network files are to be read."""
 
     @property
@@ -40,7 +33,7 @@ def source_of(networks: tuple[str, ...], file: dict[str, Any], isolated: str, **
     """The source that these options describe; those of a file are apart."""
     drops = isolated == "drop"
     read = FileOptions(**file, drop_isolated=drops, place="command")
-    return Source(networks, isolated=isolated, file=read, **options)
+    return Source(networks=networks, isolated=isolated, file=read, **options)
 
 
 def market(source: Source, timings: Timings | None = None):
@@ -61,7 +54,7 @@ def market(source: Source, timings: Timings | None = None):
 
 
 def check(source: Source) -> None:
-    """Everything about the words themselves, which needs no JAX.
+    """Everything about the words themselves, before a file is read.
 
     Raises:
         ValueError: numbers out of range, unknown names, options that do not apply to what was named.
@@ -81,8 +74,14 @@ def check(source: Source) -> None:
         raise ValueError(
             "--mean-endowment and --value draw for random families; give --agents FILE for a network."
         )
-    for option, text in (("--mean-endowment", source.mean_endowment), ("--value", source.value)):
-        choose(option, parse(text), DISTRIBUTIONS)
+    for text in random:
+        random_market(
+            Builder(),
+            text,
+            endowment=source.mean_endowment,
+            value=source.value,
+            isolated=source.isolated,
+        )
     given = [
         name for name in source.file.given() if name not in OF_AGENTS or len(random) == len(source.networks)
     ]
@@ -94,10 +93,10 @@ def check(source: Source) -> None:
         remedy = source.file.say("format", "NAME")
         formats = ", ".join(FORMATS)
         raise ValueError(f"- is standard input, read once: name its format by {remedy} ({formats}).")
-    if source.isolated not in ISOLATED:
-        raise ValueError(f"--isolated is {short(source.isolated)}; give reject, drop or redraw.")
-    if source.isolated == "redraw" and not random:
-        raise ValueError("--isolated redraw is for random families; give reject or drop for a network.")
+    if not random and source.isolated not in ("reject", "drop"):
+        raise ValueError(
+            f"--isolated is {short(source.isolated)}; give reject or drop, as the network is given."
+        )
 
 
 def _one(source: Source, text: str, number: int, timings: Timings):
@@ -109,8 +108,8 @@ def _one(source: Source, text: str, number: int, timings: Timings):
     with timings("reading"):
         from cmapjax.graphs._read import is_network_known_by, known_market, market_from_file
 
-        if is_known(text) and is_network_known_by(parse(text).name):
-            return known_market(parse(text).name, source.file, agents=source.agents)
+        if is_known(text) and is_network_known_by(network_name(text)):
+            return known_market(network_name(text), source.file, agents=source.agents)
         return market_from_file(text, source.file, agents=source.agents)
 
 
@@ -118,9 +117,6 @@ def _random(source: Source, text: str, number: int):
     from cmapjax.market._random import key_of
 
     market = random_market(
-        parse(text),
-        endowment=("--mean-endowment", source.mean_endowment),
-        value=("--value", source.value),
-        isolated=source.isolated,
+        Builder(), text, endowment=source.mean_endowment, value=source.value, isolated=source.isolated
     )
     return market.draw_parts(key_of(source.seed, number), source.markets)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cmapjax.cli._options import Json
+from cmapjax.cli._requests import Json
 
 app = typer.Typer(
     name="study",

@@ -22,7 +22,7 @@ from cmapjax.market._market import Market
 from cmapjax.runtime._precision import namespace
 from cmapjax.runtime._progress import Bar
 from cmapjax.runtime._settings import compiled, is_traced
-from cmapjax.schedules._schedule import EveryonePlan
+from cmapjax.schedules._schedule import EveryonePlan, suited
 
 # States are stacked up to so many bytes, and so many of them.
 STACKED, MOST_STACKED = 8_000_000, 128
@@ -177,10 +177,10 @@ def _with_row(tables, row, values):
 
 def _play_large(rules: Rules, state: State, lengths, every: int, starts_even: bool, recorder: Recorder, bar):
     """The final state and the breaches; any market."""
-    strategy = rules.strategy
-    if rules.plan.is_everyone and not rules.is_native and lengths.sum() * state.flow.size <= SHORT:
+    strategy, plan = rules.strategy, suited(rules.plan, rules.market)
+    if plan.is_everyone and not rules.is_native and lengths.sum() * state.flow.size <= SHORT:
         strategy = _small.shared(strategy)
-    rules = dataclasses.replace(rules, strategy=as_dtype(strategy, state.flow.dtype))
+    rules = dataclasses.replace(rules, strategy=as_dtype(strategy, state.flow.dtype), plan=plan)
     at = form_of(rules, every, starts_even).begin(begin(rules, state))
     size = 2 * state.flow.nbytes + state.history.nbytes + state.total_utility.nbytes
     room = 1 << min(max(STACKED // size, 1), MOST_STACKED).bit_length() - 1

@@ -73,6 +73,7 @@ def average_utility(at) -> Float[Array, "agents"]:
     return xp.where(at.round > 0, at.total_utility / played, at.history[0])
 
 
+@jax.named_scope("round")  # a name to find it by, in profiles and in what is compiled
 def play_round(rules: Rules, now: Moment) -> Moment:
     """The market one round later."""
     if rules.strategy.needs_averages:

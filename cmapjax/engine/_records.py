@@ -39,6 +39,17 @@ def _growing(rounds: int) -> list[int]:
     return found
 
 
+def parts(due: Int[np.ndarray, "records"], least: int) -> list[list[int]]:
+    """The recorded rounds but the start, cut into parts of at least so many rounds, but for the last."""
+    found, begun = [], 0
+    for round in due[1:].tolist():
+        if not found or found[-1][-1] - begun >= least:
+            begun = found[-1][-1] if found else 0
+            found.append([])
+        found[-1].append(round)
+    return found
+
+
 def rounds_apart(played: Int[np.ndarray, "records"]) -> int:
     """How many rounds lie between two records, in the mean."""
     return max(-(-int(played[-1]) // max(len(played) - 1, 1)), 1)

@@ -129,6 +129,7 @@ class Scaling:
         one = jnp.ones_like(at.left)
         return Scaled(now, one, one, now.history[0], jnp.array(False), jnp.array(False))
 
+    @jax.named_scope("round")
     def _scale(self, at: Scaled, flows: Flows) -> Scaled:
         """A round later, without the flows."""
         now, market = at.now, self.rules.market

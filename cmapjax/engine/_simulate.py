@@ -22,7 +22,7 @@ from cmapjax.market._random import check_key
 from cmapjax.runtime._progress import progress as progress_bar
 from cmapjax.runtime._settings import entry, is_traced, on_host
 from cmapjax.runtime._types import Array
-from cmapjax.schedules._schedule import Plan, Schedule, Simultaneous
+from cmapjax.schedules._schedule import Plan, Schedule, Simultaneous, suited
 from cmapjax.strategies import PerAgent, Strategy, _calls
 
 PRECISIONS = ("float32", "float64")
@@ -127,6 +127,8 @@ def simulate(
         else:
             # Said in float32 alone, where it matters: float64 starts share one program.
             state, seen = observe(bare, record, state, facts["is_steady"] and dtype == np.float32)
+            plan = plan if traced else suited(plan, bare)
+            arguments = (bare, beyond, strategy, plan, endowments, record)
             played = tuple(played.tolist())
             run = run_rounds(*arguments, state, seen, key, played=played, saves_memory=traced, **facts)
     run = judged(market, strategy, endowments, record, key, on_host(run), rounds, strict)

@@ -276,11 +276,7 @@ def _turns(market: Market, larger: Market, plan: Plan, first: int, key, path: tu
     if isinstance(plan, EveryonePlan):
         return np.zeros((ROUNDS, n), np.int32)
     if isinstance(plan, TablePlan):
-        turn = np.full(n, -1, np.int32)
-        for table in plan.rows:
-            number, column = np.nonzero(np.asarray(table) < n)
-            turn[np.asarray(table)[number, column]] = number
-        return np.tile(np.asarray(market.unstored(turn)), (ROUNDS, 1))
+        return np.tile(np.asarray(market.unstored(plan.turn_of(n))), (ROUNDS, 1))
     if isinstance(plan, OrderPlan) and plan.is_shuffled:
         drawn = _uniforms(larger, key, first, path)[:, :n]
         return np.argsort(np.argsort(drawn, axis=1, kind="stable"), axis=1).astype(np.int32)

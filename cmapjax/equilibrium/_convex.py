@@ -33,6 +33,10 @@ class ConvexProgram(Method):
     Source: Diamond and Boyd, JMLR 17, 2016 (CVXPY); Goulart and Chen, arXiv:2405.12762 (Clarabel).
     """
 
+    known_as = ("convex",)
+    counts = "iterations"
+    remedy = "lower accuracy"
+
     accuracy: Float[Array, ""] = eqx.field(converter=as_parameter, default=1e-11)
     max_seconds: Float[Array, ""] = eqx.field(converter=as_parameter, default=np.inf)
 

@@ -4,6 +4,7 @@ import abc
 import dataclasses
 import math
 from fractions import Fraction
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -155,6 +156,11 @@ class Equilibrium(eqx.Module):
 
 class Method(eqx.Module):
     """How the equilibrium is found."""
+
+    counts: ClassVar[str] = "steps"
+    """What `Equilibrium.iterations` counts."""
+    remedy: ClassVar[str] = ""
+    """What to do if it stops too early, ending in the name of a field; nothing if it never does."""
 
     @abc.abstractmethod
     def solve(self, market: Market, tolerance: float) -> Equilibrium:

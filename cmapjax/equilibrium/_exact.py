@@ -37,6 +37,9 @@ class Decomposition(Method):
     Source: Wu and Zhang, STOC 2007 (the decomposition); docs/equilibrium.md (the algorithm).
     """
 
+    counts = "flows"
+    remedy = ""
+
     def solve(self, market, tolerance):
         network = _Network.of(market)
         return network.answer(network.decompose(), tolerance)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from cmapjax.arguments._checks import short
 from cmapjax.equilibrium._ascent import ascend, check_count
 from cmapjax.equilibrium._equilibrium import Method
-from cmapjax.equilibrium._simplex import optax_projection, project_rows
+from cmapjax.equilibrium._simplex import as_projection, project_rows
 from cmapjax.market._market import Market
 from cmapjax.runtime._settings import compiled, entry
 from cmapjax.runtime._types import Array
@@ -42,8 +42,8 @@ class ProjectedGradient(Method):
         max_steps: gradients before giving up.
         check_every: steps between two looks at the certificate.
         projection: the nearest point of the unit simplex to a vector, as a function that JAX can trace:
-            `optax.projections.projection_simplex` (the default), `jaxopt.projection.projection_simplex`, or
-            your own.
+            "optax" (`optax.projections.projection_simplex`), "jaxopt"
+            (`jaxopt.projection.projection_simplex`), or your own.
 
     Raises:
         ValueError: counts that are not whole numbers above 0, a projection that is not a function.
@@ -53,16 +53,18 @@ class ProjectedGradient(Method):
     2015 (restart by the gradient).
     """
 
+    remedy = "raise max_steps"
+
     max_steps: int = 100_000
     check_every: int = eqx.field(static=True, default=20)
-    projection: Callable = eqx.field(static=True, default_factory=optax_projection)
+    projection: str | Callable = eqx.field(static=True, default="optax")
 
     def __check_init__(self):
         check_count("max_steps", self.max_steps)
         check_count("check_every", self.check_every)
-        if not callable(self.projection):
+        if self.projection not in ("optax", "jaxopt") and not callable(self.projection):
             raise ValueError(
-                f"projection is {short(self.projection)}; give a function such as "
+                f"projection is {short(self.projection)}; give optax, jaxopt, or a function such as "
                 "optax.projections.projection_simplex."
             )
 
@@ -73,7 +75,7 @@ class ProjectedGradient(Method):
             np.float64(tolerance),
             np.int64(self.max_steps),
             self.check_every,
-            self.projection,
+            as_projection(self.projection),
         )
 
 

@@ -18,6 +18,17 @@ def optax_projection() -> Callable:
     return projection_simplex
 
 
+def as_projection(given: str | Callable) -> Callable:
+    """A projection, given as such or as the name of the library that has it: optax or jaxopt."""
+    if given == "optax":
+        return optax_projection()
+    if given == "jaxopt":
+        from cmapjax.strategies._gradient import import_jaxopt
+
+        return import_jaxopt().projection.projection_simplex
+    return given
+
+
 def project_rows(market: Market, projection: Callable, x: Float[Array, "slots"]) -> Float[Array, "slots"]:
     """Every row onto its simplex, padding to 0. Shifting a row changes nothing but keeps its digits.
 

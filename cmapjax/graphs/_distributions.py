@@ -7,6 +7,7 @@ a draw of exactly 0 (a chance of about 2⁻⁵³) is drawn again.
 import abc
 import dataclasses
 import math
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -20,6 +21,9 @@ LEAST, MOST = 1e-100, 1e100
 
 class Distribution(abc.ABC):
     """A distribution of positive numbers. Parameters outside their range raise ValueError."""
+
+    is_random: ClassVar[bool] = True
+    """Whether two draws may differ."""
 
     @property
     @abc.abstractmethod
@@ -38,6 +42,8 @@ class Distribution(abc.ABC):
 @dataclasses.dataclass(frozen=True)
 class Unit(Distribution):
     """Everybody has 1."""
+
+    is_random = False
 
     @property
     def mean(self):

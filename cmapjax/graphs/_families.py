@@ -7,6 +7,7 @@ import abc
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -25,6 +26,18 @@ class Family(abc.ABC):
     has the two members below. Parameters that make no network raise ValueError on construction.
     """
 
+    symbols: ClassVar[dict[str, str]] = {
+        "n": "num_agents",
+        "degree": "mean_degree",
+        "m": "attachments",
+        "k": "neighbours",
+        "p": "probability",
+        "left": "num_left",
+        "right": "num_right",
+    }
+    """Short names of parameters, on the command line and in studies."""
+    is_random: ClassVar[bool] = True
+    """Whether two networks of the family may differ."""
     num_agents: int
 
     @property
@@ -49,6 +62,7 @@ class Family(abc.ABC):
 class Complete(Family):
     """Everybody is linked with everybody (at least 2 agents)."""
 
+    is_random = False
     num_agents: int
 
     def __post_init__(self):
@@ -67,6 +81,7 @@ class Complete(Family):
 class Ring(Family):
     """Agent i is linked with i + 1, and the last with the first (at least 3 agents)."""
 
+    is_random = False
     num_agents: int
 
     def __post_init__(self):
@@ -85,6 +100,7 @@ class Ring(Family):
 class Star(Family):
     """Agent 0 is linked with every other agent, and nobody else is (at least 2 agents)."""
 
+    is_random = False
     num_agents: int
 
     def __post_init__(self):
@@ -105,6 +121,9 @@ class TorusGrid(Family):
 
     Both sides are at least 3: on a shorter one the way round would be a link given already.
     """
+
+    known_as = ("torus",)
+    is_random = False
 
     rows: int
     columns: int
@@ -143,6 +162,8 @@ class ErdosRenyi(Family):
 
     Source: E. N. Gilbert, "Random graphs", Ann. Math. Statist. 30 (1959).
     """
+
+    known_as = ("er",)
 
     num_agents: int
     _: dataclasses.KW_ONLY
@@ -238,6 +259,8 @@ class StochasticBlockModel(Family):
 
     Source: P. W. Holland, K. B. Laskey, S. Leinhardt, "Stochastic blockmodels", Social Networks 5 (1983).
     """
+
+    known_as = ("blocks",)
 
     sizes: Sequence[int]
     _: dataclasses.KW_ONLY

@@ -31,6 +31,8 @@ class RandomGeometric(Family):
     random points of a square, derived in tests/test_families.py.
     """
 
+    known_as = ("geometric",)
+
     num_agents: int
     _: dataclasses.KW_ONLY
     mean_degree: float | int | None = None
@@ -81,6 +83,8 @@ class RandomTree(Family):
     Source: H. Prüfer, "Neuer Beweis eines Satzes über Permutationen" (1918): a uniform code, decoded.
     """
 
+    known_as = ("tree",)
+
     num_agents: int
 
     def __post_init__(self):
@@ -125,6 +129,8 @@ class BarabasiAlbert(Family):
 
     Source: A.-L. Barabási, R. Albert, "Emergence of scaling in random networks", Science 286 (1999).
     """
+
+    known_as = ("ba",)
 
     num_agents: int
     attachments: int
@@ -174,6 +180,8 @@ class RandomRegular(Family):
     Source: A. Steger, N. Wormald, "Generating random regular graphs quickly", Combin. Probab. Comput. 8
     (1999); uniform in the limit of many agents.
     """
+
+    known_as = ("regular",)
 
     num_agents: int
     degree: int
@@ -249,6 +257,8 @@ class WattsStrogatz(Family):
 
     Source: D. J. Watts, S. H. Strogatz, "Collective dynamics of small-world networks", Nature 393 (1998).
     """
+
+    known_as = ("ws",)
 
     num_agents: int
     neighbours: int

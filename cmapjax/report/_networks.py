@@ -55,6 +55,8 @@ def networks(data: ReportData, number: int) -> tuple[list[Drawn], list[str]]:
         return [], [f"No market of at most {MOST_AGENTS} agents: none is drawn as a network."]
     if data.described is None:
         return [], ["No network is drawn: the study refers to files that are not where they were."]
+    if data.described.own_files:
+        return [], ["No network is drawn: a report runs no code of a study, which has classes of its own."]
     drawn, notes = [], []
     for ground, market, why in picks:
         try:

@@ -99,7 +99,7 @@ def facts(data: ReportData) -> dict[str, str]:
     study, about, record = data.study, data.about, data.study.get("record") or {}
     metrics = record.get("metrics", "standard")
     metrics = f"{metrics} metrics" if isinstance(metrics, str) else ", ".join(map(str, metrics))
-    every = record.get("every", 10)
+    every = record.get("every")
     found = {
         "Cells": f"{len(data.cells):,} on {data.cells['ground'].nunique():,} kinds of market",
         "Markets": f"{len(data.summary[['ground', 'market']].drop_duplicates()):,}",
@@ -109,7 +109,7 @@ def facts(data: ReportData) -> dict[str, str]:
         "Precision": study.get("precision", "float64"),
         "Equilibrium": "solved exactly" if study.get("equilibrium", True) else "not solved",
         "Recorded": f"{metrics}; curves: {record.get('curves', 'quantiles')}, "
-        + (f"every {every} rounds" if isinstance(every, int) else f"after {every} rounds"),
+        + (f"every {every} rounds" if every else "after 1, 2, 3, 5, 8, … rounds"),
         "Device": about.get("device"),
         "Started": about.get("created"),
         "Versions": ", ".join(f"{name} {number}" for name, number in (about.get("versions") or {}).items()),

@@ -29,7 +29,7 @@ class Way(NamedTuple):
 
 IN_TURN = Way("CMAP in turn", "cmap", "sequential")
 GRADIENT = Way(
-    "projected gradient at once", "cmap-gradient:iterations=5,library=optax", "simultaneous", "local"
+    "projected gradient at once", "cmap-gradient:iterations=5,method=optax", "simultaneous", "local"
 )
 AT_ONCE = Way("CMAP at once", "cmap", "simultaneous")
 OTHERS = (
@@ -81,7 +81,7 @@ def _played(everything: fam.Ensemble, way: Way, hops, rounds: int, seed: int):
     from cmapjax import metrics
     from cmapjax.words._plans import make, plan
 
-    more = "all" if math.isinf(hops) else hops
+    more = "inf" if math.isinf(hops) else hops
     text = f"{way.strategy}{',' if ':' in way.strategy else ':'}hops={more}"
     strategy, schedule = make(plan(text, way.schedule, way.damping))
     standard = metrics.standard(everything.equilibrium.utility)

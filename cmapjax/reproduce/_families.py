@@ -38,7 +38,7 @@ PLAYS = {
     HALF: Play("cmap", "simultaneous", "0.5"),
     AT_ONCE: Play("cmap", "simultaneous", "1"),  # all the way, and the program of damping 1/2
     RESPONSE: Play("proportional-response", "simultaneous", "none"),
-    GRADIENT: Play("cmap-gradient:iterations=5,library=optax", "simultaneous", "local"),
+    GRADIENT: Play("cmap-gradient:iterations=5,method=optax", "simultaneous", "local"),
     SELFISH: Play("selfish", "simultaneous", "none"),
     EVEN: Play("equal-split", "simultaneous", "none"),
 }

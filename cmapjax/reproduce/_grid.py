@@ -6,7 +6,7 @@ In the words of studies, and of these words as objects.
 from cmapjax.graphs import Distribution, Drop, Family, RandomMarket, Redraw
 from cmapjax.market._market import Market
 from cmapjax.market._random import key_of
-from cmapjax.words._specs import distribution, family, parse
+from cmapjax.words._objects import Builder
 
 FAMILIES = {
     "Erdős-Rényi": "er:n={n},degree={degree:g}",
@@ -23,7 +23,7 @@ WORDS_OF_CONTRIBUTIONS = {
     "lognormal": "lognormal:sigma=1",
 }
 CONTRIBUTIONS: dict[str, Distribution] = {
-    name: distribution("endowment", words) for name, words in WORDS_OF_CONTRIBUTIONS.items()
+    name: Builder().build(Distribution, words) for name, words in WORDS_OF_CONTRIBUTIONS.items()
 }
 # A torus is this nearly square, or has another number of agents than was asked for.
 LEAST_SIDE = 0.75
@@ -56,7 +56,7 @@ def _sides(n: int) -> tuple[int, int]:
 
 def families(n: int, degree: float = 8) -> dict[str, Family]:
     """The seven families by name; arguments as of `words_of`."""
-    return {name: family(parse(words_of(name, n, degree))) for name in FAMILIES}
+    return {name: Builder().build(Family, words_of(name, n, degree)) for name in FAMILIES}
 
 
 def drawn(

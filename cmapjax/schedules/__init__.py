@@ -1,1 +1,25 @@
 """Who acts when: schedules, and the turns they plan."""
+
+from cmapjax.schedules._schedule import (
+    Coloured,
+    OneAgentPerRound,
+    Plan,
+    RandomOrder,
+    RandomParticipation,
+    Schedule,
+    Sequential,
+    Simultaneous,
+    Turns,
+)
+
+__all__ = [
+    "Coloured",
+    "OneAgentPerRound",
+    "Plan",
+    "RandomOrder",
+    "RandomParticipation",
+    "Schedule",
+    "Sequential",
+    "Simultaneous",
+    "Turns",
+]

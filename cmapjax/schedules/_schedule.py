@@ -15,11 +15,21 @@ from jaxtyping import Bool, Float, Int
 from cmapjax.arguments._checks import check_kind, listed
 from cmapjax.market._market import Market
 from cmapjax.market._random import draw_per_agent
+from cmapjax.runtime._platform import platform
 from cmapjax.runtime._types import Array, as_parameter
-from cmapjax.schedules._turns import LEAST_SPREAD, colours, even_out, first_conflict, precedence_levels
+from cmapjax.schedules._turns import (
+    LEAST_SPREAD,
+    colours,
+    even_out,
+    first_conflict,
+    joined_classes,
+    precedence_levels,
+)
 
 # Rows of a turn are padded to widths a factor of four apart: few kernels, since most turns are small.
 WIDTH_GROWTH = 4
+# Up to so many slots, which a GPU plays in the time of some twenty launches.
+NUMBERED_ON_GPU = 4_000_000
 
 
 class Plan(eqx.Module):
@@ -76,6 +86,14 @@ class TablePlan(Plan):
 
     def tables(self, market, round, key):
         return self.rows
+
+    def turn_of(self, num_agents: int) -> Int[np.ndarray, "agents"]:
+        """The turn of every agent, in the order of storage; -1 if it has none."""
+        turn = np.full(num_agents, -1, np.int32)
+        for table in map(np.asarray, self.rows):
+            number, column = np.nonzero(table < num_agents)
+            turn[table[number, column]] = number
+        return turn
 
 
 class OrderPlan(Plan):
@@ -152,12 +170,16 @@ class TurnTable(Plan):
     """How many turns a round has."""
     first: Int[Array, ""]
     """The round (as counted before it) that the first row is of."""
+    num_turns: int | None = eqx.field(static=True, default=None)
+    """How many turns every round has, if all rounds are as the one row says."""
     is_everyone = False
     shares_receivers = True
     widths = ()
 
-    def of_round(self, round: Int[Array, ""]) -> tuple[Int[Array, "agents"], Int[Array, ""]]:
+    def of_round(self, round: Int[Array, ""]) -> tuple[Int[Array, "agents"], int | Int[Array, ""]]:
         """Of a round the turn of every agent, and the number of turns."""
+        if self.num_turns is not None:
+            return jnp.asarray(self.turns[0]), self.num_turns
         turns, length = (
             jax.lax.dynamic_index_in_dim(x, round - self.first, keepdims=False)
             for x in (self.turns, self.lengths)
@@ -232,6 +254,8 @@ class Coloured(Schedule):
     a colour: a strategy that looks at its own receipts (proportional response) sees last turn's.
     """
 
+    known_as = ("colored",)
+
     def plan(self, market, hops=1):
         return table_plan(market, self.turns(market))
 
@@ -264,6 +288,8 @@ class OneAgentPerRound(Schedule):
         order: as for `Sequential`.
     """
 
+    known_as = ("one-agent",)
+
     order: Int[Array, "agents"] | None = eqx.field(
         converter=lambda x: None if x is None else np.asarray(x), default=None
     )
@@ -284,6 +310,8 @@ class RandomParticipation(Schedule):
     Raises:
         ValueError: a probability out of range.
     """
+
+    known_as = ("participation",)
 
     probability: Float[Array, ""] = eqx.field(converter=as_parameter)
     schedule: Schedule = eqx.field(default_factory=Simultaneous)
@@ -343,7 +371,9 @@ def table_plan(market: Market, turn: Int[np.ndarray, "agents"]) -> TablePlan:
     turn = np.unique(turn, return_inverse=True)[1]
     widths, class_of = width_classes(market)
     stored_turn = turn[np.asarray(market.links.order)]
-    tables = []
+    filled = [np.bincount(stored_turn[class_of == c], minlength=turn.max() + 1) for c in range(len(widths))]
+    widths, group_of = joined_classes(widths, np.array(filled))
+    class_of, tables = group_of[class_of], []
     for c in range(len(widths)):
         agents = np.flatnonzero(class_of == c)
         agents = agents[np.argsort(stored_turn[agents], kind="stable")]
@@ -354,6 +384,20 @@ def table_plan(market: Market, turn: Int[np.ndarray, "agents"]) -> TablePlan:
         tables.append(table)
     conflict = first_conflict(*market.neighbour_rows(), turn)
     return TablePlan(tuple(tables), widths, conflict is not None)
+
+
+def suited(plan: Plan, market: Market) -> Plan:
+    """The plan in the form that suits the device.
+
+    On a GPU a turn of a table is some kernels for every width of rows, and a conditional around them that
+    the CPU must decide. Unless the market is large it takes less time if all answer in every turn and those
+    act whose turn it is.
+    """
+    if platform() != "gpu" or type(plan) is not TablePlan or market.links.num_slots > NUMBERED_ON_GPU:
+        return plan
+    turns = len(plan.rows[0])
+    of_agents = plan.turn_of(market.num_agents)[None]
+    return TurnTable(of_agents, np.array([turns], np.int32), np.int64(0), num_turns=turns)
 
 
 def order_plan(market: Market, order: Int[np.ndarray, "agents"], is_shuffled: bool) -> OrderPlan:

@@ -1,5 +1,7 @@
 """CMAP, the Community Maximizing Allocation Program, solved exactly."""
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -13,6 +15,8 @@ from cmapjax.strategies._base import Link, PostedStrategy, View, given_by_others
 # Newton's steps of rows up to this width are written out, as many as there are neighbours, which always
 # suffices; those of wider rows are a loop that ends with the slowest row.
 STEPS = 4
+# On a GPU the level of rows up to this width is found without steps: every slot is compared with every other.
+AT_ONCE = 256
 # A level within so many roundings of a slot's base leaves it open whether the slot receives.
 UNDECIDED = 8
 
@@ -36,6 +40,7 @@ class CMAP(PostedStrategy):
     steps because the level falls monotonically and the set of receivers can only shrink.
     """
 
+    symbols: ClassVar[dict[str, str]] = {"hops": "community_hops"}
     community_hops: int | float = eqx.field(static=True, default=1)
 
     def __check_init__(self):
@@ -82,40 +87,85 @@ def water_level(
     (budget + Σ_R base) / Σ_R weight. Where R is about to change (a slot exactly at the level) that is the
     derivative of the side on which it gets nothing.
     """
-    width = weight.shape[0]
-    # Written so that nothing is used twice where it can be helped: XLA then keeps a step in one kernel.
-    least = jnp.finfo(base.dtype).tiny  # over no slots at all, the level is out of reach
-    # A slot within rounding of the level counts as below it: then somebody always is, and a level over
-    # too many slots is too high by no more than rounding.
-    margin = UNDECIDED * jnp.finfo(base.dtype).eps * base
-    barely = base - margin
-
-    def over(level, bound, needed):
-        """The level at which those slots take the whole budget that this one lifts above a bound."""
-        slots = list(zip(pieces(weight), pieces(bound), pieces(needed), strict=True))
-        capacity = total_of([jnp.where(w * level > c, w, 0) for w, c, _ in slots], width)
-        filled = budget + total_of([jnp.where(w * level > c, n, 0) for w, c, n in slots], width)
-        return filled / jnp.maximum(capacity, least)
-
-    def lower(level):  # never higher by rounding: rows end alike, however many further steps they take
-        return jnp.minimum(over(level, barely, base), level)
-
-    level = (budget + total(base)) / jnp.maximum(total(weight), least)
-    if width <= STEPS:
-        for _ in range(width - 1):
-            level = lower(level)
-    else:
-        level, _ = jax.lax.while_loop(
-            lambda levels: levels[0] < levels[1],
-            lambda levels: (lower(levels[0]), levels[0]),
-            (lower(level), level),
-        )
+    margin = _margin(base)
+    level = (_found if weight.shape[0] <= AT_ONCE else _searched)(budget, weight, base)
     # Twice more in terms of what is needed to lift a slot to the level found, for the last digits.
     # (In each kernel the product below has this one use, so that all round it alike.)
     needed = base - weight * level
-    rest = over(0, needed - margin, needed)
-    rest = jnp.minimum(over(rest, needed, needed), rest)
+    rest = _over(budget, weight, 0, needed - margin, needed)
+    rest = jnp.minimum(_over(budget, weight, rest, needed, needed), rest)
     return jnp.where(budget > 0, level, 0), jnp.where(budget > 0, rest, 0)
+
+
+def _margin(base):
+    # A slot within rounding of the level counts as below it: then somebody always is, and a level over
+    # too many slots is too high by no more than rounding.
+    return UNDECIDED * jnp.finfo(base.dtype).eps * base
+
+
+def _over(budget, weight, level, bound, needed):
+    """The level at which those slots take the whole budget that this one lifts above a bound."""
+    # Written so that nothing is used twice where it can be helped: XLA then keeps a step in one kernel.
+    width, slots = weight.shape[0], list(zip(pieces(weight), pieces(bound), pieces(needed), strict=True))
+    capacity = total_of([jnp.where(w * level > c, w, 0) for w, c, _ in slots], width)
+    filled = budget + total_of([jnp.where(w * level > c, n, 0) for w, c, n in slots], width)
+    return filled / _some(capacity)
+
+
+def _some(capacity):
+    return jnp.maximum(capacity, jnp.finfo(capacity.dtype).tiny)  # over no slots, the level is out of reach
+
+
+def _searched(budget, weight, base):
+    """The level, to working precision, by Newton's method."""
+    width, barely = weight.shape[0], base - _margin(base)
+
+    def lower(level):  # never higher by rounding: rows end alike, however many further steps they take
+        return jnp.minimum(_over(budget, weight, level, barely, base), level)
+
+    level = (budget + total(base)) / _some(total(weight))
+    if width <= STEPS:
+        for _ in range(width - 1):
+            level = lower(level)
+        return level
+    level, _ = jax.lax.while_loop(
+        lambda levels: levels[0] < levels[1],
+        lambda levels: (lower(levels[0]), levels[0]),
+        (lower(level), level),
+    )
+    return level
+
+
+@jax.custom_batching.custom_vmap
+def _found(budget, weight, base):
+    """The level, to working precision, in the way that suits the device."""
+    return jax.lax.platform_dependent(budget, weight, base, cpu=_searched, default=_by_pairs)
+
+
+@_found.def_vmap
+def _found_of_many(size, is_batched, *args):
+    # Agents last, as they are stored. JAX would put them first, and XLA transpose every array.
+    args = [
+        jnp.moveaxis(x, 0, -1) if has else jnp.broadcast_to(x[..., None], (*x.shape, size))
+        for x, has in zip(args, is_batched, strict=True)
+    ]
+    searched = jax.vmap(_searched, in_axes=-1, out_axes=-1)
+    level = jax.lax.platform_dependent(*args, cpu=searched, default=_by_pairs)
+    return jnp.moveaxis(level, -1, 0), True
+
+
+def _by_pairs(budget, weight, base):
+    """The same without steps: the least of the levels over the slots of no larger base per weight than one's.
+
+    The level over any set of slots is too high or right, and one of these sets is that of the receivers. On a
+    GPU every step would be a launch, and whether another is needed would be asked from the CPU.
+    """
+    ratio = jnp.where(weight > 0, base / _some(weight), jnp.inf)
+    is_up_to = ratio[:, None] <= ratio
+    # As one complex number: of two totals XLA writes out who is compared with whom, width² numbers an agent.
+    both = jnp.where(is_up_to, jax.lax.complex(base, weight)[:, None], 0).sum(axis=0)
+    filled, capacity = budget + both.real, both.imag
+    return jnp.min(jnp.where(weight > 0, filled / _some(capacity), jnp.inf), axis=0)
 
 
 @water_level.defjvp

@@ -58,6 +58,8 @@ class MaxDegreeDamping(Damping):
     receiver by receiver; Δ is the constant ω of Richtárik and Takáč, Math. Prog. 156, 2016.
     """
 
+    known_as = ("1/max-degree",)
+
     def step(self, view: View):
         return 1 / jnp.maximum(view.max_degree, 1)
 

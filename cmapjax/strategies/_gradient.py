@@ -7,6 +7,7 @@ optax's projection, and all that is lost without jaxopt is `JaxoptGradient`.
 import abc
 import warnings
 from collections.abc import Callable
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -196,6 +197,8 @@ class GradientCMAP(Strategy):
         method: `OptaxGradient` or `JaxoptGradient`, with its iteration budget and step rule.
     """
 
+    known_as = ("cmap-gradient",)
+    symbols: ClassVar[dict[str, str]] = {"hops": "community_hops"}
     community_hops: int | float = eqx.field(static=True, default=1)
     method: GradientMethod = eqx.field(default_factory=JaxoptGradient)
 

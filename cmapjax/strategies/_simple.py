@@ -28,6 +28,8 @@ class ProportionalResponse(PostedStrategy):
     Source: Wu and Zhang, Proportional response dynamics leads to market equilibrium, STOC 2007.
     """
 
+    known_as = ("pr",)
+
     def post(self, view: View):
         received = total(view.received)
         has = received > 0
@@ -47,6 +49,8 @@ class SelfishBestReply(Strategy):
     Source: after Cohen, Incentives build robustness in BitTorrent, 2003, and Levin et al., BitTorrent
     is an auction, SIGCOMM 2008.
     """
+
+    known_as = ("selfish",)
 
     def respond(self, view: View):
         known = view.is_neighbour & (view.contribution > 0)

@@ -17,7 +17,7 @@ _HOMES = {
     "_interval": ("MeanInterval", "mean_interval", "mean_intervals"),
     "_play": ("ChunkResult", "play_chunk", "replay"),
     "_reading": ("parse_study", "read_study"),
-    "_names": ("METRICS", "SCHEMA_VERSION"),
+    "_names": ("SCHEMA_VERSION",),
     "_estimate": ("Estimate", "chunk_bytes", "estimate"),
     "_starter": ("starter",),
     "_schema": ("curves_schema", "summary_schema"),

@@ -7,22 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from cmapjax import graphs
+from cmapjax import metrics
 from cmapjax.arguments._checks import short
 from cmapjax.arguments._origin import Origin
-from cmapjax.endowments import Trace
-from cmapjax.graphs import Distribution, Family, RandomMarket
+from cmapjax.endowments import Endowments, Trace
+from cmapjax.graphs import Distribution, Family, IsolatedAgents, RandomMarket, Reject
 from cmapjax.graphs._agents_table import has_endowments
 from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._read import known_market, market_from_file
 from cmapjax.graphs._trace import market_with_trace
 from cmapjax.market._market import Market
 from cmapjax.market._random import key_of
-from cmapjax.studies._cells import CellWords, Ground
-from cmapjax.studies._files import NetworkFile, is_file, network_file, sha256, trace_path
-from cmapjax.words._networks import ISOLATED, is_family
+from cmapjax.studies._cells import OWN, CellWords, Ground
+from cmapjax.studies._files import NetworkFile, is_file, network_file, sha256
+from cmapjax.words._networks import is_family, network_name, trace_path
+from cmapjax.words._own import check_laws, own_metric
 from cmapjax.words._plans import make, plan
-from cmapjax.words._specs import distribution, endowment_process, family, parse
 
 # Keys of runs lie beside those of grounds: no ground has this number.
 PLAY = 2**32 - 1
@@ -84,26 +84,32 @@ def random_market(study, ground: Ground) -> RandomMarket:
     Raises:
         ValueError: numbers out of range, a file that cannot be read.
     """
-    isolated = getattr(graphs, ISOLATED[ground.isolated])()
-    if is_family(ground.network):
-        drawn, own = family(parse(ground.network)), None
+    build = study.builder.build
+    isolated = build(IsolatedAgents, ground.isolated)
+    if _is_drawn(study, ground):
+        drawn, own = build(Family, ground.network), None
     else:
         own = fixed_market(study, ground)
-        drawn, isolated = OneNetwork(own), graphs.Reject()
+        drawn, isolated = OneNetwork(own), Reject()
 
     def over_agents(field: str) -> Distribution:
         text = getattr(ground, field)
-        return Own(np.asarray(getattr(own, field))) if text == "own" else distribution(field, text)
+        return Own(np.asarray(getattr(own, field))) if text == OWN else build(Distribution, text)
 
     return RandomMarket(
         drawn, endowment=over_agents("endowment"), value=over_agents("value"), isolated=isolated
     )
 
 
+def _is_drawn(study, ground: Ground) -> bool:
+    """Whether the network is drawn from a random family."""
+    return is_family(ground.network, study.builder.sources)
+
+
 def size_of(study, ground: Ground) -> tuple[int, float]:
     """Agents and links of a market of this ground, on average."""
-    if is_family(ground.network):
-        drawn = family(parse(ground.network))
+    if _is_drawn(study, ground):
+        drawn = study.builder.build(Family, ground.network)
         return drawn.num_agents, drawn.mean_links
     market = fixed_market(study, ground)
     return market.num_agents, market.num_links
@@ -119,20 +125,20 @@ def _market_and_trace(study, ground: Ground) -> tuple[Market, Any]:
     market = _read_network(
         ground.network, ground.isolated == "drop", study.folder, tuple(study.hashes.items())
     )
-    if parse(ground.process).name != "trace":
+    path = trace_path(ground.process)
+    if path is None:
         return market, None
     file, given_in = None, None
     if is_file(ground.network):
         file = network_file(ground.network)
         given_in = _endowments_in(file, study.folder)
-    if ground.endowment != "own":
+    if ground.endowment != OWN:
         raise ValueError(
             f"endowment = {short(ground.endowment)} draws what agents bring on average, and "
             f"{short(ground.process)} records it; leave endowment out, or take another process."
         )
     options = FileOptions(place="study") if file is None else file.options
     options = dataclasses.replace(options, drop_isolated=ground.isolated == "drop")
-    path = trace_path(ground.process)
     _check_unchanged(path, study.folder, study.hashes)
     return market_with_trace(Path(study.folder) / path, market, options, given_in=given_in)
 
@@ -148,7 +154,7 @@ def _endowments_in(file: NetworkFile, folder: str) -> str | None:
 @functools.lru_cache(maxsize=4)
 def _read_network(text: str, drops: bool, folder: str, hashes: tuple[tuple[str, str], ...]) -> Market:
     if not is_file(text):
-        return known_market(parse(text).name, FileOptions(drop_isolated=drops, place="study"))
+        return known_market(network_name(text), FileOptions(drop_isolated=drops, place="study"))
     file = network_file(text)
     for each in file.paths:
         _check_unchanged(each, folder, dict(hashes))
@@ -170,23 +176,38 @@ def draw(study, ground: Ground, first: int, count: int) -> Market:
         market = random_market(study, ground).draw(ground_key(study, ground), count, first)
     except ValueError as error:
         raise ValueError(_in_words_of_a_study(str(error))) from None
-    if count > 1 or is_family(ground.network):
+    if count > 1 or _is_drawn(study, ground):
         return market
     return dataclasses.replace(market, origin=Origin(fixed_market(study, ground).labels))
 
 
 def process(study, ground: Ground, count: int = 1):
     """The endowments of rounds of `count` markets."""
-    spec = parse(ground.process)
-    if spec.name != "trace":
-        return endowment_process(spec)
+    if trace_path(ground.process) is None:
+        return study.builder.build(Endowments, ground.process)
     _, table = _market_and_trace(study, ground)
     return Trace(np.tile(table.to_numpy(), (1, count)))
 
 
-def strategy_and_schedule(words: CellWords) -> tuple[Any, Any]:
+def strategy_and_schedule(study, words: CellWords) -> tuple[Any, Any]:
     """What a cell plays, as objects."""
-    return make(plan(words.strategy, words.schedule, words.damping))
+    return make(plan(words.strategy, words.schedule, words.damping), study.builder)
+
+
+def recorders(study, equilibrium: np.ndarray | None) -> dict[str, Any]:
+    """What a study records, as functions of (market, state) by name.
+
+    Args:
+        study: whose metrics.
+        equilibrium: utilities u*_j, if they are known.
+    """
+    known = metrics.standard(equilibrium)
+    return {
+        name: own_metric(study.builder.sources, words, equilibrium)
+        if words
+        else known.get(name, metrics.RECORDED[name].function)
+        for name, words in study.own_metrics().items()
+    }
 
 
 def reading_notes(study) -> list[str]:
@@ -201,42 +222,37 @@ def reading_notes(study) -> list[str]:
 
 
 def check_all(study) -> None:
-    """Every distinct word built once.
+    """Everything built and drawn once that can only be tried by building it.
 
     Raises:
         ValueError: which cell, which words, and what is wrong with them.
     """
+    recorders(study, np.ones(1) if study.equilibrium else None)
     seen: set[tuple] = set()
     drawn = 0
     for cell in study.cells():
         ground, words = study.grounds()[cell.ground], cell.words
-        builders = _market_builders(study, ground, words) | {
-            ("drawn", words.network, words.isolated): lambda ground=ground: _check_drawable(study, ground),
+        trials = {
+            ("play", *words[5:]): lambda words=words: _check_play(study, words),
+            ("market", *words[:4]): lambda ground=ground: random_market(study, ground),
             ("process", words.process, words.network): lambda ground=ground: _check_process(study, ground),
-            ("play", *words[5:]): lambda words=words: strategy_and_schedule(words),
+            ("drawn", words.network, words.isolated): lambda ground=ground: _check_drawable(study, ground),
         }
-        for key, build in builders.items():
+        for key, trial in trials.items():
             if key in seen or (key[0] == "drawn" and drawn >= DRAWN_GROUNDS):
                 continue
             drawn += key[0] == "drawn"
             seen.add(key)
             try:
-                build()
+                trial()
             except (ValueError, OSError) as error:
                 axes = ", ".join(f"{name} = {value!r}" for name, value in cell.axes.items())
                 where = f" ({axes})" if axes else ""
                 raise ValueError(f"cell {cell.number}{where}: {_named(error, key)}") from None
 
 
-def _market_builders(study, ground: Ground, words: CellWords) -> dict[tuple, Any]:
-    """What is built for the markets of a cell, by its words: parts that do not depend on each other."""
-    if not is_family(words.network):
-        return {("market", *words[:4]): lambda: random_market(study, ground)}
-    return {
-        ("network", words.network): lambda: family(parse(words.network)),
-        ("endowment", words.endowment): lambda: distribution("endowment", words.endowment),
-        ("value", words.value): lambda: distribution("value", words.value),
-    }
+def _check_play(study, words: CellWords) -> None:
+    check_laws(strategy_and_schedule(study, words)[0])
 
 
 def _named(error: Exception, key: tuple) -> str:
@@ -259,8 +275,6 @@ def _in_words_of_a_study(complaint: str) -> str:
 
 
 def _check_process(study, ground: Ground) -> None:
-    if parse(ground.process).name != "trace":
-        endowment_process(parse(ground.process))
-        return
-    market = fixed_market(study, ground)
-    process(study, ground).check(market, study.rounds)
+    made = process(study, ground)
+    if trace_path(ground.process) is not None:
+        made.check(fixed_market(study, ground), study.rounds)

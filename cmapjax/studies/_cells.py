@@ -6,18 +6,14 @@ from typing import Any, NamedTuple
 
 from cmapjax.arguments._checks import short
 from cmapjax.studies._axes import Axes, text_of
-from cmapjax.studies._files import check_network, check_trace
+from cmapjax.studies._files import check_network, check_there
 from cmapjax.studies._names import FIELDS, MARKET_FIELDS
-from cmapjax.words._networks import ISOLATED, is_family
-from cmapjax.words._plans import plan
-from cmapjax.words._specs import DISTRIBUTIONS, ENDOWMENTS, choose, parse
-from cmapjax.words._specs import number as as_number
+from cmapjax.words._networks import is_family, trace_path
+from cmapjax.words._objects import NOT_LOADED, Builder
+from cmapjax.words._plans import NO_DAMPING, make, plan
 
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
-# Families that are one network, and words behind which nothing is random.
-FIGURES = ("complete", "ring", "star", "torus")
-CERTAIN = ("own", "unit")
-RANDOM_SCHEDULES = ("random-order", "participation")
+OWN = "own"
 
 
 class CellWords(NamedTuple):
@@ -51,7 +47,7 @@ def kind_of(cell: Cell) -> tuple[str, ...]:
     """What a program is compiled for, but for the shape: strategy, schedule and rule of damping."""
     line = plan(*cell.words[-3:])
     is_number = line.damping[:1].isdigit() or line.damping.startswith(".")
-    return line.strategy.text.partition(",schedule")[0], line.schedule, "fixed" if is_number else line.damping
+    return line.strategy, line.schedule, "fixed" if is_number else line.damping
 
 
 class Ground(NamedTuple):
@@ -69,12 +65,19 @@ class Ground(NamedTuple):
 
 
 class Resolver:
-    """From a row of values to the words of a cell, every distinct text checked once, without JAX."""
+    """From a row of values to the words of a cell, every distinct text checked once.
 
-    def __init__(self, study, axes: Axes):
-        self.study, self.axes = study, axes
+    Args:
+        study: whose cells.
+        axes: their axes.
+        builder: of objects; classes of the user's own are not loaded.
+    """
+
+    def __init__(self, study, axes: Axes, builder: Builder):
+        self.study, self.axes, self.builder = study, axes, builder
         self.defaults = {field: getattr(study.words, field) for field in FIELDS}
         self.checked: set[tuple] = set()
+        self.families: dict[str, bool] = {}
         self._check_use()
 
     def _check_use(self) -> None:
@@ -115,7 +118,8 @@ class Resolver:
         grounds = []
         for key, ground in places.items():
             played = {cells[number].words[len(MARKET_FIELDS) :] for number in members[ground]}
-            markets = self.study.markets if _is_random(key, played) else 1
+            is_random = self._are_markets_random(key) or any(map(self._is_play_random, played))
+            markets = self.study.markets if is_random else 1
             grounds.append(Ground(ground, *key, tuple(members[ground]), markets))
         return cells, grounds
 
@@ -127,8 +131,7 @@ class Resolver:
         given = {}
         for field, text in texts.items():
             if text is None:
-                is_fixed = not is_family(given["network"])
-                text = "own" if is_fixed else "unit"
+                text = "unit" if self._is_family(given["network"]) else OWN
             for _ in range(2):  # the value of an axis may hold the names of further axes
                 text = PLACEHOLDER.sub(lambda match: text_of(row[match[1]]), text)
             if PLACEHOLDER.search(text):
@@ -141,25 +144,72 @@ class Resolver:
         return words
 
     def _check(self, words: CellWords, number: int, row: dict[str, Any]) -> None:
-        folder = self.study.folder
-        checks = {
-            "network": ((words.network,), lambda: check_network(words.network, folder)),
-            "endowment": ((words.endowment, words.network), lambda: _distribution(words, "endowment")),
-            "value": ((words.value, words.network), lambda: _distribution(words, "value")),
-            "isolated": ((words.isolated,), lambda: _isolated(words.isolated)),
-            "process": ((words.process, words.network), lambda: _process(words, folder)),
-            "strategy": ((words.strategy,), lambda: plan(words.strategy, "simultaneous", "none")),
-            "schedule": ((words.schedule,), lambda: plan("cmap", words.schedule, "none")),
-            "damping": ((words.damping,), lambda: plan("cmap", "simultaneous", words.damping)),
-        }
-        for field, (texts, check) in checks.items():
+        for field in FIELDS:
+            # What a field may say of agents depends on whether their network is drawn.
+            texts = (getattr(words, field), *([words.network] if field in MARKET_FIELDS else []))
             if (field, *texts) in self.checked:
                 continue
             try:
-                check()
+                self._object(field, *texts)
             except (ValueError, OSError) as error:
                 raise ValueError(f"{self.place(field, row, number)} is {short(texts[0])}: {error}") from None
             self.checked.add((field, *texts))
+
+    def _object(self, field: str, text: str, network: str = "") -> Any:
+        """What words of a field come to, as far as that can be told without loading a file of the user's."""
+        if field == "network":
+            check_network(text, self.study.folder, self.builder)
+        elif field in ("endowment", "value"):
+            return self._distribution(text, network)
+        elif field == "process":
+            return self._process(text, network)
+        elif field == "isolated":
+            from cmapjax.graphs import IsolatedAgents
+
+            return self.builder.build(IsolatedAgents, text)
+        else:
+            usual = {"strategy": "cmap", "schedule": "simultaneous", "damping": NO_DAMPING}
+            return make(plan(*(usual | {field: text}).values()), self.builder)
+        return None
+
+    def _distribution(self, text: str, network: str) -> Any:
+        from cmapjax.graphs import Distribution
+
+        if text != OWN:
+            return self.builder.build(Distribution, text)
+        if self._is_family(network):
+            raise ValueError("own is what a file says of its agents; for a family name a distribution.")
+        return None
+
+    def _process(self, text: str, network: str) -> Any:
+        from cmapjax.endowments import Endowments
+
+        path = trace_path(text)
+        if path is None:
+            return self.builder.build(Endowments, text)
+        if self._is_family(network):
+            raise ValueError("a trace is recorded of the agents of one network; name its file as network.")
+        check_there(path, self.study.folder)
+        return None
+
+    def _is_family(self, network: str) -> bool:
+        if network not in self.families:
+            self.families[network] = is_family(network, self.builder.sources)
+        return self.families[network]
+
+    def _are_markets_random(self, key: tuple[str, ...]) -> bool:
+        """Whether two markets of a ground may differ. What is not loaded counts as random."""
+        from cmapjax.graphs import Family
+
+        network, endowment, value, _, process = key
+        parts = [self.builder.build(Family, network)] if self._is_family(network) else []
+        parts += [self._distribution(endowment, network), self._distribution(value, network)]
+        parts.append(self._process(process, network))
+        return any(part is NOT_LOADED or (part is not None and part.is_random) for part in parts)
+
+    def _is_play_random(self, words: tuple[str, ...]) -> bool:
+        _, schedule = make(plan(*words), self.builder)
+        return schedule is NOT_LOADED or schedule.is_random
 
     def place(self, field: str, row: dict[str, Any], number: int) -> str:
         """Where the words of a field come from, as a path in the description."""
@@ -176,42 +226,3 @@ class Resolver:
         names = dict.fromkeys(PLACEHOLDER.findall(text))
         values = ", ".join(f"{name} = {row[name]!r}" for name in names if name in row)
         return f"{path} (where {values})" if values else path
-
-
-def _distribution(words: CellWords, field: str) -> None:
-    text = getattr(words, field)
-    if text == "own":
-        if is_family(words.network):
-            raise ValueError("own is what a file says of its agents; for a family name a distribution.")
-        return
-    spec = parse(text)
-    choose(field, spec, {"own": None} | DISTRIBUTIONS)
-    for value in spec.options.values():
-        as_number(value)
-
-
-def _isolated(text: str) -> None:
-    if text not in ISOLATED:
-        raise ValueError("give reject, drop or redraw.")
-
-
-def _process(words: CellWords, folder: str) -> None:
-    spec = parse(words.process)
-    choose("process", spec, ENDOWMENTS)
-    if spec.name == "trace":
-        if is_family(words.network):
-            raise ValueError("a trace is recorded of the agents of one network; name its file as network.")
-        check_trace(words.process, folder)
-        return
-    for value in spec.options.values():
-        as_number(value)
-
-
-def _is_random(key: tuple[str, ...], played: set[tuple[str, ...]]) -> bool:
-    network, endowment, value, _, process = key
-    has_random_links = is_family(network) and parse(network).name not in FIGURES
-    if has_random_links or not {endowment, value} <= set(CERTAIN):
-        return True
-    if parse(process).name not in ("constant", "trace"):
-        return True
-    return any(parse(plan(*words).schedule).name in RANDOM_SCHEDULES for words in played)

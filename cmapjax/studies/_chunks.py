@@ -100,7 +100,9 @@ def default_size(study, ground: Ground, num_agents: int) -> int:
 
 def values_per_market(study, ground: Ground) -> int:
     """How many values a market of the ground leaves in tables, or has while it is played."""
-    values = (1 + -(-study.rounds // study.record.every)) * len(study.metrics)  # of one run
+    from cmapjax.engine._records import recorded_rounds
+
+    values = len(recorded_rounds(study.rounds, study.record.every)) * len(study.metrics)  # of one run
     kept = COLUMNS + (values if study.record.curves == "full" else 0)
     return max(values, kept * len(ground.cells))
 

@@ -9,12 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationError
 
 from cmapjax.arguments._checks import short
+from cmapjax.metrics import RECORDED
 from cmapjax.studies._axes import Axes, Factor, factors, product
 from cmapjax.studies._cells import Cell, Ground, Resolver
 from cmapjax.studies._errors import explained
 from cmapjax.studies._files import digests
 from cmapjax.studies._interval import fewest_markets
-from cmapjax.studies._names import ALWAYS_IN_UNIT, METRICS, SCHEMA_VERSION, SHARE
+from cmapjax.studies._names import SCHEMA_VERSION, SHARE
 from cmapjax.studies._sections import (
     AxisName,
     CellWords,
@@ -26,9 +27,13 @@ from cmapjax.studies._sections import (
     Stop,
     Table,
     Words,
+    own_metrics,
 )
 from cmapjax.studies._where import Constraint
-from cmapjax.words._specs import parse
+from cmapjax.words import _grammar
+from cmapjax.words._networks import network_name
+from cmapjax.words._objects import Builder
+from cmapjax.words._sources import Sources, kept_in, sha256
 
 MOST_CELLS = 1_000_000
 # Rows of the summary per allowed cell: with the default, a thousand million.
@@ -49,7 +54,8 @@ def _study_name(name: str) -> str:
 class Study(Table, table="study"):
     """A study: cells, each a strategy on markets of one kind, and what is recorded of them.
 
-    The same as its TOML file (`read_study`), as an object: `Study(name=…, cells={…}, grid={…})`.
+    The same as its TOML file (`read_study`), as an object: `Study(name=…, cells={…}, grid={…})`. Objects do
+    as well as the words that name them: `cells={"strategy": CMAP()}`, `grid={"damping": [0.5, "local"]}`.
 
     Raises:
         ValueError: whatever is wrong, with the key, the value and what is allowed.
@@ -78,12 +84,18 @@ class Study(Table, table="study"):
     stop: Stop = Stop()
     files: dict[str, str] = Field({})
     """SHA-256 of the files that networks and traces are read from; found out unless given."""
+    sources: dict[str, dict[str, str]] = Field({})
+    """Text and SHA-256 of the files of one's own classes and metrics, by the names that words give them; read
+    unless given."""
 
     _factors: list[Factor] = PrivateAttr()
     _axes: Axes = PrivateAttr()
     _cells: list[Cell] = PrivateAttr()
     _grounds: list[Ground] = PrivateAttr()
     _files: dict[str, str] = PrivateAttr()
+    _own_metrics: dict[str, _grammar.Words | None] = PrivateAttr()
+    _checks: Builder = PrivateAttr()
+    _builder: Builder = PrivateAttr()
     _idle: list[int] = PrivateAttr()
     """Conditions that leave out no cell that those before leave."""
 
@@ -92,11 +104,15 @@ class Study(Table, table="study"):
             super().__init__(**description)
         except ValidationError as error:
             raise explained(error, keys=self.known_keys()) from None
+        sources = Sources(self.folder, kept_in(self.sources))
+        self._checks, self._builder = Builder(sources, loads=False), Builder(sources)
+        self._own_metrics = own_metrics(self.record.metrics, sources)
         self._factors = factors(self.grid, self.zipped, self.sample, self.seed)
         self._axes = Axes.of(self._factors, self.listed)
         self._check()
         self._cells, self._grounds = self._expand()
         self._check_bounds()
+        sources.is_complete = True
         self._files = digests(self._grounds, self.folder)
         for path, digest in self.files.items():
             if self._files.get(path) != digest:
@@ -138,22 +154,38 @@ class Study(Table, table="study"):
     @property
     def metrics(self) -> list[str]:
         """The names of what is recorded, in order."""
+        return list(self.own_metrics())
+
+    def own_metrics(self) -> dict[str, _grammar.Words | None]:
+        """What is recorded by name, in order: the words of one's own functions, None for the package's."""
         if self.record.metrics != "standard":
-            return list(self.record.metrics)
-        return [
-            n for n, m in METRICS.items() if m.is_standard and (self.equilibrium or not m.needs_equilibrium)
-        ]
+            return self._own_metrics
+        return {
+            name: None
+            for name, metric in RECORDED.items()
+            if metric.is_standard and (self.equilibrium or not metric.needs_equilibrium)
+        }
+
+    @property
+    def builder(self) -> Builder:
+        """What makes objects of this study's words, loading classes of one's own."""
+        return self._builder
 
     @property
     def has_milestones(self) -> bool:
         """Whether it is known when a share of the equilibrium was reached."""
         return SHARE in self.metrics
 
+    @property
+    def own_files(self) -> dict[str, str]:
+        """The texts of the files and modules of one's own classes and metrics, by how words name them."""
+        return dict(sorted(self._builder.sources.texts.items()))
+
     def document(self) -> dict:
         """The whole description as JSON's data; `Study(**document)` is this study again."""
         document = self.model_dump(mode="json", by_alias=True)
         document["sample"] = None if self.sample is None else self.sample.document()
-        return document | {"files": dict(self._files)}
+        return document | {"files": dict(self._files), "sources": self._builder.sources.document()}
 
     def digest(self) -> str:
         """SHA-256 of the description and of the files it reads. (Order counts: it numbers the cells.)"""
@@ -162,7 +194,10 @@ class Study(Table, table="study"):
 
     def notes(self) -> list[str]:
         """What one may not have meant, in words."""
-        notes = []
+        notes = [
+            f"{place} (SHA-256 {sha256(text)[:12]}…) is run, and kept with the results."
+            for place, text in self.own_files.items()
+        ]
         alone = [ground for ground in self._grounds if ground.markets < self.markets]
         if alone:
             notes.append(
@@ -206,14 +241,14 @@ class Study(Table, table="study"):
                 f"{count:,} cells × markets = {self.markets:,} makes {count * self.markets:,} markets; at "
                 f"most {MARKETS_PER_CELL * self.most_cells:,} allowed. Lower markets, or raise most_cells."
             )
-        if (records := self.rounds // self.record.every) > MOST_RECORDS:
+        if self.record.every and (records := self.rounds // self.record.every) > MOST_RECORDS:
             raise ValueError(
                 f"record.every is {self.record.every}, which makes {records:,} records "
                 f"of {self.rounds:,} rounds; at most {MOST_RECORDS:,} are kept. Raise record.every."
             )
         if not self.equilibrium:
             for name in self.metrics:
-                if METRICS[name].needs_equilibrium:
+                if name in RECORDED and RECORDED[name].needs_equilibrium:
                     raise ValueError(
                         f"record.metrics has {name}, which needs the equilibrium; say equilibrium = true."
                     )
@@ -225,15 +260,15 @@ class Study(Table, table="study"):
 
     def _check_bounds(self) -> None:
         """The metric that decides whether more markets are drawn lies in [0, 1] in every cell."""
-        interval = self.stop.interval
-        if interval is None or interval.metric in ALWAYS_IN_UNIT:
+        interval, always = self.stop.interval, [n for n, m in RECORDED.items() if m.bounds == "always"]
+        if interval is None or RECORDED[interval.metric].bounds == "always":
             return
         for ground in self._grounds:
-            if parse(ground.process).name != "constant":
+            if network_name(ground.process) != "constant":
                 raise ValueError(
                     f"stop.interval.metric is {interval.metric}, which has no bounds where endowments vary, "
                     f"as in cell {ground.cells[0]} (process = {short(ground.process)}); take "
-                    f"{' or '.join(ALWAYS_IN_UNIT)}, or leave out interval and set markets."
+                    f"{' or '.join(always)}, or leave out interval and set markets."
                 )
 
     def _expand(self) -> tuple[list[Cell], list[Ground]]:
@@ -244,7 +279,7 @@ class Study(Table, table="study"):
                 conditions.append(Constraint(text, values))
             except ValueError as error:
                 raise ValueError(f"where[{number}] is {error}") from None
-        resolver = Resolver(self, axes)
+        resolver = Resolver(self, axes, self._checks)
         rows: dict[tuple, dict] = {}
         idle = set(range(len(conditions)))
         for row in product(self._factors) if self._factors or not self.listed else ():
@@ -306,10 +341,11 @@ class Study(Table, table="study"):
         return run(self, folder, Options(workers=workers, cluster=cluster, chunk_size=chunk_size))
 
     def check(self) -> None:
-        """Build everything once, to refuse numbers out of range (imports JAX).
+        """Load one's own classes, try their laws, and build and draw everything once.
 
         Raises:
-            ValueError: a family, distribution, process, strategy, schedule or damping with bad numbers.
+            ValueError: a file that cannot be loaded, a strategy that breaks a law, markets that cannot be
+                drawn.
         """
         self._checked  # noqa: B018 - worked out once
 

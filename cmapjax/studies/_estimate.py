@@ -8,6 +8,7 @@ import time
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cmapjax.engine._records import rounds_apart
 from cmapjax.studies._build import reading_notes, size_of
 from cmapjax.studies._cells import Cell, Ground, kind_of
 from cmapjax.studies._chunks import Chunk, chunks
@@ -135,10 +136,11 @@ class _Rates:
 
     def __init__(self, study, work: _Work):
         self.study, self.work = study, work
-        every = study.record.every
+        every = rounds_apart(recorded_rounds(study))
         rounds = min(study.rounds, max(every, SAMPLE_ROUNDS // every * every, SAMPLE_RECORDS))
         # The copy has the same cells and grounds; only how long it is played differs.
-        self.probe = study.model_copy(update={"rounds": rounds, "stop": Stop()})
+        record = study.record.model_copy(update={"every": every})
+        self.probe = study.model_copy(update={"rounds": rounds, "stop": Stop(), "record": record})
         self.drawing, self.tables, self.compiled = [], [], []
         self.playing: dict[tuple, list[float]] = {}
         self.summary_bytes, self.curve_bytes, self.per_group = [], [], []

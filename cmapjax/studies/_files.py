@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from cmapjax.arguments._checks import short
 from cmapjax.graphs._file_options import FileOptions
-from cmapjax.words._networks import KNOWN_NETWORKS, is_family, is_known
-from cmapjax.words._specs import FAMILIES, parse
+from cmapjax.graphs._named_networks import KNOWN_NETWORKS
+from cmapjax.words._networks import check_known, is_family, known_networks, network_name, trace_path
+from cmapjax.words._objects import Builder
 
 CHUNK = 1 << 20
 
@@ -76,35 +77,25 @@ def is_file(text: str) -> bool:
     return text.partition(":")[0].strip().lower() == "file"
 
 
-def check_network(text: str, folder: str) -> None:
+def check_network(text: str, folder: str, builder: Builder) -> None:
     """Raise ValueError unless this is a family, a known network, or a file that is there."""
     if is_file(text):
         for path in network_file(text).paths:
-            _check_there(path, folder)
+            check_there(path, folder)
         return
-    if not is_known(text):
+    check_known(text)
+    if is_family(text, builder.sources):
+        from cmapjax.graphs import Family
+
+        builder.build(Family, text)
+    elif network_name(text) not in KNOWN_NETWORKS:
         raise ValueError(
-            f"this is no family ({', '.join(FAMILIES)}) and no known network ({', '.join(KNOWN_NETWORKS)}); "
-            "a file is written file:PATH."
+            f"this is no family and no known network; a file is written file:PATH. {known_networks()}."
         )
-    spec = parse(text)
-    if spec.options and not is_family(text):
-        raise ValueError(f"network {spec.name} has no options; write just {spec.name}.")
 
 
-def trace_path(text: str) -> str:
-    """The file of `trace:PATH`."""
-    return text.partition(":")[2].strip()
-
-
-def check_trace(text: str, folder: str) -> None:
-    """Raise ValueError unless the trace's file is there."""
-    if not trace_path(text):
-        raise ValueError("a trace needs a file: trace:PATH (CSV or TSV, a column per agent).")
-    _check_there(trace_path(text), folder)
-
-
-def _check_there(path: str, folder: str) -> None:
+def check_there(path: str, folder: str) -> None:
+    """Raise ValueError unless there is such a file."""
     if not (Path(folder) / path).is_file():
         raise ValueError(f"there is no file {short(path)} in {short(str(folder), 200)}.")
 
@@ -115,8 +106,8 @@ def digests(grounds: Iterable, folder: str) -> dict[str, str]:
     for ground in grounds:
         if is_file(ground.network):
             paths |= dict.fromkeys(network_file(ground.network).paths)
-        if parse(ground.process).name == "trace":
-            paths[trace_path(ground.process)] = None
+        if (trace := trace_path(ground.process)) is not None:
+            paths[trace] = None
     return {path: sha256(Path(folder) / path) for path in paths}
 
 

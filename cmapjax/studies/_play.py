@@ -12,16 +12,16 @@ import pyarrow as pa
 
 from cmapjax import metrics
 from cmapjax.engine._canonical import fitted, padded, padded_endowments, small_shape
+from cmapjax.engine._records import parts
 from cmapjax.engine._run import Run
 from cmapjax.engine._simulate import simulate
 from cmapjax.equilibrium._solve import solve
 from cmapjax.market._market import Market
 from cmapjax.runtime._settings import entry
-from cmapjax.studies._build import draw, ground_key, play_key, process, strategy_and_schedule
+from cmapjax.studies._build import draw, ground_key, play_key, process, recorders, strategy_and_schedule
 from cmapjax.studies._cells import Cell, Ground, kind_of
 from cmapjax.studies._chunks import Chunk
-from cmapjax.studies._names import METRICS
-from cmapjax.studies._results import Facts, Played, Tables
+from cmapjax.studies._results import Facts, Played, Tables, recorded_rounds
 from cmapjax.studies._shape import chunk_plan, chunk_shape
 from cmapjax.words._plans import plan
 from cmapjax.words._timings import Timings
@@ -80,7 +80,7 @@ def replay(study, cell: int, market: int) -> tuple[Market, Run]:
     ground = study.grounds()[played.ground]
     alone = draw(study, ground, market, 1)
     utility = solve(alone).utility if study.equilibrium else None
-    strategy, schedule = strategy_and_schedule(played.words)
+    strategy, schedule = strategy_and_schedule(study, played.words)
     endowments = process(study, ground)
     run = simulate(
         alone,
@@ -88,7 +88,7 @@ def replay(study, cell: int, market: int) -> tuple[Market, Run]:
         rounds=study.rounds,
         schedule=schedule,
         endowments=endowments,
-        record=recorders(study.metrics, utility),
+        record=recorders(study, utility),
         every=study.record.every,
         precision=study.precision,
         key=play_key(study, ground) if schedule.is_random or endowments.is_random else None,
@@ -197,7 +197,7 @@ class _Player:
         if self.is_fitted:
             self.process = padded_endowments(self.process, self.larger)
             utility = None if utility is None else padded(utility, self.larger)
-        self.record = recorders(study.metrics, utility)
+        self.record = recorders(study, utility)
         self.key = play_key(study, self.ground)
         self.plans: dict[tuple, Any] = {}
         self.tables = Tables(study, self.ground, facts)
@@ -220,26 +220,25 @@ class _Player:
 
     def play(self, cell: Cell, timings: Timings) -> Played:
         """What becomes of the markets under the words of this cell."""
-        strategy, schedule = strategy_and_schedule(cell.words)
+        strategy, schedule = strategy_and_schedule(self.study, cell.words)
         is_random = schedule.is_random or self.process.is_random
         planned = self._plan(plan(*cell.words[-3:]).schedule, schedule, strategy.hops, timings)
-        rounds, every = self.study.rounds, self.study.record.every
         record = dict(self.record)
         if self.study.stop.when:
             by_averages = not self.process.is_constant or strategy.needs_averages
             record[VERDICT] = _verdict_by_averages if by_averages else metrics.verdict
         seen, state, played = [], None, 0
-        while played < rounds:
-            length = min(self._span(), rounds - played)
+        least = max(1, self.study.rounds // LOOKS) if self.study.stop.when else self.study.rounds
+        for due in parts(recorded_rounds(self.study), least):
             with timings("simulating"):
                 run = simulate(
                     self.larger,
                     strategy,
-                    rounds=length,
+                    rounds=due[-1] - played,
                     schedule=planned,
                     endowments=self.process,
                     record=record,
-                    every=every,
+                    every=[round - played for round in due],
                     start=state,
                     precision=self.study.precision,
                     progress=False,
@@ -247,18 +246,11 @@ class _Player:
                     native="off",  # as above
                 )
             seen.append(_played(run, state is not None))
-            state, played = run.final, played + length
+            state, played = run.final, due[-1]
             joined = _joined(seen)
             if self.study.stop.when and joined.ends(self.study.stop.when)[1].all():
                 break
         return joined
-
-    def _span(self) -> int:
-        """Rounds between two looks at whether all markets have stopped: whole intervals of recording."""
-        if not self.study.stop.when:
-            return self.study.rounds
-        every = self.study.record.every
-        return max(1, self.study.rounds // (LOOKS * every)) * every
 
 
 def _played(run, is_continued: bool) -> Played:
@@ -289,15 +281,6 @@ def _joined(parts: list[Played]) -> Played:
         join("verdicts"),
         parts[-1].spending_error,
     )
-
-
-# -- what is recorded ------------------------------------------------------------------------------
-
-
-def recorders(names: list[str], equilibrium: np.ndarray | None) -> dict[str, Any]:
-    """Functions of (market, state) by the names of metrics."""
-    standard = metrics.standard(equilibrium)
-    return {name: standard[name] if METRICS[name].is_standard else metrics.FURTHER[name] for name in names}
 
 
 def _verdict_by_averages(market, state):

@@ -40,7 +40,7 @@ def parse_study(text: str, *, folder=".", source: str = "study") -> Study:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise ValueError(f"{source}: {reason}; a study is written in TOML.") from None
-    for key in ("folder", "files"):
+    for key in ("folder", "files", "sources"):
         if key in description:
             raise ValueError(f"{source}: {key} is not a key of a study's file; leave it out.")
     try:

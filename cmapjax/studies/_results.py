@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from cmapjax import metrics
+from cmapjax.engine import _records
 from cmapjax.market._market import Market
 from cmapjax.studies._cells import Cell, Ground
 from cmapjax.studies._names import BEFORE_AXES, MILESTONES, SHARE, WORD
@@ -247,5 +248,4 @@ def _counted(study, cell: Cell, played: Played) -> dict:
 
 def recorded_rounds(study) -> np.ndarray:
     """The rounds after which something is recorded; the first is the start."""
-    records = 1 + -(-study.rounds // study.record.every)
-    return np.minimum(np.arange(records) * study.record.every, study.rounds)
+    return _records.recorded_rounds(study.rounds, study.record.every)

@@ -2,11 +2,11 @@
 
 import pyarrow as pa
 
+from cmapjax.metrics import RECORDED
 from cmapjax.studies._names import (
     AFTER_AXES,
     AT_THE_END,
     BEFORE_AXES,
-    METRICS,
     MILESTONES,
     SCHEMA_VERSION,
     WORD,
@@ -54,12 +54,22 @@ def summary_schema(study) -> pa.Schema:
         if name not in columns:
             columns[name] = Column(AXIS_KINDS[type(values[0])], "1", "axis of the study")
     columns |= AFTER_AXES
-    columns |= {n: Column("float64", METRICS[n].unit, METRICS[n].description) for n in study.metrics}
+    columns |= {name: metric_column(name, words) for name, words in study.own_metrics().items()}
     if study.has_milestones:
         for name, share in MILESTONES.items():
-            text = f"first recorded round at {share:.1%} of the equilibrium's Nash welfare; null if never"
+            text = (
+                f"rounds to {share:.1%} of the equilibrium's Nash welfare, at most: the first recorded round "
+                "at it; null if never"
+            )
             columns[name] = Column("int32", "rounds", text)
     return _schema("summary", columns | AT_THE_END)
+
+
+def metric_column(name: str, words) -> Column:
+    """The column of a metric: of the package, or in the words of one's own."""
+    if words is not None:
+        return Column("float64", "of the metric", words.text)
+    return Column("float64", RECORDED[name].unit, RECORDED[name].description)
 
 
 def curves_schema(study) -> pa.Schema | None:

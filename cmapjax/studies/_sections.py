@@ -1,7 +1,10 @@
 """The tables of a study's description, each checked by itself."""
 
+import ast
+import difflib
 import math
 import re
+from datetime import date, time
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -15,8 +18,12 @@ from pydantic import (
 )
 
 from cmapjax.arguments._checks import short
+from cmapjax.metrics import RECORDED
 from cmapjax.studies._errors import KEYS
-from cmapjax.studies._names import ENDS, FIELDS, IN_UNIT, METRICS, TAKEN
+from cmapjax.studies._names import ENDS, FIELDS, TAKEN
+from cmapjax.words import _grammar
+from cmapjax.words._sources import Sources
+from cmapjax.words._texts import words_of
 
 LONGEST_NAME = 40
 LONGEST_TEXT = 500
@@ -27,12 +34,20 @@ def _axis_name(name: str) -> str:
         raise ValueError(
             f"call an axis by a-z, 0-9 and _, beginning with a letter, at most {LONGEST_NAME} characters."
         )
-    if name in TAKEN and name not in FIELDS:
+    if (name in TAKEN or name in RECORDED) and name not in FIELDS:
         raise ValueError("this is the name of a column of the results; call the axis something else.")
     return name
 
 
+def as_words(value: Any) -> Any:
+    """An object as the words that name it; what a file can hold as it is."""
+    if value is None or isinstance(value, (bool, int, float, str, list, dict, date, time)):
+        return value
+    return words_of(value)
+
+
 def _point(value: Any) -> int | float | str:
+    value = as_words(value)
     if isinstance(value, (bool,)) or not isinstance(value, (int, float, str)):
         raise ValueError("give a whole number, a decimal number or a text in quotes.")
     if isinstance(value, float) and not math.isfinite(value):
@@ -64,7 +79,7 @@ AxisName = Annotated[str, AfterValidator(_axis_name)]
 Point = Annotated[Any, PlainValidator(_point)]
 Points = Annotated[list[Point], AfterValidator(_some)]
 DifferentPoints = Annotated[Points, AfterValidator(_different)]
-Text = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)]
+Text = Annotated[str, BeforeValidator(as_words), Field(min_length=1, max_length=LONGEST_TEXT)]
 Width = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -114,14 +129,49 @@ def _known_metrics(names: str | list) -> str | list:
         return names
     if not isinstance(names, list) or not names:
         raise ValueError('give "standard" or a list of names of metrics.')
+    names = [as_words(name) for name in names]
     for number, name in enumerate(names):
-        if name not in METRICS:
+        if not isinstance(name, str) or (name not in RECORDED and metric_words(name) is None):
+            near = difflib.get_close_matches(str(name), RECORDED, 1)
+            guess = f" (did you mean {near[0]}?)" if near else ""
             raise ValueError(
-                f"{short(name)} is not a metric; give names from: standard (alone), {', '.join(METRICS)}."
+                f"{short(name)} is not a metric{guess}; give names from: standard (alone), "
+                f"{', '.join(RECORDED)}; one of your own is FILE.py:function or MODULE:function."
             )
         if name in names[:number]:
             raise ValueError(f"{name} is listed twice; list it once.")
     return names
+
+
+def metric_words(text: str) -> _grammar.Words | None:
+    """The words of a metric of one's own; None for any other text."""
+    words = _grammar.file_words(text) or _grammar.module_words(text)
+    return words if words and words.name and not words.parts else None
+
+
+def own_metrics(names: str | list, sources: Sources) -> dict[str, _grammar.Words | None]:
+    """What is recorded by name: the words of one's own functions, None for the package's metrics.
+
+    Args:
+        names: `record.metrics`.
+        sources: where functions are looked for, which are not called.
+
+    Raises:
+        ValueError: a file without this function, or a name that another column has.
+    """
+    found: dict[str, _grammar.Words | None] = {}
+    for number, text in enumerate([] if names == "standard" else names):
+        words, place = metric_words(text), f"record.metrics[{number}] is {short(text)}"
+        name = text if words is None else words.name
+        if words is not None:
+            try:
+                sources.check(words.place, name, (ast.FunctionDef,))
+            except ValueError as error:
+                raise ValueError(f"{place}: {error}") from None
+            if name in TAKEN or name in RECORDED or name in found:
+                raise ValueError(f"{place}: another column has this name; call the function otherwise.")
+        found[name] = words
+    return found
 
 
 class Record(Table, table="record"):
@@ -129,8 +179,8 @@ class Record(Table, table="record"):
 
     metrics: Annotated[Any, PlainValidator(_known_metrics)] = "standard"
     curves: Literal["none", "quantiles", "full"] = "quantiles"
-    every: int = Field(10, ge=1, lt=2**31)
-    """Rounds between two records."""
+    every: int | None = Field(None, ge=1, lt=2**31)
+    """Rounds between two records; by default records are after 1, 2, 3, 5, 8, 13, … rounds."""
 
 
 class Range(Table, table="range"):
@@ -181,12 +231,13 @@ class Sample(Table, table="sample"):
 
 
 def _bounded_metric(name: Any) -> str:
-    if name not in METRICS:
-        raise ValueError(f"this is not a metric; give one of {', '.join(IN_UNIT)}.")
-    if name not in IN_UNIT:
+    bounded = ", ".join(name for name, metric in RECORDED.items() if metric.bounds)
+    if name not in RECORDED:
+        raise ValueError(f"this is not a metric of the package; give one of {bounded}.")
+    if not RECORDED[name].bounds:
         raise ValueError(
             "this metric has no bounds, so a few markets never seen could move its mean by any amount, and "
-            f"no interval of it can be trusted; take one that lies in [0, 1]: {', '.join(IN_UNIT)}."
+            f"no interval of it can be trusted; take one that lies in [0, 1]: {bounded}."
         )
     return name
 

@@ -17,15 +17,15 @@ rounds = 100
 [record]
 metrics = "standard"      # or names: ["log_nash_welfare", "certified_gap", "share_of_equilibrium"]
 curves = "quantiles"      # over markets, to 1 %; "full" keeps every market, "none" the end alone
-every = 10                # rounds between two records
+# every = 10              # rounds between two records; without it they are 1, 2, 3, 5, 8, 13, …
 
-[cells]                   # what a cell is, in the words of the command line; {x}: the value of axis x
+[cells]                   # what a cell is, in words (`cmapjax list` shows all); {x}: the value of axis x
 network = "er:n={agents},degree={degree}"    # or "karate", "file:links.csv", "file:links.csv,agents=a.csv"
 endowment = "lognormal:sigma={spread}"       # unit, uniform:low=0.5,high=1.5, pareto:alpha=2, ..., own
 value = "unit"
 isolated = "redraw"       # agents without a neighbour: reject, drop, or redraw the network
 process = "constant"      # endowments of the rounds: exponential, gamma:cv=0.5, on-off:p=0.5, trace:FILE, ...
-strategy = "cmap"         # cmap-gradient:iterations=20, pr, dynamic-sharing, equal-split, selfish
+strategy = "cmap"         # cmap-gradient:iterations=20, pr, ..., or your own: my_rules.py:Generous:share=0.3
 schedule = "simultaneous" # sequential, coloured, random-order, one-agent, participation:0.5
 damping = "none"          # a number up to 1, 1/max-degree, local
 

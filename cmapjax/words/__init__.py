@@ -1,4 +1,5 @@
 """Words for markets, strategies and what else a user names, on the command line and in studies alike.
 
-JAX takes seconds to load: nothing here imports it before an object is built.
+They follow from the classes (`_classes`), by one grammar (`_grammar`), and go both ways (`_objects`,
+`_texts`); classes of the user's own come from files (`_sources`). No JAX before a name is looked up.
 """

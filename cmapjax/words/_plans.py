@@ -1,114 +1,77 @@
-"""The lines of a comparison: strategies with their schedule and damping, first in words, then as objects."""
+"""The lines of a comparison: a strategy with its schedule and damping, in words and as objects."""
 
-import math
+import functools
 from typing import Any, NamedTuple
 
 from cmapjax.arguments._checks import short
-from cmapjax.words._specs import Spec, choose, number, parse, schedule, schedule_spec
+from cmapjax.words._classes import find, options
+from cmapjax.words._grammar import literal
+from cmapjax.words._objects import NOT_LOADED, Builder, read
 
-# Classes of `cmapjax.strategies` by name, as text, with the options they take.
-STRATEGIES = {
-    "cmap": ("CMAP", ("hops",)),
-    "cmap-gradient": ("GradientCMAP", ("hops", "iterations", "rule", "step", "library")),
-    "proportional-response": ("ProportionalResponse", ()),
-    "pr": ("ProportionalResponse", ()),
-    "dynamic-sharing": ("DynamicSharing", ()),
-    "equal-split": ("EqualSplit", ()),
-    "selfish": ("SelfishBestReply", ()),
-}
-LIBRARIES = {"jaxopt": "JaxoptGradient", "optax": "OptaxGradient"}
-RULES = {"fixed": "FixedStep", "diminishing": "DiminishingStep", "line-search": "LineSearch"}
-DAMPINGS = {"max-degree": "MaxDegreeDamping", "1/max-degree": "MaxDegreeDamping", "local": "LocalDamping"}
+NO_DAMPING = "none"
 
 
 class Plan(NamedTuple):
-    """One line of a comparison: what agents follow, in which turns."""
+    """One line of a comparison in words: what agents follow, in which turns, how far they move."""
 
-    label: str
-    strategy: Spec
+    strategy: str
     schedule: str
     damping: str
 
-
-def plan(text: str, default_schedule: str, default_damping: str) -> Plan:
-    """A line in words, all names checked but nothing built, so that JAX need not be loaded.
-
-    A strategy's spec may set its own schedule and damping: `cmap:schedule=sequential`.
-    """
-    spec = parse(text)
-    _, known = choose("strategy", spec, STRATEGIES)
-    options = dict(spec.options)
-    schedule_text = options.pop("schedule", default_schedule)
-    damping_text = options.pop("damping", default_damping)
-    for key, value in options.items():
-        if key not in known:
-            raise ValueError(
-                f"strategy {spec.name} has no option {short(key or value)}; it takes: "
-                f"{', '.join(known) or 'none'}, and schedule and damping."
-            )
-    _choice("library", options, LIBRARIES, "jaxopt")
-    if _choice("rule", options, RULES, "fixed") == "LineSearch" and "step" in options:
-        raise ValueError("option step has no meaning with rule=line-search, which finds it; leave it out.")
-    schedule_spec(schedule_text)
-    is_damped = damping_rule(damping_text) is not None
-    name = "proportional-response" if spec.name == "pr" else spec.name
-    extras = [f"{key}={value}" for key, value in options.items()]
-    words = [name, *extras, schedule_text, *([f"damping {damping_text}"] if is_damped else [])]
-    return Plan(" ".join(words), spec._replace(options=options), schedule_text, damping_text)
+    @property
+    def label(self) -> str:
+        """The line in a few words."""
+        damped = [] if self.damping == NO_DAMPING else [f"damping {self.damping}"]
+        return " ".join([self.strategy, self.schedule, *damped])
 
 
-def make(line: Plan) -> tuple[Any, Any]:
-    """The strategy and the schedule of a line, as objects.
+@functools.lru_cache(maxsize=10_000)
+def plan(text: str, schedule: str, damping: str) -> Plan:
+    """A line in words. A strategy may bring its own schedule and damping: `cmap:schedule=sequential`.
+
+    Args:
+        text: the strategy.
+        schedule: the schedule, unless the strategy brings its own.
+        damping: likewise.
 
     Raises:
-        ValueError: numbers out of range.
+        ValueError: a strategy that is not known.
     """
-    from cmapjax import strategies
+    from cmapjax.strategies import Strategy
 
-    options = line.strategy.options
-    name, _ = STRATEGIES[line.strategy.name]
-    arguments: dict[str, Any] = {}
-    if "hops" in options:
-        arguments["community_hops"] = math.inf if options["hops"] == "all" else number(options["hops"])
-    if name == "GradientCMAP":
-        arguments["method"] = _gradient_method(options)
-    strategy = getattr(strategies, name)(**arguments)
-    rule = damping_rule(line.damping)
-    if isinstance(rule, str):
-        strategy = strategies.Damped(strategy, getattr(strategies, rule)())
-    elif rule is not None:
-        strategy = strategies.Damped(strategy, strategies.FixedDamping(rule))
-    return strategy, schedule(line.schedule)
+    words = read(Strategy, text)
+    own = () if words.place else options(find(Strategy, words.name))
+    turns = {"schedule": schedule, "damping": damping}
+    brought = {field: value for field, value in words.parts if field in turns and field not in own}
+    rest = tuple(part for part in words.parts if part[0] not in brought)
+    turns |= brought
+    is_none = turns["damping"].strip().lower() == NO_DAMPING
+    return Plan(
+        words._replace(parts=rest).text,
+        turns["schedule"].strip(),
+        NO_DAMPING if is_none else turns["damping"].strip(),
+    )
 
 
-def _choice(option: str, options: dict[str, str], table: dict[str, str], default: str) -> str:
-    name = options.get(option, default)
-    return choose(option, Spec(name, name, {}), table)
+def make(line: Plan, builder: Builder | None = None) -> tuple[Any, Any]:
+    """The strategy and the schedule of a line, as objects (or `NOT_LOADED`, as the builder says).
 
+    Raises:
+        ValueError: unknown names and fields, numbers out of range.
+    """
+    from cmapjax.schedules import Schedule
+    from cmapjax.strategies import Damped, Damping, FixedDamping, Strategy
 
-def damping_rule(text: str) -> str | float | None:
-    """The class of a rule of damping, a fixed number, or None for moving all the way."""
-    name = text.strip().lower().replace("_", "-")
-    if name == "none":
-        return None
-    if name in DAMPINGS:
-        return DAMPINGS[name]
-    try:
-        share = number(name)
-    except ValueError:
-        share = None
-    if not isinstance(share, (int, float)) or not 0 < share <= 1:
-        raise ValueError(
-            f"damping {short(text)}: give none, a number above 0 and at most 1, 1/max-degree or local."
-        )
-    return share
-
-
-def _gradient_method(options: dict[str, str]):
-    from cmapjax import strategies
-
-    size = {"size": number(options["step"])} if "step" in options else {}
-    iterations = {"iterations": number(options["iterations"])} if "iterations" in options else {}
-    method = getattr(strategies, _choice("library", options, LIBRARIES, "jaxopt"))
-    rule = getattr(strategies, _choice("rule", options, RULES, "fixed"))
-    return method(step=rule(**size), **iterations)
+    builder = Builder() if builder is None else builder
+    strategy, schedule = builder.build(Strategy, line.strategy), builder.build(Schedule, line.schedule)
+    if line.damping == NO_DAMPING:
+        return strategy, schedule
+    theta = literal(line.damping)
+    if isinstance(theta, (int, float)) and not isinstance(theta, bool):
+        rule = FixedDamping(theta)
+    elif isinstance(theta, str):
+        rule = builder.build(Damping, line.damping)
+    else:
+        raise ValueError(f"damping is {short(line.damping)}; give none, a number up to 1, or a rule.")
+    is_whole = strategy is not NOT_LOADED and rule is not NOT_LOADED
+    return Damped(strategy, rule) if is_whole else NOT_LOADED, schedule

@@ -1,0 +1,103 @@
+"""Compile every kind of run for an H200, on a machine without one: `scripts/gpu-compile --help`.
+
+Results are kept case by case in gpu-compile.json; started again, what is there for these sources is not
+compiled again.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+import time
+from pathlib import Path
+
+import jax
+
+from benchmarks import __main__ as races
+from benchmarks._gpu import _launches, _target
+from benchmarks._gpu._cases import Case, cases
+from benchmarks._gpu._tables import described
+from benchmarks._race import machine
+
+NAME = "gpu-compile"
+PACKAGE = Path(__file__).parents[2] / "cmapjax"
+FOLDERS = ("engine", "market", "schedules", "strategies")
+
+
+def main(words: list[str] | None = None) -> int:
+    """Compile what is missing, write, print; exit 1 if something does not compile, 2 if nothing can be."""
+    parser = argparse.ArgumentParser(prog="scripts/gpu-compile", description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a few small cases, in a minute")
+    parser.add_argument("--minutes", type=float, default=25, help="of CPU time at most (default: 25)")
+    parser.add_argument("--out", type=Path, help="folder (default: docs, or with --quick benchmark-output)")
+    options = parser.parse_args(words)
+    if absent := _target.missing():
+        print(f"not installed: {', '.join(absent)}; run scripts/gpu-compile.", file=sys.stderr)
+        return 2
+    out = options.out or (Path("benchmark-output") if options.quick else PACKAGE.parent / "docs")
+    wanted, done = cases(options.quick), kept(out)
+    for case in wanted:
+        if case.key in done:
+            continue
+        if time.process_time() > 60 * options.minutes:
+            break
+        done[case.key] = compile_case(case)
+        print(case.key, *(f"{k}: {_said(x)}" for k, x in done[case.key]["programs"].items()), flush=True)
+        save(out, wanted, done)
+        jax.clear_caches()
+    save(out, wanted, done)
+    return int(any("fault" in x for found in done.values() for x in found["programs"].values()))
+
+
+def compile_case(case: Case) -> dict:
+    """What there is to say of each program of a case."""
+    where, market = _target.placement(), case.market()
+    found = {}
+    for name, program in _target.programs(market, case.strategy(), **case.options(market)).items():
+        began = time.process_time()
+        try:
+            made = _target.compiled(*program, where)
+        except Exception as error:  # whatever the compiler says is the result
+            found[name] = {"fault": f"{type(error).__name__}: {error}"[:300]}
+            continue
+        text, memory = made.as_text(), made.memory_analysis()
+        found[name] = {"seconds": round(time.process_time() - began, 2), "in_all": _launches.in_all(text)}
+        found[name]["memory"] = (
+            memory.argument_size_in_bytes
+            + memory.output_size_in_bytes
+            - memory.alias_size_in_bytes
+            + memory.temp_size_in_bytes
+        )
+        played = _launches.round_of(text)  # None where it records, or shows the last state
+        found[name] |= {} if played is None else {"round": played}
+    return {"sources": sources(), "blocks": [list(shape) for shape in market.links.shapes], "programs": found}
+
+
+def sources() -> str:
+    """A hash of the code that rounds and records are compiled from."""
+    digest = hashlib.sha256()
+    for file in sorted(x for folder in FOLDERS for x in (PACKAGE / folder).rglob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def kept(out: Path) -> dict:
+    """The results there are for these sources."""
+    file = out / "benchmarks" / f"{NAME}.json"
+    found = json.loads(file.read_text())["cases"] if file.exists() else {}
+    return {key: case for key, case in found.items() if case["sources"] == sources()}
+
+
+def save(out: Path, wanted: list[Case], done: dict) -> None:
+    races.write(NAME, described(wanted, done) | {"machine": machine(), "cases": done}, out)
+
+
+def _said(program: dict) -> str:
+    if "fault" in program:
+        return program["fault"]
+    part = "round" if "round" in program else "in_all"
+    return f"{program[part]['kernels']} kernels in {'a round' if part == 'round' else 'all'}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

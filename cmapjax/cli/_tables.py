@@ -1,0 +1,71 @@
+"""The tables of a comparison: those of a study in which every line is a cell."""
+
+import dataclasses
+from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from cmapjax import metrics
+from cmapjax.cli._output import write_text
+from cmapjax.graphs._files import replacing
+from cmapjax.studies._cells import Cell, CellWords, Ground
+from cmapjax.studies._names import SHARE
+from cmapjax.studies._results import Facts, Played, Tables
+
+ROWS = 1_000_000  # of a table of curves, made at a time
+
+
+class Comparison:
+    """What the tables need to know of a study, of a comparison."""
+
+    axes: ClassVar[dict] = {}
+    stop = SimpleNamespace(when=[])
+
+    def __init__(self, names: list[str], curves: str):
+        self.metrics, self.record = names, SimpleNamespace(curves=curves)
+        self.has_milestones = SHARE in names
+
+    def own_metrics(self) -> dict[str, None]:
+        """All are metrics of this package."""
+        return dict.fromkeys(self.metrics)
+
+
+def write(folder: Path, source, request, market, outcomes, equilibrium) -> None:
+    """summary.csv and .parquet, a row per line and market; curves.parquet, a row per recorded value."""
+    names = [name for name in metrics.RECORDED if name in outcomes[0].run.records]
+    facts = Facts.of(market, 0, np.zeros((market.num_markets, 0), np.uint32), equilibrium)
+    facts = dataclasses.replace(facts, seeds=[None] * market.num_markets)
+    ground = Ground(0, *_of_market(source, request), tuple(range(len(outcomes))), market.num_markets)
+    ends = Tables(Comparison(names, "none"), ground, facts)
+    with replacing(folder / "curves.parquet") as stream:
+        writer = None
+        for number, (line, run, *_) in enumerate(outcomes):
+            cell = Cell(number, {}, 0, CellWords(*ground[1:6], *line))
+            ends.add(cell, _played(run, names, slice(None)))
+            step = max(ROWS // (market.num_markets * len(names)), 1)
+            for first in range(0, len(run.rounds), step):
+                some = Tables(Comparison(names, "full"), ground, facts)
+                some.add(cell, _played(run, names, slice(first, first + step)))
+                table = some.curves()
+                writer = pq.ParquetWriter(stream, table.schema) if writer is None else writer
+                writer.write_table(table)
+        writer.close()
+    summary = ends.summary()
+    with replacing(folder / "summary.parquet") as stream:
+        pq.write_table(summary, stream)
+    write_text(folder / "summary.csv", summary.to_pandas().to_csv(index=False))
+
+
+def _of_market(source, request) -> tuple[str, ...]:
+    """What makes the markets, in words: network, endowment, value, isolated, process."""
+    given = source.mean_endowment if source.agents is None else str(source.agents)
+    return source.name, given, source.value, source.isolated, request.endowments
+
+
+def _played(run, names: list[str], some: slice) -> Played:
+    """The run, or some of its records."""
+    records = {name: run.records[name][some] for name in names}
+    return Played(run.rounds[some], run.agent_updates[some], records, run.verdict[None], run.spending_error)
