@@ -130,7 +130,7 @@ def _templates():
 
 def _packed(text: str) -> str:
     """Text compressed, in letters that end no element."""
-    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+    return base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode()
 
 
 def _hash(script: str) -> str:

@@ -81,8 +81,8 @@ def numbers(values, digits: int = 5) -> list:
     values = np.asarray(values, float)
     with np.errstate(divide="ignore", invalid="ignore"):
         places = digits - 1 - np.floor(np.log10(np.abs(values)))
-    power = 10.0 ** np.clip(np.nan_to_num(places, posinf=0, neginf=0), 0, 22)  # powers that are exact
-    rounded, is_there = np.round(values * power) / power, np.isfinite(values)
+        power = 10.0 ** np.clip(np.where(np.isfinite(places), places, 0), 0, 22)  # these are exact
+        rounded, is_there = np.round(values * power) / power, np.isfinite(values)
     return (rounded if is_there.all() else np.where(is_there, rounded, None)).tolist()
 
 

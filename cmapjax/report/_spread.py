@@ -151,9 +151,10 @@ def _bars(bars, plays=None) -> dict:
     names, rows = [draw.wrapped(bars[k][0], 22) for k in kept], [bars[k][1] for k in kept]
     shares = np.array([100 * row / row.sum() for row in rows]).reshape(len(rows), len(VERDICTS))
     occurring = np.flatnonzero(shares.sum(axis=0) > 0)
+    lengths = draw.numbers(shares.T)
     data = [
         {
-            "x": draw.numbers(shares[:, k]),
+            "x": lengths[k],
             "y": names,
             "showlegend": bool(k in occurring),
             "hovertext": [

@@ -19,7 +19,7 @@ from cmapjax.report._lattice import ALL, Axis, axes_of, key_text, lattice
 MOST_CELLS = 1000  # in charts and in the table of cells
 MOST_CHOICES = 250  # of conditions
 MOST_RECORDS = 40  # of a curve
-MOST_NUMBERS = 250_000  # of all curves together
+MOST_NUMBERS = 400_000  # of all curves together
 # What is shown first, and kept if there is no room for all.
 FIRST = (
     "share_of_equilibrium", "certified_gap", "misallocated_share", "log_welfare_loss", "oscillation",

@@ -7,7 +7,7 @@ const darkScheme = matchMedia("(prefers-color-scheme: dark)"), isTouch = matchMe
 let DATA, isPrinting = false;
 const isNarrow = () => !isPrinting && innerWidth < 600;
 const CONFIG = {
-  displaylogo: false, responsive: true, displayModeBar: isTouch || innerWidth < 600 ? false : "hover",
+  displaylogo: false, responsive: true, showSendToCloud: false, displayModeBar: isTouch || innerWidth < 600 ? false : "hover",
   modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"], toImageButtonOptions: { format: "svg" },
 };
 
@@ -90,7 +90,9 @@ function tiles() {
   byId("heat-statistic").disabled = measure.statistics === 1;
   const place = axes.map((a, k) => (k === across || k === down ? 0 : a.plays ? play : a.condition === null ? -1 : Number(chosen[a.condition])));
   const isTooDeep = place.filter((level) => level >= 0).length > depth;
-  const key = (i, j) => place.map((level, k) => (k === across ? j : k === down ? i : isTooDeep ? -1 : level)).join();
+  const isHidden = (axis, level) => axis.plays && play >= 0 && level !== play;
+  const key = (i, j) => (isHidden(axes[across], j) || isHidden(axes[down], i) ? "nothing"
+    : place.map((level, k) => (k === across ? j : k === down ? i : isTooDeep ? -1 : level)).join());
   const rows = axes[down].levels.map((_, i) => axes[across].levels.map((_, j) => points[key(i, j)]?.[column]));
   const finite = rows.flat().filter((v) => typeof v === "number"), low = Math.min(...finite), high = Math.max(...finite);
   const isLog = measure.log && low > 0 && high > 10 * low, size = Math.max(Math.abs(low), Math.abs(high));
@@ -98,7 +100,7 @@ function tiles() {
   const words = rows.map((row) => row.map((v) => (v === undefined ? "" : v === null ? measure.absent : String(Number(v.toPrecision(digits))))));
   const fits = axes[across].levels.length <= (isNarrow() ? 6 : 12);
   const ticks = ({ name, levels }) => ({ ...axis, title: { text: plain(name) }, tickvals: levels.map((_, k) => k),
-    ticktext: levels.map((level) => plain(level).replace(/(.{8,20}?)[ ,]/g, "$1<br>")) });
+    ticktext: levels.map((level) => plain(level).replace(/(.{8,20}?) /g, "$1<br>")) });
   const absent = rows.flatMap((row, i) => row.map((v, j) => [v, j, i])).filter(([v]) => v === null);
   return {
     data: [{ type: "heatmap", colorscale: "Cividis", xgap: 2, ygap: 2, hoverinfo: "text", hovertext: words, text: words,
