@@ -13,7 +13,7 @@ from jax.experimental.sparse import BCOO
 
 import cmapjax as cj
 from benchmarks._race import MissingRival
-from cmapjax.equilibrium._equilibrium import of_flow
+from cmapjax.equilibrium._equilibrium import equilibrium_of_flow
 
 
 class QPSolver(cj.Method):
@@ -34,7 +34,7 @@ class QPSolver(cj.Method):
             flow = program.flow(x)
         except ValueError:  # cut short, or not finite: the gap says how far that is from an answer
             flow = market.equal_flow()
-        return of_flow(market, flow, tolerance, np.asarray(iterations))
+        return equilibrium_of_flow(market, flow, tolerance, np.asarray(iterations))
 
 
 class ClarabelQP(QPSolver):

@@ -26,6 +26,7 @@ class ColouredSweeps(Method):
     remedy = "raise max_sweeps"
 
     max_sweeps: int = eqx.field(static=True, default=20_000)
+    """The largest number of sweeps."""
     check_every: int = eqx.field(static=True, default=5)
     """Sweeps between two looks at the certificate."""
 

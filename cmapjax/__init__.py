@@ -1,7 +1,7 @@
 """cmapjax: a simulator of resource-sharing markets on networks.
 
-Agents hold a surplus that cannot be stored and give it to their neighbours, round after round. Does an
-allocation strategy that looks at an agent's surroundings bring the market to its equilibrium?
+Agents hold a surplus that cannot be stored and give it to their neighbours, round after round. Does a
+strategy that uses only what an agent sees of its neighbours bring the market to its equilibrium?
 
 Glossary
 --------
@@ -31,8 +31,8 @@ import importlib
 
 __version__ = "0.1.0"
 
-# Public names and where they live. They are imported on first use: the command line answers --help, and
-# readers refuse bad files, without the seconds that JAX takes to load.
+# Public names by module. They are imported on first use, so that --help and errors about files do not wait
+# for the seconds that JAX takes to load.
 _HOMES = {
     "cmapjax.market._market": ("Market",),
     "cmapjax.runtime._compilation_cache": ("compilation_cache",),
@@ -57,10 +57,10 @@ _HOMES = {
     "cmapjax.studies": ("Study",),
     "cmapjax.market._certificate": ("certified_gap", "certified_gap_of_flow"),
     "cmapjax.market._columns": ("largest", "smallest", "total"),
+    "cmapjax.schedules._plans": ("Plan",),
     "cmapjax.schedules._schedule": (
         "Coloured",
         "OneAgentPerRound",
-        "Plan",
         "RandomOrder",
         "RandomParticipation",
         "Schedule",

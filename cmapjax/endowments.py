@@ -1,6 +1,6 @@
-"""How much surplus an agent has in a round: constant, drawn afresh, or recorded.
+"""How much surplus an agent has in a round: constant, random, or recorded.
 
-All processes draw a round's endowment with mean ε_i; what is not given in the round perishes.
+All processes have mean ε_i; what is not given in its round perishes.
 """
 
 import abc
@@ -20,7 +20,7 @@ from cmapjax.market._market import Market
 from cmapjax.market._random import draw_per_agent
 from cmapjax.runtime._types import Array, as_parameter
 
-# Outside the ranges of their parameters draws are 0, infinite, or far from the mean that is promised.
+# Outside these ranges of parameters, draws are 0, infinite, or far from the mean ε_i.
 LEAST_VARIATION = 1e-6
 LEAST_PROBABILITY = 1e-6
 
@@ -42,7 +42,7 @@ class Endowments(eqx.Module):
         return True
 
     def matched(self, market: Market) -> "Endowments":
-        """This process with what it holds per agent in the market's order of agents.
+        """This process with its numbers per agent put in the market's order of agents.
 
         Raises:
             ValueError: it holds names that are not the agents'.
@@ -50,11 +50,26 @@ class Endowments(eqx.Module):
         return self
 
     def check(self, market: Market, rounds: int) -> None:
-        """Raise ValueError if this process cannot serve this market for so many rounds."""
+        """Raise ValueError if this process cannot serve this market for so many rounds.
+
+        Args:
+            rounds: how many will have been played at the end, those before a continued start included.
+
+        Raises:
+            ValueError: what does not fit.
+        """
 
     @abc.abstractmethod
     def draw(self, market: Market, round: Int[Array, ""], key: Array | None) -> Float[Array, "agents"]:
-        """The endowments of one round (float64)."""
+        """The endowments of one round (float64).
+
+        Args:
+            round: rounds played before this one.
+            key: of the round; None for processes that are not random.
+
+        Returns:
+            One number per agent, in units of its own resource.
+        """
 
 
 class Constant(Endowments):
@@ -167,9 +182,9 @@ class Trace(Endowments):
 
     values: Float[Array, "rounds agents"] = eqx.field(converter=as_parameter)
     names: tuple | None = eqx.field(static=True, default=None)
-    """What the columns are called, if anything."""
+    """The names of the columns; None if they have none."""
     times: tuple | None = eqx.field(static=True, default=None)
-    """What the rows are called, if anything."""
+    """The names of the rows, such as times; None if they have none."""
 
     def __init__(self, values):
         self.names = self.times = None
@@ -248,7 +263,7 @@ class Trace(Endowments):
 
 
 def _times(rows) -> tuple | None:
-    """The names of rounds, but for the numbers 0, 1, … that say nothing."""
+    """The names of rounds; None for the numbers 0, 1, … that pandas gives by itself."""
     if rows is None or list(rows) == list(range(len(rows))):
         return None
     times = tuple(rows)

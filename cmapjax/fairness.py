@@ -1,8 +1,8 @@
-"""What makes an equilibrium fair and stable, in the forms of the literature, each a check of its own.
+"""Checks that an equilibrium is fair and stable, one for each definition of the literature.
 
-They are equivalent on undirected networks, so each can confirm the others; none uses the solver's groups
-except `bottleneck_pairs`, which is another way of writing them. On the host, in float64. A flow that is not
-feasible is refused: nothing can be said of its fairness.
+On undirected networks the definitions are equivalent, so each check can confirm the others. Only
+`bottleneck_pairs` uses the solver's groups; it is another way of writing them. Everything is computed on the
+host in float64. A flow that is not feasible is refused.
 """
 
 import dataclasses
@@ -35,31 +35,42 @@ __all__ = [
 
 MOST_FILLING = 300
 MOST_COALITION = 14
-# A link counts as used when it carries more than this share of what its giver has, or of what its receiver
-# gets: below it stands the rounding of a converged run.
+# A link counts as used if it carries more than this share of what its giver has, or of what its receiver
+# gets. Less than that may be rounding of a converged run.
 USED = 1e-9
-# By how much rows of a flow may miss what they should spend, by the precision in which they are held: as much
-# as runs' rows may miss by rounding. The errors below are never less than what is missed.
+# How far rows may be from spending the contributions, by the precision of the flow: as far as rows of a run
+# may be by rounding. The errors below are at least as large as what a row misses.
 ROUNDING = {"float32": 1e-3, "float64": 1e-5}
 OUTSIDE = "check the equilibrium once it is computed"
 
 
 @dataclasses.dataclass(frozen=True)
 class BottleneckPair:
-    """(B, C, α): the receivers B are served by the givers C alone, and get α = w(C) / w(B) ≤ 1 per value.
+    """A pair (B, C, α): the receivers B are served by the givers C only.
 
-    In return B serves C, which gets 1/α. B and C are the same agents where α = 1. Agents by label.
+    B receives α = w(C) / w(B) ≤ 1 per value contributed, and in return C receives 1/α from B. If α = 1, B and
+    C are the same agents.
     """
 
     receivers: tuple[Hashable, ...]
+    """B, by label."""
     givers: tuple[Hashable, ...]
+    """C, by label."""
     ratio: float
+    """α."""
     market: int
+    """The market's number in its ensemble."""
 
 
 @entry(remedy=OUTSIDE)
 def bottleneck_pairs(market: Market, equilibrium: Equilibrium) -> list[BottleneckPair]:
     """The bottleneck decomposition (B_1, C_1, α_1), …, by market, α ascending.
+
+    Args:
+        equilibrium: of this market, by an exact method.
+
+    Returns:
+        One pair for each α ≤ 1 of each market.
 
     Raises:
         ValueError: an equilibrium of a method that finds no groups.
@@ -83,11 +94,11 @@ def bottleneck_pairs(market: Market, equilibrium: Equilibrium) -> list[Bottlenec
 
 @entry(remedy=OUTSIDE)
 def reciprocity_error(market: Market, flow: Float[Array, "slots"]) -> Float[np.ndarray, "markets"]:
-    """By how much reciprocity fails: the largest of 1 − r_p r_j over links, and |r_p r_j − 1| over used ones.
+    """The error of reciprocity: the largest of 1 − r_p r_j over links, and |r_p r_j − 1| over used links.
 
-    0 exactly at the equilibrium: agents exchange with those whose ratio is the inverse of their own, and
-    nobody has a neighbour with whom both would rather exchange. A link counts as used when it carries
-    more than 1e-9 of what its giver has or its receiver gets.
+    It is 0 exactly at the equilibrium: there agents exchange with neighbours whose ratio is the inverse of
+    their own, and no two linked agents would both gain by exchanging more. A link counts as used if it
+    carries more than 1e-9 of what its giver has or its receiver gets.
 
     Args:
         flow: y_ij in the market's layout (value).
@@ -109,12 +120,12 @@ def reciprocity_error(market: Market, flow: Float[Array, "slots"]) -> Float[np.n
 
 @entry(remedy=OUTSIDE)
 def lexicographic_error(market: Market, flow: Float[Array, "slots"]) -> Float[np.ndarray, "markets"]:
-    """By how much somebody richer is served before somebody poorer: max of r_j / min_{k ∈ N_p} r_k − 1
-    over links p → j that are used.
+    """The error of lexicographic optimality: max of r_j / min_{k ∈ N_p} r_k − 1 over used links p → j, by how
+    much a giver serves a richer neighbour before its poorest.
 
-    0 exactly if the ratios are lexicographically optimal: the least ratio is as large as possible, then
-    the second least, and so on. (A flow is improvable if and only if value can be moved from a richer to
-    a poorer receiver along a path of givers, and then it can be moved at one giver of that path.)
+    It is 0 exactly if the ratios are lexicographically optimal: the least ratio is as large as possible, then
+    the second least, and so on. (A flow can be improved if and only if value can be moved from a richer to a
+    poorer receiver along a path of givers, and then also at one giver of that path.)
 
     Args:
         flow: y_ij in the market's layout (value).
@@ -140,10 +151,10 @@ def lexicographic_error(market: Market, flow: Float[Array, "slots"]) -> Float[np
 def lexicographic_ratios(market: Market) -> Float[np.ndarray, "agents"]:
     """The lexicographically optimal ratios, by progressive filling in whole numbers (small markets).
 
-    Raise everybody's ratio together as far as it goes; freeze those who can go no further, with the givers
-    who serve them; repeat with the others. How far it goes is found by Dinkelbach's method on maximum flows
-    of NetworkX, in Python's integers: nothing is rounded before the end. The ratios are then verified by
-    reciprocity. Shares no code with `solve`, and is slow: meant for checking.
+    All ratios are raised together as far as possible; agents that can get no more are fixed, with the givers
+    that serve them; the others are raised further. The level of each step is found by Dinkelbach's method on
+    maximum flows of NetworkX, in Python's integers, so that only the result is rounded. The ratios are then
+    verified by reciprocity. The function shares no code with `solve`; it is slow and meant for checks.
 
     Returns:
         r_j of each agent, the nearest float64.
@@ -175,10 +186,12 @@ def lexicographic_ratios(market: Market) -> Float[np.ndarray, "agents"]:
 
 
 def _lowest_level(around, weight, givers: set, receivers: set) -> tuple[Fraction, set, set]:
-    """The ratio that all receivers can have together, those who can have no more, and their givers.
+    """The largest ratio that all receivers can have together, the receivers that can get no more, and their
+    givers.
 
-    min over parts S of the receivers of w(their givers) / w(S). A level too high for some part leaves it
-    short in the maximum flow; the level of that part is lower, and is tried next, until nobody is short.
+    The ratio is the minimum over parts S of the receivers of w(givers to S) / w(S). If a level is too high,
+    some part gets too little in the maximum flow; the lower level of that part is tried next, until no part
+    gets too little.
     """
     import networkx as nx
 
@@ -202,9 +215,9 @@ def _lowest_level(around, weight, givers: set, receivers: set) -> tuple[Fraction
 def best_coalition(market: Market, utility) -> tuple[tuple[Hashable, ...], float]:
     """The coalition that could gain most by itself, and the factor by which all its members could.
 
-    A coalition S that exchanges only within itself can give every member t times its utility where
-    t = min over X ⊆ S of w(N(X) ∩ S) / u(X). Utilities of a feasible flow are in the core, no coalition
-    improves all its members, if the factor is ≤ 1. All 2^n coalitions are tried.
+    A coalition S that exchanges only within itself can give every member t times its utility, where t = min
+    over X ⊆ S of w(N(X) ∩ S) / u(X). If the factor is ≤ 1, the utilities of a feasible flow are in the core:
+    no coalition can improve all its members. All 2^n coalitions are tried.
 
     Args:
         utility: u_j, value received.
@@ -233,7 +246,7 @@ def best_coalition(market: Market, utility) -> tuple[tuple[Hashable, ...], float
         parts = sets[1:][(sets[1:] & ~coalition) == 0]
         has, wants = worth[reach[parts] & coalition], wish[parts]
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            # Who has nothing, and whom the coalition cannot serve, gains nothing.
+            # Members that have nothing and that the coalition cannot serve gain nothing.
             gain = np.min(np.where(has > 0, has / wants, 0))
         if gain > factor:
             best, factor = tuple(np.array(market.labels, object)[is_member[coalition] > 0]), float(gain)
@@ -248,6 +261,12 @@ def arrow_debreu_prices(market: Market, equilibrium: Equilibrium) -> Float[np.nd
     cheapest neighbours. (The prices q_p = r_p of the central program are not these: there, budgets are
     given.) Prices of each component may be scaled at will.
 
+    Args:
+        equilibrium: of this market, by any method.
+
+    Returns:
+        π_p of each agent.
+
     Source: derived in docs/equilibrium.md; the equivalence is Wu and Zhang's, STOC 2007.
     """
     return np.sqrt(np.asarray(equilibrium.ratio))
@@ -255,11 +274,11 @@ def arrow_debreu_prices(market: Market, equilibrium: Equilibrium) -> Float[np.nd
 
 @entry(remedy=OUTSIDE)
 def arrow_debreu_error(market: Market, price, flow: Float[Array, "slots"]) -> Float[np.ndarray, "markets"]:
-    """By how much prices and flow miss a competitive equilibrium, relative; the larger of two errors.
+    """The relative error of prices and flow as a competitive equilibrium, the larger of two errors.
 
-    An agent's spending Σ_p π_p y_pj against its income π_j w_j, and what it pays on used links against the
-    price of its cheapest neighbour. (Goods are cleared: a flow that does not give everything away is
-    refused.)
+    They are that of an agent's spending Σ_p π_p y_pj against its income π_j w_j, and that of the prices it
+    pays on used links against its cheapest neighbour's. (Goods are cleared, because a flow that does not give
+    everything away is refused.)
 
     Args:
         price: π_p of each agent, per unit of its value, above zero.
@@ -278,10 +297,10 @@ def arrow_debreu_error(market: Market, price, flow: Float[Array, "slots"]) -> Fl
     check_positive("price", price, lambda i: market.labels[i])
     giver, receiver = arcs.giver, arcs.receiver
     with np.errstate(over="ignore", invalid="ignore"):
-        # In parts of the receiver's income, which neither overflow nor underflow near an equilibrium.
-        bill = price[giver] / price[receiver] * (arcs.flow / arcs.contribution[receiver])
-    spending = np.bincount(receiver, np.where(arcs.flow > 0, bill, 0), market.num_agents)
-    # Seen from each agent as a buyer: arcs come in both directions, so its sellers are its own row.
+        # As shares of the receiver's income, which neither overflow nor underflow near an equilibrium.
+        payment = price[giver] / price[receiver] * (arcs.flow / arcs.contribution[receiver])
+    spending = np.bincount(receiver, np.where(arcs.flow > 0, payment, 0), market.num_agents)
+    # Arcs come in both directions, so the sellers of a buyer are the entries of its own row.
     cheapest = np.minimum.reduceat(price[receiver], arcs.rows)
     with np.errstate(over="ignore"):
         overpaid = np.where(arcs.is_used, price[giver] / cheapest[receiver] - 1, 0)
@@ -301,13 +320,13 @@ class _Arcs:
         self.rows = np.flatnonzero(np.diff(self.giver, prepend=-1))
         utility = market.received(flow)
         self.ratio = utility / self.contribution
-        # Of a giver's contribution, or of what a receiver gets: beside a rich neighbour all that somebody
-        # receives may be next to nothing of what the giver has, and the other way round.
+        # A share of the giver's contribution or of what the receiver gets: all that a poor agent receives may
+        # be a tiny share of what its rich neighbour has, and vice versa.
         self.is_used = self.flow > USED * np.minimum(self.contribution[self.giver], utility[self.receiver])
         self.missed = np.abs(market.gave(flow) / self.contribution - 1)
 
     def worst(self, error) -> Float[np.ndarray, "markets"]:
-        """The largest error in each market's arcs, or of its agents' spending."""
+        """For each market the largest error on its arcs or of its agents' spending."""
         worst = np.maximum(np.maximum.reduceat(error, self.rows), self.missed)
         return per_market(np.maximum, worst, self.market_of)
 

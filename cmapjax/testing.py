@@ -24,8 +24,8 @@ from cmapjax.strategies import Beyond, Strategy, View, _calls
 
 __all__ = ["LAWS", "StrategyError", "check_strategy"]
 
-# Strategies that iterate may round differently when neighbours are listed in another order; what a law
-# forbids is a difference that can be seen.
+# Iterative strategies may round differently if neighbours come in another order; the laws allow such
+# differences.
 TOLERANCE = 1e-6
 MORE_PADDING = 5
 SHOWN_ARCS = 16
@@ -46,7 +46,7 @@ LAWS = {
 
 
 class StrategyError(AssertionError):
-    """A strategy breaks a law; `law` is its name in `LAWS`, `market` the smallest market that shows it."""
+    """A strategy breaks a law: `law` is its name in `LAWS`, `market` the smallest market that shows it."""
 
     def __init__(self, message: str, law: str, market: Market):
         super().__init__(message)
@@ -56,12 +56,12 @@ class StrategyError(AssertionError):
 
 @entry(remedy="check it outside of transformations")
 def check_strategy(strategy: Strategy, *, markets: Sequence[Market] | None = None) -> None:
-    """Nothing, if the strategy obeys every law on small markets; otherwise it raises.
+    """Raise an error if the strategy breaks a law on a small market; return nothing otherwise.
 
-    One simultaneous round is played on every market from several starts: an equal split, random rows, a
-    round in which somebody gave nothing and another has nothing to give, and (where the network allows
-    it) one in which an agent received nothing. A strategy that passes can be simulated, packed,
-    relabelled and rescaled like those of the package. For example,
+    One simultaneous round is played on every market from several starts: an equal split, random rows, a start
+    in which one agent gave nothing and another has nothing to give, and (where the network allows it) one in
+    which an agent received nothing. A strategy that passes can be simulated, packed, relabelled and rescaled
+    like those of the package. For example,
 
     >>> import equinox as eqx, numpy as np
     >>> from cmapjax import Strategy, repeat, testing
@@ -74,7 +74,7 @@ def check_strategy(strategy: Strategy, *, markets: Sequence[Market] | None = Non
     >>> testing.check_strategy(Generous())
 
     Args:
-        strategy: an instance, with the hyperparameters that shall be tried.
+        strategy: an instance, with the hyperparameters to test.
         markets: single markets to try, by default a dozen of 2 to 7 agents.
 
     Raises:
@@ -97,7 +97,7 @@ def check_strategy(strategy: Strategy, *, markets: Sequence[Market] | None = Non
 
 
 class _Case(eqx.Module):
-    """A market, what everybody gave last round and received on average, and what it has to give now."""
+    """A market with what all agents gave last round, received on average, and have to give now."""
 
     market: Market
     name: str = eqx.field(static=True)
@@ -106,13 +106,14 @@ class _Case(eqx.Module):
 
     @property
     def average(self) -> Float[np.ndarray, "agents"]:
-        """Mean receipts so far: from nothing to the whole contribution in quarters, so that some tie."""
+        """Mean receipts so far, from nothing to the whole contribution in quarters, so that some agents
+        tie."""
         w = np.asarray(self.market.contribution)
         return w * np.random.default_rng(len(w)).integers(0, 5, len(w)) / 4
 
 
 def _small_markets() -> list[Market]:
-    """Figures with equal contributions and with unequal ones, from the smallest up."""
+    """Small networks with equal and with unequal contributions, the smallest first."""
     figures = [
         [[0, 1]],
         [[0, 1], [1, 2]],
@@ -173,7 +174,7 @@ def _random_rows(rng, giver, w, barred=False):
 
 
 class _Trial:
-    """All cases side by side in one ensemble, so that a law costs one compilation at most."""
+    """Plays all cases side by side in one ensemble, so that each law needs at most one compilation."""
 
     def __init__(self, strategy: Strategy, cases: list[_Case]):
         self.strategy, self.cases = strategy, cases
@@ -200,7 +201,7 @@ class _Trial:
         self.compare("packing", answer, self.packed())
 
     def check_shape(self) -> None:
-        """Asked of the types alone."""
+        """Checks the shape of a row without computing one."""
         row, number = jnp.zeros(self.width), jnp.zeros(())
         beyond = Beyond(row, row) if self.strategy.hops > 1 else None
         average = row if self.strategy.needs_averages else None
@@ -230,7 +231,8 @@ class _Trial:
     def check_budget(self, answer) -> None:
         spent = np.bincount(self.giver, answer, len(self.budget))
         degree = np.bincount(self.giver)
-        # Rounding: one unit in the last place per addition, and a few for the rule's own arithmetic.
+        # The allowance for rounding: one unit in the last place per addition, and a few for the rule's
+        # arithmetic.
         allowed = 4 * degree * np.finfo(np.float64).eps * self.budget
         broken = np.flatnonzero(np.abs(spent - self.budget) > allowed)
         if len(broken):
@@ -259,7 +261,7 @@ class _Trial:
             )
 
     def relabelled(self):
-        """The answers when every market numbers its agents backwards, in the order of arcs of before."""
+        """The answers if every market numbers its agents in reverse, given in the original order of arcs."""
         market_of = np.asarray(self.ensemble.market_of)
         sizes = np.bincount(market_of)
         first = np.cumsum(sizes) - sizes
@@ -284,7 +286,7 @@ class _Trial:
         return _rows(self.strategy, market, *now, self.width)[1] / unit
 
     def ends(self):
-        """The answers by the terms posted, as the givers work them out and as the receivers do."""
+        """The flows computed from the posted terms, by the givers and by the receivers."""
         if not self.strategy.is_posted:
             return []
         market = self.ensemble
@@ -294,7 +296,7 @@ class _Trial:
         return [market.arc_values(sent), market.arc_values(market.mirror(np.asarray(received)))]
 
     def packed(self):
-        """The answers beside a star of higher degree than everybody's, from the engine's own round."""
+        """The answers if a star of a higher degree than any agent's is packed in, from the engine's round."""
         star = Market.from_links(np.array([[0, leaf] for leaf in range(1, self.width + 3)]), value=7.0)
         both = pack([star, self.ensemble])
         even = star.arc_values(star.equal_flow())

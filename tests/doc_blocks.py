@@ -26,7 +26,7 @@ from cmapjax.cli._app import app
 
 ROOT = Path(__file__).parents[1]
 WITH_CODE = {"python", "sh", "toml", "sql", "{code-cell}"}
-KINDS = {*WITH_CODE, "{include}", "{toctree}"}
+KINDS = {*WITH_CODE, "{include}", "{toctree}", "text"}
 PAGES = sorted(
     [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 )

@@ -118,7 +118,9 @@ def test_states_too_large_to_be_stacked_are_recorded_one_by_one(name, on_host, m
 
 
 def _programs() -> list[int]:
-    return [f._cached._cache_size() for f in (_small.play_rounds, _driver._play_span, _driver._look)]
+    return [
+        f._cached._cache_size() for f in (_small.play_rounds, _driver._play_span, _driver._records_of_many)
+    ]
 
 
 def test_small_markets_share_one_program():
@@ -151,6 +153,7 @@ def test_a_strategy_of_ones_own_is_compiled_once_for_all_small_markets():
 
 
 def test_a_larger_market_shares_one_program_among_cmap_and_all_that_is_damped(monkeypatch):
+    monkeypatch.setenv("CMAPJAX_NATIVE", "off")  # native code that is compiled already would play the rounds
     market = _network(200, seed=5)
     strategies = (
         cj.CMAP(),

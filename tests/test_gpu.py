@@ -11,7 +11,7 @@ from benchmarks._gpu import _launches, _target
 from cmapjax.engine import _driver
 from cmapjax.market import _columns
 from cmapjax.runtime import _platform
-from cmapjax.schedules._schedule import TablePlan, TurnTable, suited
+from cmapjax.schedules._plans import TablePlan, TurnTable, suited
 from cmapjax.strategies import _cmap
 
 LINKS = [[i, j] for i in range(40) for j in range(i) if (i * j) % 7 == 1 or j == i - 1]
@@ -104,7 +104,7 @@ def test_a_gpu_plays_turns_by_number_up_to_a_size(market, for_gpu, monkeypatch):
         tabled = cj.simulate(market, cj.CMAP(), schedule=plan, rounds=2, record={})
     np.testing.assert_allclose(turned.final.utility, tabled.final.utility, rtol=1e-12)
     np.testing.assert_array_equal(turned.final.agent_updates, tabled.final.agent_updates)
-    monkeypatch.setattr("cmapjax.schedules._schedule.NUMBERED_ON_GPU", 10)
+    monkeypatch.setattr("cmapjax.schedules._plans.NUMBERED_ON_GPU", 10)
     assert suited(plan, market) is plan
 
 
@@ -137,7 +137,9 @@ def test_the_programs_of_a_run_are_found_without_compiling_one(market):
     with _platform.laid_out_for("gpu"):
         larger = cj.pack([market] * 4)
     record = {"utility": lambda market, state: state.utility}
-    assert {"_play_span", "_look"} <= set(_target.programs(larger, cj.CMAP(), rounds=3, record=record))
+    assert {"_play_span", "_records_of_many"} <= set(
+        _target.programs(larger, cj.CMAP(), rounds=3, record=record)
+    )
 
 
 @pytest.mark.skipif(bool(_target.missing()), reason=f"not installed: {', '.join(_target.missing())}")

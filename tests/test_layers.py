@@ -1,6 +1,7 @@
 """Data flows one way: modules import only from those before them, and nothing forbidden."""
 
 import ast
+import re
 from pathlib import Path
 
 import networkx
@@ -29,6 +30,8 @@ LAYERS = [
     ["cli"],
     ["__main__"],
 ]
+# Layers that the picture in CONTRIBUTING.md leaves out.
+NOT_DRAWN = ("reproduce", "__main__")
 LAYER = {name: depth for depth, names in enumerate(LAYERS) for name in names}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
@@ -118,3 +121,11 @@ def test_every_public_name_exists_and_has_a_text():
     assert set(dir(cmapjax)) == set(cmapjax.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = cmapjax.nothing
+
+
+def test_the_picture_in_contributing_shows_the_layers_in_order():
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text()
+    picture = text.partition("```text\n")[2].partition("```")[0]
+    drawn = [set(re.findall(r"(?:^|  )(\w+)(?=  )", part, re.MULTILINE)) for part in picture.split("↓")]
+    shown = [{name for name in names if name not in NOT_DRAWN} for names in LAYERS]
+    assert drawn == [names for names in shown if names]

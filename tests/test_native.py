@@ -230,9 +230,9 @@ def test_a_choice_that_there_is_not_is_named():
 @pytest.fixture
 def anew(monkeypatch, tmp_path):
     """As if nothing had been compiled or kept here."""
-    monkeypatch.setattr(_native._Here, "library", None)
-    monkeypatch.setattr(_native._Here, "fault", None)
-    monkeypatch.setattr(_native, "_kept", lambda: tmp_path / "rounds.so")
+    monkeypatch.setattr(_native._Process, "library", None)
+    monkeypatch.setattr(_native._Process, "fault", None)
+    monkeypatch.setattr(_native, "_library_file", lambda: tmp_path / "rounds.so")
     return tmp_path
 
 

@@ -13,6 +13,7 @@ from study_samples import HOSTILE
 
 from cmapjax.report._data import ReportData
 from cmapjax.report._page import render
+from cmapjax.report._summary import shown as in_words
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 FLAGS = (

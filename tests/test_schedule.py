@@ -11,7 +11,7 @@ import reference
 
 import cmapjax as cj
 from cmapjax.market._random import draw_per_agent
-from cmapjax.schedules._schedule import EveryonePlan
+from cmapjax.schedules._plans import EveryonePlan
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 
 import cmapjax as cj
 from cmapjax.schedules import _turns
-from cmapjax.schedules._schedule import table_plan
+from cmapjax.schedules._plans import table_plan
 from cmapjax.schedules._turns import colours, first_conflict, precedence_levels
 
 

@@ -1,4 +1,4 @@
-"""Checks of what the caller hands in: plain NumPy, before any computation, one kind of error.
+"""Checks of arguments in plain NumPy before any computation; all raise ValueError.
 
 Every message names the field, the agent, the value and the remedy.
 """
@@ -16,7 +16,7 @@ import numpy as np
 SHOWN = 5
 MAX_BUDGET = 2 << 30
 _FORMULA = re.compile(r"'*[=+\-@]")
-# Means of a trace and endowments that differ by less are the same numbers, rounded for a table.
+# Means of a trace and endowments that differ by less than this share are equal up to rounding in a table.
 ROUNDED = 1e-3
 CONTRIBUTION = "contribution endowment × value"
 
@@ -29,7 +29,7 @@ def listed(items: Iterable, limit: int = SHOWN) -> str:
 
 
 def short(item, limit: int = 60) -> str:
-    """One value as text that cannot flood a terminal."""
+    """One value as text, cut to a length that fits a line."""
     text = repr(item.item() if isinstance(item, np.generic) else item)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
@@ -67,7 +67,7 @@ def as_real(field: str, values, shape: tuple[int, ...], name_of=None) -> np.ndar
         )
     if array.shape not in ((), shape):
         raise ValueError(f"{field} has shape {array.shape}; give one number, or {shape} (one per agent).")
-    return np.array(np.broadcast_to(array, shape), np.float64)  # a copy: never the caller's own
+    return np.array(np.broadcast_to(array, shape), np.float64)  # a copy, not the caller's array
 
 
 def is_traced_number(values) -> bool:
@@ -121,7 +121,8 @@ def check_fits(field: str, values: np.ndarray, dtype, name_of, remedy: str = "si
 
 
 def first_out_of_order(items: Sequence) -> int | None:
-    """The first place whose entry does not come after the one before; None if all do, or are of no order."""
+    """The first place whose entry is not above the one before; None if there is none, or entries have no
+    order."""
     for place in range(1, len(items)):
         try:
             if not items[place] > items[place - 1]:
@@ -132,7 +133,7 @@ def first_out_of_order(items: Sequence) -> int | None:
 
 
 class SpanWarning(UserWarning):
-    """Numbers that span more than a precision keeps apart; `ratio` is of the largest to the smallest."""
+    """Contributions too far apart for a precision; `ratio` is the largest divided by the smallest."""
 
     def __init__(self, text: str, ratio: float):
         super().__init__(text)
@@ -142,10 +143,10 @@ class SpanWarning(UserWarning):
 def check_span(
     contribution: np.ndarray, precision: str, name_of, market_of: np.ndarray | None = None
 ) -> None:
-    """Raise if sums or ratios of these contributions overflow a precision; warn if float32 loses them.
+    """Raise if sums or ratios of these contributions overflow a precision; warn if float32 rounds some away.
 
-    The largest number of a run is the sum over the smallest contribution, a ratio. Markets side by side, told
-    apart by `market_of`, share neither.
+    The largest number of a run is the sum of all contributions divided by the smallest, a ratio. It is taken
+    for each market (`market_of`) separately.
     """
     limits = np.finfo(precision)
     is_single = precision == "float32"
@@ -181,7 +182,7 @@ def _overflows(contribution: np.ndarray, limits) -> bool:
 
 
 def _ends(contribution: np.ndarray, agents: np.ndarray, name_of) -> str:
-    """The smallest and the largest contribution of these agents, and whose they are."""
+    """The smallest and the largest contribution of these agents, with the agents' names."""
     least, most = (agents[pick(contribution[agents])] for pick in (np.argmin, np.argmax))
     return (
         f"from {contribution[least]:g} (agent {short(name_of(int(least)))}) to {contribution[most]:g} "
@@ -211,7 +212,7 @@ def as_links(links) -> np.ndarray:
 
 
 def count_agents(links: np.ndarray, num_agents: int | None) -> int:
-    """How many agents these links are among. Raises ValueError if an id lies outside or far off."""
+    """The number of agents that these links need. Raises ValueError for ids out of range or far too large."""
     largest = int(links.max()) if len(links) else -1
     if num_agents is None:
         num_agents = largest + 1
@@ -244,7 +245,8 @@ def default_memory_budget() -> int:
 
 
 def memory_of_process() -> int:
-    """Bytes that this process may have, by the machine, its container and its limits."""
+    """Bytes of memory that this process may use: the least of the machine's, its container's and its own
+    limit."""
     memory = []
     if hasattr(os, "sysconf"):
         memory.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))

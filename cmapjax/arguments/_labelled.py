@@ -1,7 +1,7 @@
-"""Vectors and tables that bring the agents' names along, put in a market's order by name.
+"""Vectors and tables with agents' names, put in a market's order by name.
 
-Such are mappings, pandas Series and DataFrames, xarray's DataArrays, and tables of polars and Arrow. They
-are known by what they have, so that none of these libraries is imported.
+These are mappings, pandas Series and DataFrames, xarray's DataArrays, and tables of polars and Arrow. They
+are recognised by their attributes, so that none of these libraries is imported.
 """
 
 import inspect
@@ -17,19 +17,19 @@ AGENT_DIMENSIONS = ("agent", "agents")
 
 
 class Parts(NamedTuple):
-    """A labelled vector or table, taken apart."""
+    """The values and names of a labelled vector or table."""
 
     values: np.ndarray | list
-    """Of a table [rows, agents]."""
+    """A vector [agents] or a table [rows, agents]."""
     names: list | None
-    """What the numbers, or a table's columns, are called; None if they have no names."""
+    """The names of a vector's numbers or a table's columns; None if they have none."""
     rows: Sequence | None = None
-    """What a table's rows are called, such as time stamps."""
+    """The names of a table's rows, such as time stamps."""
     is_mapping: bool = False
 
 
 def is_labelled(x) -> bool:
-    """Whether this holds names of what its numbers belong to, as far as one can see."""
+    """Whether this is a vector or table with names, by its attributes."""
     return isinstance(x, Mapping) or _is_series(x) or _is_table(x) or _is_xarray(x)
 
 
@@ -75,13 +75,13 @@ def _of_xarray(field: str, given) -> Parts:
 
 
 def by_name(field: str, given, labels: Sequence[Hashable], *, are_numbers: bool = True):
-    """What is given for agents, in the order of `labels`; the last axis of a table is that of agents.
+    """The numbers given for agents, in the order of `labels`; the last axis of a table is that of agents.
 
-    What has no names is passed on as it is, and so is what pandas has numbered 0, 1, … itself, for agents
-    that are called by text.
+    Values without names are returned unchanged. So are those that pandas has numbered 0, 1, … by itself, if
+    the agents' labels are text.
 
     Args:
-        field: what it is, for errors.
+        field: the name of the argument, for errors.
         given: anything; a DataFrame of one column counts as that column if `labels` are several.
         labels: every agent's name.
         are_numbers: whether entries that are no numbers are refused.
@@ -109,7 +109,7 @@ def by_name(field: str, given, labels: Sequence[Hashable], *, are_numbers: bool 
 
 
 def places(field: str, parts: Parts, labels: Sequence[Hashable]) -> list[int] | None:
-    """Where each agent's entry stands; None if entries are in the agents' order and have no names.
+    """The place of each agent's entry; None if entries are in the agents' order and have no names.
 
     Raises:
         ValueError: as `by_name`.
@@ -123,7 +123,7 @@ def places(field: str, parts: Parts, labels: Sequence[Hashable]) -> list[int] | 
 
 
 def _check_rows(field: str, rows, names: list, labels: Sequence) -> None:
-    """Raise if a table's rows, and not its columns, are called as the agents are."""
+    """Raise if the names of a table's rows, and not of its columns, are the agents'."""
     if rows is None or isinstance(labels, range) or len(rows) != len(labels):
         return
     if set(names) != set(labels) and set(rows) == set(labels):
@@ -134,7 +134,7 @@ def _check_rows(field: str, rows, names: list, labels: Sequence) -> None:
 
 
 def _is_by_place(field: str, parts: Parts, labels: Sequence) -> bool:
-    """Whether names are but the numbers 0, 1, … that pandas gives to what has no names."""
+    """Whether the names are only the numbers 0, 1, … that pandas gives to unnamed values."""
     names = parts.names
     if names != list(range(len(names))):
         return False
@@ -154,7 +154,7 @@ def _as_number(label: Hashable) -> int | None:
 
 
 def _places(field: str, names: list, labels: Sequence) -> list[int]:
-    """Where each agent's entry stands."""
+    """The place of each agent's entry."""
     place = {name: i for i, name in enumerate(names)}
     if len(place) < len(names):
         twice = [name for i, name in enumerate(names) if place[name] != i]
@@ -178,7 +178,7 @@ def _places(field: str, names: list, labels: Sequence) -> list[int]:
 
 
 def unlabelled(field: str, given):
-    """What is given for things that have no names here, without the numbers that pandas gave them.
+    """Values for things that have no names here, such as arcs, without pandas' own numbering.
 
     Raises:
         ValueError: it has names of its own.
@@ -202,7 +202,7 @@ def real_of_agent(field: str, label: Hashable, number) -> float:
 
 
 def arguments_by_name(function: Callable, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict]:
-    """The arguments of a function of a market, all that are labelled put in the order of its agents."""
+    """The arguments of a function of a market, labelled ones put in the order of its agents."""
     if not any(map(is_labelled, (*args, *kwargs.values()))):
         return args, kwargs
     bound = inspect.signature(function).bind(*args, **kwargs)

@@ -1,10 +1,10 @@
-"""Canonical shapes: markets stored a little larger than they are, so that compiled programs are shared.
+"""Canonical shapes: markets padded to common shapes, so that they share compiled programs.
 
-A program is compiled for the shapes of its arrays, and no two random networks have the same number of agents
-of every degree. So a market is *fitted* to a shape with room to spare. Its agents and markets keep their
-numbers. Behind them come padding rows, each a copy of some agent's row: it computes what that agent
-computes, nobody points at it, no market lists it, and nothing is written to it. `Market.repeats` says which
-agent each row repeats. What goes along (vectors over agents, flows, plans) is padded by the functions here.
+A program is compiled for the shapes of its arrays, and random networks differ in the number of agents of each
+degree. So a market is *fitted* to a shape that is larger than it needs. Agents and markets keep their
+numbers. Behind them stand padding rows, each a copy of an agent's row: it computes what that agent computes,
+and the result is dropped; no slot and no list of members refers to it. `Market.repeats` says which agent each
+row repeats. The functions here also pad vectors over agents, flows and plans.
 """
 
 import dataclasses
@@ -18,26 +18,21 @@ from cmapjax.endowments import Endowments, Trace
 from cmapjax.market._columns import Columns, block_widths, entry_slots, lay_out, narrowest_block
 from cmapjax.market._market import Market
 from cmapjax.runtime._types import Array
-from cmapjax.schedules._schedule import (
-    WIDTH_GROWTH,
-    EveryonePlan,
-    OrderPlan,
-    ParticipationPlan,
-    Plan,
-    TablePlan,
-)
+from cmapjax.schedules._plans import WIDTH_GROWTH, EveryonePlan, OrderPlan, ParticipationPlan, Plan, TablePlan
 
 SMALL, SMALL_WIDTHS = 128, (48, 128)
-"""Rows of the shapes of single small markets, and how wide their one block is: few, for few programs."""
-# Ensembles that fit this many slots are one block, in few different shapes: rows are the least times a power
-# of four, widths and lists of members powers of two. The padding is played sooner than another program is
-# compiled.
+"""The number of rows of the shapes of single small markets, and the widths of their one block. Few shapes
+mean few programs."""
+# Ensembles that fit into this many slots are one block. Numbers of rows are the least one times a power of
+# four, widths and lists of members are powers of two: playing the padding is quicker than compiling more
+# programs.
 FEW_SLOTS = 2**18
 LEAST_ROWS, LEAST_WIDTH, LEAST_SIZE = 512, 32, 64
 LEAST_TURNS = 32, 256
 """(turns, agents) of their tables, likewise powers of two."""
-# Larger ones get blocks, fewer and wider than a market by itself has: compiling takes as long as there are
-# blocks. Rows have room for other ensembles drawn alike: two standard deviations of their count, and 2 %.
+# Larger ensembles get several blocks, fewer and wider ones than an unfitted market, because compile time
+# grows with the number of blocks. Blocks have spare rows for other ensembles of the same kind: two standard
+# deviations of their count, and 2 %.
 COST_OF_BLOCK = 0.1
 MOST_PADDING = 0.35
 SPARE = 0.02
@@ -74,7 +69,7 @@ def small_shape(market: Market) -> Shape | None:
 
 
 def shape_of(market: Market) -> Shape:
-    """A shape that this ensemble fits, and that others drawn alike most likely fit too."""
+    """A shape that fits this ensemble, and most likely others drawn from the same family."""
     sizes, lengths = np.asarray(market.members.lengths), np.asarray(market.links.lengths)
     width = max(_rounded_up(int(lengths.max()), 1), LEAST_WIDTH)
     size = max(_rounded_up(int(sizes.max()), 1), LEAST_SIZE)
@@ -95,7 +90,7 @@ def shape_of(market: Market) -> Shape:
 
 
 def widened(shape: Shape) -> Shape:
-    """The shape with more room in its widest block, which takes what fits no other."""
+    """The shape with a wider and longer last block, which takes the rows that fit no other block."""
     *others, (width, rows) = shape.blocks
     wider = _rounded_up(width + 1, WIDTH_STEPS), rows + max(rows // WIDTH_STEPS, 1)
     size = shape.size if shape.is_even else _rounded_up(shape.size + 1, WIDTH_STEPS)
@@ -118,7 +113,7 @@ def _rounded_up(n: int, steps: int) -> int:
 
 
 def _blocks_of(market: Market, shape: Shape) -> Int[np.ndarray, "agents"] | None:
-    """The block of every agent: the narrowest that holds its row and has room; None if there is none."""
+    """The block of every agent, the narrowest with space for its row; None if the market does not fit."""
     widths, room = (np.array(x) for x in zip(*shape.blocks, strict=True))
     sizes, degree = np.asarray(market.members.lengths), _degrees(market)
     is_listed = sizes.min() == sizes.max() == shape.size if shape.is_even else sizes.max() <= shape.size
@@ -142,10 +137,10 @@ def _degrees(market: Market) -> Int[np.ndarray, "agents"]:
 
 
 def fitted(market: Market, shape: Shape) -> Market:
-    """The same agents and markets in a shape, and behind them padding rows.
+    """The market in a given shape, with padding rows behind its agents.
 
-    Padding rows of a block are copies of the first agent whose row the block can hold, which is agent 0 where
-    there is one block.
+    Padding rows of a block are copies of the first agent whose row fits the block, which is agent 0 if there
+    is one block.
 
     Raises:
         ValueError: the shape has no room for this market.
@@ -171,11 +166,11 @@ def fitted(market: Market, shape: Shape) -> Market:
 
 
 def _fill_in(links: Columns, market: Market, repeats, starts) -> Int[np.ndarray, "slots"]:
-    """What the slots of `links` point at; returned is where the same link is seen from its other end."""
+    """Fills in what the slots of `links` point at, and returns the slot of each link's other end."""
     old, slot = entry_slots(market.links), entry_slots(links)
     arc_in = np.empty(market.links.num_slots, np.int64)
     arc_in[old] = np.arange(len(old))
-    # Padding rows repeat arcs: their entries and reverse slots are those of the agent that they repeat.
+    # Padding rows repeat arcs: their entries and reverse slots are those of the repeated agent.
     first = starts[repeats] - starts[:-1]
     arc = np.arange(starts[-1]) + np.repeat(first, np.diff(starts))
     receiver = np.asarray(market.links.order)[np.asarray(market.links.entries)[old]]
@@ -186,7 +181,7 @@ def _fill_in(links: Columns, market: Market, repeats, starts) -> Int[np.ndarray,
 
 
 def _members(market: Market, shape: Shape) -> Columns:
-    """The lists of members, without padding rows."""
+    """The lists of members, in which padding rows do not occur."""
     old = market.members
     sizes = np.asarray(old.lengths)[np.asarray(old.place)]
     members = lay_out(np.append(0, np.cumsum(sizes)), np.array([shape.size]))
@@ -198,7 +193,7 @@ def _members(market: Market, shape: Shape) -> Columns:
 
 
 def padded(x: Shaped[Array, "... agents"], market: Market) -> Shaped[Array, "... rows"]:
-    """Numbers of agents (last axis), and for each padding row those of the agent it repeats.
+    """Numbers of agents along the last axis, extended by those of padding rows (of the agents they repeat).
 
     Args:
         x: in the caller's order, of the market that was fitted.
@@ -208,7 +203,7 @@ def padded(x: Shaped[Array, "... agents"], market: Market) -> Shaped[Array, "...
 
 
 def padded_endowments(endowments: Endowments, market: Market) -> Endowments:
-    """The process with columns for padding rows if it is a trace, whose columns are matched already."""
+    """The process for the fitted market: a trace, already matched by name, gets columns for padding rows."""
     return Trace(padded(endowments.values, market)) if isinstance(endowments, Trace) else endowments
 
 
@@ -250,8 +245,8 @@ def padded_plan(plan: Plan, market: Market, larger: Market, room: Room = ()) -> 
         plan: made for the market.
         market: the market.
         larger: as it was fitted.
-        room: of a plan made for another market of this shape (`plan_room`), with which this one shall share
-            its programs; tables are as large as that where they fit it.
+        room: the table sizes of a plan for another market of this shape (`plan_room`); tables get these sizes
+            where they fit, so that both share programs.
 
     Raises:
         TypeError: a plan of a class that is not of this package.
@@ -280,14 +275,14 @@ def padded_plan(plan: Plan, market: Market, larger: Market, room: Room = ()) -> 
 
 
 def plan_room(plan: Plan, market: Market, larger: Market) -> Room:
-    """Room for this plan, and most likely for those of other markets drawn alike; () if it has no tables."""
+    """Table sizes for this plan and most likely those of similar markets; () if it has no tables."""
     if isinstance(plan, ParticipationPlan):
         return plan_room(plan.base, market, larger)
     return _roomy(_turns(plan, market, larger)[1], (), larger) if isinstance(plan, TablePlan) else ()
 
 
 def _roomy(needed: Room, room: Room, larger: Market) -> Room:
-    """The room where it has what is needed, and more where not."""
+    """The table sizes of `room`, enlarged where more is needed."""
     if len(larger.links.shapes) == 1:
         return tuple(
             tuple(max(_rounded_up(n, 1), least) for n, least in zip(table, LEAST_TURNS, strict=True))
@@ -307,7 +302,7 @@ def _roomy(needed: Room, room: Room, larger: Market) -> Room:
 
 
 def _turns(plan: TablePlan, market: Market, larger: Market) -> tuple[Int[np.ndarray, "agents"], Room]:
-    """The turn of every agent (-1 if it has none), and what tables for these need."""
+    """The turn of every agent (-1 if it has none), and the table sizes that they need."""
     turn = np.full(market.num_agents + 1, -1)
     for table in plan.rows:
         turn[table] = np.arange(len(table))[:, None]
@@ -321,7 +316,7 @@ def _turns(plan: TablePlan, market: Market, larger: Market) -> tuple[Int[np.ndar
 
 
 def _turn_widths(larger: Market) -> tuple[tuple[int, ...], Int[np.ndarray, "rows"]]:
-    """Widths of rows of turns, the same for all markets of a shape, and which of them each row uses."""
+    """The widths for rows of turns, equal for all markets of a shape, and which of them each row has."""
     widest = larger.links.shapes[-1][0]
     widths = [widest]
     if len(larger.links.shapes) > 1:

@@ -1,8 +1,8 @@
-"""How a plain run is played: rounds by one compiled program, what is recorded by another or by NumPy.
+"""How a plain run is played: one compiled program plays rounds, another one or NumPy records.
 
-Rounds and records take equally long to compile. Apart, rounds are compiled once whatever is recorded, and
-records once whatever the strategy. Between them pass states: one at a time of a large market, stacked where
-they are small. How many rounds lie between two records, and how many there are in all, is data.
+Rounds and records take equally long to compile. In two programs, rounds are compiled once for all records,
+and records once for all strategies. States are handed from one to the other: those of a large market one by
+one, small ones stacked. The number of rounds between two records, and in all, is data.
 """
 
 import dataclasses
@@ -12,83 +12,64 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 
-from cmapjax import metrics
 from cmapjax.engine import _play, _scaling, _small
-from cmapjax.engine._play import Moment, Rules
+from cmapjax.engine._play import Rules, StoredState
 from cmapjax.engine._records import Record, observations, observations_on_host, rounds_apart
-from cmapjax.engine._round import known_facts
-from cmapjax.engine._run import Run, State, as_dtype, begin, form_of, state_of, whole
+from cmapjax.engine._run import Run, Setup, State, as_dtype, completed, form_of, state_of, stored_start
 from cmapjax.market._market import Market
+from cmapjax.metrics._recorded import is_known
 from cmapjax.runtime._precision import namespace
 from cmapjax.runtime._progress import Bar
 from cmapjax.runtime._settings import compiled, is_traced
-from cmapjax.schedules._schedule import EveryonePlan, suited
+from cmapjax.schedules._plans import EveryonePlan, suited
 
-# States are stacked up to so many bytes, and so many of them.
+# States are stacked up to this many bytes, and this many at a time.
 STACKED, MOST_STACKED = 8_000_000, 128
-# Records so many rounds apart are seldom.
+# Records at least this many rounds apart count as rare.
 SELDOM = 8
-# Of a run of which nothing is recorded so many rounds are played at a time.
+# A run without records is played in parts of this many rounds, so that the progress bar moves.
 LONG = 500
-# Of a run of so many slots times rounds compiling takes longer than playing.
+# For runs of up to this many slots times rounds, compiling takes longer than playing.
 SHORT = 50_000_000
-# Records of runs up to so many slots times records are NumPy's.
+# Up to this many slots times records, NumPy computes the records.
 ON_HOST = 5_000_000
 
 
 def pays(market: Market, record, played, dtype) -> bool:
-    """Whether rounds and records are to be two programs.
+    """Whether it is quicker to have two programs for rounds and for records.
 
-    A state too large to be stacked is handed over by itself, which takes as long as a round or two: where
-    every few rounds are recorded, one program plays and records.
+    Handing over a state that is too large to be stacked takes as long as a round or two. If such states are
+    recorded every few rounds, one program that plays and records is quicker.
     """
     return (
         not record or rounds_apart(played) >= SELDOM or 4 * market.links.num_slots * dtype.itemsize <= STACKED
     )
 
 
-def play(
-    market: Market,
-    beyond,
-    strategy,
-    plan,
-    endowments,
-    record,
-    state: State,
-    key,
-    bar: Bar,
-    *,
-    played: Int[np.ndarray, "records"],
-    is_steady: bool,
-    starts_even: bool,
-    is_native: bool = False,
-) -> Run:
+def play(setup: Setup, state: State, bar: Bar, *, played: Int[np.ndarray, "records"]) -> Run:
     """The run from this start; nothing may be traced, and all is on one device.
 
     Args:
-        market: without names.
-        beyond: `beyond_table` of the strategy's hops, or None.
+        setup: what is played and recorded.
         state: the start, as `simulate` makes it.
-        bar: told how many rounds have been played.
+        bar: the progress bar.
         played: after which rounds something is recorded, from 0 to the last (`recorded_rounds`).
-        is_steady: as in `Rules`.
-        starts_even: whether everybody splits equally at the start.
-        is_native: as in `Rules`.
     """
-    state = whole(market, jax.tree.map(np.asarray, state))
+    market, record, plan = setup.market, setup.record, setup.plan
+    state = completed(market, jax.tree.map(np.asarray, state))
     rounds, every = int(played[-1]), rounds_apart(played)
     nothing_to_see = not record and isinstance(plan, EveryonePlan)
     lengths = np.diff(played, prepend=0)
     if nothing_to_see:  # in parts, so that the bar moves
         lengths = np.diff(np.append(np.arange(LONG, rounds, LONG), rounds), prepend=0)
-    recorder = Recorder(market, record, is_steady, len(lengths))
-    known = known_facts(market, beyond, state.flow.dtype)
-    rules = Rules(market, known, strategy, plan, endowments, key, is_steady, is_native)
-    if beyond is None and not is_native and _small.is_small(market, strategy, plan, endowments):
+    recorder = Recorder(market, record, setup.is_steady, len(lengths))
+    rules = setup.rules(state.flow.dtype)
+    can_be_small = setup.beyond is None and not setup.is_native
+    if can_be_small and _small.is_small(market, setup.strategy, plan, setup.endowments):
         final, breach = _play_small(rules, state, lengths, recorder, bar)
     else:
         every = rounds if nothing_to_see else every
-        final, breach = _play_large(rules, state, lengths, every, starts_even, recorder, bar)
+        final, breach = _play_large(rules, state, lengths, every, setup.starts_even, recorder, bar)
     updates, records = recorder.result()
     if nothing_to_see:
         updates = state.agent_updates + played[:, None] * _play.count(market, None)
@@ -96,19 +77,17 @@ def play(
 
 
 class Recorder:
-    """What is recorded of a run."""
+    """Collects what is recorded of a run."""
 
     def __init__(self, market: Market, record, is_steady: bool, num_records: int):
         self.market, self.record, self.is_steady = market, record, is_steady
-        self.on_host = num_records * market.links.num_slots <= ON_HOST and all(
-            map(metrics._is_known, record.values())
-        )
-        # What compiled code reads again and again is handed over once.
+        self.on_host = num_records * market.links.num_slots <= ON_HOST and all(map(is_known, record.values()))
+        # Put on the device once, because compiled code reads it for every record.
         self.handed = None if self.on_host else _on_device((market, Record(record)))
         self.rows: list = []
 
     def add(self, states: State, room: int, count: int | None = None) -> None:
-        """These stacked states, at most `room`; or the first `count` of them."""
+        """Add stacked states, at most `room`, or the first `count` of them."""
         updates = np.asarray(states.agent_updates)[:count]
         if not self.record or not len(updates):
             found = {}
@@ -120,19 +99,19 @@ class Recorder:
         self.rows.append((updates, found))
 
     def _compiled(self, states: State, room: int, count: int):
-        if len(states.round) < room:  # for one program, whatever the number
+        if len(states.round) < room:  # padded, so that one program serves any number of states
             states = jax.tree.map(lambda x: _with_more(np.asarray(x), room - count), states)
-        found = _look(*self.handed, states, np.int64(count), self.is_steady)
-        # A function may hold traced numbers unseen; then so are its records.
+        found = _records_of_many(*self.handed, states, np.int64(count), self.is_steady)
+        # A recorded function may close over traced numbers; then its records are traced.
         return jax.tree.map(lambda x: x[:count] if is_traced(x) else np.asarray(x)[:count], found)
 
-    def add_moment(self, now: Moment) -> None:
-        """One state as the engine holds it, on its device."""
+    def add_stored(self, now: StoredState) -> None:
+        """Add one state as the engine holds it, on its device."""
         if self.record and self.on_host:
             self.add(jax.tree.map(lambda x: x[None], _state(self.market, now)), 1)
             return
-        found = _look_at(*self.handed, now, self.is_steady) if self.record else {}
-        # Traced numbers, of a function that holds them unseen, stay where they are.
+        found = _records_of_one(*self.handed, now, self.is_steady) if self.record else {}
+        # Traced records, of a function that closes over traced numbers, stay as they are.
         found = jax.tree.map(lambda x: x[None] if is_traced(x) else np.asarray(x)[None], found)
         self.rows.append((np.asarray(now.agent_updates)[None], found))
 
@@ -142,27 +121,27 @@ class Recorder:
 
 
 @compiled
-def _look(market: Market, record, states: State, count, is_steady: bool):
+def _records_of_many(market: Market, record, states: State, count, is_steady: bool):
     """What is to be recorded of each of the first `count` stacked states."""
 
     def look(row):
         return observations(market, record, jax.tree.map(lambda x: x[row], states), is_steady)
 
-    tables = _room_for(len(states.round), look, 0)
+    tables = _empty_tables(len(states.round), look, 0)
     return jax.lax.fori_loop(0, count, lambda row, tables: _with_row(tables, row, look(row)), tables)
 
 
 @compiled
-def _look_at(market: Market, record, now: Moment, is_steady: bool):
-    """What is to be recorded of a state of a market so large that it is not copied before."""
+def _records_of_one(market: Market, record, now: StoredState, is_steady: bool):
+    """What is to be recorded of one state, which is not copied to the host, of a large market."""
     return observations(market, record, state_of(market, now), is_steady)
 
 
 _state = compiled(state_of)
 
 
-def _room_for(rows: int, make, *args):
-    """Tables for so many of what `make` gives."""
+def _empty_tables(rows: int, make, *args):
+    """Tables of zeros with this many rows for what `make` returns."""
     like = jax.eval_shape(make, *args)
     return jax.tree.map(lambda x: jnp.zeros((rows, *x.shape), x.dtype), like)
 
@@ -181,7 +160,7 @@ def _play_large(rules: Rules, state: State, lengths, every: int, starts_even: bo
     if plan.is_everyone and not rules.is_native and lengths.sum() * state.flow.size <= SHORT:
         strategy = _small.shared(strategy)
     rules = dataclasses.replace(rules, strategy=as_dtype(strategy, state.flow.dtype), plan=plan)
-    at = form_of(rules, every, starts_even).begin(begin(rules, state))
+    at = form_of(rules, every, starts_even).to_carry(stored_start(rules, state))
     size = 2 * state.flow.nbytes + state.history.nbytes + state.total_utility.nbytes
     room = 1 << min(max(STACKED // size, 1), MOST_STACKED).bit_length() - 1
     if not recorder.record:
@@ -193,7 +172,7 @@ def _play_large(rules: Rules, state: State, lengths, every: int, starts_even: bo
         if room == 1:
             at, shown = _play_on(rules, at, some[0], **facts)
             now = at if shown is None else shown
-            recorder.add_moment(now)
+            recorder.add_stored(now)
             final = _state(rules.market, now) if first + 1 == len(lengths) else None
         else:
             rows, count = np.append(some, np.zeros(room - len(some), np.int64)), np.int64(len(some))
@@ -204,7 +183,7 @@ def _play_large(rules: Rules, state: State, lengths, every: int, starts_even: bo
 
 
 def _play_small(rules: Rules, state: State, lengths, recorder: Recorder, bar: Bar):
-    """The same of a small market, of which every round is kept."""
+    """The final state and the breaches of a small market, whose states are all kept on the host."""
     breach, ends = None, np.cumsum(lengths) + state.round
     seen = [jax.tree.map(lambda x: x[None], state)]  # the start
     for states, broken in _small.play(rules, state, int(lengths.sum())):
@@ -220,31 +199,36 @@ def _play_small(rules: Rules, state: State, lengths, recorder: Recorder, bar: Ba
 
 @compiled(donate="all-except-first")
 def _play_on(rules: Rules, at, length, *, every: int, starts_even: bool):
-    """So many rounds later; and the same as a `Moment`, if it is another thing. What was before is gone."""
+    """The carry after `length` rounds, and the state if that is another object. The old carry is
+    overwritten."""
     form = form_of(rules, every, starts_even)
-    at = form.advance(at, length)
-    shown = form.show(at)
+    at = form.play(at, length)
+    shown = form.to_state(at)
     return at, None if shown is at else shown
 
 
 @compiled
 def _play_span(rules: Rules, at, lengths, count, *, every: int, starts_even: bool, keeps_states: bool):
-    """So many rounds before each of the first `count` records: what follows, what is seen, the last state."""
+    """Plays `lengths[k]` rounds before record k, for `count` records.
+
+    Returns:
+        The carry, the states to record, and the last state.
+    """
     form = form_of(rules, every, starts_even)
     market = rules.market
 
-    def see(now: Moment) -> State:
+    def see(now: StoredState) -> State:
         return state_of(market, now) if keeps_states else State(None, None, None, None, now.agent_updates)
 
-    tables = _room_for(len(lengths), lambda: see(form.show(at)))
+    tables = _empty_tables(len(lengths), lambda: see(form.to_state(at)))
 
     def play_and_see(row, carry):
         at, tables = carry
-        at = form.advance(at, lengths[row])
-        return at, _with_row(tables, row, see(form.show(at)))
+        at = form.play(at, lengths[row])
+        return at, _with_row(tables, row, see(form.to_state(at)))
 
     at, tables = jax.lax.fori_loop(0, count, play_and_see, (at, tables))
-    return at, tables, state_of(market, form.show(at))
+    return at, tables, state_of(market, form.to_state(at))
 
 
 def _with_more(x: np.ndarray, rows: int) -> np.ndarray:

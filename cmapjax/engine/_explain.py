@@ -1,4 +1,4 @@
-"""One agent in one round: what it saw, what it did, and why. For students, and for finding one's mistakes."""
+"""One agent in one round: what it saw, what it did, and why. For teaching and for debugging strategies."""
 
 import dataclasses
 from collections.abc import Hashable
@@ -38,35 +38,35 @@ class Neighbour:
 
     label: Hashable
     contribution: float
-    """w_j, what it brings to a round."""
+    """w_j, its contribution."""
     degree: int
     """Its number of neighbours."""
     utility: float
-    """u_j, what it received in all."""
+    """u_j, what it received from all its neighbours."""
     gave: float
-    """What it gave to the agent, y_ji."""
+    """y_ji, what it gave to the agent."""
     got: float
-    """What it had from the agent, y_ij of the agent's last row."""
+    """y_ij of the agent's last row, what it received from the agent."""
     answer: float
-    """What the strategy gives it, before damping."""
+    """What the agent's strategy gives it, before damping."""
     gets: float
-    """What it gets from the agent now."""
+    """What the agent gives it now."""
     average: float | None = None
-    """ū_j, what it had received per round so far, if the strategy looks at that."""
+    """ū_j, what it received per round so far, if the strategy uses that."""
 
     @property
     def from_others(self) -> float:
-        """c_j = u_j − y_ij, what it had from others."""
+        """c_j = u_j − y_ij, what it received from others."""
         return max(self.utility - self.got, 0.0)
 
     @property
     def level_before(self) -> float:
-        """c_j / w_j, how high it stands without the agent: received per contributed."""
+        """c_j / w_j, its level without the agent: received from others per contributed."""
         return self.from_others / self.contribution
 
     @property
     def level_after(self) -> float:
-        """(c_j + y_ij) / w_j, how high it stands if nobody else moves."""
+        """(c_j + y_ij) / w_j, its level after the agent's move, all other rows unchanged."""
         return (self.from_others + self.gets) / self.contribution
 
 
@@ -76,7 +76,7 @@ class Explanation:
 
     agent: Hashable
     round: int
-    """1 is the first."""
+    """The round, the first being 1."""
     turn: int | None
     """Its turn in the round, from 1; None if it did not act in this round."""
     num_turns: int
@@ -86,7 +86,7 @@ class Explanation:
     """What the agent itself received when its turn came (value)."""
     neighbours: tuple[Neighbour, ...]
     theta: float
-    """How far it moved from its last row to its strategy's answer; 1 is all the way."""
+    """θ, how far it moved from its last row to its strategy's answer; 1 is all the way."""
 
     @property
     def level(self) -> float | None:
@@ -115,17 +115,21 @@ def explain(
     schedule: Schedule = Simultaneous(),  # noqa: B008 - immutable
     key: Array | None = None,
 ) -> Explanation:
-    """What an agent saw in a round, and what it gave to whom; endowments constant, from an equal split.
+    """What an agent saw in a round, and what it gave to whom.
 
-    The rounds before are played by `simulate`, and of this round the turns before the agent's.
+    The earlier rounds are played by `simulate` from an equal split with constant endowments, and of this
+    round the turns before the agent's.
 
     Args:
         market: one market, or many packed side by side.
         strategy: what every agent follows.
-        agent: whose, by its label.
-        round: which, the first being 1.
+        agent: the agent's label.
+        round: the round to explain, the first being 1.
         schedule: who acts in which turn.
         key: JAX random key, for random schedules; as for `simulate`.
+
+    Returns:
+        What the agent saw and did; print it, or draw it with `plots.explanation`.
 
     Raises:
         ValueError: no such agent or round; whatever `simulate` refuses.
@@ -178,7 +182,7 @@ def _as_followed_by(strategy: Strategy, agent: int) -> Strategy:
 
 
 def _until_turn(market, strategy, schedule, agent: int, round: int, key, state):
-    """The agent's turn (None if it does not act), how many there are, and the flow when it comes."""
+    """The agent's turn (None if it does not act), the number of turns, and the flow before its turn."""
     flow = state.flow
     plan, bare = schedule.plan(market, strategy.hops), market.bare()
     now = jnp.asarray(round - 1, jnp.int64)
@@ -196,7 +200,7 @@ def _until_turn(market, strategy, schedule, agent: int, round: int, key, state):
     if turn:
         beyond = beyond_table(bare, strategy.hops) if strategy.hops > 1 else None
         acting = None if acts is None else bare.stored(acts)
-        # The other turns are nobody's; tables keep their shape, so that all turns share a program.
+        # Later turns are emptied; tables keep their shape, so that all turns share a program.
         earlier = tuple(
             np.where(np.arange(len(t))[:, None] < turn, t, bare.num_agents).astype(t.dtype) for t in tables
         )
@@ -206,7 +210,7 @@ def _until_turn(market, strategy, schedule, agent: int, round: int, key, state):
 
 @compiled
 def _answers(strategy: Strategy, view: View):
-    """The agent's next row, and what it would be undamped."""
+    """The agent's next row, with and without damping."""
     view = jax.tree.map(jnp.asarray, view)
     return _calls.respond(strategy, view), _calls.respond(_undamped(strategy), view)
 

@@ -1,4 +1,4 @@
-"""What is said of a run when it is over: the verdict on each market, and a breach of the laws of spending."""
+"""The end of a run: the verdict on each market, and the report of a broken law of spending."""
 
 import dataclasses
 import warnings
@@ -14,6 +14,7 @@ from cmapjax.engine._run import Run
 from cmapjax.market._feasibility import TOLERANCE, Breach, breach_in_words, broken_markets, find_breach
 from cmapjax.market._market import Market
 from cmapjax.market._verdict import VERDICTS, gap_judged
+from cmapjax.metrics._recorded import is_gap
 from cmapjax.runtime._precision import namespace
 from cmapjax.runtime._settings import compiled, is_traced
 from cmapjax.strategies import Strategy
@@ -37,7 +38,7 @@ def judged(
         strict: raise if a law of spending was broken, rather than warn.
 
     Raises:
-        ValueError: with `strict`, who broke which law; or that compiled code cannot say.
+        ValueError: with `strict`, which agent broke which law; or that compiled code cannot raise.
     """
     by_averages = not endowments.is_constant or strategy.needs_averages
     if is_traced((market, endowments, key, run)):
@@ -58,13 +59,14 @@ def judged(
     if breach is not None:
         _complain(market, strategy, breach, strict)
     gap = None
-    if not by_averages and metrics._is_gap(record.get("certified_gap")):
-        gap = run.records["certified_gap"][-1]  # of the same flow; on large markets it takes long
+    if not by_averages and is_gap(record.get("certified_gap")):
+        # Of the same flow; computing it again is slow on large markets.
+        gap = run.records["certified_gap"][-1]
     fields = _fields(market, run.final, breach, by_averages, gap)
     return dataclasses.replace(run, spending_error=error, **fields)
 
 
-# Compiled, for a derivative would otherwise be taken operation by operation; and as constants to it.
+# Compiled, because JAX would otherwise differentiate operation by operation; its results are constants.
 @compiled
 def _judge_traced(market: Market, endowments: Endowments, key, final, breach, by_averages: bool):
     market, endowments, final = jax.lax.stop_gradient((market, endowments, final))
@@ -86,7 +88,7 @@ def _fields(market: Market, final, breach: Breach | None, by_averages: bool, gap
 
 
 def _last_breach(market: Market, run: Run, budget) -> Breach:
-    """Of the last round, by its flow alone."""
+    """The breaches of the last round, found from its flow."""
     dtype = run.final.flow.dtype
     of_round = (market.stored(x) for x in (np.asarray(budget).astype(dtype), np.asarray(run.final.utility)))
     return find_breach(market, run.final.round, market.links.blocks(run.final.flow), *of_round)
@@ -102,7 +104,7 @@ def _complain(market: Market, strategy: Strategy, breach: Breach, strict: bool) 
 
 
 def _name(strategy: Strategy) -> str:
-    """As it would be written, without its numbers: Damped(Mine)."""
+    """The strategy's name as it is written, without parameters: Damped(Mine)."""
     inner = getattr(strategy, "strategy", None)
     name = type(strategy).__name__
     return f"{name}({_name(inner)})" if isinstance(inner, Strategy) else name

@@ -1,4 +1,4 @@
-"""From one round to the next: what a run carries along, in the order of storage."""
+"""From one round to the next: the state of a run, in the order of storage."""
 
 import dataclasses
 
@@ -23,12 +23,12 @@ from cmapjax.market._market import Market
 from cmapjax.runtime._precision import namespace
 from cmapjax.runtime._settings import compiled
 from cmapjax.runtime._types import Array
-from cmapjax.schedules._schedule import Plan, TurnTable
+from cmapjax.schedules._plans import Plan, TurnTable
 from cmapjax.strategies import Strategy, _calls
 
 
 class Rules(eqx.Module):
-    """What the rounds of a run have in common."""
+    """What does not change from round to round of a run."""
 
     market: Market
     known: Known
@@ -37,15 +37,15 @@ class Rules(eqx.Module):
     endowments: Endowments
     key: Array | None
     is_steady: bool = eqx.field(static=True)
-    """Whether every row always spends its agent's contribution, so that to give as before is to repeat
-    the last row as it stands."""
+    """Whether every row spends its agent's contribution in every round, so that a repeated row needs no
+    scaling."""
     is_native: bool = eqx.field(static=True, default=False)
     """Whether rounds are played by native code (`_native`)."""
 
     @property
     def are_trusted(self) -> bool:
-        """Whether the strategy is one of this package, none of whose rounds need to be looked through for a
-        breach of the laws."""
+        """Whether the strategy is one of this package, whose rows need not be checked for breaches of a
+        law."""
         return _calls.is_of_package(self.strategy)
 
     def budget(self, round: Int[Array, ""]) -> Float[Array, "agents"]:
@@ -53,10 +53,11 @@ class Rules(eqx.Module):
         return self.market.stored(_budget(self.market, self.endowments, self.key, round))
 
 
-class Moment(eqx.Module):
-    """A market between two rounds."""
+class StoredState(eqx.Module):
+    """A market between two rounds as the engine holds it: flows in blocks, agents in the order of storage."""
 
     round: Int[Array, ""]
+    """Rounds played so far."""
     flows: Flows | None
     history: tuple[Float[Array, "agents"], ...]
     """Utilities of the last round, the one before, and the one before that."""
@@ -67,14 +68,15 @@ class Moment(eqx.Module):
 
 
 def average_utility(at) -> Float[Array, "agents"]:
-    """Mean value received per round so far, of a `Moment` or a state; of the start, before the first."""
+    """Mean value received per round so far, of a `StoredState` or `State`; before the first round, the
+    start's."""
     xp = namespace(at)
     played = xp.maximum(at.round, 1)
     return xp.where(at.round > 0, at.total_utility / played, at.history[0])
 
 
-@jax.named_scope("round")  # a name to find it by, in profiles and in what is compiled
-def play_round(rules: Rules, now: Moment) -> Moment:
+@jax.named_scope("round")  # the name of a round in profiles and compiled programs
+def play_round(rules: Rules, now: StoredState) -> StoredState:
     """The market one round later."""
     if rules.strategy.needs_averages:
         average = average_utility(now).astype(now.history[0].dtype)
@@ -103,7 +105,7 @@ def play_round(rules: Rules, now: Moment) -> Moment:
     breach = now.breach
     if not rules.are_trusted:
         breach = breach.then(_breach(rules, now.round + 1, flows, budget, utility, lost))
-    return Moment(
+    return StoredState(
         now.round + 1,
         flows,
         (utility, *now.history[:2]),
@@ -114,36 +116,40 @@ def play_round(rules: Rules, now: Moment) -> Moment:
 
 
 def _breach(rules: Rules, round, flows: Flows, budget, utility, lost) -> Breach:
-    """Who has broken a law in this round; derivatives take no notice."""
+    """Which agents have broken a law in this round; constant for derivatives."""
     market, links = rules.market, rules.market.links
     received = None
     together = rules.plan.is_everyone or isinstance(rules.plan, TurnTable)
-    if rules.strategy.is_posted and together:  # each end has worked it out for itself
+    if rules.strategy.is_posted and together:  # each end has computed its own copy
         received = links.blocks(market.mirror(links.join(flows.received)))
     found = jax.lax.stop_gradient((flows.sent, budget, utility, received, lost))
     return find_breach(market, round, *found)
 
 
-class Plain:
-    """Rounds one by one, as they are written."""
+class RoundByRound:
+    """Plays every round by `play_round`.
+
+    A way of playing has three methods: `to_carry` makes what it carries through rounds from a stored state,
+    `play` plays rounds on that, and `to_state` makes a stored state of it again.
+    """
 
     def __init__(self, rules: Rules):
         self.rules = rules
 
-    def begin(self, now: Moment) -> Moment:
+    def to_carry(self, now: StoredState) -> StoredState:
         return now
 
-    def advance(self, now: Moment, rounds: int | Int[Array, ""]) -> Moment:
-        """The market some rounds later."""
+    def play(self, now: StoredState, rounds: int | Int[Array, ""]) -> StoredState:
+        """What is carried after some rounds."""
         if isinstance(rounds, int) and rounds == 1:
             return play_round(self.rules, now)
         return jax.lax.fori_loop(0, rounds, lambda _, now: play_round(self.rules, now), now)
 
-    def show(self, now: Moment) -> Moment:
+    def to_state(self, now: StoredState) -> StoredState:
         return now
 
 
-def _take_turns(rules: Rules, now: Moment, key, acts, budget, repeated: Flows):
+def _take_turns(rules: Rules, now: StoredState, key, acts, budget, repeated: Flows):
     market, links = rules.market, rules.market.links
     tables = rules.plan.tables(market, now.round, key)
     acted = jnp.zeros(market.num_agents, bool)
@@ -169,10 +175,10 @@ def _take_turns(rules: Rules, now: Moment, key, acts, budget, repeated: Flows):
     return both_ends(market, flow), acted, lost
 
 
-def _take_tabled_turns(rules: Rules, now: Moment, budget, repeated: Flows):
-    """All answer in every turn, and those whose turn it is do as they answer.
+def _take_tabled_turns(rules: Rules, now: StoredState, budget, repeated: Flows):
+    """All agents answer in every turn, and the answers of those whose turn it is are kept.
 
-    In a small market that costs less than to look up who they are.
+    In a small market this is quicker than looking up whose turn it is.
     """
     market, known, plan = rules.market, rules.known, rules.plan
     turn_of, turns = plan.of_round(now.round)
@@ -190,7 +196,7 @@ def _take_tabled_turns(rules: Rules, now: Moment, budget, repeated: Flows):
 
 
 def count(market: Market, acted) -> Int[Array, "markets"]:
-    """How many agents of each market these are; None is all."""
+    """How many agents of each market acted; None stands for all."""
     if acted is None:
         return jnp.asarray(market.members.lengths, jnp.int64)[market.members.place]
     return market.total(market.unstored(acted).astype(jnp.int64))

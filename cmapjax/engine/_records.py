@@ -1,4 +1,4 @@
-"""What is recorded of states: of one in compiled code, or of many at once in NumPy."""
+"""What is recorded of states: one state in compiled code, or many at once in NumPy."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -8,10 +8,10 @@ import jax
 import numpy as np
 from jaxtyping import Int
 
-from cmapjax import metrics
 from cmapjax.market._certificate import delivered
 from cmapjax.market._market import Market
 from cmapjax.market._reductions import look, of_rows
+from cmapjax.metrics._recorded import OfState, is_known
 from cmapjax.runtime._precision import float64_on_host, namespace
 from cmapjax.runtime._types import Array
 
@@ -21,7 +21,8 @@ def recorded_rounds(rounds: int, every: int | Sequence[int] | None) -> Int[np.nd
 
     Args:
         rounds: how many are played.
-        every: so many rounds apart; or after these rounds; None: after 1, 2, 3, 5, 8, 13, … rounds.
+        every: a number of rounds between records; or a list of rounds; None: after 1, 2, 3, 5, 8, 13, …
+            rounds.
     """
     if every is None:
         every = _growing(rounds)
@@ -51,15 +52,15 @@ def parts(due: Int[np.ndarray, "records"], least: int) -> list[list[int]]:
 
 
 def rounds_apart(played: Int[np.ndarray, "records"]) -> int:
-    """How many rounds lie between two records, in the mean."""
+    """The mean number of rounds between two records, rounded up."""
     return max(-(-int(played[-1]) // max(len(played) - 1, 1)), 1)
 
 
 class Record(eqx.Module):
-    """Functions of (market, state) by name, to be handed to compiled code.
+    """Functions of (market, state) by name, as an argument of compiled code.
 
-    An array that several of them hold, such as the equilibrium's utilities, is handed over once, so that
-    compiled code knows that it is one.
+    An array that several functions hold, such as the equilibrium's utilities, is passed once, so that
+    compiled code does not treat it as several.
     """
 
     arrays: tuple[Array, ...]
@@ -91,11 +92,11 @@ def observations(
 ) -> dict[str, Array]:
     """What is to be recorded of a state, by name.
 
-    Of a float32 run whose rows spend the contributions, recorded is what they deliver when they spend them
-    exactly: the utilities as they are held sum to more or less than there is, by rounding, and would beat
-    the equilibrium now and then.
+    For a float32 run whose rows spend the contributions, metrics use the rows scaled in float64 to spend them
+    exactly. The utilities stored in float32 sum to slightly more or less than there is, by rounding, and
+    could exceed the equilibrium's welfare.
 
-    Metrics of this package are worked out together: vectors over agents are cut into rows, a market a row,
+    Metrics of this package are computed together: vectors over agents are cut into rows, one market a row,
     and what several formulas need is computed once. Users' functions are called one by one.
 
     Args:
@@ -108,7 +109,7 @@ def observations(
         history = xp.stack([look(exactly, market.links.place), *held])
         state = dataclasses.replace(state, history=history)
     functions, vectors = dict(record.items()), {}
-    together = {name: f for name, f in functions.items() if isinstance(f, metrics._OfState)}
+    together = {name: f for name, f in functions.items() if isinstance(f, OfState)}
     for f in together.values():
         if f.vectors_of not in vectors:
             vectors[f.vectors_of] = f.vectors_of(market, state)
@@ -125,18 +126,18 @@ def observations(
 def observations_on_host(
     market: Market, record: Mapping[str, Callable] | Record, states, is_steady: bool
 ) -> dict[str, np.ndarray] | None:
-    """`observations` of many states at once, in NumPy: for small markets, where compiling would take longer.
+    """`observations` of many states at once, in NumPy, for small markets, where compiling takes longer.
 
     Args:
         states: a `State` of NumPy arrays, every one with an axis of records before its own.
         is_steady: whether every row spends its agent's contribution.
 
     Returns:
-        By name one row per record; None if there is a function among them that is not of this package, and
-        may not take states in this form.
+        By name one row per record; None if a function is not of this package, because such a function may not
+        accept stacked states.
     """
     record = record if isinstance(record, Record) else Record(record)
-    if not all(metrics._is_known(f) for _, f in record.items()):
+    if not all(is_known(f) for _, f in record.items()):
         return None
     found = _of_stacked(market, record, states, is_steady)
     return {name: found[name] for name in record.names}
@@ -144,7 +145,8 @@ def observations_on_host(
 
 @float64_on_host
 def _of_stacked(market: Market, record: Record, states, is_steady: bool):
-    # As a single state has them: the last three rounds first, and a round that agents' vectors go with.
+    # Laid out like a single state: the axis of the last three rounds first, and rounds that broadcast over
+    # agents.
     states = dataclasses.replace(
         states, history=np.moveaxis(states.history, -2, 0), round=states.round[:, None]
     )

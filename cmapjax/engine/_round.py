@@ -1,12 +1,11 @@
-"""One round of a market, compiled: views are gathered, agents answer, flows are put back.
+"""One round of a market, compiled: views are gathered, agents answer, their rows become the flow.
 
-Everything here is in the order of storage. Batching happens in this module alone: strategies are
-written for one agent and vmapped over the columns of each block.
+Everything here is in the order of storage. Only this module batches: strategies are written for one agent and
+vmapped over the columns of each block.
 
-Every flow is held twice, by giver and by receiver, in one layout (`Flows`). Agents whose strategy is to
-post terms thereby need no look at a link from its other end: both ends work out the flow from the terms
-posted, and all that is gathered are vectors over agents. Other strategies' answers are sent across every
-link, which on large markets takes longer than all the rest.
+Every flow is held twice, by giver and by receiver, in one layout (`Flows`). If a strategy posts terms, both
+ends compute the flow of a link from the terms, and only vectors over agents are looked up. The rows of other
+strategies are sent to the other end of every link, which takes most of the time on large markets.
 """
 
 import functools
@@ -21,7 +20,7 @@ from cmapjax.market._market import Market
 from cmapjax.market._reductions import blocks
 from cmapjax.runtime._precision import namespace
 from cmapjax.runtime._types import Array
-from cmapjax.schedules._schedule import Plan
+from cmapjax.schedules._plans import Plan
 from cmapjax.strategies import Beyond, Link, PerAgent, Strategy, View, _calls
 
 Blocks = tuple[Float[Array, "_ _"], ...]
@@ -29,7 +28,7 @@ Blocks = tuple[Float[Array, "_ _"], ...]
 
 
 class Flows(eqx.Module):
-    """The flow on every link as both its ends hold it."""
+    """The flow on every link, in one copy per end."""
 
     sent: Blocks
     """In slot (i, j), y_ij."""
@@ -38,15 +37,15 @@ class Flows(eqx.Module):
 
 
 class Known(eqx.Module):
-    """What does not change while agents act; but for the averages, not during a run."""
+    """What does not change within a round; except for the averages, nor within a run."""
 
     contribution: Float[Array, "agents"]
     degree: Float[Array, "agents"]
     max_degree: Float[Array, "agents"]
     neighbour_contribution: Blocks
-    """Zero on padding, and only there."""
+    """w_j of each slot's neighbour; zero on padding and only there."""
     beyond: Int[Array, "agents members"] | None
-    """Members of each agent's community out of its reach; `num_agents` is nobody."""
+    """The members of each agent's community that it cannot give to; padded with `num_agents`."""
     average_utility: Float[Array, "agents"] | None = None
     """Mean value received per round up to last round; None if the strategy does not look at it."""
 
@@ -57,7 +56,7 @@ def known_facts(
     dtype,
     average_utility: Float[Array, "agents"] | None = None,
 ) -> Known:
-    """The facts that views are made of, in the precision of the run; the others as in `Known`."""
+    """The facts that views are made of, in the precision of the run; `beyond` and averages as in `Known`."""
     links, xp = market.links, namespace(market)
     contribution = xp.asarray(market.stored(market.contribution), dtype)
     degree = xp.asarray(links.lengths, dtype)
@@ -73,7 +72,7 @@ def known_facts(
 
 
 def both_ends(market: Market, flow: Float[Array, "slots"]) -> Flows:
-    """A flow as both ends hold it."""
+    """A flow in one copy per end."""
     cut = market.links.blocks
     return Flows(tuple(cut(flow)), tuple(cut(market.mirror(flow))))
 
@@ -84,10 +83,12 @@ def received_totals(market: Market, flows: Flows) -> Float[Array, "agents"]:
 
 
 def as_before(market: Market, known: Known, flows: Flows, budget: Float[Array, "agents"]) -> Flows:
-    """Every row scaled to this round's budget; who gave nothing, and has something now, splits equally.
+    """Every row scaled to this round's budget; an agent that gave nothing and has something now splits
+    equally.
 
-    Receivers' copies are taken anew from the givers'. Each scaled by itself, the rounding by which they
-    differ would be scaled along: by 10^16 for an agent that had next to nothing and has much now.
+    Receivers' copies are made from the scaled givers' copies. If each copy were scaled by itself, the
+    rounding error between them would be scaled too, by 10^16 for an agent that had almost nothing and has
+    much now.
     """
     spent = market.links.fold_blocks(jnp.add, flows.sent)
     gave = spent > 0
@@ -108,7 +109,7 @@ def act_together(
     budget: Float[Array, "agents"],
     repeated: Flows,
 ) -> Flows:
-    """Everybody's answer to the same flows; `repeated` is what they would be `as_before`."""
+    """The rows of all agents in answer to the same flows; `repeated` are the flows of `as_before`."""
     views = _views(market, known, flows, utility, budget, repeated)
     if not strategy.is_posted:
         answers, first = [], 0
@@ -132,7 +133,7 @@ def _what_flows(strategy: Strategy, terms: list, links: list[Link]) -> list[Floa
 
 
 def _others(market: Market, terms: list) -> list:
-    """The terms that each slot's neighbour has posted."""
+    """For each slot the terms that its neighbour has posted."""
     numbers = zip(*map(jax.tree.leaves, terms), strict=True)
     looked_up = [look(market, market.links.join_rows(number)) for number in numbers]
     return [
@@ -141,7 +142,7 @@ def _others(market: Market, terms: list) -> list:
 
 
 def take_part(market: Market, acts: Bool[Array, "agents"], answered: Flows, repeated: Flows) -> Flows:
-    """The answers of those that act, and for the rest what they gave before."""
+    """The new rows of agents that act, and the repeated rows of the others."""
     mine, others = market.links.row_blocks(acts), look(market, acts)
     return Flows(
         tuple(map(jnp.where, mine, answered.sent, repeated.sent)),
@@ -150,7 +151,7 @@ def take_part(market: Market, acts: Bool[Array, "agents"], answered: Flows, repe
 
 
 def look(market: Market, x: Shaped[Array, "agents"]) -> list[Shaped[Array, "_ _"]]:
-    """The value of each slot's neighbour (of anybody on padding)."""
+    """The value of each slot's neighbour (any value on padding)."""
     x = jnp.asarray(x)
     return [
         x.at[at].get(mode="promise_in_bounds", wrap_negative_indices=False)
@@ -159,7 +160,7 @@ def look(market: Market, x: Shaped[Array, "agents"]) -> list[Shaped[Array, "_ _"
 
 
 def _on_links(known: Known, sent, received) -> Flows:
-    """These flows, and nothing on padding."""
+    """These flows, set to zero on padding."""
     masks = [w > 0 for w in known.neighbour_contribution]
     return Flows(
         tuple(jnp.where(m, y, 0) for m, y in zip(masks, sent, strict=True)),
@@ -193,7 +194,7 @@ def _views(market, known: Known, flows: Flows, utility, budget, repeated: Flows)
 
 
 def _other_ends(market, known: Known, flows: Flows, utility, repeated: Flows) -> list[Link]:
-    """Every agent's links as those know them that give to it: it is itself the receiver."""
+    """The links seen by the givers to each agent, so that the agent is the receiver."""
     cut = market.links.row_blocks
     nothing = [None] * len(flows.sent)
     ends = zip(
@@ -210,7 +211,7 @@ def _other_ends(market, known: Known, flows: Flows, utility, repeated: Flows) ->
 
 
 def _answer(market: Market, strategy: Strategy, who, views: View) -> Float[Array, "width agents"]:
-    """The rows of some agents, `who` being their places in storage (a slice, or numbers)."""
+    """The rows of some agents; `who` says where they are stored (a slice, or numbers)."""
     if not isinstance(strategy, PerAgent):
         respond = functools.partial(_calls.respond, strategy)
         return jax.vmap(respond, in_axes=-1, out_axes=-1)(views)
@@ -247,11 +248,11 @@ def act_in_turns(
     repeated: Float[Array, "slots"] | None = None,
     notes_lost: bool = False,
 ) -> tuple[Float[Array, "slots"], Float[Array, "agents"] | None]:
-    """The flow after all turns, each seeing what earlier ones left.
+    """The flow after all turns of a round; each turn sees the rows of the earlier ones.
 
-    Utilities are computed afresh once a round and then kept up to date by each turn's changes, which
-    costs a turn what its own rows cost. `repeated` is what flows as before, by default `flow` itself.
-    With `notes_lost` it is noted how much every agent gave where it has no neighbour, which is cut off.
+    Utilities are computed once a round and then updated by the changes of each turn, so that the cost of a
+    turn is that of its own rows. `repeated` is the flow of agents that repeat their rows, by default `flow`.
+    With `notes_lost` the second result is how much each agent gave where it has no neighbour.
     """
     links = market.links
 
@@ -268,7 +269,7 @@ def act_in_turns(
             flow = flow.at[slots].set(new, mode="drop", unique_indices=True)
             if not plan.shares_receivers:
                 utility = utility.at[receivers].add(new - old, mode="drop", unique_indices=True)
-        if plan.shares_receivers:  # adding would depend on the order, which a GPU does not keep
+        if plan.shares_receivers:  # sums of updates would depend on their order, which varies on a GPU
             utility = links.total(market.mirror(flow))
         return (flow, utility, lost), None
 
@@ -279,7 +280,7 @@ def act_in_turns(
 
 
 def _answer_rows(market, known, strategy, width, agents, flow, utility, budget, acts, repeated=None):
-    """Slots, receivers, old and new rows of some agents; nobody's slots are out of range."""
+    """Slots, receivers, old and new rows of some agents; slots of padding are out of range."""
     links = market.links
     slots = links.slots_of(agents, width)
     is_link = slots < links.num_slots
@@ -306,12 +307,13 @@ def _answer_rows(market, known, strategy, width, agents, flow, utility, budget, 
             beyond,
             average_utility=None if known.average_utility is None else look(known.average_utility, receivers),
         )
-        new = _answer(market, strategy, agents, view)  # nobody's parameters are somebody's, and unused
+        # Padding reads some agent's parameters (`PerAgent`); its result is dropped.
+        new = _answer(market, strategy, agents, view)
         return new if acts is None else jnp.where(look(acts, agents), new, old)
 
     receivers = jnp.asarray(links.entries).at[slots].get(mode="fill", fill_value=market.num_agents)
     receivers = jnp.where(is_link, receivers, market.num_agents)
     old = flow.at[slots].get(mode="fill", fill_value=0)
-    # Most turns leave most widths empty; a branch not taken costs nothing.
+    # In most turns most widths have no agents; a branch that is not taken costs nothing.
     new = jax.lax.cond(jnp.any(agents < market.num_agents), respond, lambda: old)
     return slots, receivers, old, new

@@ -1,7 +1,7 @@
-"""The loop, compiled: rounds are played, and what is asked for is recorded of them."""
+"""The compiled loop that plays rounds and records, and what a run returns."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import equinox as eqx
 import jax
@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from cmapjax import metrics
+from cmapjax.endowments import Endowments
 from cmapjax.engine import _play, _scaling
 from cmapjax.engine._native import _form
-from cmapjax.engine._play import Moment, Rules, play_round
+from cmapjax.engine._play import Rules, StoredState, play_round
 from cmapjax.engine._records import observations, rounds_apart
 from cmapjax.engine._round import Flows, known_facts
 from cmapjax.engine._tables import dataset_of, frame_of
@@ -22,7 +23,8 @@ from cmapjax.runtime._derivatives import scan_in_chunks
 from cmapjax.runtime._precision import float64_on_host, namespace
 from cmapjax.runtime._settings import compiled
 from cmapjax.runtime._types import Array
-from cmapjax.schedules._schedule import EveryonePlan
+from cmapjax.schedules._plans import EveryonePlan, Plan
+from cmapjax.strategies import Strategy
 
 
 class State(eqx.Module):
@@ -37,10 +39,10 @@ class State(eqx.Module):
     total_utility: Float[Array, "agents"]
     """Value received over all rounds played (float64)."""
     agent_updates: Int[Array, "markets"]
-    """How many times an agent of the market has acted."""
+    """For each market, how many times one of its agents has acted."""
     received: Float[Array, "slots"] | None = None
-    """y_ji of the last round: the flow as the receivers hold it, equal to `market.mirror(flow)` up to
-    rounding. Left out, it is taken from the flow."""
+    """y_ji of the last round: the receivers' copy of the flow, equal to `market.mirror(flow)` up to rounding.
+    If it is None, it is made from the flow."""
 
     @property
     def utility(self) -> Float[Array, "agents"]:
@@ -60,24 +62,25 @@ class Run(eqx.Module):
     rounds: Int[Array, "records"]
     """The rounds after which something was recorded; the first is the start."""
     agent_updates: Int[Array, "records markets"]
-    """The other clock: how often an agent of the market had acted by then."""
+    """For each record, how often an agent of the market had acted by then."""
     records: dict[str, Array]
     """What was recorded, by name: one row per record, one column per market."""
     final: State
-    # What follows is worked out by `simulate`, on the host: compiling it would take longer than running.
+    """The state after the last round, from which a run can be continued (`simulate(start=…)`)."""
+    # `simulate` computes the rest on the host, because compiling would take longer than running.
     verdict: Int[Array, "markets"] | None = None
     """What became of each market: a place in `metrics.VERDICTS`, as `metrics.verdict` gives it."""
     gap: Float[Array, "markets"] | None = None
     """The certified gap that the verdict rests on: of the last allocation, or of the running averages where
     surplus varies or the strategy looks at them."""
     spending_error: Float[Array, "markets"] | None = None
-    """By how much the strategy's last rows miss the round's budget, relative (rounding, or a fault)."""
+    """How far the last rows are from spending the round's budget, relative: rounding, or a fault."""
     breach: Breach | None = None
-    """Who broke a law of spending in which round; None under strategies of this package."""
+    """Which agents broke a law of spending in which round; None under strategies of this package."""
     rounds_by: str = eqx.field(static=True, default="xla")
-    """Who has played the rounds: "native" (the package's own code for a CPU) or "xla"."""
+    """What played the rounds: "native" (the package's own code for a CPU) or "xla"."""
     varies: bool = eqx.field(static=True, default=False)
-    """Whether surplus varied from round to round, so that running averages are what can be compared."""
+    """Whether surplus varied from round to round, so that running averages are to be compared."""
 
     @property
     def verdicts(self) -> list[str]:
@@ -112,6 +115,9 @@ class Run(eqx.Module):
         Args:
             market: whose run it is.
 
+        Returns:
+            The Dataset; its variables are float64 but for counts and words.
+
         Raises:
             ValueError: another market; a record of another shape.
             ModuleNotFoundError: without xarray.
@@ -128,6 +134,9 @@ class Run(eqx.Module):
             market: whose run it is.
             times: of every round from the first on, such as `trace.times`.
 
+        Returns:
+            A pandas DataFrame, by round, then in the market's order of agents.
+
         Raises:
             ValueError: the run has not recorded `metrics.received` under the name "received"; too few times.
         """
@@ -141,7 +150,7 @@ class Run(eqx.Module):
 
     @property
     def reasons(self) -> list[str]:
-        """The same with the certified gap that each rests on, e.g. "converged (certified gap 3.1e-09)"."""
+        """The verdicts with the certified gaps they rest on, e.g. "converged (certified gap 3.1e-09)"."""
         gaps = np.asarray(self.gap).tolist()
         return [f"{word} (certified gap {gap:.1e})" for word, gap in zip(self.verdicts, gaps, strict=True)]
 
@@ -167,12 +176,12 @@ def receipts(
     return columns | {"agent": np.tile(labels, len(rounds)), "received": received.ravel()}
 
 
-def _observed(rules: Rules, record, now: Moment):
+def _observed(rules: Rules, record, now: StoredState):
     return observations(rules.market, record, state_of(rules.market, now), rules.is_steady)
 
 
-def whole(market: Market, state: State) -> State:
-    """The state, with what was left out and follows from its flow."""
+def completed(market: Market, state: State) -> State:
+    """The state with the fields that were left out, which follow from its flow."""
     if state.flow is None:
         state = dataclasses.replace(state, flow=market.equal_flow().astype(state.history.dtype))
     if state.received is None:
@@ -183,45 +192,56 @@ def whole(market: Market, state: State) -> State:
     return state
 
 
-# The start is observed apart from the run, so that strategies compared on a market compile it once.
+# Recording the start is a program of its own, so that strategies compared on a market compile it once.
 @compiled
 def observe(market: Market, record, state: State, is_steady: bool = False):
-    """The state, with what was left out and follows from its flow, and what is to be recorded of it.
+    """The completed state, and what is to be recorded of it.
 
-    `is_steady` as in `Rules`; it makes a difference in float32 alone.
+    `is_steady` is as in `Rules`; it matters in float32 only.
     """
-    state = whole(market, state)
+    state = completed(market, state)
     seen = state.agent_updates, observations(market, record, state, is_steady)
     return jax.tree.map(market.links.everywhere, (state, seen))
 
 
+class Setup(eqx.Module):
+    """What a run plays and records, as `simulate` has checked it."""
+
+    market: Market
+    """The market without names."""
+    beyond: Int[Array, "agents members"] | None
+    """`beyond_table` of the strategy's hops, or None."""
+    strategy: Strategy
+    plan: Plan
+    endowments: Endowments
+    record: dict[str, Callable]
+    key: Array | None
+    is_steady: bool = eqx.field(static=True)
+    """As in `Rules`."""
+    starts_even: bool = eqx.field(static=True)
+    """Whether the start is the equal split."""
+    is_native: bool = eqx.field(static=True, default=False)
+    """As in `Rules`."""
+
+    def rules(self, dtype) -> Rules:
+        """The rules of a run in this precision."""
+        facts = self.strategy, self.plan, self.endowments, self.key, self.is_steady, self.is_native
+        return Rules(self.market, known_facts(self.market, self.beyond, dtype), *facts)
+
+
 @compiled
-def run_rounds(
-    market,
-    beyond,
-    strategy,
-    plan,
-    endowments,
-    record,
-    state,
-    seen,
-    key,
-    *,
-    played,
-    saves_memory,
-    is_steady,
-    starts_even,
-) -> Run:
-    """The run from this start; `seen` is what `observe` saw of it, `played` a tuple of rounds."""
-    known = known_facts(market, beyond, state.flow.dtype)
-    strategy = as_dtype(strategy, state.flow.dtype)
-    rules = Rules(market, known, strategy, plan, endowments, key, is_steady)
+def run_rounds(setup: Setup, state: State, seen, *, played: tuple[int, ...], saves_memory: bool) -> Run:
+    """The run from this start; `seen` is what `observe` returned for it, `played` a tuple of recorded
+    rounds."""
+    dtype, market, record = state.flow.dtype, setup.market, setup.record
+    setup = dataclasses.replace(setup, strategy=as_dtype(setup.strategy, dtype))
+    rules = setup.rules(dtype)
     out = jax.tree.map(lambda x: jnp.zeros((len(played), *x.shape), x.dtype).at[0].set(x), seen)
-    now = begin(rules, state)
+    now = stored_start(rules, state)
     if played[-1] and saves_memory:
         now, out = _record_if_due(rules, record, now, out, np.array(played))
     elif played[-1]:
-        now, out = _record_between(rules, record, now, out, np.array(played), starts_even)
+        now, out = _record_between(rules, record, now, out, np.array(played), setup.starts_even)
     updates, records = out
     last = state_of(market, now)
     run = Run(
@@ -234,21 +254,21 @@ def run_rounds(
     return jax.tree.map(market.links.everywhere, run)
 
 
-def _record_between(rules: Rules, record, now: Moment, out, played, starts_even: bool):
-    """Spans of rounds with a record after each. Nothing but the record is written, and in place."""
+def _record_between(rules: Rules, record, now: StoredState, out, played, starts_even: bool):
+    """Plays spans of rounds with a record after each, which is written in place."""
     updates, tables = out
     rounds, every, lengths = int(played[-1]), rounds_apart(played), np.diff(played)
     if not record and isinstance(rules.plan, EveryonePlan):  # nothing to stop for
         updates = updates[0] + jnp.asarray(played)[:, None] * _play.count(rules.market, None)
         form = form_of(rules, rounds, starts_even)
-        return form.show(form.advance(form.begin(now), rounds)), (updates, tables)
+        return form.to_state(form.play(form.to_carry(now), rounds)), (updates, tables)
     form, first = form_of(rules, every, starts_even), int(lengths[0])
     are_equal = bool(np.all(lengths == first))
 
     def span(carry, row_and_length):
         (carry, out), (row, length) = carry, row_and_length
-        carry = form.advance(carry, first if are_equal else length)
-        now = form.show(carry)
+        carry = form.play(carry, first if are_equal else length)
+        now = form.to_state(carry)
         seen = (
             now.agent_updates,
             observations(rules.market, record, state_of(rules.market, now), rules.is_steady),
@@ -256,19 +276,23 @@ def _record_between(rules: Rules, record, now: Moment, out, played, starts_even:
         return (carry, jax.tree.map(lambda table, x: table.at[row].set(x), out, seen)), None
 
     rows = jnp.arange(1, len(played)), jnp.asarray(lengths)
-    (carry, out), _ = jax.lax.scan(span, (form.begin(now), (updates, tables)), rows)
-    return form.show(carry), out
+    (carry, out), _ = jax.lax.scan(span, (form.to_carry(now), (updates, tables)), rows)
+    return form.to_state(carry), out
 
 
-def form_of(rules: Rules, every: int, starts_even: bool) -> _play.Plain | _scaling.Scaling:
-    """In which form rounds are played, so many at a time."""
+def form_of(rules: Rules, every: int, starts_even: bool) -> _play.RoundByRound | _scaling.ScaledRounds:
+    """The way to play rounds (see `_play.RoundByRound`) with `every` rounds between two records."""
     if rules.is_native:
         return _form.form_of(rules, every, starts_even)
-    return _scaling.Scaling(rules, starts_even) if _scaling.pays(rules, every) else _play.Plain(rules)
+    return (
+        _scaling.ScaledRounds(rules, starts_even)
+        if _scaling.pays(rules, every)
+        else _play.RoundByRound(rules)
+    )
 
 
-def _record_if_due(rules: Rules, record, now: Moment, out, played):
-    """Round after round, by a path that derivatives can follow and that keeps few of them in memory."""
+def _record_if_due(rules: Rules, record, now: StoredState, out, played):
+    """Plays round after round in a form that JAX can differentiate with little memory."""
     first, rounds = now.round, int(played[-1])
     is_due = np.isin(np.arange(rounds + 1), played)
 
@@ -291,18 +315,18 @@ def _record_if_due(rules: Rules, record, now: Moment, out, played):
     return now, out
 
 
-def begin(rules: Rules, state: State) -> Moment:
-    """The state as the engine holds it, before the first round of a run."""
-    now = moment_of(rules.market, state)
+def stored_start(rules: Rules, state: State) -> StoredState:
+    """The state as the engine holds it before the first round, in which no law is broken yet."""
+    now = stored_state(rules.market, state)
     if rules.are_trusted:
         return now
     return dataclasses.replace(now, breach=no_breach(rules.market, state.flow.dtype))
 
 
-def moment_of(market: Market, state: State) -> Moment:
+def stored_state(market: Market, state: State) -> StoredState:
     """The state as the engine holds it."""
     blocks = market.links.blocks
-    return Moment(
+    return StoredState(
         state.round,
         Flows(tuple(blocks(state.flow)), tuple(blocks(state.received))),
         tuple(market.stored(u) for u in state.history),
@@ -311,8 +335,8 @@ def moment_of(market: Market, state: State) -> Moment:
     )
 
 
-def state_of(market: Market, now: Moment) -> State:
-    """The moment in the caller's order, as it is shown."""
+def state_of(market: Market, now: StoredState) -> State:
+    """The stored state in the caller's order and layout."""
     return State(
         now.round,
         market.links.join(now.flows.sent),

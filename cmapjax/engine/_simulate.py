@@ -1,4 +1,4 @@
-"""Rounds of a market under a strategy and a schedule: what is asked for, checked and handed to the loop."""
+"""`simulate`: checks its arguments, and plays the rounds."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ from cmapjax.endowments import Constant, Endowments
 from cmapjax.engine import _driver, _native
 from cmapjax.engine._judge import judged
 from cmapjax.engine._records import recorded_rounds
-from cmapjax.engine._run import Run, State, observe, run_rounds
+from cmapjax.engine._run import Run, Setup, State, observe, run_rounds
 from cmapjax.market._certificate import check_flow
 from cmapjax.market._community import beyond_table
 from cmapjax.market._market import Market
@@ -22,14 +22,16 @@ from cmapjax.market._random import check_key
 from cmapjax.runtime._progress import progress as progress_bar
 from cmapjax.runtime._settings import entry, is_traced, on_host
 from cmapjax.runtime._types import Array
-from cmapjax.schedules._schedule import Plan, Schedule, Simultaneous, suited
+from cmapjax.schedules._plans import Plan, suited
+from cmapjax.schedules._schedule import Schedule, Simultaneous
 from cmapjax.strategies import PerAgent, Strategy, _calls
 
 PRECISIONS = ("float32", "float64")
-# By how much rows of a run may miss what they should spend: who brings little beside what its neighbours have
-# misses more. A start beyond that is taken for one of other endowments.
+# How far the rows of a run may be from spending the contributions, relative. By rounding, agents that have
+# little compared with their neighbours miss more. A start that misses more is taken as one of other
+# endowments.
 ROUNDING = {"float32": 1e-3, "float64": 1e-5}
-# By how much a row handed in as a start may miss its agent's contribution.
+# How far a row that is given as a start may be from spending its agent's contribution, relative.
 START_TOLERANCE = 1e-6
 
 
@@ -66,9 +68,9 @@ def simulate(
         start: a state to continue from, or a flow; by default everybody splits equally.
         precision: "float64" or "float32" of the run itself; records and certificates are float64.
         key: JAX random key, for random schedules and endowments. Round t draws from fold_in(key, t), so
-            a run continued from a state equals one that was never interrupted (bit for bit, but for
-            undamped proportional response by everybody at once, which is played in a form of its own,
-            docs/performance.md, and equals it up to rounding).
+            a run continued from a state equals one that was never interrupted. They are equal bit for bit;
+            undamped proportional response by all agents at once, which has a form of its own
+            (docs/performance.md), is equal up to rounding.
         strict: raise ValueError if an agent breaks a law of spending in any round (gives more or less than
             it has, something negative, not finite or off the links); by default the run warns, and the
             market's verdict is "not feasible".
@@ -116,21 +118,18 @@ def simulate(
     is_plain = not is_traced((arguments, state, key))
     is_native = _native.choose(native, bare, strategy, plan, rounds, is_plain)
     played = recorded_rounds(rounds, every)
-    facts = {
-        "is_steady": endowments.is_constant and _spends_contributions(bare, start),
-        "starts_even": start is None,
-    }
+    is_steady = endowments.is_constant and _spends_contributions(bare, start)
+    setup = Setup(*arguments, key, is_steady, start is None, is_native)
     apart = is_native or (bare.links.mesh is None and _driver.pays(bare, record, played, dtype))
     with _calls.brief_faults(), progress_bar(rounds, show=progress if is_plain else False) as bar:
         if is_plain and apart:
-            run = _driver.play(*arguments, state, key, bar, played=played, is_native=is_native, **facts)
+            run = _driver.play(setup, state, bar, played=played)
         else:
-            # Said in float32 alone, where it matters: float64 starts share one program.
-            state, seen = observe(bare, record, state, facts["is_steady"] and dtype == np.float32)
-            plan = plan if traced else suited(plan, bare)
-            arguments = (bare, beyond, strategy, plan, endowments, record)
-            played = tuple(played.tolist())
-            run = run_rounds(*arguments, state, seen, key, played=played, saves_memory=traced, **facts)
+            # True in float32 only, where it matters, so that float64 starts share one program.
+            state, seen = observe(bare, record, state, is_steady and dtype == np.float32)
+            if not traced:
+                setup = dataclasses.replace(setup, plan=suited(plan, bare))
+            run = run_rounds(setup, state, seen, played=tuple(played.tolist()), saves_memory=traced)
     run = judged(market, strategy, endowments, record, key, on_host(run), rounds, strict)
     rounds_by = "native" if is_native else "xla"
     return dataclasses.replace(run, varies=not endowments.is_constant, rounds_by=rounds_by)
@@ -191,14 +190,14 @@ def _check_every(every, rounds: int) -> None:
 
 
 def _rounds_played(start) -> int:
-    """By a state to continue from; 0 if it cannot be told inside a transformation."""
+    """The rounds behind a state to continue from; 0 if they are traced."""
     if not isinstance(start, State) or is_traced(start.round):
         return 0
     return int(start.round)
 
 
 def _start(market: Market, start, dtype) -> State:
-    """The state to start from, but for what is worked out of its flow (`_observe_start`)."""
+    """The state to start from, without the fields that follow from its flow (`completed`)."""
     if isinstance(start, State):
         if start.flow.shape != (market.links.num_slots,):
             raise ValueError(
@@ -230,9 +229,9 @@ def _start(market: Market, start, dtype) -> State:
 
 
 def _spends_contributions(market: Market, start) -> bool:
-    """Whether every row of the start spends its agent's contribution, as far as can be told."""
+    """Whether every row of the start spends its agent's contribution; False if the start is traced."""
     if not isinstance(start, State):
-        return True  # checked, or made so
+        return True  # a flow that was checked, or the equal split
     if is_traced((start.flow, market.endowment, market.value)):
         return False
     links, flow = market.links, np.asarray(start.flow)

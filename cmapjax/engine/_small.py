@@ -1,11 +1,11 @@
 """Small markets: strategy, damping, turns, surplus, network and number of rounds as data of one program.
 
-Compiling a run takes about a second, and playing a small market a few milliseconds. So small markets are
-stored in one of few shapes, and all that tells one run from another is handed over as numbers: the program
-compiled for the first serves them all. A strategy that is not of this package makes a program of its own,
-by the same code.
+Compiling a run takes about a second, playing a small market a few milliseconds. So small markets are stored
+in one of few shapes, and everything in which runs differ is passed as numbers: the first run compiles a
+program that serves all others. A strategy that is not of this package needs one more program, from the same
+code.
 
-Rows that are left over are copies of the first agent's. Nobody points at them and they never act.
+Spare rows are copies of the first agent's. No slot refers to them and they never act.
 """
 
 import dataclasses
@@ -20,15 +20,15 @@ from jaxtyping import Float, Int
 
 from cmapjax.endowments import Constant, Endowments, Trace
 from cmapjax.engine._canonical import fitted, padded, padded_flow, real_flow, small_shape
-from cmapjax.engine._play import Moment, Rules, play_round, round_key
+from cmapjax.engine._play import Rules, StoredState, play_round, round_key
 from cmapjax.engine._round import known_facts
-from cmapjax.engine._run import State, as_dtype, begin
+from cmapjax.engine._run import State, as_dtype, stored_start
 from cmapjax.market._feasibility import Breach
 from cmapjax.market._market import Market
 from cmapjax.market._random import draw_per_agent
 from cmapjax.runtime._settings import compiled
 from cmapjax.runtime._types import Array
-from cmapjax.schedules._schedule import EveryonePlan, OrderPlan, ParticipationPlan, Plan, TablePlan, TurnTable
+from cmapjax.schedules._plans import EveryonePlan, OrderPlan, ParticipationPlan, Plan, TablePlan, TurnTable
 from cmapjax.strategies import (
     CMAP,
     Damped,
@@ -47,7 +47,7 @@ from cmapjax.strategies import (
     _calls,
 )
 
-# So many rounds are handed over at a time.
+# How many rounds the program plays in one call.
 ROUNDS = 128
 
 
@@ -58,7 +58,7 @@ class OneOf(PostedStrategy):
     """A place in `strategies`."""
     strategies: tuple[PostedStrategy, ...]
     posts: bool = eqx.field(static=True, default=False)
-    """Whether it is played by what is posted: in small markets answers are sent, which compiles quicker."""
+    """Whether terms are posted. Small markets send rows instead, which compiles more quickly."""
 
     @property
     def is_posted(self):
@@ -82,12 +82,12 @@ class OneOf(PostedStrategy):
 
 
 class AnyDamping(Damping):
-    """θ itself, or by one of some rules."""
+    """A given θ, or one of several rules by its number."""
 
     which: Int[Array, "..."]
-    """A place in `DAMPINGS`; -1 is θ itself."""
+    """A place in `DAMPINGS`; -1 for the given θ."""
     theta: Float[Array, "..."]
-    """θ, 1 where there is no damping."""
+    """The given θ; 1 is no damping."""
 
     def step(self, view: View):
         dtype = view.sent.dtype
@@ -106,7 +106,7 @@ DAMPINGS = (MaxDegreeDamping(), LocalDamping())
 
 
 def is_small(market: Market, strategy: Strategy, plan: Plan, endowments: Endowments) -> bool:
-    """Whether a run can be played this way."""
+    """Whether a run can be played by the shared program."""
     return (
         small_shape(market) is not None
         and market.repeats is None
@@ -124,7 +124,7 @@ def _is_known(plan: Plan) -> bool:
 
 
 def as_numbers(strategy: Strategy, larger: Market) -> Strategy:
-    """The strategy as the number of one that is compiled already, or else in a program of its own."""
+    """The strategy as one of `STRATEGIES` by its number, or itself, which then needs its own program."""
     is_own = isinstance(strategy, PerAgent)
     rule, which, theta = _parts(strategy.strategy if is_own else strategy)
     number = _number(rule)
@@ -142,8 +142,8 @@ def as_numbers(strategy: Strategy, larger: Market) -> Strategy:
 
 
 def shared(strategy: Strategy) -> Strategy:
-    """CMAP and what is damped as numbers of one program, which compiles and runs as quickly as CMAP's own;
-    other strategies as they are."""
+    """CMAP and damped CMAP or proportional response as numbers of one program, which compiles and runs as
+    quickly as that of CMAP alone; other strategies unchanged."""
     rule, which, theta = _parts(strategy)
     number = _number(rule)
     if number not in (0, 1) or (strategy is rule and number == 1):
@@ -153,7 +153,7 @@ def shared(strategy: Strategy) -> Strategy:
 
 
 def _parts(rule: Strategy) -> tuple[Strategy, int, Float[np.ndarray, "_"]]:
-    """Whose answer it is, and its damping: a place in `DAMPINGS`, or -1 and θ."""
+    """The strategy whose answer it is, and its damping: a place in `DAMPINGS`, or -1 and θ."""
     if type(rule) is not Damped or not _is_known_damping(rule.damping):
         return rule, -1, np.ones(1)
     if type(rule.damping) is FixedDamping:
@@ -162,7 +162,7 @@ def _parts(rule: Strategy) -> tuple[Strategy, int, Float[np.ndarray, "_"]]:
 
 
 def _number(rule: Strategy) -> int | None:
-    """Its place in `STRATEGIES`."""
+    """Its place in `STRATEGIES`; None if it is not among them."""
     kinds = [type(s) for s in STRATEGIES]
     if type(rule) not in kinds or (isinstance(rule, CMAP) and rule.community_hops == 0):
         return None
@@ -177,7 +177,7 @@ def _is_known_damping(damping: Damping) -> bool:
 
 
 class Played(NamedTuple):
-    """Some rounds, one after another, in the shape."""
+    """What is kept of some rounds, in the common shape."""
 
     sent: Float[Array, "rounds slots"]
     utility: Float[Array, "rounds agents"]
@@ -185,11 +185,12 @@ class Played(NamedTuple):
 
 
 def play(rules: Rules, state: State, rounds: int) -> Iterator[tuple[State, Breach | None]]:
-    """The states after each of the next rounds, `ROUNDS` of them at a time, stacked.
+    """The states after each of the next rounds, stacked, `ROUNDS` at a time.
 
     Args:
-        rules: of the market as it is.
-        state: the start, whole and in NumPy's arrays.
+        rules: of the market before it is fitted.
+        state: the start, complete and in NumPy arrays.
+        rounds: how many to play.
     """
     market, dtype = rules.market, state.flow.dtype
     larger = fitted(market, small_shape(market))
@@ -200,7 +201,7 @@ def play(rules: Rules, state: State, rounds: int) -> Iterator[tuple[State, Breac
         plan = turns(market, larger, rules.plan, first, rules.key)
         endowments = surplus(market, larger, rules.endowments, first, rules.key)
         own = Rules(larger, known, strategy, plan, endowments, None, rules.is_steady)
-        now = begin(own, _in_shape(market, larger, state))
+        now = stored_start(own, _in_shape(market, larger, state))
         if breach is not None:
             now = dataclasses.replace(now, breach=breach)
         count = min(last - first, ROUNDS)
@@ -217,8 +218,8 @@ def _of_market(market: Market, breach: Breach | None) -> Breach | None:
 
 
 @compiled
-def play_rounds(rules: Rules, now: Moment, count: Int[Array, ""]) -> Played:
-    """So many rounds, at most `ROUNDS`. All else follows from what is kept of them."""
+def play_rounds(rules: Rules, now: StoredState, count: Int[Array, ""]) -> Played:
+    """Plays `count` rounds, at most `ROUNDS`, and keeps flows and utilities, from which all else follows."""
     width, size = rules.market.links.shapes[0]
     dtype = now.history[0].dtype
     tables = jnp.zeros((ROUNDS, width * size), dtype), jnp.zeros((ROUNDS, size), dtype)
@@ -235,7 +236,7 @@ def play_rounds(rules: Rules, now: Moment, count: Int[Array, ""]) -> Played:
 
 
 def _in_shape(market: Market, larger: Market, state: State) -> State:
-    """A state of the market (NumPy's arrays) in the market as it was fitted."""
+    """A state of the market (NumPy arrays) as one of the fitted market."""
     return dataclasses.replace(
         state,
         flow=padded_flow(state.flow, market, larger),
@@ -264,7 +265,7 @@ def _states(market: Market, larger: Market, before: State, played: Played, actin
 
 
 def turns(market: Market, larger: Market, plan: Plan, first: int, key) -> TurnTable:
-    """The turns of `ROUNDS` rounds, those after `first` have been played."""
+    """The turns of the `ROUNDS` rounds that follow the first `first` rounds."""
     of_agents = _turns(market, larger, plan, first, key, ())
     table = np.full((ROUNDS, larger.num_agents), -1, np.int32)
     table[:, np.asarray(larger.links.place)[: market.num_agents]] = of_agents
@@ -288,7 +289,7 @@ def _turns(market: Market, larger: Market, plan: Plan, first: int, key, path: tu
 
 
 def _acts(market: Market, larger: Market, plan: Plan, first: int, key, path: tuple) -> np.ndarray | bool:
-    """Who takes part in each round, as `ParticipationPlan.acts` draws it."""
+    """Which agents take part in each round, drawn as by `ParticipationPlan.acts`."""
     if not isinstance(plan, ParticipationPlan):
         return True
     coin = _uniforms(larger, key, first, (*path, 1))[:, : market.num_agents]
@@ -311,7 +312,7 @@ def _draw_uniforms(market: Market, key, rounds, path: tuple):
 
 
 class Drawn(Endowments):
-    """The endowments of some rounds, drawn before they are played."""
+    """The endowments of some rounds, drawn before the rounds are played."""
 
     values: Float[Array, "rounds agents"]
     first: Int[Array, ""]
@@ -321,7 +322,7 @@ class Drawn(Endowments):
 
 
 def surplus(market: Market, larger: Market, endowments: Endowments, first: int, key) -> Endowments:
-    """What agents have in `ROUNDS` rounds, those after `first` have been played."""
+    """What agents have in the `ROUNDS` rounds that follow the first `first` rounds."""
     if isinstance(endowments, Constant):
         return endowments
     if isinstance(endowments, Trace):

@@ -1,4 +1,4 @@
-"""Runs as tables: pandas' and xarray's, with the caller's names of agents."""
+"""Runs as tables of pandas and xarray, with the agents' labels."""
 
 import numpy as np
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from cmapjax.equilibrium._equilibrium import Equilibrium, of_flow, price_error
+from cmapjax.equilibrium._equilibrium import Equilibrium, equilibrium_of_flow, price_error
 from cmapjax.market._certificate import certified_gap_of_flow
 from cmapjax.market._market import Market
 
@@ -62,4 +62,4 @@ def ascend(
     none = jnp.zeros((), jnp.int64)
     carry = (state, unknown, unknown, none, none + POLISHING_STEPS)
     state, _, _, count, _ = jax.lax.while_loop(unfinished, advance, carry)
-    return of_flow(market, flow_of(state), tolerance, count)
+    return equilibrium_of_flow(market, flow_of(state), tolerance, count)

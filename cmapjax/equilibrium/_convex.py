@@ -7,7 +7,7 @@ import numpy as np
 import scipy
 from jaxtyping import Float
 
-from cmapjax.equilibrium._equilibrium import Method, of_flow
+from cmapjax.equilibrium._equilibrium import Method, equilibrium_of_flow
 from cmapjax.runtime._settings import entry
 from cmapjax.runtime._types import Array, as_parameter
 
@@ -63,7 +63,7 @@ class ConvexProgram(Method):
             if share is not None:
                 values[arcs] = weight[giver[arcs]] * share
         flow = market.flow_from_arcs(values)
-        return of_flow(market, flow, tolerance, np.asarray(iterations))
+        return equilibrium_of_flow(market, flow, tolerance, np.asarray(iterations))
 
 
 def _is_number(x) -> bool:

@@ -1,4 +1,4 @@
-"""The equilibrium: the central optimum of a market, and what proves it."""
+"""The equilibrium, the central optimum of a market, with its certificate."""
 
 import abc
 import dataclasses
@@ -25,10 +25,10 @@ RESULTS = ("solved", "iterations ran out")
 class Groups(eqx.Module):
     """Who exchanges with whom at the equilibrium.
 
-    A *group* is all givers and receivers of one ratio in one market: its givers give to its receivers
-    alone, and agents that give in the group of ratio λ receive in that of ratio 1/λ. Groups are numbered by
-    market, then by ratio. A *block* is a connected part of a group: it has its ratio by itself, and keeps
-    it when contributions elsewhere change.
+    A *group* consists of all givers and receivers of one ratio in one market: its givers give to its
+    receivers only, and agents that give in the group of ratio λ receive in that of ratio 1/λ. Groups are
+    numbered by market, then by ratio. A *block* is a connected part of a group: its ratio depends on its own
+    contributions only.
     """
 
     gives_in: Int[Array, "agents"]
@@ -57,9 +57,9 @@ class Groups(eqx.Module):
     def pairs(self) -> list[tuple[int, np.ndarray, np.ndarray]]:
         """The groups of ratio α ≤ 1 with their receivers B and givers C, by market and ratio.
 
-        B receives from C alone, and C from B alone in the group of ratio 1/α, which is left out. Where
-        α = 1 they are the same agents. (Groups are numbered by ratio, which tells even those two apart
-        whose ratios, on either side of 1, round to it.)
+        B receives from C only, and C from B only, in the group of ratio 1/α, which is left out. If α = 1, B
+        and C are the same agents. (Groups are numbered by their exact ratios, so that two groups whose ratios
+        round to 1 from below and above are told apart.)
         """
         return [
             (number, receivers, givers)
@@ -96,21 +96,21 @@ class Equilibrium(eqx.Module):
     log_nash_welfare: Float[Array, "markets"]
     """Σ w_j log r*_j / W."""
     gap: Float[Array, "markets"]
-    """Certified: the true optimum's log Nash welfare is at most this much higher."""
+    """The certified gap: the log Nash welfare of the true optimum is at most this much higher."""
     price_error: Float[Array, "markets"]
-    """max_i |q_i / r_i − 1|, with q and r of the utilities that the flow delivers, whatever the method: 0
-    exactly at the equilibrium, and near it about the relative error of those utilities. (The gap is of second
-    order in it, so a gap of 1e-10 alone leaves utilities uncertain by 1e-5.)"""
+    """max_i |q_i / r_i − 1|, with q and r of the utilities that the flow delivers: 0 exactly at the
+    equilibrium, and near it about the relative error of those utilities. (The gap is of second order in it: a
+    gap of 1e-10 leaves utilities uncertain by 1e-5.)"""
     spending_error: Float[Array, "markets"]
-    """The worst violation of feasibility by the flow, in parts of the agent's contribution."""
+    """The worst violation of feasibility by the flow, as a share of the agent's contribution."""
     iterations: Int[Array, ""]
-    """Steps of the method: sweeps, rounds, maximum flows."""
+    """How many steps the method took: sweeps, rounds or maximum flows."""
     result: Int[Array, "markets"]
     """A place in `RESULTS`."""
     groups: Groups | None = None
-    """Of the exact methods."""
+    """Who exchanges with whom; None from methods that are not exact."""
     exact: Fractions | None = eqx.field(static=True, default=None)
-    """Of `solve(market, exact=True)`."""
+    """The equilibrium in fractions, from `solve(market, exact=True)`; else None."""
 
     @property
     def is_solved(self) -> bool:
@@ -155,7 +155,7 @@ class Equilibrium(eqx.Module):
 
 
 class Method(eqx.Module):
-    """How the equilibrium is found."""
+    """A method of finding the equilibrium. One of your own implements `solve`."""
 
     counts: ClassVar[str] = "steps"
     """What `Equilibrium.iterations` counts."""
@@ -164,11 +164,18 @@ class Method(eqx.Module):
 
     @abc.abstractmethod
     def solve(self, market: Market, tolerance: float) -> Equilibrium:
-        """The equilibrium to a certified gap of at most `tolerance`, or as near as the method came."""
+        """The equilibrium to a certified gap of at most `tolerance`, or as near as the method came.
+
+        Args:
+            tolerance: on the certified gap (a logarithm).
+
+        Returns:
+            The equilibrium, whose `result` says for each market whether the gap reached the tolerance.
+        """
 
 
-def of_flow(market: Market, flow, tolerance, iterations) -> Equilibrium:
-    """What an allocation is worth as an equilibrium: utilities, prices and the certificate of this flow."""
+def equilibrium_of_flow(market: Market, flow, tolerance, iterations) -> Equilibrium:
+    """An allocation as an approximate equilibrium: the utilities, prices and certificate of this flow."""
     utility = market.received(flow)
     gap = certified_gap_of_flow(market, flow)
     return Equilibrium(
@@ -187,7 +194,8 @@ def of_flow(market: Market, flow, tolerance, iterations) -> Equilibrium:
 
 @float64_on_host
 def prices(market: Market, utility: Float[Array, "agents"]) -> Float[Array, "agents"]:
-    """q_i = max_{j ∈ N_i} w_j / u_j: what a unit of agent i's value fetches at its poorest neighbour."""
+    """q_i = max_{j ∈ N_i} w_j / u_j, the price that agent i's poorest neighbour pays for a unit of its
+    value."""
     inverse = 1 / market.stored(metrics.ratio(market, utility))
     return market.unstored(over_entries(market.links, jnp.maximum, inverse, -np.inf))
 

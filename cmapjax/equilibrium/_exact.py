@@ -56,6 +56,9 @@ def certify(
         tolerance: on the certified gap.
         resolution: ratios that differ by less than this share are taken for one group.
 
+    Returns:
+        The equilibrium, as `solve` gives it.
+
     Raises:
         ValueError: an agent whose utility lies below what float64 holds.
     """
@@ -72,6 +75,9 @@ def solve_in_fractions(market: Market, contribution: Sequence[int | Fraction] | 
         market: one market, or many packed side by side.
         contribution: w_i as whole numbers or fractions, one per agent, for those that no float64 holds
             (1/3); by default `market.contribution`, every float64 being a fraction.
+
+    Returns:
+        Utilities, ratios and a supporting flow in the order of agents and of `Market.arcs`.
 
     Raises:
         ValueError: contributions that are not positive numbers, one per agent.

@@ -1,4 +1,4 @@
-"""The one entry to all methods of finding an equilibrium."""
+"""`solve`, which calls a method of finding the equilibrium."""
 
 import dataclasses
 
@@ -21,16 +21,19 @@ def solve(
 ) -> Equilibrium:
     """The equilibrium of a market, or of every market of an ensemble, in float64.
 
-    Maximises Σ_j w_j log u_j over all feasible allocations (the Eisenberg-Gale program in which every
-    agent spends its own contribution). Solved means: the certified gap is at most `tolerance`.
+    It maximises Σ_j w_j log u_j over all feasible allocations (the Eisenberg-Gale program in which every
+    agent spends its own contribution). A market counts as solved if its certified gap is at most `tolerance`.
 
     Args:
         market: one market, or many packed side by side.
-        tolerance: on the certified gap, which bounds the missing log Nash welfare (dimensionless). Not
-            below 1e-14, where rounding rules.
-        method: how; the default finds it without error.
-        exact: also give it in exact fractions, verified in integers, as `Equilibrium.exact`. Of the numbers
-            in `market.contribution`; `equilibrium.solve_in_fractions` takes others.
+        tolerance: on the certified gap, which bounds the missing log Nash welfare (dimensionless). It is at
+            least 1e-14, because smaller gaps are rounding errors.
+        method: the default, `Decomposition()`, finds the exact groups.
+        exact: also return `Equilibrium.exact`, the equilibrium of `market.contribution` in fractions,
+            verified in integers. `cmapjax.equilibrium.solve_in_fractions` takes other contributions.
+
+    Returns:
+        Utilities, ratios, prices and a supporting flow, with the certified gap of each market.
 
     Raises:
         ValueError: a tolerance out of range; contributions whose ratios overflow float64, or an agent whose

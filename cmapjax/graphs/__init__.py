@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     )
     from cmapjax.graphs._write import write_agents, write_allocation, write_graphml
 
-# Imported on first use: whoever reads a file needs no random families.
+# Imported on first use: reading a file does not need random families.
 _HOMES = {
     "_arrays": (
         "from_arrays",

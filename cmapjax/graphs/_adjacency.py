@@ -82,8 +82,8 @@ def is_adjacency_matrix(data: bytes, separator: str) -> bool:
 def read_adjacency_matrix(path: Path, data: bytes, separator: str, options: FileOptions) -> Network:
     """The network of a table of numbers, of which those that are not 0 are links.
 
-    The first row and the first column name the agents, in any order, the corner is not looked at; without
-    a header agents are numbered from 0. Of links nothing else is made of the numbers.
+    The first row and the first column name the agents, in any order, and the corner is ignored; without a
+    header agents are numbered from 0. The values of the numbers are not used.
     """
     rows = list(read_table(path, data, separator))
     if options.header is False:

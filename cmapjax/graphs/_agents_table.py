@@ -23,7 +23,7 @@ _BYTES_PER_CELL = 64  # a Python number, and the row's share of lists and dictio
 
 
 class AgentsTable(NamedTuple):
-    """What a file says of every agent it names."""
+    """The numbers of all agents in an agents table."""
 
     path: Path
     row_of: dict[str, int]
@@ -44,8 +44,8 @@ class AgentsTable(NamedTuple):
 
         Args:
             labels: the network's agents.
-            dropped: those that were left out.
-            remedy: what else helps where the labels are others.
+            dropped: agents that were left out of the network.
+            remedy: what else to do if the labels differ.
         """
         unknown = self.row_of.keys() - {str(label) for label in (*labels, *dropped)}
         if unknown:
@@ -88,7 +88,7 @@ def has_endowments(path, options: FileOptions) -> bool:
 
 
 def _columns(path: Path, header: Sequence[str], line: int | None) -> dict[str, int]:
-    """Where agent and the numbers stand, their names written in any letter case."""
+    """The places of the columns agent, endowment and value, whose names may be in any letter case."""
     names = [folded(name) if folded(name) in ("agent", *_FIELDS) else name for name in header]
     check_header(path, names, ("agent",), line, used=("agent", *_FIELDS))
     for field in _FIELDS:
@@ -156,11 +156,11 @@ def _read_parquet(path: Path, options: FileOptions) -> AgentsTable:
         names = {field: schema.names[place] for field, place in _columns(path, schema.names, None).items()}
         fields = [field for field in names if field != "agent"]
         _check_types(path, schema, names)
-        # By row group: pyarrow 26 ends the process when it is asked for a damaged column's size.
+        # By row group, because pyarrow 26 crashes when it is asked for the size of a damaged column.
         groups = [metadata.row_group(g) for g in range(metadata.num_row_groups)]
         needed = sum(g.total_byte_size + _BYTES_PER_CELL * (1 + len(fields)) * g.num_rows for g in groups)
         check_budget(path, needed, options.budget, "the table declares")
-        # Labels as a dictionary: a long one that fills a billion rows is held once.
+        # Labels as a dictionary, so that a long label that fills a billion rows is held once.
         with pq.ParquetFile(path, page_checksum_verification=True, read_dictionary=[names["agent"]]) as file:
             frame = file.read(columns=list(names.values()))
         frame.validate(full=True)

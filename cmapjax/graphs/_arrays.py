@@ -23,9 +23,9 @@ def from_arrays(
 ) -> Market:
     """The market on the links source[k] – target[k], such as two columns of a data frame.
 
-    Labels are integers (not negative) or text, of one kind; text is compared exactly and may look like
-    anything. Agents come in ascending order if they are integers, else in order of first appearance
-    (source before target, link by link). A link given twice, in either direction, is merged and counted.
+    Labels are all integers (not negative) or all text; text is compared exactly. Agents come in ascending
+    order if they are integers, else in order of first appearance (source before target, link by link). A link
+    given twice, in either direction, is merged and counted.
 
     Args:
         source: the label of one end of every link (a vector over links).
@@ -34,6 +34,9 @@ def from_arrays(
             names (as `Market.from_links` takes them).
         value: v_i likewise (per unit).
         drop_self_loops, drop_isolated: leave these out, instead of refusing them.
+
+    Returns:
+        One market.
 
     Raises:
         ValueError: columns of different lengths; missing, fractional, negative or mixed labels; what
@@ -127,6 +130,9 @@ def from_sparse(
         drop_self_loops, drop_isolated: leave these out, instead of refusing them.
         symmetrize: make every entry of an unsymmetric matrix a link both ways.
 
+    Returns:
+        One market, an agent per row.
+
     Raises:
         ValueError: a matrix that is not square, numeric, finite or (unless symmetrised) symmetric in its
             pattern; what `Market.from_links` refuses.
@@ -137,7 +143,7 @@ def from_sparse(
         raise ValueError(f"matrix has shape {matrix.shape}; agents share with agents, so it must be square.")
     if matrix.dtype.kind not in "biuf":
         raise ValueError(f"matrix has dtype {matrix.dtype}; give real numbers or booleans.")
-    # COO in SciPy's sense of the word: entries given twice stay apart, as links given twice.
+    # In COO format entries given twice stay separate, and are counted as links given twice.
     entries = scipy.sparse.coo_array(matrix)
     names = range(matrix.shape[0]) if labels is None else list(labels)
     if len(names) != matrix.shape[0]:

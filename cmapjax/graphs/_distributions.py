@@ -1,7 +1,7 @@
 """Distributions of endowments and values over the agents of a random market.
 
-Every draw is a finite number above zero, as a market demands: where a distribution has zero on its edge,
-a draw of exactly 0 (a chance of about 2⁻⁵³) is drawn again.
+Every draw is a finite number above zero, as a market requires. Where a distribution may give exactly 0 (with
+a chance of about 2⁻⁵³), the number is drawn again.
 """
 
 import abc
@@ -14,8 +14,8 @@ from jaxtyping import Float
 
 from cmapjax.graphs._parameters import as_number
 
-# Means and bounds stay in this range, far inside that of float64, so that neither a draw nor the product
-# of an endowment and a value over- or underflows for any likely parameters.
+# Means and bounds must be in this range, far inside that of float64, so that neither a draw nor the product
+# of an endowment and a value over- or underflows for any reasonable parameters.
 LEAST, MOST = 1e-100, 1e100
 
 
@@ -32,7 +32,15 @@ class Distribution(abc.ABC):
 
     @abc.abstractmethod
     def draw(self, rng: np.random.Generator, num_agents: int) -> Float[np.ndarray, "agents"]:
-        """Independent draws, one per agent: float64, finite and above zero."""
+        """Independent draws, one per agent: float64, finite and above zero.
+
+        Args:
+            rng: a NumPy generator, whose state the draw advances.
+            num_agents: how many numbers to draw.
+
+        Returns:
+            One number per agent.
+        """
 
     def _set(self, **fields) -> None:
         for name, value in fields.items():
@@ -41,7 +49,7 @@ class Distribution(abc.ABC):
 
 @dataclasses.dataclass(frozen=True)
 class Unit(Distribution):
-    """Everybody has 1."""
+    """Every agent has 1."""
 
     is_random = False
 

@@ -1,4 +1,4 @@
-"""Links as lines of text (SNAP edge lists): quickly if every line is plain, else by `_link_lines`."""
+"""Links as lines of text (SNAP edge lists): read quickly if every line is plain, else by `_link_lines`."""
 
 import re
 from array import array
@@ -20,15 +20,15 @@ from cmapjax.graphs._table import is_doubtful_pair, known_pair
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)")
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\r") | {127})
 _COMMENT = re.compile(rb"(?m)^[ \t]*[#%].*$")
-# A label that begins or ends so may be part of a longer one, or of something else than a link.
+# A label that begins or ends with one of these may be part of a longer label, or not part of a link.
 _ODD_START = tuple("#%*([{\"'")
 _ODD_END = tuple(")]}\"',;:")
 # Two labels and a number.
 _WEIGHTED = re.compile(
     rb"(?m)^[ \t]*(\S+)[ \t]+(\S+)[ \t]+[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[ \t\r]*$"
 )
-_BLOCK = 1 << 24  # bytes looked at together: bounds the working arrays to a few hundred MiB
-_MAX_NUMBER = 10**18  # numbers of up to 18 digits fit int64; the careful path judges longer ones
+_BLOCK = 1 << 24  # bytes processed together, which bounds the working arrays to a few hundred MiB
+_MAX_NUMBER = 10**18  # numbers of up to 18 digits fit int64; `_link_lines` reads longer ones
 
 
 def read_edge_list(path: Path, data: bytes, options: FileOptions) -> Network:
@@ -41,7 +41,7 @@ def read_edge_list(path: Path, data: bytes, options: FileOptions) -> Network:
     Raises:
         ValueError: lines that may or may not be links; what `_link_lines` refuses.
     """
-    # Counting is ten times as fast as the search, which then only has to find the first.
+    # Counting is ten times as fast as searching, so that the search is needed for the first match only.
     is_plain = len(data.translate(None, _CONTROLS)) == len(data) and data.count(b"\r") == data.count(b"\r\n")
     control = None if is_plain else _CONTROL.search(data)
     if control:
@@ -70,7 +70,7 @@ def _quickly(data: bytes, options: FileOptions) -> Network | None:
 
 
 def _pairs(links: bytes, header, options: FileOptions, notes: dict[str, int]) -> Network | None:
-    """The network of a text of which every line is two labels, or None if the careful reader must look."""
+    """The network of a text of which every line is two labels, or None if `_link_lines` must read it."""
     pairs = integer_pairs(links)
     if pairs is None:
         return _text_pairs(links, header, options, notes)
@@ -90,8 +90,9 @@ def _weighted(links: bytes, options: FileOptions, notes: dict[str, int]) -> Netw
     if network is None or len(network.links) != num_links:
         return None
     first, second = (np.unique(ends) for ends in network.links.T)
-    # Few lines may be a matrix; lines that each begin with another label neighbours, those that begin with
-    # a letter DIMACS; one second label may be an arrow, one first line may count.
+    # Few lines may be a matrix. Lines that all begin with different labels may be adjacency lists, and lines
+    # that begin with a letter DIMACS. A second label that is always the same may be an arrow; a first line
+    # may be counts.
     is_letters = all(len(label := str(network.labels[i])) == 1 and label.isalpha() for i in first.tolist())
     is_other = num_links < 4 or len(first) == num_links or len(second) == 1 or is_letters
     is_tabbed = b"\t" in links and not isinstance(network.labels[0], int)
@@ -163,7 +164,7 @@ def _text_pairs(links: bytes, header, options: FileOptions, notes: dict[str, int
 def _begins_with_link(labels: list[str], number_of: dict, ends: array) -> bool:
     """Whether the first line is a link for certain: neither a header nor counts."""
     if all(is_whole(label) for label in labels):
-        return False  # beyond 18 digits; the careful reader judges
+        return False  # more than 18 digits; `_link_lines` decides
     first = [labels[end] for end in ends[:2]]
     if all(is_whole(label) for label in first):
         return False
@@ -187,7 +188,7 @@ def _is_plain(label: str) -> bool:
 def integer_pairs(data: bytes, delimiter: bytes | None = None) -> Int[np.ndarray, "links 2"] | None:
     """The pairs in a text of which every line is two plain whole numbers, or None if any is not.
 
-    None says only that the line-by-line reader must look; it alone judges and complains.
+    After None the line-by-line reader takes over, which alone decides and raises errors.
     """
     pairs = []
     for block in _blocks(data):
@@ -223,7 +224,7 @@ def _block_pairs(block: bytes, delimiter: bytes | None) -> np.ndarray | None:
     if delimiter is not None and block.count(delimiter) != len(starts) // 2:
         return None
     number = np.fromstring(block if delimiter is None else block.replace(delimiter, b" "), np.int64, sep=" ")
-    # Numbers too long for int64 come back as the largest there is.
+    # NumPy returns the largest int64 for numbers that do not fit.
     return None if number.max() >= _MAX_NUMBER else number.reshape(-1, 2)
 
 

@@ -1,6 +1,6 @@
-"""Families of networks: the regular figures, and the random ones whose links come independently.
+"""Families of networks: regular ones, and random ones with independent links.
 
-Families whose links depend on one another (by place, grown, rewired, of fixed degree) stand in `_wired`.
+Families whose links depend on one another (by place, grown, rewired, of fixed degree) are in `_wired`.
 """
 
 import abc
@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from cmapjax.arguments._checks import short
 from cmapjax.graphs._parameters import as_count, as_number, check_links, check_one_of
 
-# Every pair of communities is a draw of its own.
+# Every pair of communities is drawn separately.
 MAX_COMMUNITIES = 1000
 
 
@@ -47,7 +47,7 @@ class Family(abc.ABC):
 
     @abc.abstractmethod
     def links(self, rng: np.random.Generator) -> Int[np.ndarray, "links 2"]:
-        """The links of one network: distinct pairs of agent numbers, nobody linked with itself."""
+        """The links of one network: distinct pairs of different agent numbers."""
 
     def _set(self, **fields) -> None:
         """Store checked fields in plain Python types; frozen dataclasses know no other way."""
@@ -60,7 +60,7 @@ class Family(abc.ABC):
 
 @dataclasses.dataclass(frozen=True)
 class Complete(Family):
-    """Everybody is linked with everybody (at least 2 agents)."""
+    """Each of `num_agents` ≥ 2 agents is linked with all others."""
 
     is_random = False
     num_agents: int
@@ -79,7 +79,7 @@ class Complete(Family):
 
 @dataclasses.dataclass(frozen=True)
 class Ring(Family):
-    """Agent i is linked with i + 1, and the last with the first (at least 3 agents)."""
+    """Agent i is linked with i + 1, and the last of `num_agents` ≥ 3 agents with the first."""
 
     is_random = False
     num_agents: int
@@ -98,7 +98,7 @@ class Ring(Family):
 
 @dataclasses.dataclass(frozen=True)
 class Star(Family):
-    """Agent 0 is linked with every other agent, and nobody else is (at least 2 agents)."""
+    """Agent 0 is linked with every other of `num_agents` ≥ 2 agents; there are no other links."""
 
     is_random = False
     num_agents: int
@@ -117,9 +117,9 @@ class Star(Family):
 
 @dataclasses.dataclass(frozen=True)
 class TorusGrid(Family):
-    """A grid closed to a torus: everybody has 4 neighbours. Agent r · columns + c stands at (r, c).
+    """A grid closed to a torus: every agent has 4 neighbours. Agent r · columns + c is at row r, column c.
 
-    Both sides are at least 3: on a shorter one the way round would be a link given already.
+    Both `rows` and `columns` are at least 3: with fewer the link around would be one that exists already.
     """
 
     known_as = ("torus",)
@@ -153,7 +153,7 @@ class TorusGrid(Family):
 
 @dataclasses.dataclass(frozen=True)
 class ErdosRenyi(Family):
-    """G(n, p): every pair of agents is linked with probability p, independently. Some may stay alone.
+    """G(n, p): every pair of agents is linked with probability p, independently. Agents may be isolated.
 
     Args:
         num_agents: n, at least 2.
@@ -195,7 +195,7 @@ class ErdosRenyi(Family):
 
 @dataclasses.dataclass(frozen=True)
 class Bipartite(Family):
-    """Two sides, every pair across linked with probability p, independently. Some may stay alone.
+    """Two sides; every pair across them is linked with probability p, independently. Agents may be isolated.
 
     Agents 0 … num_left - 1 are the left side, the following ones the right side.
 
@@ -247,9 +247,9 @@ class Bipartite(Family):
 
 @dataclasses.dataclass(frozen=True)
 class StochasticBlockModel(Family):
-    """Communities: two agents are linked with a probability that their communities decide.
+    """Communities: two agents are linked with a probability that depends on their communities.
 
-    Agents are numbered community after community. Some may stay alone.
+    Agents are numbered community by community. Agents may be isolated.
 
     Args:
         sizes: number of agents of every community, each at least 1.
@@ -324,16 +324,16 @@ class StochasticBlockModel(Family):
 
 
 def as_mean_degree(value, most: float | int) -> float:
-    """A checked mean degree, at most what a network of all possible links has."""
+    """A mean degree, checked to be at most that of the network with all possible links."""
     return as_number("mean_degree", value, most=most, bound="every possible link there")
 
 
 def chosen_places(
     rng: np.random.Generator, places: int, probability: float | int
 ) -> Int[np.ndarray, "chosen"]:
-    """The places, of 0 … places - 1, that a coin of this probability chose; ascending.
+    """Those of the places 0 … places - 1 that are chosen with this probability, independently; ascending.
 
-    Steps from one chosen place to the next, so that unlikely links cost neither time nor memory.
+    It draws the steps from one chosen place to the next, so that time and memory grow with the links only.
 
     Source: V. Batagelj, U. Brandes, "Efficient generation of large random networks", Phys. Rev. E 71 (2005).
     """
@@ -342,9 +342,10 @@ def chosen_places(
     parts, reached = [], -1
     while True:
         expected = (places - 1 - reached) * probability
-        # Four standard deviations more than expected: a second helping is rare.
+        # Four standard deviations more than expected, so that a second draw is rarely needed.
         steps = rng.geometric(probability, int(expected + 4 * math.sqrt(expected)) + 10)
-        # A step of 0 comes from an exponential draw of exactly 0; giant steps must not overflow the sum.
+        # A step of 0 would come from an exponential draw of exactly 0; very large steps must not overflow the
+        # sum.
         found = reached + np.cumsum(np.clip(steps, 1, places + 1))
         if found[-1] >= places:
             return np.concatenate([*parts, found[: np.searchsorted(found, places)]])

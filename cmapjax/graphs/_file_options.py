@@ -1,6 +1,7 @@
-"""How a network file is to be read, and what each of these options is called where the reader was called.
+"""The options of reading a network file, and their names in Python, on the command line and in studies.
 
-Needs neither JAX nor NumPy, because the command line and studies check words before they load them.
+The module needs neither JAX nor NumPy, because the command line and studies check options before loading
+them.
 """
 
 import dataclasses
@@ -15,13 +16,13 @@ class Format(NamedTuple):
 
     endings: tuple[str, ...]
     takes: tuple[str, ...] = ()
-    """The options that it has beside those of every file (`EVERYWHERE`)."""
+    """The options of this format in addition to those of every file (`EVERYWHERE`)."""
     memory: int = 16
-    """Bytes of memory that a byte takes until it is part of a market, as a rule."""
+    """Bytes of memory that reading typically takes per byte of the file."""
 
 
 EVERYWHERE = ("format", "drop_self_loops", "drop_isolated", "symmetrize", "zero", "memory_budget")
-# Options that are about agents, and so make sense for networks that are no files.
+# Options about agents, which also apply to networks that are known by name.
 OF_AGENTS = ("zero", "memory_budget")
 ZERO = ("reject", "drop")
 _COLUMNS = ("source_column", "target_column", "separator", "header")
@@ -51,7 +52,7 @@ def option(default, text: str) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class FileOptions:
-    """The options of `read_market`, handed to every parser (their meaning stands there).
+    """The options of `read_market`, which describes them; passed to every parser.
 
     Raises:
         ValueError: an unknown format, a separator that is not one character, a value of the wrong kind.
@@ -80,7 +81,7 @@ class FileOptions:
     zero: str = option("reject", "Agents whose endowment is zero: reject them, or drop them.")
     memory_budget: int | None = option(None, "Bytes of memory that reading a network file may take.")
     place: Literal["python", "command", "study"] = "python"
-    """From where the reader was called: errors name an option as it is written there."""
+    """Where the reader was called from; errors name an option as it is written there."""
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -121,7 +122,7 @@ class FileOptions:
         return as_budget(self.memory_budget)
 
     def given(self) -> list[str]:
-        """The names of the options of a file that are not left at their defaults."""
+        """The names of the options of a file that differ from their defaults."""
         return [
             field.name
             for field in dataclasses.fields(self)

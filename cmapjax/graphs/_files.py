@@ -1,4 +1,4 @@
-"""Files as bytes: regular files alone, within a memory budget, and complaints that say where."""
+"""Files as bytes: only regular files, within a memory budget, with errors that name the place."""
 
 import bz2
 import codecs
@@ -18,10 +18,10 @@ from typing import BinaryIO, NamedTuple
 
 from cmapjax.arguments._checks import listed
 
-CHUNK = 1 << 20  # one MiB a time: large enough to be fast, small against any budget
-# Memory that a byte of text takes until it is part of a market. Measured: numbers 6 where agents have several
-# links, 13 in a path, 20 in pairs; labels as text 7 and 37; GraphML 19, GEXF 20, JSON 26, bare GML 39 to 66.
-# The default budget is a third of the memory, so that the worst of each still has room.
+CHUNK = 1 << 20  # bytes read at a time: enough to be fast, small compared with any budget
+# Bytes of memory that reading takes per byte of text. Measured: numbers 6 if agents have several links, 13 in
+# a path, 20 in pairs; labels as text 7 and 37; GraphML 19, GEXF 20, JSON 26, bare GML 39 to 66. The default
+# budget is a third of the memory, so that the worst case of each format still fits.
 MEMORY_PER_DIGIT = 8
 MEMORY_PER_BYTE = 16
 MAX_DETAIL = 160
@@ -34,7 +34,7 @@ class Packing(NamedTuple):
     """A way in which one file is compressed."""
 
     magic: bytes
-    """What such a file begins with."""
+    """The first bytes of such a file."""
     name: str
 
 
@@ -57,7 +57,7 @@ _DISGUISES = {
 
 
 def complaint(path, message: str, line: int | None = None) -> ValueError:
-    """The error about one place of a file, short enough for a terminal whatever the file holds."""
+    """A ValueError about a place in a file, short whatever the file holds."""
     name = str(path)
     name = name if name.isprintable() else repr(name)
     name = name if len(name) <= MAX_PATH else "…" + name[1 - MAX_PATH :]
@@ -110,10 +110,10 @@ def packing_of(name: str) -> str:
 def format_and_packing(
     path: Path, formats: dict[str, str], packings: Iterable[str] = tuple(PACKINGS)
 ) -> tuple[str, str]:
-    """What `formats` says of the ending of this name, and the ending behind it of a compressed file.
+    """The format for the ending of this name, and the ending that says how the file is compressed.
 
     Raises:
-        ValueError: an ending that `formats` does not know; nothing is guessed.
+        ValueError: an ending that is not in `formats`.
     """
     packing = packing_of(path.name)
     ending = Path(path.name.lower().removesuffix(packing)).suffix
@@ -135,7 +135,7 @@ def read_bytes(
     a byte takes `per_byte` bytes of memory.
     """
     try:
-        # Not blocking: what was a file when it was looked at may be a pipe by now.
+        # Opened without blocking, because the file may have been replaced by a pipe since it was checked.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         with os.fdopen(handle, "rb") as raw:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -181,7 +181,7 @@ def _read_all(path, stream, budget: int, per_byte: int) -> bytes:
 
 @contextlib.contextmanager
 def _unpacked(path: Path, raw, packing: str, budget: int) -> Iterator:
-    """What is in a file, as a stream."""
+    """The unpacked content of a file, as a stream."""
     if not packing:
         yield raw
         return
@@ -209,7 +209,7 @@ def _sized(path: Path, raw, budget: int):
 
 
 def _only_member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
-    # macOS adds a folder of its own, of what it knows of every file.
+    # macOS adds a folder with metadata of its own.
     members = [m for m in archive.infolist() if not m.is_dir() and not m.filename.startswith("__MACOSX/")]
     if len(members) != 1:
         raise complaint(
@@ -284,7 +284,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             os.fsync(stream.fileno())
         os.replace(draft, path)
     except OSError as error:
-        error.filename = str(path)  # a failed write names no file, and nobody knows the draft
+        error.filename = str(path)  # a failed write names no file, or the temporary one
         raise
     finally:
         draft.unlink(missing_ok=True)

@@ -20,8 +20,8 @@ _DIRECTED = {"directed": True, "undirected": False, "mutual": False}
 def parse_gexf(path: Path, data: bytes, options: FileOptions) -> Declared:
     """The nodes, edges and notes of a GEXF file; DOCTYPE and entities are refused.
 
-    Nodes are named by `id`; `label` is an attribute as any other. A link that is there for a time is a
-    link. Nodes within nodes are read as all others; a node that holds some is a group.
+    Nodes are named by `id`; `label` is an attribute like any other. Links that exist for a time only are
+    links. Nodes within nodes are read like all others; a node that contains nodes is a group.
     """
     events = _Events(path, options)
     parse_xml(path, data, events)
@@ -55,7 +55,7 @@ class _Events:
         space, _, name = tag.rpartition("}")
         if not self._stack:
             self._space = space
-        # Others' elements, such as colours and sizes ("…/viz"), mean nothing here.
+        # Elements of other namespaces, such as colours and sizes ("…/viz"), are ignored.
         tag = name if space in ("", self._space) else tag
         parent = self._stack[-1] if self._stack else None
         if tag in _PARENTS and parent != _PARENTS[tag]:

@@ -22,7 +22,7 @@ _TOKEN = re.compile(
     r'|"(?P<text>[^"]*)"'
     r"|(?P<open>\[)|(?P<close>\])"
 )
-# Words that writers put where GML wants a number or quotes; they matter only if they are asked for.
+# Words that some writers use where GML requires a number or quotes; they matter only in attributes in use.
 _WORDS = frozenset(("nan", "inf", "infinity", "true", "false", "null", "none", "na"))
 _WEIGHTS = ("weight", "value")
 _MAX_DEPTH = 100  # a node's graphics need three or four
@@ -72,7 +72,7 @@ def _as_list(path: Path, item: _Item) -> list[_Item]:
 def _fields(
     path: Path, item: _Item, required: tuple[str, ...], once: set[str], options: FileOptions
 ) -> dict[str, str]:
-    """The plain values of a node or edge; lists in it (such as graphics) are not looked at."""
+    """The plain values of a node or edge; lists in it (such as graphics) are ignored."""
     fields: dict[str, str] = {}
     for field in _as_list(path, item):
         if isinstance(field.value, list):

@@ -1,4 +1,4 @@
-"""GraphML files, read by events: no entity is ever expanded, and nesting costs no stack.
+"""GraphML files, read by events: no entity is expanded, and nesting needs no stack frames.
 
 networkx.read_graphml is not used because it merges nodes declared twice and adds nodes that only links
 name, both silently, and cannot say on which line.
@@ -17,7 +17,7 @@ _NAMESPACE = "{http://graphml.graphdrawing.org/xmlns"
 _PARENTS = {"key": ("graphml",), "graph": ("graphml", "node"), "node": ("graph",), "edge": ("graph",)}
 _REFUSED = {"hyperedge": "a link has two ends", "locator": "a file stands for itself"}
 _WEIGHT = "weight"
-# What a writer notes of a whole graph: that whole numbers as labels are text.
+# The attribute of a graph by which `write_graphml` notes that whole numbers as labels are text.
 LABELS, AS_TEXT = "cmapjax_labels", "text"
 
 
@@ -41,8 +41,8 @@ def parse_graphml(path: Path, data: bytes, options: FileOptions) -> Declared:
 class _Events:
     """Nodes and edges, as the parser comes across them.
 
-    Data are kept by key until the end, because a key may be declared after them, for another kind of
-    element, or not at all; only attributes that are asked for can be wrong.
+    Data are kept by key until the end, because a key may be declared after its data, for another kind of
+    element, or not at all. Only attributes in use can be wrong.
     """
 
     def __init__(self, path: Path, options: FileOptions):
@@ -70,7 +70,7 @@ class _Events:
         space, _, name = tag.rpartition("}")
         if not self._stack:
             self.root, self._space = name, space
-        # Others' elements, such as drawings, mean nothing.
+        # Elements of other namespaces, such as drawings, are ignored.
         tag = name if space in ("", _NAMESPACE, self._space) else tag
         if tag in _REFUSED:
             raise complaint(self.path, f"<{tag}> is not read: {_REFUSED[tag]}; remove it.", self.line_of())
@@ -148,7 +148,7 @@ class _Events:
         kind, key = attributes.get("for", "all"), attributes.get("id")
         name = attributes.get("attr.name", key)
         if key is None:
-            return  # nothing can refer to it
+            return  # without an id no data can refer to it
         if kind in ("edge", "all") and name.strip().casefold() == _WEIGHT:
             self._weights.add(key)
         if kind == "graph" and name == LABELS:
@@ -189,7 +189,7 @@ class _Events:
         name = self.names.get(key)
         if key in node.attributes and name in self.wanted:
             self._refuse_twice(node, name, self.line_of())
-        # Those that nobody asks for are only listed, should a name not be found.
+        # Attributes that are not in use are only listed in an error about a name that is not found.
         node.attributes[key] = text if name is None or name in self.wanted else ""
 
     def _refuse_twice(self, node: Node, name: str, line: int | None) -> None:

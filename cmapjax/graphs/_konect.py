@@ -1,4 +1,5 @@
-"""Networks of the KONECT collection: files named out.*, of which the first line says what the links are."""
+"""Networks of the KONECT collection: files named out.*, whose first line says what kind of links they
+hold."""
 
 import io
 from array import array
@@ -18,11 +19,11 @@ _MOST_DIGITS = 18  # such numbers fit int64
 
 
 def read_konect(path: Path, data: bytes, options: FileOptions) -> Network:
-    """The network of a KONECT file: two numbers a line, perhaps a weight and a time behind.
+    """The network of a KONECT file: two numbers a line, perhaps followed by a weight and a time.
 
-    The first line is `% sym`, `% asym` or `% bip` and the kind of weights. The links of an asymmetric
-    network are directed. The two sides of a bipartite one are numbered apart: agents are called left-1,
-    right-1 and so on. Others keep their numbers, in ascending order.
+    The first line is `% sym`, `% asym` or `% bip` and the kind of weights. The links of an asymmetric network
+    are directed. The two sides of a bipartite one are numbered separately, and agents are called left-1,
+    right-1 and so on. In other networks agents keep their numbers, in ascending order.
     """
     lines = iter(enumerate(io.BytesIO(data), 1))
     _, first = next(lines)

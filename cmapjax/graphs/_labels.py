@@ -1,4 +1,4 @@
-"""Names of agents as text: one grammar for every file, so that the same agent never has two names."""
+"""Names of agents as text, by the same rules for every file, so that no agent has two names."""
 
 import re
 import unicodedata
@@ -20,8 +20,8 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 def check_label(text: str) -> None:
     """Raise unless `text` may name an agent in a file: not empty, no blank at its ends, no control character.
 
-    Everything else is text that is compared exactly, though "01", "1e5", "-3" or "NAN" look like numbers.
-    Only two labels of one file that are the same number cannot be told apart safely (`same_number`).
+    Other texts are compared exactly, also "01", "1e5", "-3" and "NAN", which look like numbers. Two labels of
+    one file that are the same number are refused (`same_number`), because they may be one agent.
     """
     if not text:
         raise ValueError("an agent's label is empty; give every agent a name.")
@@ -34,7 +34,7 @@ def check_label(text: str) -> None:
 def same_number(labels: Collection[str]) -> tuple[str, str] | None:
     """The first two labels that are the same number, written differently (1 and 01), or None."""
     if all(is_whole(text) or _as_number(text) is None for text in labels):
-        return None  # numbers written plainly are alike only if they are the same text
+        return None  # plainly written numbers are equal only if their texts are
     first: dict[Decimal, str] = {}
     for text in labels:
         number = _as_number(text)
@@ -71,7 +71,7 @@ def is_whole(text: str) -> bool:
 
 
 def _as_number(text: str) -> Decimal | None:
-    """The finite number that a text is to Python, which takes more for one than most (1_2, ١)."""
+    """The finite number that Python reads in a text, which includes forms such as 1_2 and ١; or None."""
     if text[:1] not in _NUMBER_STARTS and not text[:1].isdecimal():
         return None
     try:
@@ -83,7 +83,7 @@ def _as_number(text: str) -> Decimal | None:
 
 def as_labels(texts: Sequence[str]) -> list[int] | list[str]:
     """Checked names: Python integers if all of them are whole numbers up to 2^63 - 1, else text."""
-    # The length first: Python reads numbers of thousands of digits slowly, or not at all.
+    # The length first, because Python reads numbers of thousands of digits slowly or not at all.
     if all(is_whole(text) and len(text) <= _DIGITS and int(text) <= LARGEST for text in texts):
         return [int(text) for text in texts]
     return list(texts)
@@ -134,7 +134,7 @@ def is_zero(given: str | float) -> bool:
 
 
 def no_surplus(options: FileOptions) -> str:
-    """What it means to bring nothing, and the remedy."""
+    """What an endowment of zero means, and the remedy, for errors."""
     return (
         "an agent without surplus has weight zero and receives nothing in this model; leave such agents out "
         f"with {options.say('zero', 'drop')}, or give a number above zero"

@@ -1,4 +1,4 @@
-"""How the lines of an edge list are made: what shows that they are no links, or links with other labels."""
+"""The shapes of lines in an edge list, which show whether they are links and where labels end."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ _PAIRS = {b"(": b")", b"[": b"]", b"{": b"}", b'"': b'"', b"'": b"'"}
 _AFTER_LABEL = (b",", b";", b":")
 # What a line of counts begins with ("nodes 34").
 COUNTED = frozenset(("nodes", "vertices", "edges", "links", "arcs", "agents", "num_nodes", "num_edges"))
-_SQUARE = 3  # lines of so many numbers may be weighted links; of more, as many lines are a matrix
+_SQUARE = 3  # lines of this many numbers may be weighted links; n lines of more, n, numbers are a matrix
 
 
 def is_number(cell: bytes) -> bool:
@@ -41,13 +41,13 @@ def _counts(cells: Sequence[bytes]) -> bool:
 
 
 class Shapes:
-    """What the lines have in common, gathered as they come.
+    """What the lines have in common, collected line by line.
 
     Args:
         path: the file.
         options: how it is to be read.
-        is_certain: whether it is certain what stands between columns, so that no label can hold that.
-        can_be_cut: whether labels in brackets or quotes may have been cut in two.
+        is_certain: whether the separator is certain, so that no label can contain it.
+        can_be_cut: whether labels in brackets or quotes may have been split.
         begins: whether the first line is the first of the file.
     """
 
@@ -71,7 +71,7 @@ class Shapes:
         """Look at one more line.
 
         Raises:
-            ValueError: what is no link for certain.
+            ValueError: a line that is certainly not a link.
         """
         if len(cells) < 2:
             self._refuse_one(line, cells)
@@ -111,7 +111,7 @@ class Shapes:
             self._text = line, cells
         self._is_whole = self._is_whole and all(cell.isdigit() for cell in extras)
         if self._firsts is not None:
-            # Adjacency lists name every agent first on a line of its own, and its neighbours once each.
+            # In adjacency lists every line begins with another agent, and lists each of its neighbours once.
             if cells[0] in self._firsts or len(set(cells)) < len(cells):
                 self._firsts = None
             else:
@@ -123,7 +123,7 @@ class Shapes:
         return set(self.widths) == {3} and self._text is None
 
     def check_lines(self) -> None:
-        """Raise if all lines show that they are something else than links."""
+        """Raise if the lines together show that they are not links."""
         line, cells = self.first[0] if self.first else (None, [])
         say = self.options.say
         if self._is_after_label and cells and not self.is_certain and self.options.separator is None:
@@ -147,7 +147,7 @@ class Shapes:
             )
 
     def check_further(self, is_whole_file: bool) -> None:
-        """Raise unless the columns after the second can be left out without a change of the network.
+        """Raise unless leaving out the columns after the second cannot change the network.
 
         Args:
             is_whole_file: whether all labels are whole numbers.
@@ -210,7 +210,8 @@ class Shapes:
             )
 
     def _check_whole_labels(self, line: int, cells: list[bytes]) -> None:
-        """Raise if a cell opens a bracket or quote that a later one closes: a label that was cut in two."""
+        """Raise if a cell opens a bracket or quote that a later cell closes, which is a label that was
+        split."""
         for place, cell in enumerate(cells[:-1]):
             end = _PAIRS.get(cell[:1])
             if end is None or (len(cell) > 1 and cell.endswith(end)):

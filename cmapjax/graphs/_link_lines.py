@@ -1,7 +1,7 @@
-"""Links as lines of text, read line by line, so that what is doubtful or wrong can be named.
+"""Links as lines of text, read line by line, so that errors can name the line.
 
-The text is gone through twice: the first time to see how its lines are made, the second to read them. No
-line is held, so that memory stays that of the labels and links.
+The text is read twice: first to find the shapes of its lines, then to read the links. No lines are kept, so
+that memory is needed for labels and links only.
 """
 
 import dataclasses
@@ -45,7 +45,7 @@ def could_be_counts(pairs: np.ndarray) -> bool:
 
 def counts_links(numbers: Sequence[float], num_links: int) -> bool:
     """Whether the last of these numbers may count the links that follow."""
-    # Twice as many where every link is listed both ways. One line alone is no list to be counted.
+    # Twice as many if every link is listed both ways. A single line is no list that has a count.
     return num_links >= 2 and numbers[-1] in (num_links, num_links / 2)
 
 
@@ -55,7 +55,7 @@ def _counts_agents(numbers: Sequence[int], num_agents: int) -> bool:
 
 @dataclasses.dataclass
 class _Survey:
-    """What the lines of a text look like, before it is known what stands between their columns."""
+    """What the lines of a text look like, before the separator is known."""
 
     num_comments: int = 0
     num_data: int = 0
@@ -66,7 +66,7 @@ class _Survey:
     is_numbers: bool = True
     is_last_number: bool = True
     marked: dict[tuple, tuple[int, bytes]] = dataclasses.field(default_factory=dict)
-    """Of the lines that begin with # or % and may be links, the first of every shape."""
+    """The first line of each shape among those that begin with # or % and may be links."""
 
     def add(self, line: int, text: bytes) -> None:
         self.num_lines += 1
@@ -76,10 +76,10 @@ class _Survey:
             self.look(text)
 
     def look(self, text: bytes) -> None:
-        """Note what stands between the words of a line, the first of which may be a header."""
+        """Note the separators of a line; the first line may be a header."""
         num_tabs = text.count(b"\t")
         self.tabs.add(num_tabs)
-        if num_tabs:  # else blanks part columns, whatever they hold
+        if num_tabs:  # else blanks separate columns
             words = text.split()
             self.words.add(len(words))
             self.is_last_number = self.is_last_number and is_number(words[-1])

@@ -28,13 +28,13 @@ _EXCEL = re.compile(rb"sep=(.)\r?\n")
 
 
 def read_link_table(path: Path, data: bytes, delimiter: str, options: FileOptions) -> Network:
-    """The network of a CSV or TSV table: a header names the two columns of links; others are not looked at.
+    """The network of a CSV or TSV table, whose header names the two columns of links; others are ignored.
 
     Agents are ordered as in `read_edge_list`. Text that a spreadsheet would run as a formula may stand
     behind an apostrophe, as the writers put it.
     """
     if excel := _EXCEL.match(data):
-        delimiter, data = excel[1].decode(), data[excel.end() - 1 :]  # its line end keeps the lines counted
+        delimiter, data = excel[1].decode(), data[excel.end() - 1 :]  # the line end stays, so lines count on
     data, num_comments = _without_head(data, options)
     delimiter = options.separator or _delimiter(data, delimiter)
     quick = None if num_comments else _integers(data, delimiter, options)
@@ -76,13 +76,14 @@ def _without_head(data: bytes, options: FileOptions) -> tuple[bytes, int]:
 
 
 def _fitting(data: bytes) -> list[str]:
-    """The separators that part the first line into a known pair of names, and more perhaps."""
+    """The separators that split the first line into a known pair of names, perhaps with others."""
     header = data.lstrip(b"\r\n").partition(b"\n")[0].decode()
     return [s for s in _SEPARATORS if known_pair([cell.strip('" #\r') for cell in header.split(s)])]
 
 
 def _delimiter(data: bytes, given: str) -> str:
-    """The separator of the ending, unless another one alone parts the header into a known pair of names."""
+    """The separator of the file's ending, unless only another one splits the header into a known pair of
+    names."""
     fitting = _fitting(data)
     return fitting[0] if len(fitting) == 1 else given
 

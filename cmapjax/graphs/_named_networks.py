@@ -1,4 +1,4 @@
-"""Networks that are known by name; a name is looked up before NetworkX and JAX are loaded."""
+"""Networks that are known by name, listed here so that NetworkX and JAX need not be loaded to find a name."""
 
 NETWORKX = {
     "karate": "karate_club_graph",

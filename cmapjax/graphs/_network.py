@@ -1,4 +1,4 @@
-"""What every reader of links finds: agents, who is linked with whom, and numbers the file has for them."""
+"""What every reader of links returns: agents, links, and the numbers that the file has for agents."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType

@@ -41,6 +41,9 @@ def from_networkx(
         drop_self_loops, drop_isolated: leave these out, instead of refusing them.
         symmetrize: make every edge of a directed graph a link both ways.
 
+    Returns:
+        One market, an agent per node.
+
     Raises:
         ValueError: not a graph; one-way edges; nodes without a named attribute, or with one that is no
             number; what `Market.from_links` refuses.
@@ -153,6 +156,9 @@ def to_networkx(market: Market, flow=None, attributes: Mapping | None = None) ->
         market: one or several markets.
         flow: value given along every link, both ways (a flow of this market, such as a run ends with).
         attributes: further vectors over agents (numbers, booleans or text), by name.
+
+    Returns:
+        A `networkx.Graph`.
 
     Raises:
         ValueError: a flow or vector that does not fit the market.

@@ -56,7 +56,7 @@ def parse_node_link(path: Path, data: bytes, options: FileOptions) -> Declared:
 
 
 class _Repeating(dict):
-    """An object in which a name stands twice; JSON says nothing of which value holds."""
+    """An object in which a name occurs twice; JSON does not define which value counts."""
 
     repeated: str
 
@@ -87,7 +87,7 @@ def _load(path: Path, data: bytes) -> dict:
 
 
 def _list(path: Path, document: dict, name: str) -> list[dict]:
-    """A list of objects, none of which has a name twice that is looked at."""
+    """A list of objects, in which no name in use occurs twice."""
     items = document.get(name)
     if not isinstance(items, list):
         raise complaint(
@@ -120,7 +120,7 @@ def _node(path: Path, number: int, node: Mapping, has_ids: bool, wanted: set[str
 
 
 def _check_names(path: Path, nodes: list[dict]) -> None:
-    """Raise unless every id can name an agent; to link by, any would do."""
+    """Raise unless every id can name an agent; as ends of links, other ids would do as well."""
     for number, node in enumerate(nodes):
         if not isinstance(node["id"], (str, int)) or isinstance(node["id"], bool):
             raise complaint(

@@ -1,4 +1,4 @@
-"""Sparse matrices as SciPy keeps them (`scipy.sparse.save_npz`), checked before anything is read."""
+"""Sparse matrices in SciPy's format (`scipy.sparse.save_npz`), checked before they are read."""
 
 import io
 import math
@@ -16,7 +16,7 @@ from cmapjax.graphs._labels import undirected
 from cmapjax.graphs._matrix import BYTES_PER_AGENT, BYTES_PER_ENTRY
 from cmapjax.graphs._network import WEIGHTS, ZEROS, Network
 
-_MOST_TEXT = 10_000  # characters of what an array says of itself; NumPy's own are about 120 long
+_MOST_TEXT = 10_000  # characters of an array's header; those of NumPy have about 120
 _MOST_ARRAYS = 10  # SciPy's files hold five or six
 _DAMAGED = (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
@@ -60,10 +60,11 @@ def _no_matrix(path: Path, error: Exception) -> ValueError:
 
 
 def _check_declared(path: Path, data: bytes, options: FileOptions) -> None:
-    """Raise unless what the arrays say of themselves fits into memory; only the shape's is read for that.
+    """Raise unless the arrays, by their headers, fit into memory; only the array of the shape is read for
+    that.
 
-    This bounds what the file unpacks to, however well it is compressed: an array is read as long as it is
-    declared, not as long as the archive says.
+    This bounds the size of the unpacked file, because an array is read up to its declared length, whatever
+    the archive holds.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:

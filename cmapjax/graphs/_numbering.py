@@ -12,7 +12,7 @@ from cmapjax.graphs._network import BLANKS, Network
 
 
 class Agents:
-    """Numbers for labels as they come; each label is looked at once, where it first appears."""
+    """Numbers labels in order of appearance, and checks each label where it first appears."""
 
     def __init__(self, path: Path):
         self.path = path

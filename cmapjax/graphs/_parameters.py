@@ -4,8 +4,8 @@ import numbers
 
 from cmapjax.arguments._checks import short
 
-# Assembling a market takes some hundred bytes per link and agent, so these sizes are tens of gigabytes:
-# beyond them a typing error is likelier than a machine that can hold the market.
+# A market takes some hundred bytes per link and agent to assemble, so these sizes need tens of gigabytes.
+# Larger numbers are more likely a typing error than meant for a machine that can hold the market.
 MAX_AGENTS = 10**8
 MAX_LINKS = 10**8
 

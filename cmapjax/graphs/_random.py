@@ -22,13 +22,25 @@ NETWORK, ENDOWMENT, VALUE = range(3)
 
 
 class IsolatedAgents(abc.ABC):
-    """What is done about agents without a neighbour, who could neither give nor receive."""
+    """What to do about agents without a neighbour, which could neither give nor receive."""
 
     @abc.abstractmethod
     def links(
         self, family: Family, rng: np.random.Generator, number: int
     ) -> tuple[Int[np.ndarray, "links 2"], Int[np.ndarray, "isolated"]]:
-        """The links of market number `number`, and the agents that are to be left out."""
+        """The links of market number `number`, and the agents that are to be left out.
+
+        Args:
+            family: the networks to draw from.
+            rng: the generator of this market's network.
+            number: the market's number, for errors.
+
+        Returns:
+            Links as pairs of agent numbers, and the numbers of agents to leave out.
+
+        Raises:
+            ValueError: isolated agents that this choice does not provide for.
+        """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +62,7 @@ class Reject(IsolatedAgents):
 class Drop(IsolatedAgents):
     """Isolated agents are left out; `market.origin.dropped_isolated` names them.
 
-    The others keep their number in the family as their label, and what they would have drawn anyway.
+    The other agents keep their numbers in the family as labels, and the endowments and values drawn for them.
     """
 
     def links(self, family, rng, number):
@@ -65,7 +77,7 @@ class Drop(IsolatedAgents):
 
 @dataclasses.dataclass(frozen=True)
 class Redraw(IsolatedAgents):
-    """A network with an isolated agent is drawn again as a whole: the family, given that nobody is alone.
+    """A network with an isolated agent is drawn again, so that networks are those of the family without any.
 
     Args:
         attempts: networks drawn per market before giving up with ValueError, at least 1.
@@ -95,14 +107,14 @@ UNIT, REJECT = Unit(), Reject()
 class RandomMarket:
     """A family of random markets: market number p is a function of the key and of p alone.
 
-    Network, endowments and values come from random streams of their own, so that changing one keeps the
-    others, number for number (with one version of NumPy).
+    Network, endowments and values use separate random streams, so that changing one leaves the others
+    unchanged (with one version of NumPy).
 
     Args:
         family: the network's distribution.
         endowment: distribution of ε_i (units of i's resource), independent over agents.
         value: distribution of v_i (value per unit), independent over agents.
-        isolated: what is done about agents without a neighbour.
+        isolated: what to do about agents without a neighbour.
     """
 
     family: Family
@@ -125,19 +137,38 @@ class RandomMarket:
     def draw(self, key: Array, num_markets: int = 1, first: int = 0) -> Market:
         """Markets number first … first + num_markets - 1 of this key, packed side by side.
 
-        Market p is made from fold_in(key, p): it is the same, bit for bit, drawn alone or among others.
-        Agents are numbered on, market after market; where some are dropped, a label is the agent's number
-        in its family, or (p, number) if several markets are drawn.
+        Market p is made from fold_in(key, p) and is the same, bit for bit, drawn alone or with others. Agents
+        are numbered consecutively, market by market; if some are dropped, a label is the agent's number in
+        its family, or (p, number) if several markets are drawn.
+
+        Args:
+            key: a JAX random key.
+            num_markets: how many, at least 1.
+            first: the number of the first market.
+
+        Returns:
+            One market with `num_markets` components.
 
         Raises:
-            ValueError: no single JAX key; numbers of markets out of range; isolated agents, unless
-                `isolated` provides for them; a family or distribution of your own that breaks its word.
+            ValueError: no single JAX key; numbers of markets out of range; isolated agents, unless `isolated`
+                provides for them; a family or distribution of your own that returns something else than it
+                must.
         """
         return self.draw_parts(key, num_markets, first).packed()
 
     @entry(remedy="draw the markets before")
     def draw_parts(self, key: Array, num_markets: int = 1, first: int = 0) -> "Drawn":
-        """The numbers of `draw` before a market is made of them (for those who time the two apart)."""
+        """The random numbers of `draw` before a market is made of them, to time the two steps separately.
+
+        Args:
+            key, num_markets, first: as for `draw`.
+
+        Returns:
+            The numbers, of which `packed()` makes the market.
+
+        Raises:
+            ValueError: as `draw`.
+        """
         check_key(key, "a random market")
         if key.shape != ():
             raise ValueError(f"key has shape {key.shape}; pass one key, the markets take theirs from it.")
@@ -181,9 +212,9 @@ def _fold_in(key, numbers):
 
 
 def _stream(words: np.ndarray, stream: int) -> np.random.Generator:
-    """A generator of its own for a market's network, endowments or values.
+    """A separate generator for a market's network, endowments or values.
 
-    The streams of a market lie 2¹⁹² blocks apart in the counter of one Philox key, and never meet.
+    The streams of a market start 2¹⁹² blocks apart in the counter of one Philox key, so they do not overlap.
     """
     return np.random.Generator(np.random.Philox(key=words, counter=[0, 0, 0, stream]))
 
@@ -211,10 +242,10 @@ class Drawn:
     """Random markets as drawn, one after another."""
 
     parts: list[tuple]
-    """Links, isolated agents to leave out, endowments and values of each."""
+    """Of each market the links, the isolated agents to leave out, endowments and values."""
     numbers: UInt[np.ndarray, "markets"]
     num_agents: int
-    """Of each, before anybody is left out."""
+    """The number of agents of each, before any are left out."""
 
     def packed(self) -> Market:
         """One market of all of them, assembled in one go."""
@@ -248,7 +279,7 @@ def _labels(agents: np.ndarray, numbers: np.ndarray, num_agents: int) -> list:
 
 
 def _check_distinct(links: np.ndarray, num_agents: int) -> None:
-    """Raise ValueError if a family broke its word and drew a self-loop or a link twice."""
+    """Raise ValueError if a family drew a self-loop or a link twice."""
     low, high = links.min(axis=1), links.max(axis=1)
     loops = low[low == high]
     keys = np.sort(low * np.int64(high.max() + 1) + high)

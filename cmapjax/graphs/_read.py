@@ -114,6 +114,9 @@ def read_market(
             and the like) or declares; by default a third of the memory of this process, at most 32 GiB: an
             edge list of numbers of 2 GB is read where there are 48 GB.
 
+    Returns:
+        One market; `market.origin` says what was merged, dropped and ignored.
+
     Raises:
         ValueError: anything wrong with a file, naming it, the line where there is one, the agent, the
             value and the remedy; an option that the format does not have.
@@ -211,7 +214,7 @@ def market_from_file(path, options: FileOptions, *, agents=None) -> Market:
 
 
 def _other_labels(attributes: Sequence[str], options: FileOptions) -> str:
-    """How agents may be named otherwise, for a table of agents with other names."""
+    """Other ways to name the agents, for an error about an agents table with other names."""
     if not attributes or options.label_attribute is not None:
         return ""
     return (
@@ -265,6 +268,9 @@ def with_agents(market: Market, agents, *, zero: str = "reject", memory_budget=N
         agents: the file.
         zero: what becomes of agents whose endowment is zero: "reject", or "drop" them.
         memory_budget: bytes of memory that reading the table may take.
+
+    Returns:
+        A new market, without the agents that `zero` drops.
 
     Raises:
         ValueError: anything wrong with the file; agents missing from it or not in the market.

@@ -31,7 +31,7 @@ class Node(NamedTuple):
     attributes: Mapping[str, str]
     line: int | None
     is_group: bool = False
-    """Whether it stands for the nodes in it: an agent only if it has links of its own."""
+    """Whether it contains other nodes; it is then an agent only if it has links of its own."""
 
 
 class Edge(NamedTuple):
@@ -56,7 +56,7 @@ class Declared(NamedTuple):
 
 
 def wanted_attributes(options: FileOptions) -> set[str]:
-    """The attributes of agents that are asked for; no other can be wrong."""
+    """The attributes of agents that the options name; others are not checked."""
     names = (options.label_attribute, options.endowment_attribute, options.value_attribute)
     return {name for name in names if name is not None}
 

@@ -1,4 +1,5 @@
-"""Tables as text (CSV, TSV): cells with their line, and cells that no spreadsheet takes for a formula."""
+"""Tables as text (CSV, TSV): cells with their line, and the apostrophes that protect them from
+spreadsheets."""
 
 import csv
 import io
@@ -103,7 +104,7 @@ def known_pair(names: Sequence[str]) -> tuple[int, int] | None:
     bare = [_bare(name) for name in names]
     numbered = [(stem + a, stem + b) for stem in _STEMS for a, b in ("12", "ab")]
     found = [pair for pair in (*_PAIRS, *numbered) if all(bare.count(name) == 1 for name in pair)]
-    # Source and target go before all others; any other two pairs would be a guess.
+    # Source and target take precedence. Between two other pairs the reader would have to guess.
     if not found or (len(found) > 1 and found[0] != _PAIRS[0]):
         return None
     return bare.index(found[0][0]), bare.index(found[0][1])

@@ -36,6 +36,14 @@ def read_trace(path, market: Market, *, memory_budget=None):
     like, have no name, or hold dates, are the times of the rounds: the frame's index, as text. Columns of
     agents that were dropped from the market are left out. `.csv` or `.tsv`, plain or compressed.
 
+    Args:
+        path: the file.
+        market: whose agents the columns are.
+        memory_budget: bytes of memory that reading may take; by default as for `read_market`.
+
+    Returns:
+        Amounts as float64, to be handed to `endowments.Trace`.
+
     Raises:
         ValueError: an agent without a column or a column without an agent; a cell that is no number ≥ 0,
             with its line; no rounds; whatever is wrong with the file.
@@ -47,7 +55,7 @@ def read_trace(path, market: Market, *, memory_budget=None):
 
 
 def market_with_trace(path, market: Market, options: FileOptions, *, given_in: str | None = None):
-    """The market that brings what a trace records on average, and the trace as `read_trace` has it.
+    """The market whose endowments are the means of a trace, and the trace as from `read_trace`.
 
     Args:
         path: the trace.
@@ -80,7 +88,7 @@ def market_with_trace(path, market: Market, options: FileOptions, *, given_in: s
 
 
 class _Recorded(NamedTuple):
-    """A trace as it stands in its file."""
+    """A trace as read from its file."""
 
     path: Path
     columns: dict[str, np.ndarray]
@@ -133,7 +141,7 @@ def _read(path, market: Market, options: FileOptions) -> _Recorded:
 
 
 def _num_times(header: list[str], agents: set[str], rows: list) -> int:
-    """How many of the first columns are times: the agents' come after them."""
+    """How many of the first columns are times; the agents' columns follow."""
     for number, name in enumerate(header):
         words = re.findall(r"[^\W\d_]+", name.casefold())
         is_called_so = not name.strip() or any(map(_TIME_WORD.fullmatch, words))

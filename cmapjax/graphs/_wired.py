@@ -11,16 +11,16 @@ from jaxtyping import Bool, Int
 from cmapjax.graphs._families import Complete, Family, as_mean_degree
 from cmapjax.graphs._parameters import as_count, as_number, check_links, check_one_of
 
-# Draws that are Python numbers at a time, which bounds the memory of a large network.
+# How many draws are converted to Python numbers at a time, which bounds memory.
 CHUNK = 2**17
 
 
 @dataclasses.dataclass(frozen=True)
 class RandomGeometric(Family):
-    """Agents stand at random in the unit square; those at most `radius` apart are linked.
+    """Agents have random places in the unit square; those at most `radius` apart are linked.
 
-    Two agents are linked with probability P(r) = πr² - 8r³/3 + r⁴/2 for a radius r ≤ 1 (the border
-    counted in), and the expected number of neighbours is (n - 1) P(r). Some may stay alone.
+    Two agents are linked with probability P(r) = πr² - 8r³/3 + r⁴/2 for a radius r ≤ 1 (which includes the
+    effect of the border), and the expected number of neighbours is (n - 1) P(r). Agents may be isolated.
 
     Args:
         num_agents: n, at least 2.
@@ -78,7 +78,7 @@ def chance_within(distance: float | int) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class RandomTree(Family):
-    """A tree, every labelled tree being equally likely (at least 2 agents).
+    """A tree on `num_agents` ≥ 2 agents, each labelled tree with the same probability.
 
     Source: H. Prüfer, "Neuer Beweis eines Satzes über Permutationen" (1918): a uniform code, decoded.
     """
@@ -106,7 +106,7 @@ class RandomTree(Family):
             links.append((leaf, agent))
             degree[agent] -= 1
             if degree[agent] == 1 and agent < next_leaf:
-                leaf = agent  # a new leaf below those already passed goes first
+                leaf = agent  # a new leaf with a lower number than those passed already is taken first
                 continue
             next_leaf += 1
             while degree[next_leaf] != 1:
@@ -166,12 +166,12 @@ class BarabasiAlbert(Family):
 
 @dataclasses.dataclass(frozen=True)
 class RandomRegular(Family):
-    """Everybody has exactly `degree` neighbours; of many agents, nearly uniform among such networks.
+    """Every agent has exactly `degree` neighbours; for many agents nearly uniform among all such networks.
 
-    Link ends are paired at random; pairs that would be a self-loop or a second link are paired anew, and
-    a dead end starts over. For few agents this is not uniform (of 8 agents with 2 neighbours, 56 % form
-    one ring, instead of 72 %). Above degree 2n/3 the links that are *missing* are drawn in this way,
-    because dead ends would be the rule.
+    Link ends are paired at random. Pairs that would be a self-loop or a second link are paired again, and if
+    no pair is possible everything starts again. For few agents this is not uniform (8 agents with 2
+    neighbours form one ring in 56 % of draws, instead of 72 %). Above degree 2n/3 the links that are
+    *missing* are drawn in this way, because otherwise most draws would have to start again.
 
     Args:
         num_agents: n, at least 2; n · degree must be even.
@@ -212,14 +212,14 @@ class RandomRegular(Family):
 
 
 def _regular_keys(rng: np.random.Generator, n: int, degree: int) -> Int[np.ndarray, "links"]:
-    """Links of a regular network as numbers n · low + high, by pairing ends until none is left."""
+    """The links of a regular network as numbers n · low + high, made by pairing ends until none is left."""
     keys, ends = np.zeros(0, np.int64), np.repeat(np.arange(n), degree)
     while len(ends):
         pairs = rng.permutation(ends).reshape(-1, 2)
         low, high = pairs.min(axis=1), pairs.max(axis=1)
         proposed = low * n + high
         order = np.argsort(proposed, kind="stable")
-        is_first = np.ones(len(order), bool)  # of two equal pairs one is a link
+        is_first = np.ones(len(order), bool)  # only the first of equal pairs becomes a link
         is_first[order[1:]] = proposed[order[1:]] != proposed[order[:-1]]
         is_link = is_first & (low != high)
         if len(keys):
@@ -233,9 +233,9 @@ def _regular_keys(rng: np.random.Generator, n: int, degree: int) -> Int[np.ndarr
 
 
 def _is_dead_end(keys: np.ndarray, ends: np.ndarray, n: int, degree: int) -> bool:
-    """Whether everybody with a free end is linked with everybody else who has one."""
+    """Whether all agents that have a free end are linked with each other already."""
     waiting = np.unique(ends)
-    # Who waits has fewer than `degree` links, too few to be linked with all of so many.
+    # An agent with a free end has fewer than `degree` links, too few to be linked with this many.
     if len(waiting) == 0 or len(waiting) > degree:
         return False
     low, high = np.triu_indices(len(waiting), 1)
@@ -246,9 +246,9 @@ def _is_dead_end(keys: np.ndarray, ends: np.ndarray, n: int, degree: int) -> boo
 class WattsStrogatz(Family):
     """A small world: a ring of near neighbours, of whose links some are rewired to far ones.
 
-    In the ring everybody is linked with the `neighbours` nearest agents. Then each link in turn keeps its
-    first end and, with probability `rewiring`, moves the other to an agent that the first has no link
-    with (or stays where there is none). The number of links does not change, and nobody is left alone.
+    In the ring every agent is linked with the `neighbours` nearest agents. Then each link in turn keeps its
+    first end and, with probability `rewiring`, moves the other end to an agent that the first end is not
+    linked with (if there is one). The number of links does not change, and no agent becomes isolated.
 
     Args:
         num_agents: at least 3.
@@ -289,9 +289,9 @@ class WattsStrogatz(Family):
 
     @property
     def _may_saturate(self) -> bool:
-        """Whether an agent linked with everybody is a possibility to be reckoned with.
+        """Whether an agent may become linked with all others, with a probability that is not negligible.
 
-        It needs d = n - 1 - k of the nk/2 rewirings to choose the same agent: at most n (ek/2d)^d.
+        For that, d = n - 1 - k of the nk/2 rewirings must choose the same agent: at most n (ek/2d)^d.
         """
         n, k = self.num_agents, self.neighbours
         missing = n - 1 - k
@@ -324,11 +324,11 @@ def _rewire_in_turn(
 def _rewire_at_once(
     rng: np.random.Generator, n: int, half: int, is_rewired: Bool[np.ndarray, "links"]
 ) -> Int[np.ndarray, "rewired"]:
-    """The same for all links together.
+    """New second ends of all rewired links, computed together, with the result of `_rewire_in_turn`.
 
-    Each link draws until it finds a pair that is free at its turn. A pair that several want belongs to
-    the earliest, and those who lose it draw again: as in deferred acceptance, the outcome is the one of
-    going in turn, because a pair once refused to a link is always held by an earlier one.
+    Each link draws until it finds a pair that is free at its turn. If several links draw the same pair, the
+    earliest gets it and the others draw again. As in deferred acceptance, the result is that of going in
+    turn, because a pair that a link did not get is always held by an earlier link.
     """
     turn = np.flatnonzero(is_rewired)
     first = turn % n

@@ -1,4 +1,4 @@
-"""Files that others can open: who gives what to whom, what every agent brings, and the network itself."""
+"""Writers of files for other programs: allocations, agents, and networks."""
 
 import csv
 import gzip
@@ -20,12 +20,16 @@ _TABLES = {".csv": ",", ".tsv": "\t", ".parquet": "parquet"}
 
 
 def write_allocation(market: Market, flow, path) -> None:
-    """Write who gives what to whom: a table with one row per arc, in `.csv`, `.tsv` (`.gz`) or `.parquet`.
+    """Write an allocation as a table with one row per arc, in `.csv`, `.tsv` (`.gz`) or `.parquet`.
 
     Columns: giver and receiver (labels), allocation x_ij (units of the giver's resource) and flow
-    y_ij = v_i x_ij (value); before them `market` if there are several. A file at `path` is replaced, whole
-    or not at all. Labels other than integers are written as text, by `str`; in CSV and TSV one that
-    begins with = + - or @ gets an apostrophe in front, lest a spreadsheet run it as a formula.
+    y_ij = v_i x_ij (value); before them `market` if there are several. An existing file is replaced, whole or
+    not at all. Labels other than integers are written as text, by `str`; in CSV and TSV a label that begins
+    with = + - or @ gets an apostrophe in front, so that spreadsheets do not run it as a formula.
+
+    Args:
+        flow: y_ij in the market's layout (value).
+        path: the file.
 
     Raises:
         ValueError: a flow that does not fit the market; labels that text cannot hold; a path that cannot
@@ -67,6 +71,11 @@ def write_graphml(market: Market, path, flow=None, attributes: Mapping | None = 
 
     `read_market(path, endowment_attribute="endowment", value_attribute="value")` reads it back. Labels are
     written as text, by `str`; whole numbers become integers again, unless they were text before.
+
+    Args:
+        path: the file; one that is there is replaced, whole or not at all.
+        flow: y_ij in the market's layout (value), written on the links.
+        attributes: further vectors over agents, by name.
 
     Raises:
         ValueError: a flow or vector that does not fit the market; labels or text that XML cannot hold; a
@@ -140,7 +149,7 @@ def _write_table(path, columns: dict[str, np.ndarray]) -> None:
         import pyarrow.parquet as pq
 
         buffer = io.BytesIO()
-        # Checksums, because one flipped bit in a page otherwise reads as another number.
+        # Checksums, because otherwise a flipped bit in a page would be read as another number.
         table = pa.table({name: vector.tolist() for name, vector in columns.items()})
         pq.write_table(table, buffer, write_page_checksum=True)
         _write(path, buffer.getvalue(), packing="")
@@ -157,5 +166,5 @@ def _write_table(path, columns: dict[str, np.ndarray]) -> None:
 
 
 def _write(path: Path, data: bytes, packing: str) -> None:
-    # No time stamp: the same market makes the same file.
+    # No time stamp, so that equal markets give equal files.
     write_bytes(path, gzip.compress(data, mtime=0) if packing else data)

@@ -1,4 +1,4 @@
-"""XML as a stream of events, with nothing in it that could unpack to more."""
+"""XML as a stream of events, without entities, which could expand to large texts."""
 
 from pathlib import Path
 from xml.etree.ElementTree import ParseError

@@ -39,10 +39,16 @@ def certified_gap(market: Market, utility: Float[Array, "... agents"]) -> Float[
 
         gap = log(A / W) − Σ_j w_j log(r_j m_j) / W,
 
-    here with q_p = max_{k ∈ N_p} 1/r_k, the best neighbour's price, for which it never exceeds the
-    Frank-Wolfe gap. Local but for two sums; it may come out a few 1e-16 below zero at the equilibrium.
-    +inf when an agent has nothing. The utilities must come from a feasible allocation for "at least"
-    to hold; see `certified_gap_of_flow`.
+    here with q_p = max_{k ∈ N_p} 1/r_k, the best neighbour's price. With these prices the gap never exceeds
+    the Frank-Wolfe gap. Agents can work it out from their neighbours and two sums. By rounding it may be a
+    few 1e-16 below zero at the equilibrium; it is +inf when an agent has nothing. The bound holds for
+    utilities of a feasible allocation; see `certified_gap_of_flow`.
+
+    Args:
+        utility: u_j, the value that each agent received; of a feasible allocation.
+
+    Returns:
+        One number per market (a logarithm).
 
     Source: derived in docs/model.md.
     """
@@ -55,7 +61,7 @@ def _gap_of_blocks(market: Market, utility: Sequence[Float[Array, "... _"]]) -> 
     xp, links = namespace(market, utility), market.links
     w = row_blocks(links, look(xp.asarray(market.contribution, utility[0].dtype), links.order))
     r = looked_up_next(links, [u / own for u, own in zip(utility, w, strict=True)])
-    # The ratio of the poorest neighbour is the inverse of the price; no division by an empty hand.
+    # The ratio of the poorest neighbour is the inverse of the price; it is finite where the price is not.
     poorest = over_entries(links, jnp.minimum, r, np.inf)
     richest_poorest = over_entries(links, jnp.maximum, poorest, -np.inf)
     vectors = tuple(look(x, links.place) for x in (r, poorest, richest_poorest))
@@ -71,7 +77,7 @@ def _gap(rows: Rows, r, poorest, richest_poorest):
     wanted = [rows.total(excess), rows.total(slack), rows.worth, rows.smallest(r)]
     excess, slack, worth, least = yield wanted
     gap = xp.log1p(excess / worth) - slack / worth
-    # Where numbers so far apart overflow, nothing is certain.
+    # Numbers so far apart that they overflow certify nothing.
     return xp.where((least > 0) & (gap > -xp.inf), gap, xp.inf)
 
 
@@ -82,13 +88,16 @@ def certified_gap_of_flow(
     """`certified_gap` of an allocation, in float64 and of exactly what it spends.
 
     Rows are first scaled in float64 to spend exactly the contributions, which undoes the rounding of a
-    float32 run: the bound is rigorous for the allocation so scaled, and never below zero but for the rounding
-    of float64. Of a float32 flow it is raised, where needed, so as to hold for the utilities as they are held
-    too, whose welfare lies some 1e-8 beside that of the scaled rows.
+    float32 run. The bound is rigorous for the scaled allocation, and negative only by the rounding of
+    float64. For a float32 flow the bound is raised where needed, so that it also holds for the utilities
+    stored in float32, whose welfare differs from that of the scaled rows by some 1e-8.
 
     Args:
         flow: y_ij in the market's layout.
-        received: `market.mirror(flow)`, if it is at hand: to look it up costs as much as all the rest.
+        received: `market.mirror(flow)`, if it is known; looking it up costs as much as everything else.
+
+    Returns:
+        One number per market (a logarithm).
 
     Raises:
         ValueError: traced arguments outside x64 mode.
@@ -102,7 +111,7 @@ def certified_gap_of_flow(
         return gap
     utility = joined_rows(links, parts)
     received = look(flow, market.reverse) if received is None else xp.asarray(received)
-    # Whether they are added up in one precision or the other.
+    # Adding up float32 amounts in float32 and in float64 gives two utilities; the bound must hold for both.
     single, double = (
         xp.asarray(over_slots(links, jnp.add, xp.asarray(received, dtype)), utility.dtype)
         for dtype in (flow.dtype, np.float64)
@@ -127,8 +136,8 @@ def delivered(
 
     Args:
         flow: y_ij in the market's layout.
-        received: as of `certified_gap_of_flow`. Not looked at beside a float32 flow: both ends of a link
-            hold copies of their own there, which differ by more than the bound may be wrong.
+        received: as for `certified_gap_of_flow`. Ignored for a float32 flow: there the two ends of a link
+            hold separate copies, which differ by more than the error the bound may have.
     """
     return joined_rows(market.links, _delivered(market, flow, received))
 
@@ -143,7 +152,7 @@ def _delivered(market: Market, flow, received) -> list[Float[Array, "... _"]]:
     scale = looked_up_next(links, scales)
     if received is None or flow.dtype != np.float64:
         received = look(flow, market.reverse)
-    # The giver's scale comes from the vector of agents: flows themselves need no second look-up.
+    # The giver's scale is looked up in a vector over agents, which is cheaper than looking up flows again.
     pairs = zip(blocks(links), slot_blocks(links, xp.asarray(received)), strict=True)
     return [combined(jnp.add, xp.asarray(given, np.float64) * block.look(scale)) for block, given in pairs]
 
@@ -159,6 +168,9 @@ def spending_error(
     Args:
         flow: y_ij in the market's layout.
         budget: b_i, what each agent had to give (value); by default its mean contribution.
+
+    Returns:
+        One number per market (a share of the agent's contribution).
     """
     xp, links = namespace(market, flow, budget), market.links
     flow = xp.asarray(flow)
@@ -173,12 +185,12 @@ def spending_error(
 
 
 def check_flow(field: str, market: Market, flow, tolerance: float) -> Float[np.ndarray, "slots"]:
-    """The flow in float64, once it is known to be feasible.
+    """The flow in float64, checked to be feasible.
 
     Args:
         field: what the caller calls it.
         flow: y_ij in the market's layout.
-        tolerance: by how much a row may miss its agent's contribution, relative.
+        tolerance: how far a row's sum may be from the agent's contribution, relative to it.
 
     Raises:
         ValueError: a flow of a wrong shape, negative or not finite somewhere, off the
@@ -215,7 +227,7 @@ def check_flow(field: str, market: Market, flow, tolerance: float) -> Float[np.n
 
 @dataclasses.dataclass(frozen=True)
 class Certificate:
-    """What an allocation is worth, from its flows alone."""
+    """What is certified of an allocation from its flows alone."""
 
     utility: Float[np.ndarray, "agents"]
     gap: Float[np.ndarray, "markets"]
@@ -229,10 +241,9 @@ def certify_arcs(
     contribution: Float[np.ndarray, "agents"],
     market_of: Int[np.ndarray, "agents"],
 ) -> Certificate:
-    """`certified_gap_of_flow` and `spending_error` once more, in plain NumPy on lists of arcs.
+    """`certified_gap_of_flow` and `spending_error`, written a second time in plain NumPy on lists of arcs.
 
-    It shares no code and no storage with them or with any method of solving, and starts at once, without
-    anything to be compiled.
+    It shares no code and no storage with them or with any solver, and needs no compiling.
 
     Args:
         giver, receiver: both directions of every link, ordered by giver, then receiver (`Market.arcs`).

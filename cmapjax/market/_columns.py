@@ -1,9 +1,9 @@
 """Lists of unequal length kept as padded columns: the one storage scheme of the package.
 
-Rows of similar length share a block `[width, rows]`, so that a hub of degree 10,000 costs its own
-slots and nobody else's. All blocks lie end to end in one flat array of *slots*, column after column;
-a value per slot is therefore one flat array too. Nothing here scatters: a total over a row is a sum of
-columns, which compiles to one vectorised loop on a CPU and to one kernel on a GPU.
+Rows of similar length share a block `[width, rows]`, so that a hub of degree 10,000 does not widen the rows
+of other agents. All blocks lie end to end in one flat array of *slots*, column after column; a value per slot
+is therefore one flat array too. Nothing here scatters: a total over a row is a sum of columns, which compiles
+to one vectorised loop on a CPU and to one kernel on a GPU.
 """
 
 import functools
@@ -19,18 +19,18 @@ from jaxtyping import Bool, Int, Shaped, UInt
 from cmapjax.runtime._platform import platform
 from cmapjax.runtime._types import Array
 
-# A further block costs compile time: to be opened it must save this share of all entries in padding,
-# and in a tiny market, where running costs nothing, at least this many slots.
+# Every block costs compile time. A further block must save this share of all entries in padding, and at least
+# this many slots, because padding of a tiny market costs no time.
 BLOCK_COST = 0.03
 LEAST_BLOCK_COST = 2_000
 MAX_PADDING = 0.20
-# Up to so many entries a round takes less time than a hundredth of compiling a block: there it must save a
-# larger share, whatever the padding.
+# With up to this many entries a round takes less than a hundredth of the time it takes to compile a block;
+# there a block must save a larger share, whatever the padding.
 FEW_ENTRIES, BLOCK_COST_OF_FEW = 200_000, 0.2
 # On a GPU a block costs six launches of 4 µs, in which 1.5 million slots of 80 bytes are read and written.
 BLOCK_COST_ON_GPU = 1_500_000
-# XLA writes out every column of a kernel as code, and wide kernels take seconds to compile. A fold is cut
-# into kernels of at most 2^4 columns; rows up to this width may be taken apart into entries (`pieces`).
+# XLA unrolls every column of a kernel, and wide kernels take seconds to compile. So a fold is cut into
+# kernels of at most 2^4 columns, and rows up to this width may be taken apart into entries (`pieces`).
 NARROW = 32
 FUSED_LEVELS = 4
 
@@ -39,13 +39,11 @@ FUSED_LEVELS = 4
 def fold(combine: Callable, row: Shaped[Array, "slots ..."]) -> Shaped[Array, "..."]:
     """The entries of one row combined pairwise, neighbours first: (x0∘x1)∘(x2∘x3)∘…
 
-    `combine` is `jnp.add`, `jnp.minimum` or `jnp.maximum`. Why not `row.sum()`: batched over agents that
-    is a reduction over the leading axis, which XLA's CPU backend runs 5-60 times slower than this chain
-    of slices. The fixed tree also gives the same bits whatever the padding behind the row, the batch
-    around it or the number of threads.
-
-    Derivatives: a sum's cotangent goes to every entry. An extremum's goes in equal parts to the entries
-    that attain it, whatever their places in the tree.
+    `combine` is `jnp.add`, `jnp.minimum` or `jnp.maximum`. Batched over agents, `row.sum()` would be a
+    reduction over the leading axis, which XLA's CPU backend runs 5-60 times slower than this chain of slices.
+    The fixed tree also gives the same bits whatever the padding behind the row, the batch around it or the
+    number of threads. Derivatives: a sum's cotangent goes to every entry. An extremum's goes in equal parts
+    to the entries that attain it, whatever their places in the tree.
     """
     levels = 0
     while (width := row.shape[0]) > 1:
@@ -82,15 +80,16 @@ def _linear_total(row: Shaped[Array, "slots ..."]) -> Shaped[Array, "..."]:
 
 
 def total(row: Shaped[Array, "slots ..."]) -> Shaped[Array, "..."]:
-    """Σ of a row's entries, exact zeros behind the row changing nothing (see `fold`)."""
+    """Σ of a row's entries in a fixed order, so that zeros behind the row do not change a bit (see
+    `fold`)."""
     return fold(jnp.add, row)
 
 
 def pieces(row: Shaped[Array, "slots ..."]) -> list[Shaped[Array, "..."]]:
-    """A narrow row as its single entries; a wide one as one piece, itself.
+    """The entries of a narrow row one by one; a wide row as one piece.
 
-    Steps repeated on single entries compile to one kernel that keeps them in registers; on arrays, each
-    step becomes kernels of its own that go through memory (twice as slow on a CPU).
+    Repeated steps on single entries compile to one kernel that keeps them in registers. On arrays each step
+    becomes separate kernels that read and write memory, which is twice as slow on a CPU.
     """
     return [row[k] for k in range(row.shape[0])] if row.shape[0] <= NARROW else [row]
 
@@ -152,8 +151,8 @@ fold_columns.defjvp(_fold_derivative)
 class Columns(eqx.Module):
     """Rows of unequal length in padded blocks.
 
-    Rows are *stored* longest-block-last, in an order of the storage's own: `order[s]` is the caller's
-    row stored at `s`, and `place[r]` is where the caller's row `r` is stored.
+    Rows are stored from the narrowest block to the widest, not in the caller's order: `order[s]` is the
+    caller's row stored at `s`, and `place[r]` is where the caller's row `r` is stored.
     """
 
     entries: Int[Array, "slots"]
@@ -169,9 +168,9 @@ class Columns(eqx.Module):
     mesh: jax.sharding.Mesh | None = eqx.field(static=True, default=None)
     """The devices over which compiled code spreads every block's rows; None leaves all on one."""
     one: "Columns | None" = None
-    """For rows that are copies of others, stored side by side: those others, as they are stored."""
+    """If the rows are copies, stored side by side (`copies`): the columns that they are copies of."""
     is_full: bool = eqx.field(static=True, default=False)
-    """Whether it is known of all columns of these shapes that no row is shorter than its block."""
+    """Whether every row is known to fill its block, for all columns of these shapes."""
 
     @property
     def num_rows(self) -> int:
@@ -244,8 +243,8 @@ class Columns(eqx.Module):
         """With its last axis, rows, divided among the devices."""
         if self.mesh is None or not isinstance(x, jax.core.Tracer):
             return x
-        # A single block that does not divide evenly would come out of the program divided among some of the
-        # devices, which JAX (0.10.2) cannot name: how it is divided is left to XLA.
+        # JAX (0.10.2) cannot name the sharding of a single block that does not divide evenly among the
+        # devices, so that one is left to XLA.
         if len(self.shapes) == 1 and x.shape[-1] % self.mesh.size:
             return x
         axes = PartitionSpec(*[None] * (x.ndim - 1), self.mesh.axis_names)
@@ -256,10 +255,10 @@ class Columns(eqx.Module):
     ) -> Shaped[Array, "rows"]:
         """Σ along every stored row of the values its slots point at, times weights that are 0 on padding.
 
-        Copies of a row point at copies, side by side like themselves. Looked up together, column after
-        column, they are runs of memory to be added, by itself many times as fast on a CPU as one by one.
+        Copies of a row point at copies, which are stored side by side as well. Looking them up together reads
+        runs of memory, many times as fast on a CPU as reading them one by one.
         """
-        if weights is None:  # told from padding by lengths, one number per row to read and not one per slot
+        if weights is None:  # padding is found by the lengths: one number to read per row, not per slot
             weights = [None] * len(self.shapes)
         if self.one is None or max(width for width, _ in self.shapes) > NARROW:
             of_rows = zip(self.blocks(self.entries), self.row_blocks(self.lengths), weights, strict=True)
@@ -284,7 +283,7 @@ class Columns(eqx.Module):
     def slots_of(self, rows: Int[Array, "some"], width: int) -> Int[Array, "width some"]:
         """The slots of some stored rows, `num_slots` where a row is shorter than `width`.
 
-        A row number of `num_rows` means "nobody": all its slots are `num_slots`.
+        A row number of `num_rows` stands for no row: all its slots are `num_slots`.
         """
         column = jnp.arange(width, dtype=jnp.int32)[:, None]
         start = jnp.asarray(self.starts).at[rows].get(mode="fill", fill_value=0)
@@ -298,9 +297,9 @@ def block_widths(
 ) -> np.ndarray:
     """Ascending widths of the blocks for rows of these lengths, by dynamic programming.
 
-    Minimises padding + (cost of a block) · (number of blocks), in parts of all entries. Where entries are
-    many the cost is lowered until padding is at most `max_padding`, which always ends because one block per
-    distinct length pads nothing. On a GPU the cost is fixed, whatever the padding.
+    Minimises padding + (cost of a block) · (number of blocks), as a share of all entries. With many entries
+    the cost is lowered until padding is at most `max_padding`; this ends, because one block per distinct
+    length has no padding. On a GPU the cost is fixed, whatever the padding.
     """
     counts = np.bincount(np.maximum(lengths, 1))  # an empty row keeps one slot
     distinct = np.flatnonzero(counts)
@@ -384,7 +383,7 @@ def narrowest_block(
     lengths: Int[np.ndarray, "rows"], widths: Int[np.ndarray, "blocks"]
 ) -> UInt[np.ndarray, "rows"]:
     """Which of these blocks, ascending in width, is the first that holds each row."""
-    # Looked up by length, and as small a type as holds it: NumPy sorts 16-bit numbers by counting.
+    # A table by length, in the smallest integer type that holds it: NumPy sorts 16-bit numbers by counting.
     block_of_length = np.searchsorted(widths, np.arange(lengths.max(initial=0) + 1)).astype(np.uint16)
     return block_of_length[lengths]
 

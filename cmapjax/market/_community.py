@@ -23,7 +23,7 @@ def communities(market: Market, hops: int | float) -> "scipy.sparse.csr_array":
     """The 0/1 matrix whose row i marks C_i^k, the agents within `hops` of i, itself included.
 
     Raises:
-        ValueError: a k that is no number of hops; more members in all than memory is meant for.
+        ValueError: a k that is not a number of hops; more members in all than the table may hold.
     """
     check_hops(hops)
     check_plain("communities", market.links, "the network must be known there, not an argument of it")
@@ -54,9 +54,9 @@ def _refuse(hops: int | float, members: int) -> None:
 
 
 def beyond_table(market: Market, hops: int | float) -> Int[np.ndarray, "agents members"]:
-    """For each agent (in storage) the members of its community it cannot give to, where stored.
+    """For each stored agent the members of its community that it cannot give to, by where they are stored.
 
-    Neither neighbours nor the agent itself; `num_agents` is nobody.
+    Neighbours and the agent itself are not among them; padding is `num_agents`.
     """
     n = market.num_agents
     reach = communities(market, hops)
@@ -82,13 +82,19 @@ def community_utility(
 
     Args:
         utility: u_j, value received.
-        hops: k = 0 (the agent alone), 1 (and its neighbours), 2, …, or `math.inf`. Compiled code may be given
-            the market where k = 1; for others it must know the market.
+        hops: k = 0 (the agent alone), 1 (with its neighbours), 2, …, or `math.inf`. With k = 1 the market may
+            be an argument of compiled code; with other k it must be a constant there.
+
+    Returns:
+        One number per agent.
+
+    Raises:
+        ValueError: a k that is not a number of hops; communities too large to list.
     """
     check_hops(hops)
     xp = namespace(market, utility)
     weighted = xp.asarray(market.contribution) * log_or_minus_infinity(xp.asarray(utility))
-    if hops == 1:  # as studies record it, inside compiled code: the links say who is a member
+    if hops == 1:  # studies record it inside compiled code, where the links say who is a member
         own = written(look(weighted, market.links.order))
         return look(own + over_entries(market.links, jnp.add, own), market.links.place)
     columns, _ = build_columns(*_rows(communities(market, hops)))

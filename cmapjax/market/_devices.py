@@ -22,6 +22,9 @@ def on_devices(market: Market, devices: Sequence[jax.Device] | None = None) -> M
         market: one market, or many packed side by side.
         devices: by default all that JAX sees, those of other processes included.
 
+    Returns:
+        The market to hand to `simulate`.
+
     Raises:
         ValueError: no devices, or devices of different platforms.
     """

@@ -9,19 +9,19 @@ from cmapjax.market._reductions import combined_rows
 from cmapjax.runtime._precision import namespace
 from cmapjax.runtime._types import Array
 
-# Wider rows are sorted. XLA's sort on a CPU runs on one core, and 100 sorted amounts take twice as long as
-# their 10,000 distances; at 300 the two draw level.
+# Wider rows are sorted. XLA's sort on a CPU uses one core: sorting 100 amounts takes twice as long as adding
+# up their 10,000 distances, and at 300 amounts both take the same time.
 WIDEST_BY_PAIRS = 256
-# So are fewer amounts than this in all, which take no time, and whose sorting compiles in half the time.
+# With fewer amounts than this in all, rows are sorted too: that takes no time, and compiles in half the time.
 FEWEST_BY_PAIRS = 4_000
-# Amounts worked on at a time, so that they stay in a core's own cache (0.4 MB in float64).
+# How many amounts are processed at a time, so that they stay in a core's cache (0.4 MB in float64).
 CACHED = 50_000
-# So many amounts are compared with all others in one step, which holds the sums in registers meanwhile.
+# How many amounts are compared with all others in one step, which keeps the sums in registers.
 AT_ONCE = 8
 
 
 def differences(x: Float[Array, "... rows width"], lengths: Int[Array, "rows"]) -> Float[Array, "... rows"]:
-    """Σ_{i<j} |x_i − x_j| of the first so many of every row. Exactly 0 where all are equal."""
+    """Σ_{i<j} |x_i − x_j| over the first `lengths` amounts of each row. Exactly 0 where all are equal."""
     if namespace(x, lengths) is np:
         return _of_sorted(np.sort(np.where(_is_amount(x, lengths), x, np.inf)), lengths, np)
     return _differences(jnp.asarray(x), jnp.asarray(lengths))
@@ -36,7 +36,7 @@ def _differences(x, lengths):
 
 @_differences.defjvp
 def _derivative(primals, tangents):
-    """Of the k-th smallest of n amounts, from 0: 2k + 1 − n (amounts that are equal in some order)."""
+    """The slope by the k-th smallest of n amounts, k from 0, is 2k + 1 − n; equal amounts in any order."""
     (x, lengths), (change, _) = primals, tangents
     order = jnp.argsort(jnp.where(_is_amount(x, lengths), x, jnp.inf), axis=1)
     slope = 2 * jnp.arange(x.shape[1], dtype=lengths.dtype) + 1 - lengths[:, None]
@@ -62,7 +62,7 @@ def _by_sorting(x, lengths):
 
 
 def _of_sorted(x, lengths, xp):
-    """Each step between neighbours once for every pair that it lies between."""
+    """Each difference of neighbouring amounts, times the number of pairs that it lies between."""
     place = np.arange(1, x.shape[-1], dtype=x.dtype)  # as floats: products of whole numbers could overflow
     length = lengths.astype(x.dtype)[:, None]
     steps = xp.where(place < length, place * (length - place) * (x[..., 1:] - x[..., :-1]), 0)
@@ -70,7 +70,7 @@ def _of_sorted(x, lengths, xp):
 
 
 def _by_pairs(x, lengths):
-    """Every amount's distance from every other, a few rows at a time."""
+    """All distances between two amounts of a row, a few rows at a time."""
     rows, width = x.shape
     chunk = max(min(rows, CACHED // width), 1)
     if chunk == rows:

@@ -1,4 +1,4 @@
-"""Whether what agents give obeys the laws of spending: found for every agent, said in words on the host."""
+"""Whether agents obey the laws of spending: found in compiled code, put into words on the host."""
 
 import warnings
 
@@ -14,8 +14,8 @@ from cmapjax.market._reductions import blocks, combined, joined
 from cmapjax.runtime._precision import namespace
 from cmapjax.runtime._types import Array
 
-# What an agent may miss its budget by, in parts of the largest amount that its row is worked out from (its
-# budget, or what a neighbour receives): some hundred thousand roundings of float64, a thousand of float32.
+# How far a row's sum may be from the budget, relative to the largest amount that enters the row (the budget,
+# or what a neighbour receives): some hundred thousand roundings of float64, a thousand of float32.
 TOLERANCE = {"float64": 1e-10, "float32": 1e-4}
 
 # The laws, in the order in which they are tried; 0 stands for none broken.
@@ -47,12 +47,12 @@ class Breach(eqx.Module):
     """What the agent had in that round (value)."""
 
     def then(self, later: "Breach") -> "Breach":
-        """Of every agent this one, or the later one if there is none."""
+        """For every agent this breach, or the later one if this is none."""
         return jax.tree.map(lambda one, other: jnp.where(self.law > 0, one, other), self, later)
 
 
 def no_breach(market: Market, dtype) -> Breach:
-    """Nobody has broken a law."""
+    """The breach of a run in which no agent has broken a law."""
     whole, real = np.zeros(market.num_agents, np.int32), np.zeros(market.num_agents, dtype)
     return Breach(whole, whole, real, real)
 
@@ -100,8 +100,8 @@ def find_breach(
 
 
 def _of_block(xp, utility, block, sent, received):
-    """Of every row of a block the sum, the least, the largest off the links, how far both ends are apart at
-    most, and what the best-served neighbour receives."""
+    """For every row of a block: its sum, its least amount, the largest amount off the links, the largest
+    difference between the two ends of a link, and the most that a neighbour receives."""
     is_entry = block.is_entry
     apart = xp.zeros_like(sent[0]) if received is None else _largest(xp.where(is_entry, sent - received, 0))
     return (
@@ -135,7 +135,7 @@ def check_row(name: str, agent, row: Float[np.ndarray, "neighbours"], budget: fl
 
 
 def broken_markets(market: Market, breach: Breach) -> Float[Array, "markets"]:
-    """Of every market 1 if one of its agents broke a law, else 0."""
+    """For every market 1 if one of its agents broke a law, else 0."""
     return market.largest(market.unstored((breach.law > 0).astype(np.float64)))
 
 
@@ -145,7 +145,7 @@ def breach_in_words(market: Market, name: str, breach: Breach) -> str | None:
         np.asarray(market.unstored(np.asarray(x)))
         for x in (breach.law, breach.round, breach.amount, breach.budget)
     )
-    if market.repeats is not None:  # padding rows are nobody
+    if market.repeats is not None:  # padding rows are not agents
         law = np.where(market.repeats == np.arange(len(law)), law, 0)
     broken = np.flatnonzero(law)
     if not len(broken):

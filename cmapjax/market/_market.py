@@ -37,8 +37,8 @@ class Market(eqx.Module):
 
     Agent i brings a surplus of mean `endowment[i]` (in units of its own resource) every round, each unit
     worth `value[i]`; its *contribution* is w_i = ε_i v_i. Vectors over agents are always in the caller's
-    order. How links are stored is this module's secret: a *flow* (value given along every link, both
-    ways) is one opaque array, made and read by the methods here.
+    order. Only this module knows how links are stored. A *flow* (value given along every link, both ways)
+    is one opaque array, made and read by the methods here.
 
     Build one with `Market.from_links`, or the readers and random families of `cmapjax.graphs`.
     """
@@ -52,11 +52,14 @@ class Market(eqx.Module):
     members: Columns
     """Row m: the agents of market m, in the caller's numbers."""
     market_of: Int[Array, "agents"]
+    """The market of each agent, as a row of `members`."""
     numbers: UInt[Array, "markets"]
-    """Each market's number in its ensemble, from which follows what its agents draw at random."""
+    """Each market's number in its ensemble. Random draws depend on it, not on the place in the ensemble."""
     origin: Origin = eqx.field(static=True)
+    """The agents' labels, and what was merged, dropped and ignored when the market was made."""
     repeats: Int[Array, "agents"] | None = None
-    """In a market with padding rows (`_canonical`): the agent whose row each repeats, itself for an agent."""
+    """In a market with padding rows (`_canonical`): the agent whose row each padding row repeats; agents
+    repeat themselves."""
 
     @staticmethod
     def from_links(
@@ -83,6 +86,9 @@ class Market(eqx.Module):
             num_agents: by default as many as there are labels, else the largest number plus one.
             drop_self_loops: leave out links of an agent with itself, instead of refusing them.
             drop_isolated: leave out agents without a neighbour, instead of refusing them.
+
+        Returns:
+            One market, agents in the order of their numbers.
 
         Raises:
             ValueError: an empty network; agents out of range; self-loops or isolated agents not asked to
@@ -191,6 +197,17 @@ class Market(eqx.Module):
 
         Names are matched as by `from_links`. Traced arrays are taken as they are, so this may be
         differentiated and vmapped.
+
+        Args:
+            endowment: mean surplus ε_i per round (units of i's resource); by default unchanged.
+            value: worth v_i of one unit (value per unit); by default unchanged.
+
+        Returns:
+            A new market on the same links.
+
+        Raises:
+            ValueError: numbers that are not finite and positive, or not one per agent; names that do not
+                match.
         """
         market = self
         for field, new in (("endowment", endowment), ("value", value)):
@@ -221,7 +238,8 @@ class Market(eqx.Module):
 
     def total(self, x: Shaped[Array, "agents"]) -> Shaped[Array, "markets"]:
         """Σ over the agents of each market."""
-        # Written out, lest a product be rounded together with the sum it enters, or not, as shapes have it.
+        # Computed first, because XLA may otherwise fuse a product with the sum, and round differently
+        # depending on the shapes.
         return self._per_market(jnp.add, written(by_name("x", x, self.labels)), 0)
 
     def smallest(self, x: Float[Array, "agents"]) -> Float[Array, "markets"]:
@@ -330,7 +348,7 @@ def assemble(
     numbers: UInt[np.ndarray, "markets"],
     origin: Origin,
 ) -> Market:
-    """The market on links that are already distinct, loop-free and leave nobody out."""
+    """The market on links that are distinct, without self-loops, and reach every agent."""
     starts, neighbours, _ = compressed_rows(links, len(endowment))
     return assemble_rows(starts, neighbours, endowment, value, market_of, numbers, origin)
 
@@ -344,11 +362,10 @@ def assemble_rows(
     numbers: UInt[np.ndarray, "markets"],
     origin: Origin,
     rows: Columns | None = None,
-    members: Columns | None = None,
 ) -> Market:
     """The market in which agent i's neighbours are `neighbours[starts[i]:starts[i + 1]]`, ascending.
 
-    `rows` and `members`, laid out but empty, say where things are to be stored, if not as takes least room.
+    `rows` are columns laid out but empty, which decide where links are stored; by default those of `lay_out`.
     """
 
     def name_of(i):
@@ -368,13 +385,12 @@ def assemble_rows(
     reverse = np.arange(rows.num_slots, dtype=np.int32)
     reverse[slot] = slot[reverse_arc]
 
-    members = listed_by_market(market_of, members)
+    members = listed_by_market(market_of)
     return Market(endowment, value, rows, reverse, members, market_of.astype(np.int32), numbers, origin)
 
 
-def listed_by_market(market_of: Int[np.ndarray, "agents"], members: Columns | None = None) -> Columns:
-    """The agents of each market, in `members`, laid out but empty, or as takes least room."""
-    if members is None:
-        members = lay_out(np.append(0, np.cumsum(np.bincount(market_of))))
+def listed_by_market(market_of: Int[np.ndarray, "agents"]) -> Columns:
+    """The agents of each market, a market a row."""
+    members = lay_out(np.append(0, np.cumsum(np.bincount(market_of))))
     members.entries[entry_slots(members)] = np.argsort(market_of, kind="stable")
     return dataclasses.replace(members, is_full=members.num_slots == len(market_of))

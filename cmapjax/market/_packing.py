@@ -65,15 +65,18 @@ def pack(markets: Sequence[Market]) -> Market:
 def copies(market: Market, *, endowment=None, value=None) -> Market:
     """One market whose components are copies of the given one, each with its own endowments or values.
 
-    Nothing passes between them. Copies share one network, so that what an agent looks up lies side by side
-    for all its copies: undamped proportional response is played about twice as fast as on other ensembles of
-    this size (docs/benchmarks.md), other strategies no faster.
+    Nothing passes between them. The copies of an agent are stored side by side, so that their look-ups read
+    runs of memory: undamped proportional response is about twice as fast as on other ensembles of this size
+    (docs/benchmarks.md), other strategies are no faster.
 
     Args:
         market: one market, or an ensemble, which is copied as a whole.
         endowment: ε, one row [agents] per copy (units of the agent's resource); by default the market's. A
             table with names of its columns is matched by name.
         value: v, one row [agents] per copy (value per unit); by default the market's.
+
+    Returns:
+        The ensemble: all agents of the first copy, then all of the second, and so on.
 
     Raises:
         ValueError: neither is given; rows that fit neither the market nor each other; numbers that are
@@ -133,7 +136,7 @@ def _side_by_side(places: np.ndarray, number: int) -> np.ndarray:
 
 
 def _copied(columns: Columns, number: int) -> Columns:
-    """Columns of so many copies, those of each row next to each other."""
+    """The columns of `number` copies, with the copies of each row next to each other."""
     rows = columns.num_rows
     if columns.num_slots * number >= 2**31 - 1:
         raise ValueError(

@@ -1,7 +1,7 @@
-"""Random numbers that belong to an agent: drawn from its market's number and its own place in it alone.
+"""Random numbers per agent, a function of its market's number and its own place in that market.
 
-So what an agent draws depends neither on which markets are packed beside its own nor on the precision of
-the run.
+What an agent draws therefore depends neither on the other markets of an ensemble nor on the precision of the
+run.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ def key_of(seed: int, *numbers: int) -> Array:
 def draw_per_agent(key: Array, market: Market, draw: Callable) -> Shaped[Array, "agents"]:
     """`draw(key)` once per agent, each with a key of its own: fold_in(fold_in(key, number), rank).
 
-    Padding rows draw what the agents draw that they repeat.
+    A padding row draws the number of the agent that it repeats.
     """
     market_of = jnp.asarray(market.market_of)
     sizes = jnp.asarray(market.members.lengths)[market.members.place]

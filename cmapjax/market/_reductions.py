@@ -1,8 +1,8 @@
 """Totals and extremes along the rows of padded columns: compiled by JAX, or by NumPy on the host.
 
-Block by block, so that nothing as large as all slots is written out between a look-up and its total:
-XLA makes one loop of both, 5 times faster on a CPU. NumPy's vectors may have axes before that of agents or
-slots, such as one of rounds.
+They work block by block, so that XLA makes one loop of a look-up and its total, and no array as large as all
+slots is written in between; that is 5 times faster on a CPU. NumPy's vectors may have further axes before
+that of agents or slots, such as one of rounds.
 """
 
 import functools
@@ -19,7 +19,7 @@ from cmapjax.market._columns import Columns, fold_columns
 from cmapjax.runtime._precision import namespace
 from cmapjax.runtime._types import Array
 
-# Longer rows are combined in runs of this length first: cores share them, and sums round less.
+# Longer rows are first combined in runs of this length: cores share the work, and sums round less.
 RUN = 1024
 
 
@@ -53,12 +53,12 @@ def look(x: Shaped[Array, "... values"], at: Int[Array, "..."]) -> Shaped[Array,
 
 
 def written(x: Shaped[Array, "values"]) -> Shaped[Array, "values"]:
-    """The vector itself, computed before anything is looked up in it or done with it.
+    """The vector itself, computed and stored before it is looked up or used.
 
-    XLA's CPU backend would fuse: it would compute a ratio anew at every look-up, and number by number what
-    it could have vectorised, up to ten times slower. It drops `optimization_barrier` before it fuses, but
-    passes no conditional; both branches of this one are the vector. (Elsewhere a conditional is dear.) Whole
-    numbers are left as they are.
+    XLA's CPU backend would otherwise fuse it with the look-up: it would recompute a ratio for every slot, one
+    number at a time, up to ten times slower. It removes `optimization_barrier` before it fuses, but does not
+    fuse across a conditional; both branches of this one return the vector. Other devices keep the vector as
+    it is, because conditionals are slow there. Whole numbers are left as they are.
     """
     if not isinstance(x, jax.Array) or not jnp.issubdtype(x.dtype, jnp.floating):
         return x
@@ -70,7 +70,7 @@ def written(x: Shaped[Array, "values"]) -> Shaped[Array, "values"]:
 
 
 def slot_blocks(columns: Columns, x: Shaped[Array, "... slots"]) -> Sequence[Shaped[Array, "... width rows"]]:
-    """`Columns.blocks`; of NumPy's arrays at once (a method of a module takes 50 µs to be looked up)."""
+    """`Columns.blocks`, for NumPy without the 50 µs that Equinox takes to look up a method."""
     if isinstance(x, jax.Array):
         return columns.blocks(x)
     shapes, parts, start = columns.shapes, [], 0
@@ -110,7 +110,7 @@ def combined(combine: Callable, block: Shaped[Array, "... width rows"]) -> Shape
 def combined_rows(
     combine: Sequence[Callable], rows: Sequence[Shaped[Array, "... rows width"]]
 ) -> list[Shaped[Array, "... rows"]]:
-    """The same of rows that lie one after another: of several tables, each combined in its own way, at once.
+    """`combined` for rows stored one after another, for several tables at once, each in its own way.
 
     Derivatives: as those of `fold`.
     """
@@ -119,7 +119,7 @@ def combined_rows(
     return [combined(how, np.swapaxes(table, -1, -2)) for how, table in zip(combine, rows, strict=True)]
 
 
-# One loop for all of them: XLA would make a loop of each, and compile each.
+# One loop over all tables: XLA would compile one loop for each.
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _combined_rows(combine, rows):
     neutral = [_neutral(how, table.dtype) for how, table in zip(combine, rows, strict=True)]
@@ -164,7 +164,7 @@ def _derivative(combine, primals, tangents):
 
 
 def joined(columns: Columns, parts: list[Shaped[Array, "..."]]) -> Shaped[Array, "_"]:
-    """What was computed of each block, end to end: a value per slot."""
+    """Values computed block by block, joined to one value per slot."""
     if namespace(parts) is np:
         return np.concatenate([part.reshape(-1) for part in parts])
     return columns.join(parts)
@@ -180,14 +180,14 @@ def joined_rows(columns: Columns, parts: list[Shaped[Array, "... _"]]) -> Shaped
 def over_entries(
     columns: Columns, combine: Callable, x: Shaped[Array, "... values"], fill: float = 0
 ) -> Shaped[Array, "... rows"]:
-    """Of every stored row the values of what it points at, combined."""
+    """For every stored row the combined values of what it points at."""
     return looked_up_next(columns, [combined(combine, block.take(x, fill)) for block in blocks(columns)])
 
 
 def looked_up_next(columns: Columns, parts: list[Shaped[Array, "... _"]]) -> Shaped[Array, "... rows"]:
-    """`joined_rows` of what is to be looked up: computed before that (`written`).
+    """`joined_rows` for a vector that is looked up next: it is computed first (`written`).
 
-    Blocks are joined by updates in place, through which XLA fuses nothing either.
+    XLA does not fuse across the updates in place that join blocks either.
     """
     x = joined_rows(columns, parts)
     return written(x) if len(parts) == 1 else x
@@ -196,7 +196,7 @@ def looked_up_next(columns: Columns, parts: list[Shaped[Array, "... _"]]) -> Sha
 def over_slots(
     columns: Columns, combine: Callable, x: Shaped[Array, "... slots"]
 ) -> Shaped[Array, "... rows"]:
-    """Of every stored row a value per slot, combined; on padding `x` must change nothing."""
+    """For every stored row its combined slots; on padding `x` must be neutral, such as 0 in a sum."""
     return joined_rows(columns, [combined(combine, block) for block in slot_blocks(columns, x)])
 
 
@@ -205,8 +205,8 @@ def ranges(
 ) -> Iterator[tuple[list[Shaped[Array, "... rows width"]], Int[Array, "rows"]]]:
     """Vectors cut into rows, block by block, with the rows' lengths; any values on padding.
 
-    For columns whose rows' entries are 0, 1, 2, … on through all rows, as those of a market's members are:
-    nothing is looked up, and rows of one length are not even copied.
+    Only for columns whose entries are 0, 1, 2, … in order through all rows, as a market's members are. Then
+    no look-up is needed, and rows of equal length are views.
     """
     xp = namespace(columns, vectors)
     if columns.is_full and len(columns.shapes) == 1:
@@ -226,7 +226,7 @@ def ranges(
 def over_ranges(
     columns: Columns, combine: Callable, x: Shaped[Array, "values"], fill: float = 0
 ) -> Shaped[Array, "rows"]:
-    """Of every row its range of `x`, combined, in the caller's order."""
+    """For every row its combined range of `x`, in the caller's order."""
     xp, parts = namespace(columns, x), []
     for (rows,), lengths in ranges(columns, [x]):
         is_entry = xp.arange(rows.shape[-1], dtype=np.int32) < lengths[:, None]
@@ -235,12 +235,12 @@ def over_ranges(
 
 
 def _placed(columns: Columns, parts: list[Shaped[Array, "... _"]]) -> Shaped[Array, "... rows"]:
-    """A value per row of every block, from the order of storage to the caller's: one block keeps it."""
+    """A value per row, block by block, in the caller's order. In one block rows are in that order already."""
     return parts[0] if len(parts) == 1 else look(joined_rows(columns, parts), columns.place)
 
 
 class Wanted(NamedTuple):
-    """A sum, the least or the greatest over the agents of each market, still to be taken."""
+    """A request: the sum, the least or the greatest over the agents of each market."""
 
     combine: Callable
     x: Float[Array, "... markets agents"]
@@ -248,12 +248,11 @@ class Wanted(NamedTuple):
 
 
 class Rows:
-    """Some markets' agents, a market a row: what the formula of a metric is made of.
+    """The agents of some markets as rows, one market a row, for the formulas of metrics.
 
-    Vectors are `[..., markets, agents]`, with numbers of other agents on padding, which totals and extremes
-    leave out. A formula is a generator: it yields a list of totals and extremes that it wants, is sent their
-    values, and returns its result. Many formulas run side by side, so that what all of them want is taken in
-    one loop over the agents.
+    Vectors are `[..., markets, agents]`. Padding holds numbers of other agents, which totals and extremes
+    leave out. A formula is a generator: it yields a list of requests (`Wanted`), receives their values, and
+    returns its result. Many formulas run side by side, so that one loop over the agents serves all requests.
     """
 
     def __init__(self, weight: Float[Array, "markets agents"], lengths: Int[Array, "markets"]):
@@ -280,7 +279,7 @@ class Rows:
         return Wanted(jnp.maximum, x, -np.inf)
 
     def work_out(self, formulas: list[Generator]) -> list[Float[Array, "... markets"]]:
-        """The results of formulas that have not begun."""
+        """The results of formulas (generators that have not begun)."""
         results, answers = {}, dict.fromkeys(range(len(formulas)))
         while answers:
             wanted = {}

@@ -4,7 +4,7 @@ import numpy as np
 import scipy  # which loads `scipy.sparse` at its first use
 from jaxtyping import Int
 
-# NumPy sorts so many arcs in less time than SciPy takes to load. SciPy sorts more of them in less time.
+# Up to this many arcs NumPy sorts in less time than SciPy takes to load; for more, SciPy's sort is quicker.
 FEW_ARCS = 100_000
 
 

@@ -35,9 +35,10 @@ VERDICTS = (
 )
 # An agent with less than this share of its contribution has nothing.
 NOTHING = 1e-9
-# The share of all value that a market at rest may move, and the certified gap of one at its equilibrium.
+# The largest share of all value that a market at rest moves, and the largest certified gap of a converged
+# one.
 TOLERANCE = 1e-6
-# The same where averages are judged: what is drawn at random leaves them uncertain by about one in √rounds.
+# The same for averages, which random draws leave uncertain by about one in √rounds.
 TOLERANCE_OF_AVERAGES = 1e-2
 
 
@@ -152,7 +153,7 @@ def _followed(state, by_averages: bool) -> Float[Array, "3 agents"]:
 
 
 def _starves(market: Market, state, now, before, by_averages: bool) -> Bool[Array, "agents"]:
-    """Who has nothing, though it could have something."""
+    """Which agents have nothing; judged by averages, only those whose neighbours had something to give."""
     xp = namespace(market, now)
     has = now if by_averages else xp.minimum(now, before)
     starves = has < NOTHING * xp.asarray(market.contribution, now.dtype)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cmapjax.plots._ratios import ratio_histogram
     from cmapjax.plots._study import COLUMN_WIDTH, convergence_bands, distributions, heat_map, verdict_shares
 
-# Imported on first use: pictures of studies need pandas.
+# Imported on first use, because pictures of studies need pandas.
 _HOMES = {
     "_canvas": ("save",),
     "_curves": (

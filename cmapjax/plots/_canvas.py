@@ -1,4 +1,4 @@
-"""What all pictures share: a figure without pyplot, colours, text as it stands, files."""
+"""What all pictures use: figures without pyplot, colours, literal text, files."""
 
 import contextlib
 import io
@@ -6,7 +6,7 @@ import io
 from cmapjax.arguments._checks import short
 from cmapjax.graphs._files import check_writable_path, write_bytes
 
-# Okabe and Ito's palette, distinguishable with any colour vision; line styles say it once more.
+# Okabe and Ito's palette, which people with any colour vision can distinguish; line styles differ too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 EXACT_SIZE = "exact size"  # mark of a figure whose margins are not to be cut
@@ -20,7 +20,7 @@ def new_figure(width: float, height: float):
 
 @contextlib.contextmanager
 def small_text():
-    """Text of the size that papers print figures in, for what is drawn inside."""
+    """Draws text within the block in the size of figures in papers."""
     import matplotlib as mpl
 
     thin = {"axes.linewidth": 0.6, "xtick.major.width": 0.6, "ytick.major.width": 0.6, "hatch.linewidth": 0.5}
@@ -29,11 +29,14 @@ def small_text():
 
 
 def save(figure, path) -> None:
-    """Write a figure as PNG, PDF or SVG, as the ending says, fonts embedded.
+    """Write a figure as PNG, PDF or SVG, by the ending of the path, with fonts embedded.
 
-    Margins are cut, except of charts of a study: these keep the width they were made with, a column's.
+    Margins are cut, except those of charts of a study, which keep their width of a column. Equal figures give
+    equal files, without dates and random names.
 
-    Equal figures give equal files: no dates, no random names.
+    Args:
+        figure: a Matplotlib figure.
+        path: the file, ending in .png, .pdf or .svg; one that is there is replaced.
 
     Raises:
         ValueError: another ending; a folder that does not exist.
@@ -53,6 +56,6 @@ def save(figure, path) -> None:
 
 
 def plain(text) -> str:
-    """Text as it stands: a dollar starts no formula, and a leading underscore hides nothing."""
+    """Text to be drawn literally: a dollar starts no formula, and a leading underscore hides no label."""
     text = str(text).replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text

@@ -31,8 +31,8 @@ MEASURES = {
     "jain_index": ("Jain index of ratios", False),
 }
 _OF_AVERAGES = ("average_log_nash_welfare", "log_nash_welfare", "log_welfare_loss")
-SMALLEST_SHOWN = 1e-12  # below, rounding; drawn at the edge
-# Of the metrics on a linear axis, those that are worse the larger they are.
+SMALLEST_SHOWN = 1e-12  # smaller values are rounding, and drawn at the edge
+# The metrics on a linear axis for which larger values are worse.
 WORSE_ABOVE = ("oscillation", "gini", "num_starved")
 
 
@@ -42,6 +42,13 @@ def comparison(market: Market, runs: Mapping[str, Run]):
     Where surplus varies, both are of running averages: what agents received per round so far. Lines are
     medians over markets, bands their 10 % to 90 % range. A market that is infinite, or not a number,
     counts as the worst and is drawn at a marked edge.
+
+    Args:
+        market: the markets that all runs were on.
+        runs: by the name that the legend shows.
+
+    Returns:
+        A Matplotlib figure.
 
     Raises:
         ValueError: no runs; a run without the metrics.
@@ -76,6 +83,9 @@ def convergence(
             and else "certified_share", of what `simulate` records by itself; of running averages where
             surplus varies.
         clock: "rounds", or "agent updates" (per agent).
+
+    Returns:
+        A Matplotlib figure.
 
     Raises:
         ValueError: no runs; a metric that a run has not recorded; another clock.
@@ -152,12 +162,12 @@ def _quantiles(values, is_log: bool, is_worse_above: bool) -> Float[np.ndarray, 
     values = np.where(np.isnan(values), np.inf if is_worse_above else -np.inf, values)
     if is_log:
         values = np.clip(values, SMALLEST_SHOWN, None)
-    # inverted_cdf never interpolates, so an infinite market does not turn its neighbours into NaN.
+    # inverted_cdf does not interpolate, so an infinite market does not turn its neighbours into NaN.
     return np.quantile(values, [0.1, 0.5, 0.9], axis=1, method="inverted_cdf")
 
 
 def edge_of(values, is_log: bool, is_worse_above: bool) -> float:
-    """Where infinite values are drawn: beyond all others."""
+    """The height at which infinite values are drawn, beyond all others."""
     finite = values[np.isfinite(values)]
     if not len(finite):
         return 1.0 if is_log else 0.0
@@ -168,7 +178,7 @@ def edge_of(values, is_log: bool, is_worse_above: bool) -> float:
 
 
 def mark_edge(panel, edge: float, is_worse_above: bool) -> None:
-    """A dotted line, in words, where what is infinite is drawn."""
+    """Draws a dotted line with a label where infinite values are drawn."""
     words = "infinite: an agent has nothing (or not a number)"
     panel.axhline(edge, color="#808080", linewidth=0.8, linestyle=":", zorder=0)
     panel.annotate(
@@ -179,7 +189,7 @@ def mark_edge(panel, edge: float, is_worse_above: bool) -> None:
 
 
 def time_axis(panel, last: float, most_ticks: int = 30) -> None:
-    """Linear up to 1, then logarithmic: most happens in the first rounds, the tails are long."""
+    """A time axis, linear up to 1, then logarithmic: most happens in the first rounds, and tails are long."""
     from matplotlib.ticker import NullLocator
 
     steps = (1, 2, 5) if last <= 200 else (1,)  # more would run into each other
@@ -201,7 +211,7 @@ def _values(run, name: str, metric: str) -> Float[np.ndarray, "records markets"]
     if metric == "average_share_of_equilibrium" and {*_OF_AVERAGES} <= run.records.keys():
         average, *parts = (run.records[name] for name in _OF_AVERAGES)
         with np.errstate(invalid="ignore"):
-            best = sum(parts)  # what a round has and what it lacks; the equilibrium's, in every round
+            best = sum(parts)  # welfare plus loss is the equilibrium's welfare, in every round
         return 100 * np.exp(average - np.nanmax(np.where(np.isfinite(best), best, np.nan), axis=0))
     recorded = metric.replace("certified_share", "certified_gap")
     if recorded not in run.records:

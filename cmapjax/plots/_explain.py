@@ -1,4 +1,4 @@
-"""What one agent did in one round, as vessels that it fills up."""
+"""A picture of what one agent did in one round, its neighbours drawn as vessels."""
 
 from cmapjax.plots._canvas import COLOURS, new_figure, plain
 
@@ -13,6 +13,9 @@ def explanation(about):
 
     Args:
         about: what `cmapjax.explain` returned.
+
+    Returns:
+        A Matplotlib figure.
     """
     ordered = sorted(about.neighbours, key=lambda n: n.level_before)
     shown = ordered[:MOST_VESSELS]

@@ -1,4 +1,4 @@
-"""Drawings of a network: who gets what, and what depends on whom."""
+"""Drawings of a network: ratios and flows, and derivatives."""
 
 from collections.abc import Sequence
 
@@ -14,8 +14,8 @@ from cmapjax.sensitivity import LinkChanges
 
 MOST_AGENTS = 300  # a drawing of more agents shows nothing
 LABELLED_AGENTS = 40
-# Of a larger network the drawing of derivatives shows a part: so many of those that matter most, and
-# their neighbours as far as there is room.
+# A drawing of derivatives shows a part of a larger network: this many agents that matter most, and their
+# neighbours up to the limit above.
 CENTRES = 12
 MOST_SHOWN_LINKS = 20
 TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
@@ -31,6 +31,9 @@ def network(market: Market, flow: Float[np.ndarray, "slots"], *, title: str = ""
         flow: y_ij in the market's layout; a link's width is what flows both ways together.
         title: a line above.
         seed: of the layout.
+
+    Returns:
+        A Matplotlib figure.
 
     Raises:
         ValueError: too many agents to see anything.
@@ -92,6 +95,9 @@ def derivatives(
         label: what the colour means, with its unit.
         title: a line above.
         seed: of the layout.
+
+    Returns:
+        A Matplotlib figure.
     """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -152,7 +158,7 @@ def _part(market: Market, centres: Sequence[int]) -> np.ndarray:
     starts, neighbours = market.neighbour_rows()
     chosen = list(dict.fromkeys(centres))[:MOST_AGENTS]
     around = [neighbours[starts[i] : starts[i + 1]].tolist() for i in chosen]
-    # In turn, so that no hub takes all the room.
+    # One neighbour of each centre at a time, so that no hub fills the drawing.
     for rank in range(max(map(len, around), default=0)):
         for row in around:
             if rank < len(row) and len(chosen) < MOST_AGENTS:
@@ -196,7 +202,7 @@ class _Drawing:
 
     def draw_link(self, pair, colour, is_new: bool) -> None:
         ends = [np.array(x) for x in zip(self.place[pair[0]], self.place[pair[1]], strict=True)]
-        # A dark edge, so that pale colours show on white; dashes are in units of the width.
+        # A dark edge makes pale colours visible on white; dashes are in units of the width.
         for width, tint in ((3.6, "#404040"), (2.6, colour)):
             dashes = (0, (8 / width, 4 / width)) if is_new else "-"
             self.panel.plot(*ends, color=tint, zorder=1.5, linewidth=width, linestyle=dashes)

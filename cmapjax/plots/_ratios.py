@@ -21,6 +21,13 @@ def ratio_histogram(
     The axis is logarithmic; agents that have nothing, less than it shows, or no finite number, are
     counted in words. The equilibrium is an outline.
 
+    Args:
+        ratios: r_j of all agents, by the name that stands above the panel.
+        equilibrium: r*_j of all agents, drawn into every panel.
+
+    Returns:
+        A Matplotlib figure.
+
     Raises:
         ValueError: no ratios.
     """
@@ -55,13 +62,13 @@ def _is_shown(ratios):
 
 
 def _draw_histogram(panel, ratios, bins, **style) -> None:
-    """Per cent of all agents, those included that have no place on a logarithmic axis."""
+    """Bars in per cent of all agents, including those that a logarithmic axis cannot show."""
     shown = np.clip(ratios[_is_shown(ratios)], bins[0], None)
     panel.hist(shown, bins, weights=np.full(len(shown), 100 / len(ratios)), **style)
 
 
 def _left_out(ratios) -> str:
-    """How many agents the bars do not show, or not at their place, and why."""
+    """How many agents the bars do not show, or show in another place, and why."""
     nothing = np.isfinite(ratios) & (ratios <= metrics.NOTHING)
     counts = {
         "have nothing": nothing,

@@ -29,7 +29,7 @@ from cmapjax.plots._tables import (
     verdict_counts,
 )
 
-ROUNDING = 1e-6  # above 1 a share is by no more than this if it is only rounded
+ROUNDING = 1e-6  # a share may be above 1 by this much because of rounding
 COLUMN_WIDTH = 3.4  # inches; a column of a two-column paper
 HATCHES = ("", "\\\\\\\\", "////", "xxxx", "....", "++++", "----", "||||")
 VERDICT_COLOURS = dict(
@@ -59,6 +59,9 @@ def convergence_bands(
         clock: "rounds", or "agent updates" (per agent).
         where: axes and the value that each is to have; of the cells that remain, each quantile's median.
         width: inches.
+
+    Returns:
+        A Matplotlib figure.
 
     Raises:
         ValueError: another clock; a metric that was not recorded; no cell that fits.
@@ -125,6 +128,9 @@ def distributions(
         metric: one of its columns of numbers.
         where: as for `convergence_bands`.
         width: inches.
+
+    Returns:
+        A Matplotlib figure.
     """
     check_metric(summary, metric)
     some = chosen(summary, where)
@@ -159,7 +165,7 @@ def distributions(
 
 
 def _label(metric: str, values: np.ndarray) -> str:
-    """The words for a metric, and why shares of the equilibrium are above 100 % where they are."""
+    """The label of a metric, with the reason if shares of the equilibrium are above 100 %."""
     label = measure(metric)[0]
     is_above = metric in SCALES and np.any(values[np.isfinite(values)] > 100 * (1 + ROUNDING))
     return f"{label}\n(above 100: rounds with more than mean surplus)" if is_above else label
@@ -185,6 +191,9 @@ def heat_map(
         metric: one of its columns of numbers.
         where: as for `convergence_bands`.
         width: inches.
+
+    Returns:
+        A Matplotlib figure.
 
     Raises:
         ValueError: axes or a metric that the study has not; one axis twice.
@@ -248,7 +257,7 @@ def _add_bar(figure, panel, picture) -> None:
 
 
 def _slant(labels: list[str], width: float) -> dict:
-    """Labels too long to stand side by side lean."""
+    """The slant of labels that are too long to stand side by side."""
     room = width * 14 / max(len(labels), 1)  # letters of 7 points that fit above each column
     return {"rotation": 35, "ha": "right"} if max(map(len, labels)) > room else {}
 
@@ -267,6 +276,9 @@ def verdict_shares(
         by: an axis; plays if left out.
         where: as for `convergence_bands`.
         width: inches.
+
+    Returns:
+        A Matplotlib figure.
     """
     some = chosen(summary, where, also=() if by is None else (by,))
     if by is None:
@@ -281,7 +293,7 @@ def verdict_shares(
         for k, name in enumerate(VERDICT_COLOURS):
             if counts[:, k].any():
                 _draw_bars(panel, shares[:, :k].sum(axis=1), shares[:, k], k, name)
-        for i, name in enumerate(names):  # above its bar: beside it long names would leave no room
+        for i, name in enumerate(names):  # above its bar, because beside it long names take too much space
             text = name if by is None else f"{by} {name}"
             panel.text(0, i - 0.33, plain(text), ha="left", va="bottom", fontsize=6.5)
         panel.set_yticks([])

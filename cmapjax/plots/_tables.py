@@ -1,4 +1,4 @@
-"""What charts of a study work out from its tables: names, levels, orders, quantiles.
+"""What charts of a study compute from its tables: names, levels, orders, quantiles.
 
 All take the frames that `open_study` gives: `summary` has one row per market and cell, `curves` one per cell,
 round and metric with quantiles over markets. A *play* is what agents do: strategy, schedule and damping.
@@ -16,7 +16,7 @@ from cmapjax.plots._curves import MEASURES, WORSE_ABOVE
 
 PLAY = ("strategy", "schedule", "damping")
 QUANTILES = ("q05", "q25", "q50", "q75", "q95")
-MOST_TILES = 12  # values of a numeric axis drawn one by one; more are put into so many ranges
+MOST_TILES = 12  # numeric axes with more values are put into ranges
 NUM_RANGES = 6
 # Axis label of a metric, and whether a logarithmic axis shows it; beyond those that curves of runs show.
 STUDY_MEASURES = MEASURES | {
@@ -42,12 +42,12 @@ def measure(metric: str) -> tuple[str, bool]:
 
 
 def is_worse_above(metric: str) -> bool:
-    """Whether a market is the worse off the larger this metric is (a loss, or rounds needed)."""
+    """Whether larger values of this metric are worse (a loss, or rounds needed)."""
     return measure(metric)[1] or metric in WORSE_ABOVE or metric.startswith("rounds_to")
 
 
 def ranked(values, metric: str) -> np.ndarray:
-    """Values as float64 in which those that are no number count as the worst there can be, not as absent."""
+    """Values as float64 in which NaN counts as the worst possible value and not as missing."""
     numbers = np.array(pd.to_numeric(pd.Series(values)), np.float64)
     return np.where(np.isnan(numbers), np.inf if is_worse_above(metric) else -np.inf, numbers)
 
@@ -72,7 +72,7 @@ def play_names(summary: pd.DataFrame) -> pd.Series:
         damping = distinct["damping"].astype(str)
         names = names + damping.map(lambda d: ", undamped" if d == "none" else f", damping {d}")
     table = dict(zip(distinct.astype(str).itertuples(index=False, name=None), names, strict=True))
-    # Of every distinct play once: a study may have millions of rows.
+    # Each distinct play once, because a study may have millions of rows.
     keys, codes = _codes(summary)
     return pd.Series(np.array([table[key] for key in keys], object)[codes], index=summary.index)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 import cmapjax as cj
 from cmapjax.engine._records import recorded_rounds
-from cmapjax.engine._run import State, observe, run_rounds
+from cmapjax.engine._run import Setup, State, observe, run_rounds
 
 GAPS = (1e-4, 1e-6)
 EVERY = 10  # rounds between two looks at the certificate
@@ -60,21 +60,10 @@ class Rounds:
         """The certified gap every `EVERY` rounds, of the next ones."""
         state, seen = self.now
         with jax.enable_x64(True):
-            run = run_rounds(
-                self.market,
-                None,
-                self.strategy,
-                self.plan,
-                cj.endowments.Constant(),
-                self.record,
-                state,
-                seen,
-                None,
-                played=tuple(recorded_rounds(self.number, EVERY).tolist()),
-                saves_memory=False,
-                is_steady=True,
-                starts_even=False,
-            )
+            parts = self.market, None, self.strategy, self.plan, cj.endowments.Constant(), self.record, None
+            setup = Setup(*parts, is_steady=True, starts_even=False)
+            played = tuple(recorded_rounds(self.number, EVERY).tolist())
+            run = run_rounds(setup, state, seen, played=played, saves_memory=False)
             gap = np.asarray(jax.block_until_ready(run).records["gap"][:, 0])
             self.now = run.final, (run.agent_updates[-1], {"gap": run.records["gap"][-1]})
         return gap

@@ -1,1 +1,1 @@
-"""JAX as the package needs it: settings, precision, compiled programs and their cache, the progress bar."""
+"""How the package uses JAX: settings, precision, compiled programs and their cache; the progress bar."""

@@ -1,4 +1,4 @@
-"""JAX's compilation cache on disk: what one process has compiled, the next one finds."""
+"""JAX's compilation cache on disk, which later processes read."""
 
 import os
 import sys
@@ -10,24 +10,25 @@ from cmapjax.arguments._checks import short
 VARIABLE = "CMAPJAX_COMPILATION_CACHE"
 OFF = "off"
 FOLDER, LEAST_SECONDS = "JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
-# JAX by default keeps what took a second to compile. A first run of a small market is many programs of less.
+# By default JAX keeps programs that took a second to compile. A run of a small market has many quicker ones.
 KEEP_ALL = "0"
-# A program is some 0.2 MB, and every shape of a market has its own. Beyond this the oldest are removed.
+# A program takes some 0.2 MB, and every shape of a market has its own. Above this size the oldest are
+# removed.
 MOST_BYTES = 1 << 30
 
 
 def compilation_cache(folder: str | os.PathLike | None = None) -> Path | None:
-    """Keep compiled programs on disk from here on, so that later processes need not compile them again.
+    """Keep compiled programs on disk from now on, so that later processes need not compile them again.
 
     Switches on JAX's persistent compilation cache, for small programs too, in this process and in those that
     it starts. JAX names a program by its text, JAX's version, the options it is compiled with and the device.
-    Programs are run as they are found, so keep the folder to yourself.
+    Programs from the folder are run without a check, so keep it to yourself.
 
     Args:
-        folder: where to keep them, or "off" for nowhere. By default where the command line keeps them: what
-            the variable CMAPJAX_COMPILATION_CACHE says, or else the folder that JAX has been given
+        folder: where to keep them, or "off" to keep none. By default the folder that the command line uses:
+            the variable CMAPJAX_COMPILATION_CACHE, or else the folder set for JAX
             (JAX_COMPILATION_CACHE_DIR), or else the user's cache folder (`~/.cache/cmapjax/compiled` on
-            Linux), in which the oldest programs are removed beyond 1 GiB.
+            Linux), in which the oldest programs are removed above 1 GiB.
 
     Returns:
         The folder; None if the cache is off.
@@ -52,20 +53,20 @@ def compilation_cache(folder: str | os.PathLike | None = None) -> Path | None:
 
 
 def _folder_of_jax() -> str | None:
-    """What JAX has been told already."""
+    """The folder that JAX is set to use; None if there is none."""
     if jax := sys.modules.get("jax"):
         return jax.config.jax_compilation_cache_dir
     return os.environ.get(FOLDER)
 
 
 def _made(chosen: str) -> Path:
-    """The folder chosen, or the user's, made and found to be writable."""
+    """The chosen folder, or the user's cache folder, created and checked to be writable."""
     called = chosen or "your cache folder"
     try:
         path = Path(chosen).expanduser().absolute() if chosen else _default()
         called = path
         path.mkdir(parents=True, exist_ok=True, mode=0o700)  # programs found there will be run
-        with tempfile.TemporaryFile(dir=path):  # permissions alone do not tell, of a disk that is read-only
+        with tempfile.TemporaryFile(dir=path):  # permissions do not show that a disk is read-only
             os.scandir(path).close()
     except (OSError, RuntimeError) as error:  # RuntimeError: a user without a home
         reason = getattr(error, "strerror", None) or error
@@ -77,14 +78,14 @@ def _made(chosen: str) -> Path:
 
 
 def _default() -> Path:
-    """The folder that this system keeps a user's caches in."""
+    """The folder for the package in the system's place for a user's caches."""
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
     elif sys.platform == "darwin":
         base = Path.home() / "Library" / "Caches"
     else:
         base = os.environ.get("XDG_CACHE_HOME", "")
-        if not os.path.isabs(base):  # the standard says that others are to be ignored
+        if not os.path.isabs(base):  # the XDG standard ignores relative paths
             base = Path.home() / ".cache"
     return Path(base) / "cmapjax" / "compiled"
 
@@ -101,7 +102,8 @@ def _remove_oldest(folder: Path) -> None:
 
 
 def _tell_jax(folder: str | None) -> None:
-    """By variables, which JAX reads when it is loaded and other processes inherit, and, if it is, at once."""
+    """Set the folder by variables, which JAX reads when it is loaded and child processes inherit, and in JAX
+    itself if it is loaded."""
     if folder is None:
         os.environ.pop(FOLDER, None)
     else:
@@ -113,4 +115,4 @@ def _tell_jax(folder: str | None) -> None:
         jax.config.update("jax_compilation_cache_dir", folder)
         if folder is not None:
             jax.config.update("jax_persistent_cache_min_compile_time_secs", float(os.environ[LEAST_SECONDS]))
-        cache.reset_cache()  # JAX looks at its settings once, when it first compiles
+        cache.reset_cache()  # JAX reads these settings only when it first compiles

@@ -1,4 +1,4 @@
-"""What derivatives through a run need: memory that stays small, finite slopes."""
+"""What derivatives of a run need: little memory and finite slopes."""
 
 import math
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from cmapjax.runtime._types import Array
 def log_or_minus_infinity(x: Float[Array, "..."]) -> Float[Array, "..."]:
     """log x for x ≥ 0: -inf at 0, with derivative 0 there.
 
-    A slope of 1/0 would turn a gradient that does not use this number at all into 0 · ∞ = NaN.
+    With a slope of 1/0, a gradient that does not depend on this number would be 0 · ∞ = NaN.
     """
     xp = namespace(x)
     return xp.where(x == 0, -xp.inf, xp.log(xp.where(x == 0, 1, x)))
@@ -23,9 +23,9 @@ def log_or_minus_infinity(x: Float[Array, "..."]) -> Float[Array, "..."]:
 def scan_in_chunks(step: Callable, carry, length: int):
     """`jax.lax.scan(step, carry, length=length)[0]` whose reverse mode keeps about 2√length carries.
 
-    Plain scan keeps the intermediate results of every step. Here about √length chunks keep the carry they
-    begin with; going back, a chunk is played again and keeps the carries of its steps, and a step is
-    played again when its derivative is taken. That costs two more runs in time. Nothing else differs.
+    Plain scan keeps the intermediate results of every step. Here each of about √length chunks keeps its first
+    carry. The backward pass computes a chunk again and keeps the carries of its steps, and computes a step
+    again when it takes its derivative, which takes the time of two more runs. Nothing else differs.
     """
     chunk = math.isqrt(length - 1) + 1
     num_chunks = -(-length // chunk)

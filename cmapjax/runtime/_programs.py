@@ -1,7 +1,7 @@
-"""Compiled programs of this process, which are forgotten before there are more than the system allows.
+"""Forgets the compiled programs of this process before they exceed a limit of the system.
 
-Every compiled program is mapped into memory in 400 to 1,000 pieces, of which Linux allows a process some
-65,000: after about 100 programs the next one ends it, without an exception.
+Every compiled program takes 400 to 1,000 memory maps, and Linux allows a process some 65,000. Beyond that
+limit, after about 100 programs, the next one ends the process without an exception.
 """
 
 import functools
@@ -11,27 +11,27 @@ from pathlib import Path
 import jax
 
 MAPS, MOST_MAPS = Path("/proc/self/maps"), Path("/proc/sys/vm/max_map_count")
-# Programs are forgotten at this share of the limit: with some 40 small networks, which take 1.2 GiB.
+# Programs are forgotten at this share of the limit, which some 40 small networks reach; they take 1.2 GiB.
 MOST_SHARE = 0.4
-# Where other things than programs take that many maps, programs get this much more, up to a last limit.
+# If data and libraries alone take that share, programs get this much on top of it, up to a last limit.
 ROOM, MOST_OF_ALL = 0.2, 0.9
 _COMPILED = "/jax/core/compile/backend_compile_duration"
 
 
 class _Programs:
-    """What is known of this process's programs."""
+    """Counts of this process's programs and memory maps."""
 
     new = 1
-    """Compiled since the maps were counted (what came before anybody counted is one)."""
+    """Programs compiled since the maps were last counted; 1 at first, so that they are counted once."""
     share = 0.0
-    """Of the maps allowed, those in use when they were counted."""
+    """The share of the allowed maps that was in use when they were last counted."""
     others = 0.0
-    """Those still in use when programs had last been forgotten: of data and libraries."""
+    """The share still in use after programs were last forgotten, which is that of data and libraries."""
     times_forgotten = 0
 
 
 def maps_used() -> float:
-    """The share of the memory maps allowed that this process has taken (0 where that is not limited)."""
+    """The share of the allowed memory maps that this process uses (0 where they are not limited)."""
     try:
         return MAPS.read_bytes().count(b"\n") / int(MOST_MAPS.read_text())
     except (OSError, ValueError):
@@ -41,9 +41,9 @@ def maps_used() -> float:
 def forget_if_many(share: float = MOST_SHARE) -> None:
     """Forget all compiled programs of the process, the user's too, if maps in use exceed this share.
 
-    They are compiled anew, or loaded from JAX's folder of compiled programs, when they are next asked for.
-    Maps are counted only after something has been compiled. A program that another thread is running is
-    kept until it ends.
+    They are compiled again, or loaded from JAX's folder of compiled programs, when they are next needed. Maps
+    are counted only after something has been compiled. A program that another thread is running is kept until
+    it ends.
     """
     _listen()
     if _Programs.new:
@@ -52,7 +52,7 @@ def forget_if_many(share: float = MOST_SHARE) -> None:
         _Programs.times_forgotten += 1
         jax.clear_caches()
         gc.collect()
-        _Programs.share, _Programs.others = 0.0, maps_used()  # the share of programs is counted anew
+        _Programs.share, _Programs.others = 0.0, maps_used()  # no programs are left
 
 
 def times_forgotten() -> int:

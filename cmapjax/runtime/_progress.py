@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-# A run that ends within this many seconds shows nothing, nor does compiling that takes no longer than this.
+# Runs that end within the first number of seconds show no bar; compiling is shown after the second number.
 PATIENCE, COMPILING_PATIENCE = 2.0, 1.0
 INTERVAL = 0.1
 # JAX reports tracing, lowering and compiling (or loading a kept program) under this name, one after another.
@@ -27,16 +27,16 @@ class Bar:
 
 @contextlib.contextmanager
 def progress(total: int | None, label: str = "rounds", show: bool | None = None) -> Iterator[Bar]:
-    """A bar on standard error or in a notebook, gone when the block ends.
+    """A bar on standard error or in a notebook, which disappears when the block ends.
 
-    Another thread draws it; the block only counts. Where nothing is shown, nothing is imported either.
+    Another thread draws it; the block only counts. If nothing is shown, nothing is imported.
 
     Args:
-        total: rounds to be played; None if nobody knows.
+        total: rounds to be played; None if that is not known.
         label: what is counted.
-        show: None shows it on a terminal or in a notebook, to the main thread of a process that no other has
-            started by `multiprocessing`, once the block has taken some seconds. True shows it at once and to
-            any thread, on a terminal or in a notebook. False never does.
+        show: None shows it on a terminal or in a notebook once the block has taken some seconds, but only in
+            the main thread of a process that `multiprocessing` has not started. True shows it at once in any
+            thread, on a terminal or in a notebook. False never shows it.
     """
     bar = Bar()
     if show is False or not _can_show() or (show is None and not _is_main()):
@@ -70,9 +70,9 @@ def _draw(bar: Bar, total: int | None, label: str, patience: float, is_over: thr
         console=Console(stderr=True),
         transient=True,
         auto_refresh=False,
-        redirect_stdout=False,  # what is printed meanwhile may be meant for a file
+        redirect_stdout=False,  # standard output may go to a file
     ) as shown:
-        task = shown.add_task(label, total=None)  # it swings until something has been played
+        task = shown.add_task(label, total=None)  # an indefinite bar until the first round has been played
         while True:
             words = f"{label} (compiling…)" if _is_compiling() else label
             shown.update(task, description=words, total=total if bar.done else None, completed=bar.done)
@@ -90,7 +90,7 @@ def _can_show() -> bool:
 
 
 def _is_main() -> bool:
-    """Whether somebody may be waiting for this thread of this process."""
+    """Whether this is the main thread of a process that `multiprocessing` has not started."""
     processes = sys.modules.get("multiprocessing.process")
     is_child = processes is not None and processes.parent_process() is not None
     return threading.current_thread() is threading.main_thread() and not is_child
@@ -105,7 +105,7 @@ class _Compiling:
 
 
 def _is_compiling() -> bool:
-    """Whether something has been compiled for a while without a gap."""
+    """Whether JAX has been compiling for a while without interruption."""
     now = time.monotonic()
     goes_on = _Compiling.depth > 0 or now - _Compiling.ended < GAP
     return goes_on and now - _Compiling.since >= COMPILING_PATIENCE

@@ -1,12 +1,11 @@
-"""What surrounds the public functions: JAX's settings as the package's numbers need them, whatever is set.
+"""Runs public functions with the settings of JAX that the package needs, whatever the user has set.
 
-Also told apart here: plain calls, which compute numbers in float64, and calls inside a transformation of JAX
-(jit, grad, vmap, scan), which are part of somebody else's program and finish only after they have returned.
+It also distinguishes plain calls, which compute numbers in float64, from calls inside a transformation of JAX
+(jit, grad, vmap, scan), which are part of the user's program and are computed after they have returned.
 
-JAX remembers by the object how it has read a NumPy array. An array read in 32-bit mode is float32 in x64 mode
-too for as long as a compiled program holds it, and the other way round (0.10 to 0.11; a program then gets
-arguments of another type than it was compiled for). JAX is therefore given new views of arrays, which nobody
-else holds, and never the arrays themselves.
+JAX caches by object how it has read a NumPy array. An array read in 32-bit mode stays float32 in x64 mode
+while a compiled program holds it, and vice versa (0.10 to 0.11; a program then gets arguments of another type
+than it was compiled for). So JAX is always given new views of arrays and never the arrays themselves.
 """
 
 import contextlib
@@ -21,9 +20,10 @@ import numpy as np
 from cmapjax.runtime._generator import GENERATOR
 from cmapjax.runtime._programs import forget_if_many
 
-# With these, a result depends on nothing but the arguments. Settings of debugging are among them: agents that
-# have nothing make for infinities and NaNs, which later steps leave out. What is not here changes no
-# result or is asked for where it acts: `disable_jit` and `check_tracer_leaks`, the device, logging, XLA.
+# With these settings a result depends on the arguments only. Debugging of infinities and NaNs is off, because
+# agents that have nothing cause them, and later steps leave them out. Settings that are not here change no
+# result, or the user wants their effect: `disable_jit`, `check_tracer_leaks`, the device, logging, XLA's
+# flags.
 STANDARD = {
     "debug_infs": False,
     "debug_nans": False,
@@ -49,7 +49,7 @@ NOT_TRACED = "{name} works on plain numbers, not inside jit, vmap, scan or a der
 
 
 def is_traced(tree) -> bool:
-    """Whether anything in the tree is seen by a JAX transformation."""
+    """Whether a JAX transformation traces anything in the tree."""
     return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
 
 
@@ -71,7 +71,7 @@ def check_plain(name: str, tree, remedy: str) -> None:
 
 
 def compiled(function: Callable | None = None, *, donate: str = "none") -> Callable:
-    """`equinox.filter_jit` of the function, which is given JAX's arrays also where `disable_jit` is set.
+    """`equinox.filter_jit` of the function, which gets JAX arrays even if `disable_jit` is set.
 
     Args:
         donate: which arguments' memory results may take, as `equinox.filter_jit` has it.
@@ -96,7 +96,7 @@ def new_views(tree):
 
 
 def on_host(tree):
-    """The tree with JAX's arrays as NumPy's, whose precision no global setting can take away."""
+    """The tree with JAX arrays converted to NumPy, whose precision does not depend on JAX's settings."""
 
     def convert(x):
         is_number = isinstance(x, jax.Array) and not jax.dtypes.issubdtype(x.dtype, jax.dtypes.extended)
@@ -112,7 +112,7 @@ def standard_settings() -> contextlib.AbstractContextManager:
     ]
     if any(_setting(name) not in ("allow", None) for name in GUARDS):
         contexts.append(jax.transfer_guard("allow"))
-    if not contexts:  # nearly always, and often: at once
+    if not contexts:  # the usual case, which should take no time
         return contextlib.nullcontext()
     stack = contextlib.ExitStack()
     for context in contexts:
@@ -121,9 +121,9 @@ def standard_settings() -> contextlib.AbstractContextManager:
 
 
 def _setting(name: str):
-    """What is set here; None if nothing is."""
+    """The present value of a setting; None if there is none."""
     present = getattr(jax.config, f"jax_{name}")
-    return getattr(present, "value", present)  # some are held as enumerations
+    return getattr(present, "value", present)  # some settings are enumerations
 
 
 def entry(
@@ -131,8 +131,8 @@ def entry(
 ) -> Callable:
     """A public function that runs compiled code, in x64 mode and with the standard settings.
 
-    Called with plain arguments it computes at once, inside a transformation too: there its results are
-    constants. With traced arguments it is part of the transformation, which must be in x64 mode.
+    With plain arguments it computes at once, also inside a transformation, where its results are constants.
+    With traced arguments it becomes part of the transformation, which must be in x64 mode.
 
     Args:
         remedy: for functions that only take plain numbers, what to do instead of tracing them.
@@ -162,7 +162,7 @@ def entry(
         with standard_settings(), jax.enable_x64(True), at_once:
             args, kwargs = new_views((args, kwargs))
             result = on_host(function(*args, **kwargs))
-        # A function among the arguments, say of what is recorded, may hold traced numbers unseen.
+        # A function among the arguments, such as one to record, may close over traced numbers.
         if not traced and is_traced(result):
             check_x64(function.__name__)
         return result

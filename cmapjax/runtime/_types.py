@@ -1,4 +1,4 @@
-"""The arrays of the package: NumPy's outside compiled code, JAX's inside."""
+"""Types of arrays: NumPy arrays outside compiled code, JAX arrays inside."""
 
 import jax
 import numpy as np

@@ -1,9 +1,9 @@
 """Who acts when: schedules, and the turns they plan."""
 
+from cmapjax.schedules._plans import Plan
 from cmapjax.schedules._schedule import (
     Coloured,
     OneAgentPerRound,
-    Plan,
     RandomOrder,
     RandomParticipation,
     Schedule,

@@ -1,7 +1,7 @@
 """Turns on the host: colourings and orders, from compressed neighbour rows.
 
-Every agent's step depends on those before it. Where the network lets many agents step at once, NumPy
-takes them wave by wave; where it does not (a path, a small market), a loop over lists beats NumPy.
+The turn of an agent depends on those of earlier agents. Where the network lets many agents be processed at
+once, NumPy processes them wave by wave; elsewhere (a path, a small market) a plain loop over lists is faster.
 """
 
 import itertools
@@ -10,26 +10,27 @@ import numpy as np
 import scipy
 from jaxtyping import Int
 
-# A wave costs NumPy as much as this many agents cost a plain loop (measured at 10 to 60 neighbours).
+# NumPy needs for one wave the time in which a plain loop processes this many agents (measured: 10 to 60).
 LEAST_WAVE = 40
-WORD = 64  # colours that one mask of the waves holds
-MAX_UNEVENNESS = 3  # colours × agents of the largest, per agent; above it agents are moved, a few times
+WORD = 64  # colours that a mask holds in the waves
+MAX_UNEVENNESS = 3  # (colours × agents of the largest) / agents; above it agents are moved, at most
 SPREADINGS = 4
-LEAST_SPREAD = 20_000  # agents of a market; tables of smaller ones fit memory as they are
-# A class of rows costs a turn as much as this many slots. Measured on a network of 10,875 agents in sequence:
-# four classes of 735 slots take as long as one of 3,914, which compiles three times as quickly.
+LEAST_SPREAD = 20_000  # agents of a market; the tables of smaller ones fit into memory anyway
+# A class of rows costs a turn as much time as this many slots. Measured on a network of 10,875 agents in
+# sequence: four classes of 735 slots take as long as one of 3,914, which compiles three times as quickly.
 COST_OF_CLASS = 4_000
-WINDOW = 2048  # colours a mask of the plain loop holds: with hubs, masks of all colours would fill memory
+WINDOW = 2048  # colours that a mask holds in the plain loop; all colours of a hub would fill memory
 
 
 def colours(
     starts: Int[np.ndarray, "bounds"], neighbours: Int[np.ndarray, "arcs"]
 ) -> Int[np.ndarray, "agents"]:
-    """Greedy colours in which no two givers to the same receiver agree, most rivals first.
+    """Greedy colours that differ between any two givers to one receiver; agents with most rivals choose
+    first.
 
-    Each receiver remembers the colours of its givers as the bits of a mask; an agent takes the lowest bit
-    free at all its receivers. Masks hold a window of colours: who finds none free waits for the next
-    window, which changes no colour, for nobody later in the order could have changed its choice.
+    Each receiver keeps the colours of its givers as the bits of a mask; an agent takes the lowest bit that is
+    free at all its receivers. Masks hold a window of colours. An agent that finds none free in this window
+    chooses in the next one, and gets the same colour: agents later in the order cannot affect its choice.
     """
     degree = np.diff(starts)
     rivals = np.add.reduceat(degree[neighbours], starts[:-1])
@@ -50,7 +51,8 @@ def even_out(
     neighbours: Int[np.ndarray, "arcs"],
     colour: Int[np.ndarray, "agents"],
 ) -> Int[np.ndarray, "agents"]:
-    """The colours of one market, some agents moved so that no colour is crowded where that takes room."""
+    """The colours of one market with some agents moved from large colours to small ones, which saves
+    memory."""
     colour = colour.copy()
     for attempt in range(SPREADINGS):
         size = np.bincount(colour)
@@ -61,10 +63,10 @@ def even_out(
 
 
 def _spread(starts, neighbours, colour, size, rng) -> None:
-    """Moves agents from crowded colours to others, where nobody they share a receiver with is or goes.
+    """Moves agents from large colours to others that no agent with a common receiver has or moves to.
 
-    With a hub there are as many colours as it has givers, of which all others need but the first few; a
-    turn of the schedule is stored as wide as the largest.
+    A hub needs as many colours as it has givers, and the other agents use only the first few of them; but
+    every turn of a schedule is stored as wide as the largest.
     """
     fair = -(-len(colour) // len(size))
     by_colour = np.argsort(colour, kind="stable")
@@ -83,7 +85,7 @@ def _spread(starts, neighbours, colour, size, rng) -> None:
 
 
 def _colour_in_waves(starts, neighbours, level, colour) -> None:
-    """Colours 0 … 63 to those who find one free; agents of one level share no receiver."""
+    """Gives colours 0 … 63 to the agents that find one free; agents of one level share no receiver."""
     by_level = np.argsort(level, kind="stable")
     degree = np.diff(starts)[by_level]
     begin = np.concatenate([[0], np.cumsum(degree)])
@@ -101,7 +103,7 @@ def _colour_in_waves(starts, neighbours, level, colour) -> None:
 
 
 def _colour_in_order(starts, neighbours, order, first, colour) -> None:
-    """Colours from `first` on, one agent at a time, in windows."""
+    """Gives colours from `first` on, one agent at a time, window by window."""
     starts, neighbours = starts.tolist(), neighbours.tolist()
     while order:
         used, postponed = [0] * len(colour), []
@@ -127,9 +129,9 @@ def precedence_levels(
 ) -> Int[np.ndarray, "agents"]:
     """The earliest turns that give every agent the view it has when all act one by one in `order`.
 
-    An agent's row shows at its receivers (in their utility) and, to its neighbours, as what they have
-    received. So an agent waits for every earlier one that is its neighbour or shares a receiver: at each
-    place, the giver to it and the agent itself act one after another.
+    An agent's row changes its receivers' utilities, and what its neighbours have received. So an agent waits
+    for every earlier one that is its neighbour or shares a receiver with it: at each place, the agent there
+    and all givers to it act one after another.
     """
     num_agents = len(starts) - 1
     closed = np.insert(neighbours, starts[1:], np.arange(num_agents, dtype=neighbours.dtype))
@@ -138,7 +140,7 @@ def precedence_levels(
     if level is not None:
         return level
     bounds, places = starts.tolist(), closed.tolist()
-    latest = [-1] * num_agents  # the last turn in which somebody acted at this place
+    latest = [-1] * num_agents  # the last turn in which an agent acted at this place
     level = [-1] * num_agents
     for agent in order.tolist():
         here = places[bounds[agent] : bounds[agent + 1]]
@@ -157,10 +159,10 @@ def wave_levels(
     places: Int[np.ndarray, "entries"],
     order: Int[np.ndarray, "agents"],
 ) -> Int[np.ndarray, "agents"] | None:
-    """For each agent one more than the level of those earlier in `order` with whom it shares a place, from 0.
+    """For each agent the least level, from 0, above those of earlier agents in `order` that share a place.
 
-    None if the levels are so many that a plain loop over the agents is quicker. Every place has a queue;
-    a wave is everybody at the head of all its queues.
+    None if there are so many levels that a plain loop over the agents is quicker. Every place has a queue of
+    agents; a wave consists of the agents that are first in all their queues.
     """
     num_agents = len(starts) - 1
     rank = np.empty(num_agents, np.int32)
@@ -168,10 +170,10 @@ def wave_levels(
     rows = scipy.sparse.csr_array(
         (np.zeros(len(places), np.bool_), places, starts.astype(np.int32)), shape=(num_agents, num_agents)
     )
-    queues = rows[order].tocsc()  # column p: who comes to place p, in order
+    queues = rows[order].tocsc()  # column p: the agents that act at place p, in order
     head, end, queue = queues.indptr[:-1].astype(np.intp), queues.indptr[1:], queues.indices
     del rows, queues
-    waiting = np.diff(starts)[order]  # at how many places someone is ahead, by rank
+    waiting = np.diff(starts)[order]  # by rank: at how many places an earlier agent has not acted yet
     level = np.full(num_agents, -1)
     wave = _step_forward(waiting, queue[head[head < end]])
     for turn in range(num_agents // LEAST_WAVE):
@@ -187,14 +189,14 @@ def wave_levels(
 
 
 def _step_forward(waiting, first) -> np.ndarray:
-    """Those now first everywhere, given who has become first at some place."""
+    """The agents that are now first in all their queues, given those that have become first in one."""
     np.subtract.at(waiting, first, 1)
     ready = np.sort(first[waiting[first] == 0])
     return ready[np.diff(ready, prepend=-1) != 0]
 
 
 def _rows_of(starts, agents) -> np.ndarray:
-    """Where the entries of some agents' rows stand, row after row."""
+    """The places of the entries of some agents' rows, row after row."""
     lengths = starts[agents + 1] - starts[agents]
     return np.arange(lengths.sum()) + np.repeat(starts[agents] - (np.cumsum(lengths) - lengths), lengths)
 
@@ -210,7 +212,7 @@ def first_conflict(
         (np.zeros(len(neighbours), np.bool_), turn[neighbours].astype(np.int32), starts.astype(np.int32)),
         shape=(num_agents, int(turn.max()) + 1),
     )
-    turns = turns.tocsc().tocsr()  # row r: the turns in which somebody gives to r, ascending
+    turns = turns.tocsc().tocsr()  # row r: the turns of the givers to r, ascending
     is_again = np.zeros(len(neighbours) + 1, np.bool_)
     np.equal(turns.indices[1:], turns.indices[:-1], out=is_again[1:-1])
     is_again[starts[:-1]] = False

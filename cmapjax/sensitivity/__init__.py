@@ -1,4 +1,4 @@
-"""How the equilibrium answers to what agents bring, and to the network."""
+"""How the equilibrium depends on contributions and on links: derivatives, margins, changes of links."""
 
 from cmapjax.sensitivity._budget import Placement, place_budget
 from cmapjax.sensitivity._damping import BestDamping, best_damping

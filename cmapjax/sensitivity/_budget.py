@@ -1,4 +1,4 @@
-"""Where extra endowment does most good."""
+"""Where extra endowment raises an objective most."""
 
 import dataclasses
 from collections.abc import Callable
@@ -21,17 +21,18 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Placement:
-    """Extra endowment and what it achieves."""
+    """A placement of extra endowment, and the objective (summed over markets) with and without it."""
 
     extra: Float[np.ndarray, "agents"]
-    """In units of each agent's resource; its value sums to the budget."""
+    """The extra endowment in units of each agent's resource; its value sums to the budget."""
     before: float
-    """The objective without it, summed over markets."""
+    """The objective without it."""
     evenly: float
-    """With the budget split equally among all agents."""
+    """The objective with the budget split equally among all agents."""
     after: float
+    """The objective with the placement."""
     history: Float[np.ndarray, "steps"]
-    """The best objective so far."""
+    """The best objective after each step."""
 
 
 @entry(remedy="differentiate cmapjax.equilibrium_utility instead")
@@ -50,10 +51,13 @@ def place_budget(
     finds a good placement, not certainly the best; the best one met is returned.
 
     Args:
-        budget: extra value to hand out (value, positive).
+        budget: the extra value to place, above 0.
         objective: a function of (market, utility) giving one number per market.
         steps: gradient steps, each with one exact solve.
         optimiser: on shares of the budget; by default Adam with a cosine schedule from 0.05 to 0.
+
+    Returns:
+        The best placement that was met, and the objective before and after.
 
     Raises:
         ValueError: a budget that is not a positive number; fewer than one step.

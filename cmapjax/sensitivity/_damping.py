@@ -14,24 +14,27 @@ from cmapjax.runtime._settings import entry
 from cmapjax.schedules._schedule import Schedule, Simultaneous
 from cmapjax.strategies import CMAP, Damped, FixedDamping, PerAgent, Strategy
 
-# Below this share of its contribution an agent counts as having that much, so that a market that starves
-# one has a loss, if a large one.
+# An agent with less than this share of its contribution counts as having that much, so that the loss of a
+# market in which an agent starves is large but finite.
 FLOOR = 1e-9
-# Of the tries, the part that goes into the grid.
+# The share of the tried values that form the grid.
 GRID = 2 / 3
 
 
 @dataclasses.dataclass(frozen=True)
 class BestDamping:
-    """Per market: the best θ found, and the loss it leaves. Losses are log Nash welfare missing."""
+    """The best damping found for each market. A loss is the log welfare loss after the last round."""
 
     theta: Float[np.ndarray, "markets"]
+    """θ, the best value found."""
     loss: Float[np.ndarray, "markets"]
+    """The loss under it."""
     safe_theta: Float[np.ndarray, "markets"]
-    """1/Δ, with which the search begins: simultaneous CMAP never lowers welfare under it."""
+    """1/Δ, at which the search starts: with it simultaneous CMAP never lowers welfare."""
     safe_loss: Float[np.ndarray, "markets"]
+    """The loss under 1/Δ."""
     history: Float[np.ndarray, "steps markets"]
-    """The least loss so far."""
+    """The least loss after each step."""
 
 
 @entry(remedy="differentiate a run instead (cmapjax.simulate)")
@@ -46,10 +49,10 @@ def best_damping(
 ) -> BestDamping:
     """The damping θ of each market with which a strategy ends nearest to the equilibrium.
 
-    Minimises the log welfare loss after the last round: first 1/Δ, then an even grid of θ up to 1, then ever
-    nearer on both sides of the best value met. All markets of an ensemble are tried at once, each with a θ of
-    its own. A heuristic: large steps can make a run chaotic and its loss rugged, so that a narrow valley
-    between two values of the grid may be missed. The result is never worse than 1/Δ or any θ of the grid.
+    It minimises the log welfare loss after the last round: it tries 1/Δ, then an even grid of θ up to 1, then
+    values ever closer to the best one on both sides. All markets of an ensemble are tried at once, each with
+    its own θ. This is a heuristic: with large steps a run can be chaotic, and a narrow minimum between two
+    values of the grid may be missed. The result is never worse than 1/Δ or any θ of the grid.
 
     Args:
         strategy: what is damped, without parameters of its own.
@@ -57,6 +60,9 @@ def best_damping(
         rounds: of the run, from an equal split.
         schedule: not a random one.
         steps: values of θ tried in each market, each by one run; two thirds of them on the grid.
+
+    Returns:
+        The best θ of every market, with the loss that it leaves.
 
     Raises:
         ValueError: a random schedule; fewer than one step.
@@ -85,7 +91,7 @@ def best_damping(
     reach = np.full_like(safe, 1 / max(num_grid, 1))
     before = np.full_like(loss, np.inf)
     for k in range(steps - 1 - num_grid):
-        # Above, then below; where neither is better, half as far next time.
+        # One value above and one below; if neither is better, the distance is halved.
         if k % 2 == 0:
             reach, before = np.where(loss < before, reach, reach / 2), loss
         other = theta + (-1) ** k * reach
@@ -95,7 +101,7 @@ def best_damping(
 
 
 def _better(theta, loss, other, losses):
-    """Market by market, whichever loses less."""
+    """For each market the θ with the smaller loss."""
     new = losses(other)
     improves = new < loss
     return np.where(improves, other, theta), np.where(improves, new, loss)

@@ -1,4 +1,4 @@
-"""The equilibrium as a differentiable function of what agents bring."""
+"""The equilibrium as a differentiable function of contributions."""
 
 from collections.abc import Callable, Sequence
 
@@ -23,13 +23,12 @@ MOST_ENTRIES = 100_000_000
 
 @entry(any_precision=True)
 def equilibrium_utility(market: Market, groups: Groups | None = None) -> Float[Array, "agents"]:
-    """u*_j of the equilibrium, differentiable in endowments and values: forwards, backwards, vmapped.
+    """u*_j of the equilibrium, which JAX can differentiate in endowments and values, in both modes, and vmap.
 
-    With the blocks of exchange known (`Groups`) it is plain arithmetic: u*_j = w_j · w(givers of j's block) /
-    w(its receivers). Blocks are piecewise constant in the contributions, so this has the exact derivative
-    wherever they do not change in a neighbourhood; `margins` says how far that reaches. At a *kink*, where
-    two blocks that a link connects have just met at the same ratio, they count as one, and the
-    derivative is that of the side on which they stay together.
+    Given the blocks of exchange (`Groups`), u*_j = w_j · w(givers of j's block) / w(its receivers). Blocks
+    are piecewise constant in the contributions, so the derivative is exact wherever they do not change
+    nearby; `margins` says how far that reaches. At a *kink*, where two blocks that a link connects have the
+    same ratio, they count as one, and the derivative is that of the side on which they stay together.
 
     Inside transformations everything is in the precision of the input: take derivatives inside
     `jax.enable_x64(True)` for float64.
@@ -38,6 +37,9 @@ def equilibrium_utility(market: Market, groups: Groups | None = None) -> Float[A
         market: contributions may be traced, `market.with_contributions(endowment=traced)`.
         groups: `Equilibrium.groups`, if known; otherwise they are found on the host, by exact maximum
             flows, from the values at hand.
+
+    Returns:
+        One utility per agent (value), in the caller's order.
 
     Raises:
         ValueError: contributions whose ratios overflow float64, or a utility below its range. (Inside
@@ -67,16 +69,16 @@ def _blocks_of(groups: Groups) -> tuple[Int[Array, "agents"], Int[Array, "agents
 
 
 def _find_blocks(market: Market, w) -> tuple[Int[Array, "agents"], Int[Array, "agents"]]:
-    """The blocks in which agents give and receive, by a call back to the host."""
+    """The blocks in which agents give and receive, by a callback to the host."""
     shape = jax.ShapeDtypeStruct((market.num_agents,), np.int32)
-    # The contributions come as an argument of their own; those in the market may be traced twice over.
+    # A separate argument, because the contributions in the market may be traced by two transformations.
     network = jax.lax.stop_gradient(jax.tree.map(jnp.asarray, market.bare()))
     w = jax.lax.stop_gradient(w)
     return jax.pure_callback(_blocks_on_host, (shape, shape), network, w, vmap_method="expand_dims")
 
 
 def _blocks_on_host(market: Market, w) -> tuple[np.ndarray, np.ndarray]:
-    """Vmapped contributions come with leading axes; their markets are solved side by side."""
+    """Vmapped contributions have leading axes; their markets are solved side by side."""
     w = np.asarray(w, np.float64)
     lead, n = w.shape[:-1], w.shape[-1]
     if any(size > 1 for size in market.market_of.shape[:-1]):
@@ -92,7 +94,7 @@ def _blocks_on_host(market: Market, w) -> tuple[np.ndarray, np.ndarray]:
 
 
 def utility_of(label) -> Callable:
-    """The objective "utility of this agent" (value), of one market. By label."""
+    """The objective "utility of the agent with this label" (value): a function of (market, utility)."""
 
     @float64_on_host
     def utility(market: Market, utility):
@@ -104,7 +106,14 @@ def utility_of(label) -> Callable:
 
 @float64_on_host
 def min_ratio(market: Market, utility: Float[Array, "agents"]) -> Float[Array, "markets"]:
-    """The ratio of the poorest agent."""
+    """The objective "ratio of the poorest agent".
+
+    Args:
+        utility: u_j, the value that each agent received.
+
+    Returns:
+        One number per market.
+    """
     return market.smallest(metrics.ratio(market, utility))
 
 
@@ -123,6 +132,12 @@ def gradient(
             `metrics.log_nash_welfare`, `min_ratio` or `utility_of(label)`.
         with_respect_to: "endowment" (result per unit of i's resource) or "value".
         groups: `Equilibrium.groups`, if known.
+
+    Returns:
+        One number per agent.
+
+    Raises:
+        ValueError: another `with_respect_to`.
     """
     _check_field(with_respect_to)
     given = getattr(market, with_respect_to)
@@ -150,6 +165,9 @@ def jacobian(
         by: labels of the agents i who bring more; by default everybody.
         with_respect_to: "endowment" (value per unit of i's resource) or "value".
         groups: `Equilibrium.groups`, if known.
+
+    Returns:
+        A row per agent of `of`, a column per agent of `by`.
 
     Raises:
         ValueError: more than 1e8 numbers to compute, which is those of the smaller side for all agents.
@@ -192,6 +210,15 @@ def elasticities(
 
     The same for endowments and values, which enter as a product. Full rows sum to 1: when everybody
     brings one per cent more, everybody gets one per cent more. Arguments as for `jacobian`.
+
+    Args:
+        of, by, groups: as for `jacobian`.
+
+    Returns:
+        A row per agent of `of`, a column per agent of `by`; dimensionless.
+
+    Raises:
+        ValueError: as `jacobian`.
     """
     rows, columns = _numbers(market, of), _numbers(market, by)
     slope = jacobian(market, of=of, by=by, groups=groups)

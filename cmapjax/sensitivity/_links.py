@@ -1,4 +1,4 @@
-"""What a link more or a link less would change, by solving again, exactly and side by side."""
+"""What adding or removing one link would change, by solving the changed markets exactly, side by side."""
 
 import dataclasses
 from collections.abc import Callable, Hashable, Sequence
@@ -19,20 +19,20 @@ ARCS_AT_ONCE = 1_000_000
 # Pairs of agents that are listed at once, 16 bytes each.
 MOST_PAIRS = 20_000_000
 USED = 1e-12
-# A new link changes something if r_p r_j is below 1, in floats.
+# A new link changes something if r_p r_j is below this, which is 1 up to rounding.
 PAYS = 1 - 1e-12
 
 
 @dataclasses.dataclass(frozen=True)
 class LinkChanges:
-    """What links would change, the largest gain first."""
+    """What changes of single links would achieve, the largest gain first."""
 
     links: tuple[tuple[Hashable, Hashable], ...]
-    """By label."""
+    """The links as pairs of labels."""
     change: Float[np.ndarray, "links"]
     """The objective with the change, minus that of the market as it is."""
     num_untried: int
-    """Links left out because of `most`."""
+    """How many links were left out because of `most`."""
     strands: tuple[tuple[Hashable, ...], ...] = ()
     """The agents, by label, whose only link each of `links` is: they are left with nothing without it. Empty
     tuples for new links."""
@@ -47,18 +47,21 @@ def new_links(
     most: int | None = None,
     equilibrium: Equilibrium | None = None,
 ) -> LinkChanges:
-    """Which new link would raise the objective most: every market with one more link, solved exactly.
+    """What each possible new link would change: every market with one more link, solved exactly.
 
-    A link between p and j with r_p r_j ≥ 1 changes nothing, because the equilibrium as it is stays one
+    A link between p and j with r_p r_j ≥ 1 changes nothing, because the present equilibrium remains one
     (reciprocity), so only the others are solved.
 
     Args:
         objective: a function of (market, utility) giving one number per market that depends on
             contributions and utilities only: `metrics.log_nash_welfare`, `min_ratio`, `utility_of(label)`.
         candidates: pairs of labels; by default all pairs of one market that are not linked.
-        most: list and try only so many of the links that change something, those of the least r_p r_j; how
-            many are left out is reported. For networks whose pairs are too many to list.
+        most: list and try only this many of the links that change something, those of the least r_p r_j; the
+            result says how many are left out. For networks with too many pairs to list.
         equilibrium: of this market, by an exact method, if it is known.
+
+    Returns:
+        The links with what each would change, the largest gain first.
 
     Raises:
         ValueError: candidates that are linked already, in different markets, or too many to list.
@@ -95,16 +98,22 @@ def removed_links(
     most: int | None = None,
     equilibrium: Equilibrium | None = None,
 ) -> LinkChanges:
-    """Which existing link matters most: every market with one link less, solved exactly.
+    """What the loss of each link would change: every market with one link less, solved exactly.
 
-    A link that some equilibrium flow does without changes nothing when it goes; only those that carry flow
-    are solved. An agent that loses its only link keeps a utility of 0: log Nash welfare falls to -inf, and
+    Removing a link changes nothing if some equilibrium flow does not use it, so only links that carry flow
+    are solved. An agent that loses its only link has a utility of 0: log Nash welfare falls to -inf, and
     `LinkChanges.strands` names the agent.
 
     Args:
         objective, equilibrium: as for `new_links`.
         candidates: pairs of labels; by default all links.
-        most: try only so many, those that carry most of the contributions at their ends.
+        most: try only this many, those that carry the largest share of the contributions at their ends.
+
+    Returns:
+        The links with what the loss of each would change, the largest gain first.
+
+    Raises:
+        ValueError: candidates that are not links of this market.
     """
     equilibrium = solve(market) if equilibrium is None else equilibrium
     giver, receiver = market.arcs()
@@ -138,14 +147,15 @@ def _all_pairs(market: Market) -> Int[np.ndarray, "pairs 2"]:
 def _poorest_pairs(market: Market, ratio, most: int) -> tuple[Int[np.ndarray, "pairs 2"], int]:
     """The pairs in one market with the least r_p r_j below 1, and how many more there are.
 
-    None of them is linked: at the equilibrium r_p r_j ≥ 1 on every link.
+    They are not linked, because at the equilibrium r_p r_j ≥ 1 on every link.
     """
     order = np.lexsort((ratio, market.market_of))
     sizes = np.bincount(market.market_of)
     found, count = [], 0
     for members in np.split(order, np.cumsum(sizes)[:-1]):
         poverty = ratio[members]
-        # For each agent, how many of all agents (poorer ones and itself included) it could gain with.
+        # For each agent the number of agents (poorer ones and itself included) with which a link would change
+        # something.
         partners = np.searchsorted(poverty, PAYS / poverty, side="left")
         rank = np.arange(len(members))
         count += int(np.sum(np.maximum(partners - rank - 1, 0)))
@@ -182,7 +192,7 @@ class _Changes:
         self.evaluate = jax.jit(jax.vmap(lambda utility: objective(market, utility)))
 
     def of(self, pairs, matters, rank, most: int | None, *, is_new: bool) -> LinkChanges:
-        """All changes, those that do not matter being 0; of those that do, the `most` of least rank."""
+        """All changes, 0 for links that do not matter; of the others only the `most` of least rank."""
         tried = np.flatnonzero(matters)
         untried = 0
         if most is not None and len(tried) > most:
@@ -231,10 +241,10 @@ class _Changes:
             giver, receiver = giver[is_left.ravel()], receiver[is_left.ravel()]
         market_of = (copy * self.market.num_markets + self.market_of).ravel()
         contribution = np.tile(self.contribution, copies)
-        # Agents without a link take no part; markets left empty are renumbered away.
+        # Agents without a link are left out, and markets without agents too, by numbering the others again.
         present = np.zeros(copies * n, bool)
         present[giver] = True
-        if not np.any(present):  # an only link of an only pair
+        if not np.any(present):  # the only link was removed
             return np.zeros((copies, n))
         place = np.cumsum(present) - 1
         market_of = np.unique(market_of[present], return_inverse=True)[1]

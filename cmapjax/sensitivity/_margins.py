@@ -1,4 +1,4 @@
-"""How far contributions may move before the equilibrium's blocks of exchange change."""
+"""How far contributions may change before the equilibrium's blocks of exchange change."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,24 +12,26 @@ from cmapjax.equilibrium._solve import solve
 from cmapjax.market._market import Market
 from cmapjax.runtime._settings import entry
 
-# Copies of blocks are tested side by side, this many arcs at a time.
+# How many arcs of copies of blocks are tested together.
 ARCS_AT_ONCE = 2_000_000
 MOST_ARCS = 200_000_000
-# Flow that is missing below this share of a block's is rounding.
+# Missing flow below this share of a block's flow is rounding.
 ROUNDING = 1e-13
 KINK = 1e-9
 
 
 @dataclasses.dataclass(frozen=True)
 class Margins:
-    """How much less and how much more each of some agents may bring, in units of its own resource."""
+    """How much the endowment of each of some agents may change, in units of its own resource."""
 
     agents: tuple
-    """Labels."""
+    """Their labels."""
     down: Float[np.ndarray, "agents"]
+    """How much less each may bring before blocks change."""
     up: Float[np.ndarray, "agents"]
-    """+inf if no increase ever changes the blocks."""
+    """How much more; +inf if no increase changes the blocks."""
     endowment: Float[np.ndarray, "agents"]
+    """What each brings now."""
 
     @property
     def is_kink(self) -> np.ndarray:
@@ -44,16 +46,18 @@ class Margins:
 def margins(market: Market, *, of: Sequence | None = None, equilibrium: Equilibrium | None = None) -> Margins:
     """How far each endowment may move, alone, before the blocks of exchange (`Groups`) change.
 
-    Until then the derivatives of `equilibrium_utility` are those of one smooth function. Two things end a
-    block. Its ratio, which moves with the contribution, meets that of another block to which a link leads;
-    that has a closed form. Or a part X of its givers comes to have too much for the receivers they
-    reach, w(X) = λ w(N(X)); the part that comes first is found by maximum flows and Newton's method on the
-    cut (Dinkelbach), for all agents side by side. By symmetry the block in which an agent receives ends
-    at the same moment as that in which it gives.
+    Within these limits `equilibrium_utility` is smooth. A block changes in two ways. Its ratio, which depends
+    on the contribution, reaches that of another block to which a link leads; this limit has a closed form. Or
+    a part X of its givers has as much as the receivers they reach can take, w(X) = λ w(N(X)); the first such
+    part is found by maximum flows and Newton's method on the cut (Dinkelbach), for all agents side by side.
+    By symmetry the block in which an agent receives changes at the same point as that in which it gives.
 
     Args:
         of: labels of the agents; by default everybody.
         equilibrium: of this market, by an exact method, if it is known.
+
+    Returns:
+        For each agent of `of` how much less and how much more it may bring.
 
     Raises:
         ValueError: copies of the blocks of all these agents would take more than 2e8 arcs.
@@ -92,7 +96,7 @@ class _Exchange:
         self.ratio = groups.ratio[groups.receives_in[self.names]]
         self.given = np.bincount(self.gives_in, self.weight)
         self.wanted = np.bincount(receives_in, self.weight)
-        # Whoever receives in the block where an agent gives, gives in the one where it receives.
+        # Agents that receive in the block where an agent gives, give in the block where it receives.
         self.mirror = np.zeros(len(self.names), np.int64)
         self.mirror[self.gives_in] = receives_in
         self.out, self.into = self.gives_in[self.giver], receives_in[self.receiver]
@@ -105,10 +109,10 @@ class _Exchange:
         """The move of w_i at which the ratio of the block where i gives meets that of a block it touches."""
         links = np.unique(np.stack([self.out, self.into])[:, self.out != self.into], axis=1)
         lower, upper = links
-        # An agent that gives and receives in one block moves no ratio.
+        # The contribution of an agent that gives and receives in one block does not change its ratio.
         limit = np.full(len(self.names), np.inf)
         ratio, opposite = self.ratio, self.mirror[lower] == upper
-        if sign > 0:  # the ratio rises to that of an upper block, or to 1, where its mirror image is
+        if sign > 0:  # the ratio rises to that of an upper block, or to 1, where it meets its mirror block
             room = np.where(opposite, 1, ratio[upper]) * self.wanted[lower] - self.given[lower]
             np.minimum.at(limit, lower, np.maximum(room, 0))
         else:  # it falls to that of a lower block
@@ -120,7 +124,7 @@ class _Exchange:
 
     def limit_by_flow(self, agents: np.ndarray, sign: int, limit: np.ndarray) -> np.ndarray:
         """The least move, up to the limit, at which a part of the block has more than can be placed."""
-        # Beyond this no cut of the block can be the first to bind.
+        # Above this limit no cut of the block can be the first that binds.
         group = self.gives_in[agents]
         far = 2 * self.given[group] * self.wanted[group] / self.weight.min() + self.given[group]
         is_far = limit > far
@@ -158,9 +162,9 @@ class _Exchange:
         both = self.weight[receiver] + sign * move[of_receiver] * (moved_receiver & is_self[of_receiver])
         total = given + sign * move
         demand = both * (total / np.where(is_self, total, wanted))[of_receiver]
-        # Every copy on a scale of its own, so that all fit the solver's 62 bits together.
+        # Every copy has its own scale, so that all fit the solver's 62 bits.
         sizes = np.bincount(of_giver, minlength=len(agents)) + np.bincount(of_receiver, minlength=len(agents))
-        is_left = total > 0  # not if the only giver is left with nothing, which fits any receiver
+        is_left = total > 0  # false if the only giver has nothing left, which any receiver can take
         scale = np.where(is_left, 2.0**61 * sizes / sizes.sum() / np.where(is_left, total, 1), 0)
         send, take = (
             np.floor(x).astype(np.int64) for x in (supply * scale[of_giver], demand * scale[of_receiver])

@@ -15,12 +15,14 @@ from cmapjax.strategies import _calls
 class Beyond(eqx.Module):
     """The members of an agent's community that it cannot give to: more than one hop away.
 
-    Known because a community shares what its members contribute and have received. Absent members
-    (padding) have contribution 0.
+    They are known because members of a community tell each other what they contribute and have received.
+    Absent members (padding) have contribution 0.
     """
 
     contribution: Float[Array, "members *agents"]
+    """w_j (value)."""
     utility: Float[Array, "members *agents"]
+    """u_j (value)."""
 
 
 class Link(eqx.Module):
@@ -29,38 +31,38 @@ class Link(eqx.Module):
     sent: Float[Array, "..."]
     """y_ij, what i gave to j when it last acted."""
     repeated: Float[Array, "..."]
-    """What i would give to j now by giving as before: y_ij b_i / Σ_k y_ik, its last row scaled to what it
-    has this round (an equal part, b_i / deg(i), if it gave nothing last time). Both know, since the giver
-    tells its neighbours by how much more or less it has."""
+    """What i gives to j if it repeats its last row, scaled to what it has in this round: y_ij b_i / Σ_k y_ik
+    (an equal part, b_i / deg(i), if it gave nothing last time). Both ends know it, because givers announce
+    how much they have."""
     received: Float[Array, "..."]
     """y_ji, what i received from j."""
     contribution: Float[Array, "..."]
     """w_j, the receiver's mean contribution: every agent announces its own to its neighbours."""
     utility: Float[Array, "..."]
-    """u_j, what the receiver received in all: announced likewise."""
+    """u_j, what the receiver received from all its neighbours; announced likewise."""
     degree: Float[Array, "..."]
-    """The receiver's number of neighbours: announced, so a giver can tell how many others give to it."""
+    """The receiver's number of neighbours; announced, so that a giver knows how many others give to it."""
     average_utility: Float[Array, "..."] | None = eqx.field(default=None, kw_only=True)
-    """ū_j, the mean value that the receiver has received per round up to last round (of the start, before
-    the first). Each agent adds up its own receipts and announces their mean when a round has ended, as
-    it announces u_j. For strategies that say they look at it (`Strategy.needs_averages`); else None."""
+    """ū_j, the mean value per round that the receiver has received up to the last round (before the first
+    round, what the start gives it). Each agent adds up its receipts and announces their mean at the end of a
+    round, as it announces u_j. None unless the strategy asks for it (`Strategy.needs_averages`)."""
 
 
 class View(Link):
     """What one agent knows when its turn comes. One entry per neighbour; absent ones (padding) are zero.
 
-    Of its links with every neighbour it knows what both ends know (`Link`): it remembers its own last row,
-    nothing older (what is older reaches it in the averages that others announce), and can tell who gave
-    what. Whatever is not here, no strategy can use. (The engine holds views of many agents, along a last
-    axis; a strategy sees one.)
+    It knows of each of its links what both ends know (`Link`). It remembers its own last row and nothing
+    older; older rounds reach it only in the averages that others announce. A strategy can use nothing that is
+    not here. (The engine holds views of many agents, along a last axis; a strategy sees one.)
     """
 
     budget: Float[Array, "*agents"]
-    """Value of the agent's surplus this round: w_i when it is constant. What is not given is lost."""
+    """b_i, the value of the agent's surplus in this round: w_i if it is constant. What is not given is
+    lost."""
     is_neighbour: Bool[Array, "neighbours *agents"]
     """False on padding."""
     max_degree: Float[Array, "*agents"]
-    """The largest degree in the market, published by the network's administrator."""
+    """Δ, the largest degree in the market, which the operator of the network publishes."""
     beyond: Beyond | None = None
     """The rest of the agent's community, for strategies whose `hops` reach beyond 1."""
 
@@ -77,32 +79,33 @@ class Strategy(eqx.Module):
         """The agent's next row: value to give each neighbour.
 
         It must be non-negative, sum to `view.budget` and be zero where `view.is_neighbour` is false;
-        `cmapjax.testing.check_strategy` tells whether it is.
+        `cmapjax.testing.check_strategy` tests that.
         """
 
     @property
     def hops(self) -> int | float:
-        """How far the agent's community reaches; beyond 1, `view.beyond` holds its further members."""
+        """k, how far the agent's community reaches; if it is above 1, `view.beyond` holds the members
+        beyond."""
         return 1
 
     @property
     def needs_averages(self) -> bool:
-        """Whether it looks at `average_utility`, which is worked out for such strategies alone."""
+        """Whether it uses `average_utility`, which is computed for such strategies only."""
         return False
 
     @property
     def is_posted(self) -> bool:
-        """Whether answers follow from what agents post, by `post` and `flow` (see `PostedStrategy`)."""
+        """Whether rows follow from what agents post, by `post` and `flow` (see `PostedStrategy`)."""
         return False
 
 
 class PostedStrategy(Strategy):
-    """A strategy by which an agent posts a few numbers, the same for all its neighbours: its terms.
+    """A strategy by which an agent posts a few numbers, its terms, which are the same for all neighbours.
 
     What it gives to a neighbour follows from its terms and from what both ends of the link know, so the
-    neighbour can tell what it will receive as well as the giver can: CMAP posts its water level (the
-    inverse of a price), proportional response what it returns per unit received. That is also why such
-    a strategy is fast: nothing about a link has to be carried from one end to the other.
+    receiver can compute it as well as the giver. CMAP posts its water level (the inverse of a price),
+    proportional response what it returns per unit received. Such a strategy is fast, because nothing has to
+    be sent along the links.
     """
 
     @property
@@ -115,7 +118,15 @@ class PostedStrategy(Strategy):
 
     @abc.abstractmethod
     def flow(self, terms, link: Link) -> Float[Array, "neighbours"]:
-        """What an agent with these terms gives on a link, one by one for many; ignored on padding."""
+        """What an agent with these terms gives on a link, elementwise; ignored on padding.
+
+        Args:
+            terms: what the giver has posted (`post`).
+            link: what both ends know of the link; of one neighbour or, along its axis, of many.
+
+        Returns:
+            y_ij for each entry of the link (value).
+        """
 
     def respond(self, view: View):
         terms = _calls.post(self, view)
@@ -141,8 +152,8 @@ def equal_part(view: View) -> Float[Array, ""]:
 def given_by_others(link: Link) -> Float[Array, "neighbours"]:
     """c_j = u_j − y_ij ≥ 0, what each neighbour has from others (value).
 
-    Where nobody else gives, rounding may leave a trace below zero, which is cut off. The cut is of
-    rounding alone, so derivatives pass it: where others give nothing yet, c_j can still rise.
+    Where no other agent gives, rounding may leave a tiny negative number, which is set to 0. Derivatives are
+    those before this correction, because c_j can still rise where others give nothing yet.
     """
     rest = link.utility - link.sent
     return rest + jax.lax.stop_gradient(jnp.maximum(rest, 0) - rest)

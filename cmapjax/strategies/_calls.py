@@ -1,6 +1,6 @@
-"""The one place where a strategy's own code is called: what it answers is checked while it is compiled.
+"""Calls a strategy's own code, and checks the shape and type of what it returns while it is compiled.
 
-What only running shows (amounts that miss the budget, say) is found by the run itself.
+Faults in the amounts (a row that misses the budget, say) are found by the run.
 """
 
 import contextlib
@@ -15,13 +15,13 @@ from jaxtyping import Float
 
 from cmapjax.runtime._types import Array
 
-# Code of libraries, passed over when the line to blame is looked for.
+# Libraries whose frames are skipped when looking for the user's line that failed.
 _LIBRARIES = {"cmapjax", "jax", "jaxlib", "equinox", "numpy", "optax", "jaxopt", "jaxtyping", "beartype"}
 _ADVICE = "cmapjax.testing.check_strategy(strategy) tries every law that a strategy must obey"
 
 
 class StrategyFault(ValueError):
-    """A strategy whose code fails, or answers with something that is no row; `what` is all but the advice."""
+    """A strategy whose code fails or returns no row; `what` is the message without the advice."""
 
     def __init__(self, what: str):
         super().__init__(f"{what} {_ADVICE}.")
@@ -38,7 +38,7 @@ def brief_faults():
 
 
 def is_of_package(part: eqx.Module) -> bool:
-    """Whether a strategy, and all that it is made of, are of this package, whose strategies obey the laws."""
+    """Whether a strategy and all its parts are classes of this package, which obey the laws."""
     fields = (x if isinstance(x, tuple) else (x,) for x in vars(part).values())
     inner = (x for field in fields for x in field if isinstance(x, eqx.Module))
     return _module(type(part)) == "cmapjax" and all(map(is_of_package, inner))
@@ -54,7 +54,7 @@ def respond(strategy, view) -> Float[Array, "neighbours"]:
 
 
 def flow(strategy, terms, link) -> Float[Array, "neighbours"]:
-    """What the `flow` of a posted strategy says; raises as `respond` does."""
+    """What the `flow` of a posted strategy returns; raises as `respond` does."""
     return _row(strategy, "flow", call(strategy, "flow", terms, link), link.sent)
 
 
@@ -124,7 +124,7 @@ def _kind(x) -> str:
 
 
 def _in_words(name: str, error: Exception) -> str:
-    """What a strategy's code did, and in which of its lines."""
+    """An error of a strategy's code as a sentence, with the line that raised it."""
     place = _blamed(error)
     match error:
         case jax.errors.TracerArrayConversionError():
@@ -148,7 +148,7 @@ def _in_words(name: str, error: Exception) -> str:
 
 
 def _blamed(error: Exception) -> str:
-    """File and line of the last call that is not in a library."""
+    """The file and line of the innermost call that is not in a library."""
     frame, found = error.__traceback__, None
     while frame is not None:
         if frame.tb_frame.f_globals.get("__name__", "").partition(".")[0] not in _LIBRARIES:

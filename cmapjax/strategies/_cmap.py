@@ -12,12 +12,12 @@ from cmapjax.market._columns import pieces, total, total_of
 from cmapjax.runtime._types import Array
 from cmapjax.strategies._base import Link, PostedStrategy, View, given_by_others
 
-# Newton's steps of rows up to this width are written out, as many as there are neighbours, which always
-# suffices; those of wider rows are a loop that ends with the slowest row.
+# For rows up to this width Newton's steps are unrolled, one per neighbour, which always suffices; wider rows
+# use a loop that ends with the slowest row.
 STEPS = 4
 # On a GPU the level of rows up to this width is found without steps: every slot is compared with every other.
 AT_ONCE = 256
-# A level within so many roundings of a slot's base leaves it open whether the slot receives.
+# If the level is within this many roundings of a slot's base, rounding decides whether the slot receives.
 UNDECIDED = 8
 
 
@@ -26,9 +26,9 @@ class CMAP(PostedStrategy):
 
     Maximises Σ_{j ∈ C_i^k} w_j log(c_j + y_ij) over y_ij ≥ 0, Σ_j y_ij = b_i, where c_j = u_j − y_ij is
     what others give to j. The solution fills up the poorest neighbours to a common water level L:
-    y_ij = max(0, L w_j − c_j). The level is what an agent posts. Members more than one hop away enter the
-    objective by a constant, so every community of k ≥ 1 hops gives the same row; with k = 0 the community
-    is the agent itself, which its own row does not touch, so it is indifferent and keeps its row.
+    y_ij = max(0, L w_j − c_j). The level is what an agent posts. Members more than one hop away add a
+    constant to the objective, so every community of k ≥ 1 hops gives the same row. With k = 0 the community
+    is the agent alone, whose utility does not depend on its own row; it then keeps its row.
 
     Args:
         community_hops: k = 0, 1, 2, …, or `math.inf` for everybody the agent is connected to.
@@ -65,7 +65,7 @@ def fill_up(
 
 
 def above_base(level: tuple[Array, Array], weight: Array, base: Array) -> Array:
-    """max(0, L·weight − base), the level L being a sum of two numbers (see `water_level`)."""
+    """max(0, L·weight − base), where the level L is a sum of two numbers (see `water_level`)."""
     coarse, fine = level
     depth = weight * fine - (base - weight * coarse)
     return jnp.where(depth > 0, depth, 0)  # not jnp.maximum, whose slope at a tie is one half
@@ -77,13 +77,13 @@ def water_level(
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """The level L at which max(0, L·weight − base) sums to the budget, as a sum of two numbers.
 
-    The first is L to working precision; the second what it lacks, so that a budget small beside the
-    bases is still spent to the last digits. Slots of weight 0 (and base 0) are padding.
+    The first number is L to working precision, the second its error, so that a budget that is small compared
+    with the bases is still spent to the last digits. Slots of weight 0 (and base 0) are padding.
 
     Newton's method from above: the level over any set of slots that includes the receivers is never too
     low, falls monotonically, and slots only drop out, so that it ends exactly after finitely many steps.
 
-    Derivatives are those of the set R of receivers as it stands, not of the search for it: L =
+    Derivatives are those for the final set R of receivers, not of the search for it: L =
     (budget + Σ_R base) / Σ_R weight. Where R is about to change (a slot exactly at the level) that is the
     derivative of the side on which it gets nothing.
     """
@@ -98,8 +98,8 @@ def water_level(
 
 
 def _margin(base):
-    # A slot within rounding of the level counts as below it: then somebody always is, and a level over
-    # too many slots is too high by no more than rounding.
+    # A slot within rounding of the level counts as below it, so that some slot always is; a level over too
+    # many slots is too high by rounding only.
     return UNDECIDED * jnp.finfo(base.dtype).eps * base
 
 

@@ -15,23 +15,30 @@ from cmapjax.strategies._base import Link, Strategy, View, repeat
 
 
 class Damping(eqx.Module):
-    """How far an agent moves, as a rule on what it sees."""
+    """A rule for θ, how far an agent moves towards its strategy's answer, from what the agent sees."""
 
     @abc.abstractmethod
     def step(self, view: View) -> Float[Array, ""]:
         """θ in (0, 1]: 1 moves all the way."""
 
     def post(self, view: View):
-        """What an agent's neighbours must be told to know its θ."""
+        """What an agent announces so that its neighbours can compute its θ."""
         return self.step(view)
 
     def posted_step(self, terms) -> Float[Array, "..."]:
-        """θ, from what was told."""
+        """θ, from what was announced."""
         return terms
 
 
 class FixedDamping(Damping):
-    """The same θ for everybody. Raises ValueError unless 0 < θ ≤ 1."""
+    """The same θ for all agents.
+
+    Args:
+        theta: θ, above 0 and at most 1; with `PerAgent`, one for each agent.
+
+    Raises:
+        ValueError: a θ out of range.
+    """
 
     theta: Float[Array, ""] = eqx.field(converter=as_parameter)
 
@@ -45,7 +52,7 @@ class FixedDamping(Damping):
         return jnp.asarray(self.theta, view.sent.dtype)
 
     def post(self, view: View):
-        return None  # all follow one strategy, so everybody knows it
+        return None  # all agents follow one strategy, so all know θ
 
     def posted_step(self, terms):
         return jnp.asarray(self.theta)
@@ -104,11 +111,21 @@ class Damped(Strategy):
         return self.strategy.is_posted
 
     def post(self, view: View):
+        """What the rule for θ announces, and the strategy's terms; for strategies that post."""
         return _calls.call(self.damping, "post", view), _calls.post(self.strategy, view)
 
     def flow(self, terms, link: Link):
+        """What an agent with these terms gives on a link, elementwise; for strategies that post.
+
+        Args:
+            terms: what the giver has posted (`post`).
+            link: what both ends know of the link.
+
+        Returns:
+            (1 − θ) y_ij + θ · (the strategy's flow), in value.
+        """
         damping, answer = terms
-        # At the receiving end the terms are those of many givers, one for each entry.
+        # At the receiving end there is one giver per entry, and terms are vectors.
         theta = jnp.asarray(_calls.call(self.damping, "posted_step", damping)).astype(link.sent.dtype)
         return (1 - theta) * link.repeated + theta * _calls.flow(self.strategy, answer, link)
 

@@ -1,7 +1,7 @@
 """CMAP solved numerically: projected gradient on the simplex, with a finite budget of iterations.
 
-The only module that knows jaxopt, which is no longer maintained; `OptaxGradient` is the same method on
-optax's projection, and all that is lost without jaxopt is `JaxoptGradient`.
+Only `JaxoptGradient` needs jaxopt, which is no longer maintained; `OptaxGradient` is the same method with
+optax's projection.
 """
 
 import abc
@@ -20,18 +20,22 @@ from cmapjax.market._columns import total
 from cmapjax.runtime._types import Array, as_parameter
 from cmapjax.strategies._base import Strategy, View, given_by_others, repeat
 
-# Below this share of its contribution a neighbour's utility counts by the tangent of the logarithm, so
-# that an agent facing somebody with nothing sees a steep but finite gradient.
+# Below this share of a neighbour's contribution the logarithm of its utility is continued by its tangent, so
+# that the gradient towards a neighbour with nothing is steep but finite.
 UTILITY_FLOOR = 1e-9
 LINE_SEARCH_STEPS = 30
 
 
 class StepRule(eqx.Module):
-    """The step sizes of a gradient method, in shares of the budget per unit of 1/ratio."""
+    """A rule for the step sizes of a gradient method, in shares of the budget per unit of 1/ratio."""
 
 
 class FixedStep(StepRule):
-    """The same step every iteration."""
+    """The same step in every iteration.
+
+    Args:
+        size: of the step, above 0.
+    """
 
     size: Float[Array, ""] = eqx.field(converter=as_parameter, default=0.1)
 
@@ -43,7 +47,11 @@ class FixedStep(StepRule):
 
 
 class DiminishingStep(StepRule):
-    """size / √(1 + iteration): the classical rule that needs no knowledge of the curvature."""
+    """size / √(1 + iteration): the classical rule that needs no bound on the curvature.
+
+    Args:
+        size: of the first step, above 0.
+    """
 
     size: Float[Array, ""] = eqx.field(converter=as_parameter, default=0.1)
 
@@ -55,9 +63,9 @@ class DiminishingStep(StepRule):
 
 
 class LineSearch(StepRule):
-    """Backtracking: halve the step until the improvement is at least what the gradient promises.
+    """Backtracking: the step is halved until the improvement is at least what the gradient predicts.
 
-    Batched over agents, everybody waits for the one that halves most often: expect a multiple of the
+    Agents are computed together and all wait for the one that halves most often, so expect several times the
     time of a fixed step.
     """
 
@@ -71,7 +79,12 @@ def check_step(size) -> None:
 
 
 class GradientMethod(eqx.Module):
-    """Minimises a smooth function over the unit simplex, `iterations` steps from a start."""
+    """Minimises a smooth function over the unit simplex.
+
+    Args:
+        iterations: how many steps are taken from the start.
+        step: the rule for their sizes.
+    """
 
     iterations: eqx.AbstractVar[int]
     step: eqx.AbstractVar[StepRule]
@@ -87,17 +100,37 @@ class GradientMethod(eqx.Module):
 
     @abc.abstractmethod
     def minimise(self, loss_and_gradient: Callable, start: Float[Array, "slots"], project: Callable):
-        """The point reached; `project(projection, x)` applies a simplex projection to real slots only."""
+        """The point reached after all iterations.
+
+        Args:
+            loss_and_gradient: gives the loss at a point and its gradient there.
+            start: a point of the simplex, zero on padding.
+            project: `project(projection, x)` applies a simplex projection to the real slots of x only.
+
+        Returns:
+            A point of the simplex.
+        """
 
     def minimise_traceably(
         self, loss_and_gradient: Callable, start: Float[Array, "slots"], project: Callable
     ):
-        """The same point by a path that derivatives of both modes can follow; by default `minimise`."""
+        """The same point, computed so that JAX can differentiate it in both modes; by default `minimise`.
+
+        Args:
+            loss_and_gradient, start, project: as for `minimise`.
+
+        Returns:
+            A point of the simplex.
+        """
         return self.minimise(loss_and_gradient, start, project)
 
 
 class JaxoptGradient(GradientMethod):
     """jaxopt's ProjectedGradient with its simplex projection, without acceleration.
+
+    Args:
+        iterations: how many steps are taken from the last row.
+        step: the rule for their sizes.
 
     Raises:
         ImportError: jaxopt is not installed; use `OptaxGradient`, the same method on optax.
@@ -115,7 +148,7 @@ class JaxoptGradient(GradientMethod):
             maxiter=self.iterations,
             value_and_grad=True,
             maxls=LINE_SEARCH_STEPS,
-            tol=0.0,  # the budget of iterations is the rule under study, so it is always spent
+            tol=0.0,  # the number of iterations is part of the rule, so none is skipped
             acceleration=False,
             implicit_diff=False,
             unroll=False,
@@ -127,7 +160,12 @@ class JaxoptGradient(GradientMethod):
 
 
 class OptaxGradient(GradientMethod):
-    """The same iteration as `JaxoptGradient`, written out on `optax.projections.projection_simplex`."""
+    """The same iteration as `JaxoptGradient`, with `optax.projections.projection_simplex`.
+
+    Args:
+        iterations: how many steps are taken from the last row.
+        step: the rule for their sizes.
+    """
 
     iterations: int = eqx.field(static=True, default=20)
     step: StepRule = eqx.field(default_factory=FixedStep)
@@ -142,13 +180,14 @@ class OptaxGradient(GradientMethod):
 def descend(method: GradientMethod, loss_and_gradient, start, project, *, steps_again: bool):
     """The iterations of projected gradient, written out.
 
-    A line search ends after a number of halvings that no small change alters: its step is a constant to
-    derivatives. With `steps_again` that step is taken once more outside the search, where they can follow.
+    The number of halvings of a line search does not change with small changes of the input, so its step is a
+    constant for derivatives. With `steps_again` the step is repeated outside the search, where JAX can
+    differentiate it.
     """
 
     from optax.projections import projection_simplex
 
-    def simplex(x):  # in x64 mode, optax's own answers and slopes of float32 are not of one precision
+    def simplex(x):  # in x64 mode, optax mixes precisions between its values and slopes for float32
         return projection_simplex(x.astype(jnp.float64)).astype(x.dtype)
 
     def forward(x, gradient, size):
@@ -176,7 +215,7 @@ def descend(method: GradientMethod, loss_and_gradient, start, project, *, steps_
         y, size = search(*jax.lax.stop_gradient((x, value, gradient, size)))
         if steps_again:
             y = forward(x, gradient, size)
-        # jaxopt's rule: try twice the step next time, and start afresh from one that has vanished.
+        # jaxopt's rule: try twice the step next time, and start again from 1 if the step has vanished.
         return (y, jnp.where(size <= 1e-6, 1, 2 * size)), None
 
     first = (start, jnp.ones((), start.dtype))
@@ -186,11 +225,11 @@ def descend(method: GradientMethod, loss_and_gradient, start, project, *, steps_
 class GradientCMAP(Strategy):
     """CMAP by projected gradient ascent: the community's program solved approximately.
 
-    The program is written over the whole community, members out of the agent's reach included. What is
-    maximised is the community's gain Σ_{j ∈ C_i^k} w_j (log u_j(row) − log u_j(last row)), which differs
-    from its utility by a constant: terms out of reach are exactly zero instead of rounding noise, so all
-    k ≥ 1 take the same steps. The variable is the share of the budget, so the method does not depend on
-    the unit of value. With k = 0 there is nothing to climb and the agent keeps its row.
+    The objective sums over the whole community, members out of the agent's reach included. It is the
+    community's gain Σ_{j ∈ C_i^k} w_j (log u_j(row) − log u_j(last row)), which differs from its utility by a
+    constant: terms out of reach are then exactly zero and not rounding errors, so all k ≥ 1 take the same
+    steps. The variable is the share of the budget, so the method does not depend on the unit of value. With
+    k = 0 the objective is constant and the agent keeps its row.
 
     Args:
         community_hops: k = 0, 1, 2, …, or `math.inf` for everybody the agent is connected to.
@@ -220,7 +259,7 @@ def _approximate_row(strategy: GradientCMAP, view: View) -> Float[Array, "neighb
 
 @_approximate_row.defjvp
 def _approximate_row_derivative(primals, tangents):
-    # Loops until something holds have no reverse mode, so derivatives take a path of their own.
+    # JAX's while loops have no reverse mode, so derivatives use another way to compute the row.
     def traceable(strategy, view):
         return _best_row(view, strategy.method.minimise_traceably, branched_log)
 
@@ -243,12 +282,13 @@ def _best_row(view: View, minimise: Callable, log: Callable) -> Float[Array, "ne
         return -value
 
     def loss_and_gradient(share):
-        # Each term depends on its own entry alone, so one forward derivative is the gradient.
+        # Each term depends on its own entry only, so one forward derivative is the gradient.
         _, slopes = jax.jvp(gains, (share,), (jnp.ones_like(share),))
         return loss(share), -slopes
 
     def project(projection, x):
-        lowest = -jnp.sqrt(jnp.finfo(x.dtype).max)  # loses against any real slot
+        # Large, negative and finite: −inf would become NaN in the projection's cumulative sum.
+        lowest = -jnp.sqrt(jnp.finfo(x.dtype).max)
         share = projection(jnp.where(view.is_neighbour, x, lowest))
         return jnp.where(view.is_neighbour, share, 0)
 
@@ -263,19 +303,20 @@ def gain(weight, after, before, log):
 
 
 def floored_log(utility, floor):
-    """log u, and below the floor f its tangent there, log f − (f − u) / f."""
+    """log u, continued below the floor f by its tangent, log f − (f − u) / f."""
     above = jnp.maximum(utility, floor)
     return jnp.log(above) - (above - utility) / floor
 
 
 def branched_log(utility, floor):
-    """`floored_log` for reverse mode, where slopes of 1/f that cancel would cost nine digits."""
+    """`floored_log` for reverse mode, in which slopes of 1/f would cancel and lose nine digits."""
     above = jnp.log(jnp.maximum(utility, floor))
     return jnp.where(utility > floor, above, jnp.log(floor) - (floor - utility) / floor)
 
 
 def import_jaxopt():
-    """jaxopt, its own end-of-life notice silenced; ImportError says what to use without it."""
+    """The module jaxopt, its end-of-life warning silenced. Raises ImportError, which says what to use
+    instead."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="JAXopt is no longer maintained")
         try:

@@ -10,14 +10,14 @@ from cmapjax.strategies._base import Strategy
 
 
 class PerAgent(Strategy):
-    """A strategy whose parameters are vectors over agents: every agent follows it with numbers of its own.
+    """A strategy whose parameters are vectors over agents: each agent follows it with its own parameters.
 
-    For example `PerAgent(Damped(CMAP(), theta[market.market_of]))` damps every market of an ensemble by a
-    step of its own. All parameters of the strategy are vectors over agents, in the caller's order, as plain
-    arrays: a strategy does not know the agents' names.
+    For example `PerAgent(Damped(CMAP(), theta[market.market_of]))` gives each market of an ensemble its own
+    damping. All parameters of the strategy are plain arrays over agents in the caller's order: a strategy
+    does not know the agents' names.
 
     Args:
-        strategy: any strategy with such parameters; it is still written for one agent.
+        strategy: any strategy with such parameters; its code is still that of one agent.
 
     Raises:
         ValueError: a strategy without parameters, or with some that are not vectors of one length.
@@ -38,7 +38,7 @@ class PerAgent(Strategy):
 
     @property
     def num_agents(self) -> int:
-        """Of how many agents it holds the parameters."""
+        """The number of agents for which it holds parameters."""
         return jax.tree.leaves(self.strategy)[0].shape[0]
 
     @property
@@ -50,5 +50,5 @@ class PerAgent(Strategy):
         return self.strategy.needs_averages
 
     def respond(self, view):
-        """Not of one agent: the engine hands every agent its own parameters."""
+        """Raises TypeError: the engine hands each agent its own parameters and calls `strategy`."""
         raise TypeError("PerAgent.respond: one agent's view does not say which agent it is.")

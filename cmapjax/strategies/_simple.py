@@ -1,16 +1,16 @@
-"""Strategies that look at their own receipts alone, or at nothing."""
+"""Strategies that use only the agent's own receipts, or nothing."""
 
 import jax.numpy as jnp
 
 from cmapjax.market._columns import largest, total
 from cmapjax.strategies._base import Link, PostedStrategy, Strategy, View, equal_part, repeat
 
-# What an agent posts that returns nothing, having received nothing.
+# Posted by an agent that has received nothing, so that it repeats its last row.
 AS_BEFORE = -1.0
 
 
 class EqualSplit(PostedStrategy):
-    """Every neighbour gets the same: y_ij = b_i / deg(i). The baseline that answers nothing."""
+    """Every neighbour gets the same: y_ij = b_i / deg(i). The baseline, which uses no information."""
 
     def post(self, view: View):
         return equal_part(view)
@@ -22,8 +22,8 @@ class EqualSplit(PostedStrategy):
 class ProportionalResponse(PostedStrategy):
     """Each neighbour gets in proportion to what it gave: y_ij = b_i y_ji / Σ_k y_ki.
 
-    A self-maximising strategy: an agent learns from its own receipts alone. It posts b_i / Σ_k y_ki, what
-    it returns per unit received. An agent that received nothing gives as it gave before.
+    A self-maximising strategy: an agent uses only its own receipts. It posts b_i / Σ_k y_ki, what it returns
+    per unit received. An agent that received nothing repeats its last row.
 
     Source: Wu and Zhang, Proportional response dynamics leads to market equilibrium, STOC 2007.
     """
@@ -40,11 +40,11 @@ class ProportionalResponse(PostedStrategy):
 
 
 class SelfishBestReply(Strategy):
-    """All goes to the neighbours that gave most per unit they have: those of largest y_ji / w_j.
+    """All goes to the neighbours that gave most of what they contribute: those with the largest y_ji / w_j.
 
-    Ties are split equally; an agent that received nothing gives as it gave before. The rule is the
-    "give to whoever serves you best" of file-sharing clients without their exploration, with a
-    neighbour's generosity measured against its contribution; the measure is this package's definition.
+    Tied neighbours share equally; an agent that received nothing repeats its last row. The rule follows
+    file-sharing clients, which give to those who serve them best, but leaves out their exploration. Measuring
+    what a neighbour gave against its contribution is this package's definition.
 
     Source: after Cohen, Incentives build robustness in BitTorrent, 2003, and Levin et al., BitTorrent
     is an auction, SIGCOMM 2008.

@@ -5,7 +5,8 @@ from typing import Any
 
 from cmapjax.engine._canonical import Room, Shape, fits, fitted, padded_plan, plan_room, shape_of, widened
 from cmapjax.market._market import Market
-from cmapjax.schedules._schedule import Plan, Schedule
+from cmapjax.schedules._plans import Plan
+from cmapjax.schedules._schedule import Schedule
 from cmapjax.studies._build import draw
 from cmapjax.studies._cells import Ground
 from cmapjax.studies._chunks import Chunk

@@ -23,7 +23,7 @@ GROUPS = {
     "Markets": ("_market", "_packing", "_devices"),
     "Runs": ("_simulate", "_run", "_explain"),
     "Strategies": ("strategies", "_columns"),
-    "Schedules": ("_schedule",),
+    "Schedules": ("_schedule", "_plans"),
     "Equilibrium": ("_solve", "_equilibrium", "_certificate", "methods", "sensitivity"),
     "Studies": ("studies", "results"),
     "Settings": ("_compilation_cache",),

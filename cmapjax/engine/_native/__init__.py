@@ -1,7 +1,8 @@
-"""Rounds by C++ code of the package's own on a CPU (`rounds.cc`), one call a round inside XLA's programs.
+"""Rounds by the package's own C++ code on a CPU (`rounds.cc`), called once a round from XLA's programs.
 
-The code is compiled when it first pays, for the processor at hand, and kept in JAX's folder of compiled
-programs if there is one. Where it does not apply, or cannot be had, XLA's rounds are played.
+The code is compiled for this processor when a run is first long enough to gain from it, and kept in JAX's
+folder of compiled programs if there is one. Where it does not apply or cannot be compiled, XLA plays the
+rounds.
 """
 
 import ctypes
@@ -22,13 +23,14 @@ import numpy as np
 
 CHOICES = ("auto", "off", "on")
 VARIABLE = "CMAPJAX_NATIVE"
-# Slots times rounds that pay for compiling; once the code is there, every run does.
+# Runs of at least this many slots times rounds gain from compiling the code; once it is compiled, all runs
+# do.
 LEAST_WORK = 300_000_000
-# Agents of markets that share one program of XLA's, whatever the strategy and the network.
+# Markets of at most this many agents share one XLA program for all strategies and networks (`_small`).
 SMALL = 128
 SOURCE = Path(__file__).with_name("rounds.cc")
-# A product is rounded before it is added to something: where a neighbour has 10^12 times as much as there is
-# to give, what its level lacks is then mostly nothing, and not a rounding that drowns the gift.
+# Products are rounded before they are added (no fused multiply-add): if a neighbour has 10^12 times the
+# budget, the difference to its level must be exactly 0 and not a rounding error larger than the budget.
 FLAGS = ["-std=c++17", "-O3", "-march=native", "-fPIC", "-shared", "-fno-math-errno", "-ffp-contract=off"]
 TARGETS = ("cmapjax_cmap", "cmapjax_response", "cmapjax_scaling")
 MOST_SECONDS = 120  # of compiling
@@ -36,18 +38,18 @@ _LOCK = threading.Lock()
 
 
 class Unavailable(Exception):
-    """Why there is no such code here."""
+    """The code cannot be had in this process; the message says why."""
 
 
-class _Here:
-    """What this process has found out."""
+class _Process:
+    """The library loaded in this process, or why there is none."""
 
     library: ctypes.CDLL | None = None
     fault: str | None = None
 
 
 def choose(native: str, market, strategy, plan, rounds: int, is_plain: bool) -> bool:
-    """Whether a run's rounds are to be native.
+    """Whether native code plays a run's rounds.
 
     Args:
         native: as in `simulate`.
@@ -61,7 +63,7 @@ def choose(native: str, market, strategy, plan, rounds: int, is_plain: bool) -> 
     if native == "off":
         return False
     reason = _reason_against(market, strategy, plan, is_plain) or unavailable()
-    is_asked = native == "on" or _wish() == "on"
+    is_asked = native == "on" or _by_variable() == "on"
     if market.num_agents <= SMALL and not is_asked:
         return False
     is_worth = is_asked or rounds * market.links.num_slots >= LEAST_WORK
@@ -82,7 +84,7 @@ def _reason_against(market, strategy, plan, is_plain: bool) -> str | None:
 
     device = jax.config.jax_default_device
     kind = jax.default_backend() if device is None else getattr(device, "platform", device)
-    if _wish() == "off":
+    if _by_variable() == "off":
         return f"the variable {VARIABLE} is off"
     if not is_plain or jax.config.jax_disable_jit:
         return "not inside a transformation, nor where JAX_DISABLE_JIT is set"
@@ -91,28 +93,29 @@ def _reason_against(market, strategy, plan, is_plain: bool) -> str | None:
     return None if applies(strategy, plan) else "not for this strategy under this schedule"
 
 
-def _wish() -> str:
-    """What the variable says: "off"; "on", to compile at once; or nothing."""
+def _by_variable() -> str:
+    """The value of the variable: "off", "on" (to compile at once) or "" for its default."""
     return os.environ.get(VARIABLE, "").strip().lower()
 
 
 def unavailable() -> str | None:
-    """Why the code cannot be had here, as far as is known without compiling it; None if it can."""
-    if _Here.library is not None:
+    """Why the code cannot be had here, as far as is known before compiling; None if nothing speaks against
+    it."""
+    if _Process.library is not None:
         return None
-    if _Here.fault is None and _compiler() is None and not _is_kept():
+    if _Process.fault is None and _compiler() is None and not _is_on_disk():
         return "no C++ compiler was found (c++, g++ or clang++, or what CXX names)"
-    return _Here.fault
+    return _Process.fault
 
 
 def is_ready() -> bool:
-    """Whether nothing need be compiled."""
-    return _Here.library is not None or _is_kept()
+    """Whether the code is loaded or compiled already."""
+    return _Process.library is not None or _is_on_disk()
 
 
 def describe() -> str:
-    """Who plays rounds on this machine's CPU, in words."""
-    if _wish() == "off":
+    """What plays rounds on this machine's CPU, in words."""
+    if _by_variable() == "off":
         return f"xla ({VARIABLE} is off)"
     reason = unavailable()
     if reason is not None:
@@ -121,21 +124,21 @@ def describe() -> str:
 
 
 def library() -> ctypes.CDLL:
-    """The code, compiled if need be, loaded and known to XLA.
+    """The library, compiled if needed, loaded, and registered with XLA.
 
     Raises:
         Unavailable: there is no compiler, or it fails.
     """
     with _LOCK:
-        if _Here.fault is not None:
-            raise Unavailable(_Here.fault)
-        if _Here.library is None:
+        if _Process.fault is not None:
+            raise Unavailable(_Process.fault)
+        if _Process.library is None:
             try:
-                _Here.library = _found()
+                _Process.library = _find_library()
             except Unavailable as error:
-                _Here.fault = str(error)
+                _Process.fault = str(error)
                 raise
-    return _Here.library
+    return _Process.library
 
 
 def lanes(dtype) -> int:
@@ -143,10 +146,10 @@ def lanes(dtype) -> int:
     return library().cmapjax_bytes() // np.dtype(dtype).itemsize
 
 
-def _found() -> ctypes.CDLL:
-    kept = _kept()
+def _find_library() -> ctypes.CDLL:
+    kept = _library_file()
     with tempfile.TemporaryDirectory() as folder:
-        if kept is not None and _is_kept():
+        if kept is not None and _is_on_disk():
             return _loaded(kept)
         built = Path(folder) / "rounds.so"
         _compile(built)
@@ -158,7 +161,7 @@ def _found() -> ctypes.CDLL:
             descriptor, beside = tempfile.mkstemp(dir=kept.parent)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(built.read_bytes())
-            os.replace(beside, kept)  # whole or not at all, whoever else is compiling
+            os.replace(beside, kept)  # atomic: other processes may be compiling too
         except OSError:  # a folder that cannot be written keeps nothing
             return _loaded(built)
         return _loaded(kept)
@@ -197,16 +200,17 @@ def _compiler() -> list[str] | None:
     return None if found is None else [found]
 
 
-def _kept() -> Path | None:
-    """Where the code is kept: a name for these sources, this jaxlib and this processor."""
+def _library_file() -> Path | None:
+    """The file that keeps the code, named by the sources, jaxlib's version and the processor; None without a
+    folder."""
     folder = jax.config.jax_compilation_cache_dir
     return None if folder is None else Path(folder) / f"cmapjax-rounds-{_key()}.so"
 
 
-def _is_kept() -> bool:
-    """Whether it is there, and whole: its last bytes are a hash of the others."""
+def _is_on_disk() -> bool:
+    """Whether that file exists and is undamaged: its last bytes are a hash of the others."""
     try:
-        code = _kept().read_bytes()
+        code = _library_file().read_bytes()
     except (OSError, AttributeError):
         return False
     return hashlib.sha256(code[:-32]).digest() == code[-32:]

@@ -1,4 +1,4 @@
-"""The forms in which native rounds are played (see `_play.Plain`), and for which strategies."""
+"""The ways of playing native rounds (see `_play.RoundByRound`), and the strategies they are for."""
 
 import dataclasses
 
@@ -9,13 +9,13 @@ import numpy as np
 from jaxtyping import Float
 
 from cmapjax.engine._native import lanes
-from cmapjax.engine._play import Moment, Plain, Rules, count
+from cmapjax.engine._play import RoundByRound, Rules, StoredState, count
 from cmapjax.engine._round import Flows, _views, as_before
-from cmapjax.engine._scaling import Scaled, Scaling, pays
+from cmapjax.engine._scaling import ScaledRounds, ScaledState, pays
 from cmapjax.market._columns import _end_to_end
 from cmapjax.runtime._precision import namespace
 from cmapjax.runtime._types import Array
-from cmapjax.schedules._schedule import EveryonePlan
+from cmapjax.schedules._plans import EveryonePlan
 from cmapjax.strategies import (
     CMAP,
     Damped,
@@ -31,7 +31,7 @@ KINDS, DAMPINGS = (CMAP, ProportionalResponse, EqualSplit), (FixedDamping, MaxDe
 
 
 def applies(strategy, plan) -> bool:
-    """Whether there is native code for this strategy, itself and not a class derived from it."""
+    """Whether there is native code for this strategy (a derived class may behave differently)."""
     answer, damping = _parts(strategy)
     return (
         type(plan) is EveryonePlan
@@ -42,28 +42,28 @@ def applies(strategy, plan) -> bool:
     )
 
 
-def form_of(rules: Rules, every: int, starts_even: bool) -> "Native | NativeScaling":
-    """In which form rounds are played, so many at a time, where `applies` holds."""
-    return NativeScaling(rules, starts_even) if pays(rules, every) else Native(rules)
+def form_of(rules: Rules, every: int, starts_even: bool) -> "NativeRounds | NativeScaledRounds":
+    """The way to play rounds with `every` rounds between two records, where `applies` holds."""
+    return NativeScaledRounds(rules, starts_even) if pays(rules, every) else NativeRounds(rules)
 
 
 def _parts(strategy) -> tuple:
-    """Whose answer it is, and how it is damped."""
+    """The strategy whose answer it is, and its damping or None."""
     strategy = strategy.strategy if type(strategy) is PerAgent else strategy
     return (strategy.strategy, strategy.damping) if type(strategy) is Damped else (strategy, None)
 
 
-class Sliced(eqx.Module):
-    """A market between two rounds, numbers on links in slices as `rounds.cc` has them."""
+class SlicedState(eqx.Module):
+    """A market between two rounds, flows in the slices that `rounds.cc` reads."""
 
-    now: Moment
-    """Without flows."""
+    now: StoredState
+    """The state without flows."""
     sent: Float[Array, "places"]
     received: Float[Array, "places"]
 
 
 class _Slices:
-    """What native calls have in common on a market."""
+    """The layout of native calls on a market."""
 
     def __init__(self, rules: Rules):
         self.dtype = rules.known.contribution.dtype
@@ -72,7 +72,7 @@ class _Slices:
         self.num_agents, self.links = rules.market.num_agents, rules.market.links
 
     def cut(self, blocks) -> Array:
-        """Numbers in blocks, in slices: [width, lanes] each, the last of a block filled up."""
+        """Blocks cut into slices [width, lanes], the last slice of a block padded."""
         out = []
         for block, (width, rows) in zip(blocks, self.shapes, strict=True):
             whole = namespace(block).pad(block, ((0, 0), (0, -rows % self.lanes)))
@@ -90,37 +90,38 @@ class _Slices:
         return tuple(out)
 
     def entries(self) -> tuple:
-        """What native calls look at first: where neighbours are, and how many."""
+        """The first arguments of native calls: where neighbours are stored, and how many there are."""
         return self.cut(self.links.blocks(jnp.asarray(self.links.entries))), jnp.asarray(self.links.lengths)
 
     def like(self, *shape, dtype=None) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(shape or (self.num_agents,), self.dtype if dtype is None else dtype)
 
 
-class Native(Plain):
-    """Rounds one by one: CMAP, proportional response or equal split by everybody at once."""
+class NativeRounds(RoundByRound):
+    """Plays every round by one native call: CMAP, proportional response or equal split, all agents at
+    once."""
 
     def __init__(self, rules: Rules):
         super().__init__(rules)
         self.slices = _Slices(rules)
         self.answer, self.damping = _parts(rules.strategy)
 
-    def begin(self, now: Moment) -> Sliced:
+    def to_carry(self, now: StoredState) -> SlicedState:
         cut = self.slices.cut
-        return Sliced(dataclasses.replace(now, flows=None), cut(now.flows.sent), cut(now.flows.received))
+        return SlicedState(dataclasses.replace(now, flows=None), cut(now.flows.sent), cut(now.flows.received))
 
-    def show(self, at: Sliced) -> Moment:
+    def to_state(self, at: SlicedState) -> StoredState:
         return dataclasses.replace(at.now, flows=self._flows(at))
 
-    def advance(self, at: Sliced, rounds) -> Sliced:
+    def play(self, at: SlicedState, rounds) -> SlicedState:
         facts = self.slices.entries(), self._theta(at)
-        return jax.lax.fori_loop(0, rounds, lambda _, at: self._play(at, *facts), at)
+        return jax.lax.fori_loop(0, rounds, lambda _, at: self._play_one(at, *facts), at)
 
-    def _flows(self, at: Sliced) -> Flows:
+    def _flows(self, at: SlicedState) -> Flows:
         return Flows(self.slices.blocks(at.sent), self.slices.blocks(at.received))
 
-    def _theta(self, at: Sliced) -> Float[Array, "_"]:
-        """One step for all, or one per agent."""
+    def _theta(self, at: SlicedState) -> Float[Array, "_"]:
+        """One θ for all agents, or one per agent."""
         rules, damping = self.rules, self.damping
         if damping is None:
             return jnp.ones(1, self.slices.dtype)
@@ -128,16 +129,16 @@ class Native(Plain):
             return rules.market.stored(jnp.asarray(damping.theta))
         if type(damping) is FixedDamping:
             return jnp.asarray(damping.theta).reshape(1)
-        flows, known = self._flows(at), rules.known  # of which steps read degrees alone
+        flows, known = self._flows(at), rules.known  # these rules read degrees only
         views = _views(rules.market, known, flows, at.now.history[0], known.contribution, flows)
         steps = [jax.vmap(damping.step, in_axes=-1)(view) for view in views]
         return rules.market.links.join_rows(steps)
 
-    def _play(self, at: Sliced, entries: tuple, theta) -> Sliced:
-        """A round later."""
+    def _play_one(self, at: SlicedState, entries: tuple, theta) -> SlicedState:
+        """One round."""
         rules, slices, now = self.rules, self.slices, at.now
         known, utility = rules.known, now.history[0]
-        budget, again = known.contribution, (jnp.zeros(0, slices.dtype),) * 2  # flows themselves
+        budget, again = known.contribution, (jnp.zeros(0, slices.dtype),) * 2  # empty: repeat the flows
         is_cmap, like = type(self.answer) is CMAP, slices.like
         if not rules.is_steady:
             budget = rules.budget(now.round).astype(slices.dtype)
@@ -155,20 +156,20 @@ class Native(Plain):
         places = {len(facts): 0, len(facts) + 1: 1}  # flows are changed in place
         call = jax.ffi.ffi_call(name, changed + room, input_output_aliases=places)
         sent, received, utility, *_ = call(*facts, at.sent, at.received, **slices.attributes, **more)
-        return Sliced(_later(rules, now, utility, now.total_utility + utility), sent, received)
+        return SlicedState(_later(rules, now, utility, now.total_utility + utility), sent, received)
 
 
-class NativeScaling(Scaling):
+class NativeScaledRounds(ScaledRounds):
     """Proportional response in scaling form."""
 
     def __init__(self, rules: Rules, starts_even: bool):
         super().__init__(rules, starts_even)
         self.slices = _Slices(rules)
 
-    def _kept(self, flows: Flows) -> tuple:
+    def _read_flows(self, flows: Flows) -> tuple:
         return *self.slices.entries(), self.slices.cut(flows.sent), self.slices.cut(flows.received)
 
-    def _scale(self, at: Scaled, kept: tuple) -> Scaled:
+    def _scale(self, at: ScaledState, kept: tuple) -> ScaledState:
         """A round later, without the flows."""
         now, slices, like = at.now, self.slices, self.slices.like
         call = jax.ffi.ffi_call("cmapjax_scaling", [like(), like(), like(), like(dtype=jnp.float64)])
@@ -183,14 +184,14 @@ class NativeScaling(Scaling):
         )
         left, sums, utility, total = call(entries, lengths, *numbers, *held, **slices.attributes)
         now = _later(self.rules, now, utility, total)
-        return Scaled(now, left, at.left, sums, ~at.is_mirrored, at.is_even)
+        return ScaledState(now, left, at.left, sums, ~at.is_mirrored, at.is_even)
 
-    def _play(self, now: Moment) -> Moment:
-        form = Native(self.rules)
-        return form.show(form.advance(form.begin(now), 1))
+    def _play_as_written(self, now: StoredState) -> StoredState:
+        form = NativeRounds(self.rules)
+        return form.to_state(form.play(form.to_carry(now), 1))
 
 
-def _later(rules: Rules, now: Moment, utility, total) -> Moment:
+def _later(rules: Rules, now: StoredState, utility, total) -> StoredState:
     history = (utility, *now.history[:2])
     updates = now.agent_updates + count(rules.market, None)
-    return Moment(now.round + 1, None, history, total, updates, now.breach)
+    return StoredState(now.round + 1, None, history, total, updates, now.breach)
