@@ -195,39 +195,27 @@ def _sketches(study, number: int, values: dict, some: slice) -> pd.DataFrame:
     return frame
 
 
-def network(agents=30, plays=4, seed=3) -> dict:
-    """A market as the network view wants it: a ring with chords, unequal agents, hostile names."""
+def network(agents=30, plays=4, seed=3):
+    """A market as the page draws it: a ring with chords, unequal agents, hostile names."""
+    from cmapjax.report._networks import Drawn, Ended
+
     rng = np.random.default_rng(seed)
     links = [[i, (i + 1) % agents] for i in range(agents)] + [
         [i, (i + 7) % agents] for i in range(0, agents, 3)
     ]
     angle = 2 * np.pi * np.arange(agents) / agents
     labels = [f"agent {i}" for i in range(agents)]
-    labels[:3] = ["<script>alert(1)</script>", "<b>bold</b>", '"&amp; \u2028</script>']
+    labels[:3] = [HOSTILE, "<b>bold</b>", '"&amp; \u2028</script>']
     runs = []
     for play in range(plays):
         ratio = rng.lognormal(0, 0.4, agents)
         if play == 1:
             ratio[5] = 0.0
-        there, back = rng.lognormal(0, 1, (2, len(links)))
-        runs.append(
-            {
-                "play": play,
-                "verdict": ("converged", "starved for now", "still moving", "oscillating")[play % 4],
-                "ratio": ratio.tolist(),
-                "there": there.tolist(),
-                "back": back.tolist(),
-            }
-        )
-    return {
-        "title": f"ground 0, market {seed}",
-        "labels": labels,
-        "x": np.cos(angle).tolist(),
-        "y": np.sin(angle).tolist(),
-        "contribution": rng.lognormal(0, 1, agents).tolist(),
-        "links": links,
-        "runs": runs,
-    }
+        verdict = ("converged", "starved for now", "still moving", "oscillating")[play % 4]
+        runs.append(Ended(play, verdict, ratio, *rng.lognormal(0, 1, (2, len(links)))))
+    place = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    title = f"ground 0, market {seed}"
+    return Drawn(title, labels, place, rng.lognormal(0, 1, agents), np.array(links), runs)
 
 
 # -- a page with everything that can go wrong -------------------------------------------------------
@@ -244,11 +232,7 @@ def hostile_page(folder):
 
     text = f'name = "x"  # {HOSTILE} </code></pre><img src=x onerror=alert(1)>\n'
     results = write(folder, document(markets=20, axes=MANY_AXES), failed=[(3, 1)], text=text)
-    data = ReportData.from_results(results, text=text)
-    data = dataclasses.replace(
-        data,
-        study=data.study | {"name": f'{HOSTILE} & "co"'},
-        networks=[network(), network(60, seed=4)],
-        notes=["Market 3 of ground 1 is not drawn: <i>why</i>"],
-    )
-    return results, render(data, "-two hundred; rm -rf ~")
+    data = ReportData.from_results(results)
+    about = data.about | {"study": data.study | {"name": f'{HOSTILE} & "co"'}, "commit": "12ab"}
+    drawn, notes = [network(), network(60, seed=4)], ["Market 3 of ground 1 is not drawn: <i>why</i>"]
+    return results, render(dataclasses.replace(data, about=about), "-two hundred; rm -rf ~", drawn, notes)

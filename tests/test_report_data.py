@@ -1,7 +1,6 @@
 """What the page is made from: intervals, key figures, charts' data, networks drawn again."""
 
 import dataclasses
-import json
 import sys
 import tomllib
 
@@ -11,10 +10,11 @@ import pytest
 import study_samples
 
 from cmapjax import report, studies
+from cmapjax.plots import _tables
 from cmapjax.plots._tables import axis_text
 from cmapjax.plots._tables import levels as plot_levels
-from cmapjax.report import _charts, _figures, _intervals, _networks
-from cmapjax.report._data import ReportData, non_finite
+from cmapjax.report import _bands, _intervals, _networks, _plotly, _spread, _summary, _tiles, _view
+from cmapjax.report._data import ReportData
 from cmapjax.report._page import render
 from cmapjax.report._toml import as_toml
 from cmapjax.studies.results import Results, open_study
@@ -71,7 +71,7 @@ def test_the_interval_of_a_share_is_that_of_resampled_markets_and_never_empty():
 
 def test_key_figures_are_medians_and_shares_of_the_summary(data, results):
     frame = results.frame()
-    lines = _figures.by_play(data)
+    lines = _summary.by_play(data)
     assert [line.markets for line in lines] == [len(frame) // 4] * 4
     one = frame[
         (frame["strategy"] == "cmap") & (frame["schedule"] == "simultaneous") & (frame["damping"] == "none")
@@ -80,7 +80,6 @@ def test_key_figures_are_medians_and_shares_of_the_summary(data, results):
     assert share.value == pytest.approx(one["share_of_equilibrium"].median(), rel=1e-12)
     assert share.low <= share.value <= share.high
     assert lines[1].shares["starved for now"].value == (one["verdict"] == "starved for now").mean() > 0
-    assert lines[1].stopped == one["stopped_round"].notna().sum()
 
 
 def test_differences_are_paired_by_market(data, results):
@@ -88,32 +87,32 @@ def test_differences_are_paired_by_market(data, results):
     keys = ["ground", "market"]
     first = frame[frame["schedule"] == "coloured"].set_index(keys)["share_of_equilibrium"]
     other = frame[frame["strategy"] == "proportional-response"].set_index(keys)["share_of_equilibrium"]
-    difference = _figures.by_play(data)[3].difference
+    difference = _summary.by_play(data)[3].difference
     assert difference.value == pytest.approx((other - first).median(), rel=1e-9)
     assert difference.low <= difference.value <= difference.high
 
 
 def test_markets_that_never_got_there_count_as_the_worst():
     never = pd.Series([10, 20, None, None, None], dtype="Int32")
-    assert _figures.median_of(_figures.ranked(never, "rounds_to_98")).value == np.inf
-    assert _figures.shown("rounds_to_98", np.inf) == "never"
-    assert _figures.shown("certified_gap", np.inf) == "not finite"
-    assert _figures.median_of(_figures.ranked([0.9, np.nan, np.nan], "share_of_equilibrium")).value == -np.inf
+    assert _summary.median_of(_tables.ranked(never, "rounds_to_98")).value == np.inf
+    assert _summary.shown("rounds_to_98", np.inf) == "never"
+    assert _summary.shown("certified_gap", np.inf) == "not finite"
+    assert _summary.median_of(_tables.ranked([0.9, np.nan, np.nan], "share_of_equilibrium")).value == -np.inf
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(96.25, "96.3"), (0, "0"), (1234.5, "1235"), (4.6e-5, "4.6e-5"), (-0.0125, "-0.0125"), (1e7, "1e7")],
+    [(96.26, "96.3"), (0, "0"), (1234.6, "1235"), (4.6e-5, "4.6e-5"), (-0.0125, "-0.0125"), (1e7, "1e7")],
 )
 def test_amounts_have_three_digits(value, text):
-    assert _figures.amount(value) == text
+    assert _summary.amount(value) == text
 
 
 @pytest.mark.parametrize(
     ("value", "text"), [(99.98, "99.980"), (100, "100"), (50, "50"), (99.99999999, "100")]
 )
 def test_per_cent_tells_nearly_all_from_all(value, text):
-    assert _figures.percent(value) == text
+    assert _summary.percent(value) == text
 
 
 # -- what is missing -------------------------------------------------------------------------------
@@ -134,76 +133,114 @@ def test_cells_without_any_market_are_there(tmp_path):
     assert len(data.cells) == 32
     assert data.cells.loc[data.cells["ground"] == 3, "played"].tolist() == [0] * 4
     assert data.cells.loc[data.cells["ground"] == 3, "play"].tolist() == [0, 1, 2, 3]
-    found = _charts.document(data)
-    assert found["statistics"]["share_of_equilibrium"]["median"][12] is None
-    json.dumps(found, allow_nan=False)
+    assert len(_view.view_of(data, []).cells) == 28
+    assert "not played" in render(data, "x")
 
 
 def test_numbers_that_are_not_finite_are_counted_by_metric(data, results):
     frame = results.frame()
     starved = int((frame["verdict"] == "starved for now").sum())
     assert starved > 0
-    assert non_finite(data.summary)["certified_gap"] == starved
-    assert set(non_finite(data.summary).index) == {"certified_gap", "log_welfare_loss", "log_nash_welfare"}
+    assert data.non_finite["certified_gap"] == starved
+    assert set(data.non_finite.index) == {"certified_gap", "log_welfare_loss", "log_nash_welfare"}
 
 
-# -- charts' data ----------------------------------------------------------------------------------
+# -- charts ------------------------------------------------------------------------------------------
 
 
-def test_charts_hold_the_numbers_of_the_files(data, results):
-    frame, curves, found = results.frame(), results.curves(), _charts.document(data)
-    medians = frame.groupby("cell")["misallocated_share"].median()
-    np.testing.assert_allclose(found["statistics"]["misallocated_share"]["median"], medians, rtol=1e-7)
-    deciles = frame.groupby("cell")["min_ratio"].quantile(0.1)
-    np.testing.assert_allclose(found["statistics"]["min_ratio"]["decile1"], deciles, rtol=1e-7, atol=1e-12)
-    counts = pd.crosstab(frame["cell"], frame["verdict"].astype(str))
-    for name, row in zip(found["verdicts"], found["cells"]["verdicts"], strict=True):
-        assert row == (counts[name].tolist() if name in counts else [0] * len(counts))
-    some = curves[curves["metric"] == "oscillation"]
-    wanted = some[some["cell"] == 5][["q05", "q25", "q50", "q75", "q95"]].to_numpy().T
-    np.testing.assert_allclose(found["curves"]["metrics"]["oscillation"][5], wanted, rtol=1e-7)
+def laid_over(chart, **chosen):
+    """The figure that the page's script puts together."""
+    figure = {"data": [], "layout": {}}
+    for part in chart["parts"]:
+        one = part["figures"]["|".join(chosen[name] for name in part["by"])]
+        for k, trace in enumerate(one.get("data", [])):
+            figure["data"][k : k + 1] = [{**(figure["data"][k] if k < len(figure["data"]) else {}), **trace}]
+        figure |= {k: v for k, v in one.items() if k not in figure} | {
+            "layout": figure["layout"] | one.get("layout", {})
+        }
+    return figure
+
+
+def test_figures_are_plotlys_and_hold_the_numbers_that_plots_draw(data, results):
+    """Of a condition: lines, bars and tiles are those of cmapjax.plots."""
+    import plotly.graph_objects as go
+
+    view = _view.view_of(data, [])
+    frame = results.frame()
+    some = frame[frame["degree"] == 6]
+    chosen = {"condition": "-1,1,-1", "metric": "misallocated_share", "clock": "rounds", "width": "both"}
+    bands = laid_over(_bands.bands(view), **chosen)
+    spread = laid_over(_spread.distribution(view, is_loss=True), form="below", **chosen)
+    bars = laid_over(_spread.verdicts(view), by="play", **chosen)
+    for figure in (bands, spread, bars):
+        go.Figure(data=figure["data"], layout=figure["layout"])  # raises on what Plotly does not know
+    cells = some[some["strategy"] == "proportional-response"]["cell"].unique()
+    curves = results.curves()
+    wanted = _tables.bands(curves[curves["cell"].isin(cells)], "misallocated_share")
+    drawn = [bands["data"][15 + k]["y"] for k in (0, 2, 4, 3, 1)]
+    np.testing.assert_allclose(drawn, wanted.to_numpy().T, rtol=1e-4)
+    own = some[
+        (some["strategy"] == "cmap") & (some["schedule"] == "simultaneous") & (some["damping"] == "none")
+    ]
+    starved = (own["verdict"] == "starved for now").mean()
+    row = list(_tables.VERDICTS).index("starved for now")
+    assert bars["data"][row]["x"][1] == pytest.approx(100 * starved, rel=1e-4)
+    tiles = _tiles.tiles(view)
+    names = [axis["name"] for axis in tiles["axes"]]
+    key = ",".join("1" if name == "degree" else "3" if name == "strategy played" else "-1" for name in names)
+    (column,) = [
+        m["start"] for m in tiles["measures"] if m["label"] == "least ratio (received / contributed)"
+    ]
+    medians = some[some["cell"].isin(cells)].groupby("cell")["min_ratio"].median()
+    assert tiles["points"][key][column] == pytest.approx(medians.median(), rel=1e-4)
 
 
 def test_every_market_is_in_a_bin_or_counted_as_absent(data, results):
-    frame, found = results.frame(), _charts.document(data)
-    sizes = frame.groupby("cell").size().tolist()
-    for metric, table in found["histograms"].items():
-        assert [sum(c) + a for c, a in zip(table["counts"], table["absent"], strict=True)] == sizes, metric
-    missing = frame["certified_gap"].isna().groupby(frame["cell"]).sum().tolist()
-    assert found["histograms"]["certified_gap"]["absent"] == missing
+    view = _view.view_of(data, [])
+    sizes = results.frame().groupby("cell").size().tolist()
+    for metric in data.metrics:
+        _, counts, lost = _spread._histogram(view, metric)
+        assert (counts.sum(axis=1) + lost).tolist() == sizes, metric
+    missing = results.frame()["certified_gap"].isna().groupby(results.frame()["cell"]).sum().tolist()
+    assert _spread._histogram(view, "certified_gap")[2].tolist() == missing
 
 
 def test_what_is_left_out_of_charts_is_said(data, monkeypatch):
-    monkeypatch.setattr(_charts, "MOST_CELLS", 10)
-    monkeypatch.setattr(_charts, "MOST_NUMBERS", 500)
-    found = _charts.document(data)
-    assert len(found["cells"]["cell"]) <= 10
-    assert len(set(found["cells"]["ground"])) == 2  # whole grounds, so that plays can be compared
-    words = " ".join(found["notes"])
+    monkeypatch.setattr(_view, "MOST_CELLS", 10)
+    monkeypatch.setattr(_view, "MOST_NUMBERS", 2500)
+    notes = []
+    view = _view.view_of(data, notes)
+    assert len(view.cells) == 8
+    assert len(set(view.cells["ground"])) == 2  # whole grounds, so that plays can be compared
+    words = " ".join(notes)
     assert "8 of 32 cells" in words
-    assert "Curves" in words
-    numbers = [
-        x for table in found["curves"]["metrics"].values() for cell in table for row in cell for x in row
-    ]
-    assert len(numbers) <= 1000
+    assert "Curves of share_of_equilibrium" in words
+    assert "too many conditions" in words
+    assert next(iter(view.conditions.values())).tolist() == list(range(8))
 
 
 def test_curves_stand_still_where_all_markets_have_ended_and_what_is_not_finite_stays_so():
-    rows = [(0, 0, 1.0), (0, 10, np.inf), (0, 20, 2.0), (1, 0, 3.0), (1, 10, np.inf)]
-    curves = pd.DataFrame(rows, columns=["cell", "round", "q50"])
+    rows = [(0, 0, 1.0), (0, 10, np.nan), (0, 20, 2.0), (1, 0, 3.0), (1, 10, np.inf), (2, 30, 1.0)]
+    curves = pd.DataFrame(rows, columns=["cell", "round", "q50"]).assign(metric="certified_gap")
     curves = curves.assign(**dict.fromkeys(("q05", "q25", "q75", "q95"), curves["q50"]))
-    first, second = _charts._tables(curves, np.array([0, 1]), np.array([0, 10, 20, 30]))
-    assert first[2] == [1.0, None, 2.0, 2.0]
-    assert second[2] == [3.0, None, None, None]
+    _, rounds, values = _tables.cell_bands(curves, "certified_gap")
+    assert rounds.tolist() == [0, 10, 20, 30]
+    assert values[0, :, 2].tolist() == [1.0, np.inf, 2.0, 2.0]
+    assert values[1, :, 2].tolist() == [3.0, np.inf, np.inf, np.inf]
 
 
 def test_long_curves_keep_their_ends():
     rounds = np.arange(0, 100_001, 10)
-    kept = _charts._some_rounds(rounds)
-    assert len(kept) <= 60
+    kept = _view._some_rounds(rounds)
+    assert len(kept) <= 40
     assert kept[0] == 0
     assert kept[-1] == 100_000
     assert np.isin(kept, rounds).all()
+
+
+def test_numbers_have_five_digits_and_what_is_not_finite_is_null():
+    values = [1.234567, -1.234567e-12, 123456789.4, 0, np.inf, np.nan]
+    assert _plotly.numbers(values) == [1.2346, -1.2346e-12, 123456789.0, 0, None, None]
 
 
 # -- networks --------------------------------------------------------------------------------------
@@ -233,16 +270,14 @@ def test_a_market_drawn_again_ends_as_recorded(played):
     drawn, notes = _networks.networks(data, 2)
     assert notes == []
     for market in drawn:
-        rows = data.summary[data.summary["market"] == market["market"]].set_index("play")
-        assert len(market["labels"]) == len(market["x"]) == rows["num_agents"].iloc[0]
-        assert len(market["links"]) == rows["num_links"].iloc[0]
-        for run in market["runs"]:
-            assert min(run["ratio"]) == rows.loc[run["play"], "min_ratio"]
-            given = np.zeros(6)
-            for (i, j), there, back in zip(market["links"], run["there"], run["back"], strict=True):
-                given[i] += there
-                given[j] += back
-            np.testing.assert_allclose(given, market["contribution"], rtol=1e-12)
+        number = int(market.title.rpartition(" ")[2])
+        rows = data.summary[data.summary["market"] == number].set_index("play")
+        assert len(market.labels) == len(market.place) == rows["num_agents"].iloc[0]
+        assert len(market.links) == rows["num_links"].iloc[0]
+        for run in market.runs:
+            assert run.ratio.min() == pytest.approx(rows.loc[run.play, "min_ratio"], rel=1e-12)
+            given = np.bincount(market.links.ravel(), np.stack([run.there, run.back], axis=1).ravel())
+            np.testing.assert_allclose(given, market.contribution, rtol=1e-12)
 
 
 def test_a_market_that_comes_out_otherwise_is_left_out_and_named(played):
@@ -256,7 +291,7 @@ def test_a_market_that_comes_out_otherwise_is_left_out_and_named(played):
 
 def test_without_networks_nothing_is_drawn(played, tmp_path):
     page = report.write(played, tmp_path / "page.html", networks=0)
-    assert '"networks":[]' in page.read_text()
+    assert "No market was drawn again." in page.read_text()
 
 
 # -- study file ------------------------------------------------------------------------------------
@@ -316,15 +351,15 @@ ONLY_SMALL = "agents == 20 or schedule != 'coloured'"
 def test_strategies_are_compared_on_the_markets_that_all_were_played_on(tmp_path):
     results = _with_where(tmp_path, ONLY_SMALL)
     data, frame = ReportData.from_results(results), results.frame()
-    shared = _figures.common(data)
+    shared = _summary.common(data)
     assert (shared.markets, shared.of, shared.is_all) == (6, 12, False)
     assert set(shared.rows["agents"]) == {20}
-    lines = _figures.by_play(data, shared.rows)
+    lines = _summary.by_play(data, shared.rows)
     assert [line.markets for line in lines] == [6] * 4
     pace = frame[(frame["agents"] == 20) & (frame["strategy"] == "proportional-response")]
     median = lines[3].medians["misallocated_share"].value
     assert median == pytest.approx(pace["misallocated_share"].median(), rel=1e-12)
-    assert median != pytest.approx(_figures.by_play(data)[3].medians["misallocated_share"].value, rel=0.01)
+    assert median != pytest.approx(_summary.by_play(data)[3].medians["misallocated_share"].value, rel=0.01)
     text = render(data, "x")
     assert "6 of 12 markets were played under every strategy" in text
     assert "On the markets that all strategies were played on" in text
@@ -340,7 +375,7 @@ def test_strategies_without_a_common_market_are_not_compared(tmp_path):
 
 
 def test_strategies_that_share_all_markets_are_said_to_differ_in_none(data):
-    assert _figures.common(data).is_all
+    assert _summary.common(data).is_all
     assert "under every strategy (where" not in render(data, "x")
 
 
@@ -350,7 +385,7 @@ def test_a_strategy_of_which_nothing_was_played_is_named_and_the_page_is_made(tm
     apart = "(agents == 20 and schedule == 'coloured') or (agents == 100 and schedule != 'coloured')"
     results = _with_where(tmp_path, apart, failed=[(ground, 0), (ground, 1)])
     data = ReportData.from_results(results)
-    lines = _figures.by_play(data)
+    lines = _summary.by_play(data)
     names = [name for name, line in zip(data.plays, lines, strict=True) if line is None]
     assert len(names) == (1, 3)[ground]
     text = render(data, "x")
@@ -407,7 +442,7 @@ def test_shares_above_all_have_their_reason_beside_them(tmp_path, monkeypatch):
     cells = BARE_STUDY["cells"] | {"process": "gamma:cv=0.5"}
     varying = study_samples.write(tmp_path / "x", BARE_STUDY | {"record": RECORDED, "cells": cells})
     text = render(ReportData.from_results(varying), "x")
-    assert "4 of 4 runs are above 100 % of the equilibrium&#x27;s Nash welfare" in text
+    assert "4 of 4 runs are above 100 % of the equilibrium&#39;s Nash welfare" in text
     assert "Their endowments vary (gamma:cv=0.5)" in text
 
 
@@ -424,8 +459,8 @@ def test_cells_have_mean_and_interval_by_which_drawing_stopped(tmp_path):
     text = render(ReportData.from_results(results), "x")
     assert "mean share of equilibrium" in text
     assert "in 3 of 4 cells it is at most 0.05 wide (*)" in text
-    low, high = (_figures.shown("share_of_equilibrium", x) for x in found.loc[1, ["low", "high"]])
-    assert f"[{low},</span> <span>{high}]" in text
+    low, high = (_summary.shown("share_of_equilibrium", x) for x in found.loc[1, ["low", "high"]])
+    assert f"<span>[{low},</span> <span>{high}]</span>" in text
     del given["stop"]
     assert study_samples.write(tmp_path / "y", given).intervals() is None
 
@@ -453,12 +488,12 @@ def test_axes_of_millions_are_whole_on_the_page_and_in_charts(tmp_path):
     given = study_samples.document(markets=2, axes=axes) | {"record": RECORDED}
     given["cells"]["endowment"] = "exponential:mean={spread}"
     data = ReportData.from_results(study_samples.write(tmp_path / "x", given))
-    levels = {axis["name"]: axis["levels"] for axis in _charts.document(data)["axes"]}
+    levels = {axis.name: axis.levels for axis in _view.view_of(data, []).axes}
     assert levels["agents"] == ["1234567", "2000000"]
     assert levels["spread"] == ["0.5", "3000000"]
     text = render(data, "x")
     tables = text[text.index('id="cells-table"') : text.index('id="trouble"')]
-    for shown in (tables, text[: text.index('id="figures"')]):
+    for shown in (tables, text[: text.index('id="key-figures"')]):
         assert "1234567" in shown
         assert "3000000" in shown
         assert "e+06" not in shown

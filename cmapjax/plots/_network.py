@@ -167,21 +167,28 @@ def _part(market: Market, centres: Sequence[int]) -> np.ndarray:
     return np.array(sorted(chosen))
 
 
+def places_of(agents: list[int], links, seed: int = 0, most: int = MOST_AGENTS) -> dict[int, np.ndarray]:
+    """Where agents stand: by Kamada and Kawai's layout, which is the clearer one, if the network is in one
+    piece and of at most so many agents (its time grows with the cube of them)."""
+    import networkx as nx
+
+    graph = nx.Graph()
+    graph.add_nodes_from(agents)
+    graph.add_edges_from(links)
+    if nx.is_connected(graph) and len(agents) <= most:
+        return nx.kamada_kawai_layout(graph)
+    return nx.spring_layout(graph, seed=seed)
+
+
 class _Drawing:
     """A panel with some agents of a market laid out on it."""
 
     def __init__(self, market: Market, shown: np.ndarray, seed: int):
-        import networkx as nx
-
         self.market, self.shown = market, shown
         giver, receiver = market.arcs()
         keep = np.isin(giver, shown) & np.isin(receiver, shown) & (giver < receiver)
         self.links = set(zip(giver[keep].tolist(), receiver[keep].tolist(), strict=True))
-        graph = nx.Graph()
-        graph.add_nodes_from(shown.tolist())
-        graph.add_edges_from(sorted(self.links))
-        is_connected = nx.is_connected(graph)
-        self.place = nx.kamada_kawai_layout(graph) if is_connected else nx.spring_layout(graph, seed=seed)
+        self.place = places_of(shown.tolist(), sorted(self.links), seed)
         self.figure = new_figure(7, 6)
         self.panel = self.figure.subplots()
         self.spots = np.array([self.place[i] for i in shown.tolist()])

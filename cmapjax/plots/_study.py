@@ -9,39 +9,36 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from cmapjax import metrics
-from cmapjax.arguments._checks import listed
 from cmapjax.plots._canvas import COLOURS, EXACT_SIZE, new_figure, plain, small_text
 from cmapjax.plots._curves import CLOCKS, SMALLEST_SHOWN, STYLES, edge_of, mark_edge, time_axis
 from cmapjax.plots._tables import (
     SCALES,
+    VERDICTS,
+    absent,
     bands,
-    cell_medians,
+    cell_statistics,
     check_metric,
     chosen,
     is_worse_above,
     levels,
     measure,
+    over_cells,
     play_names,
-    quantiles,
     ranked,
     updates_per_round,
+    verdict_counts,
 )
 
 ROUNDING = 1e-6  # a share may be above 1 by this much because of rounding
 COLUMN_WIDTH = 3.4  # inches; a column of a two-column paper
 HATCHES = ("", "\\\\\\\\", "////", "xxxx", "....", "++++", "----", "||||")
-# The verdicts from good to bad, with their colours.
-VERDICT_COLOURS = {
-    "converged": "#009E73",
-    "closing in": "#0072B2",
-    "still moving": "#56B4E9",
-    "oscillating": "#E69F00",
-    "settled elsewhere": "#F0E442",
-    "starved for now": "#D55E00",
-    "not feasible": "#CC79A7",
-    "not finite": "#000000",
-}
+VERDICT_COLOURS = dict(
+    zip(
+        VERDICTS,
+        ("#009E73", "#0072B2", "#56B4E9", "#E69F00", "#F0E442", "#D55E00", "#CC79A7", "#000000"),
+        strict=True,
+    )
+)
 
 
 def convergence_bands(
@@ -148,7 +145,7 @@ def distributions(
             height = 100 * np.arange(1, len(values) + 1) / len(values)
             shown = np.maximum(values, SMALLEST_SHOWN) if is_log else values
             lost = int((~finite).sum())
-            words = f" ({lost:,} of {len(values):,} {_absent(metric)})" if lost else ""
+            words = f" ({lost:,} of {len(values):,} {absent(metric)})" if lost else ""
             panel.step(
                 shown[finite],
                 height[finite],
@@ -172,10 +169,6 @@ def _label(metric: str, values: np.ndarray) -> str:
     label = measure(metric)[0]
     is_above = metric in SCALES and np.any(values[np.isfinite(values)] > 100 * (1 + ROUNDING))
     return f"{label}\n(above 100: rounds with more than mean surplus)" if is_above else label
-
-
-def _absent(metric: str) -> str:
-    return "never" if metric.startswith("rounds_to") else "not finite"
 
 
 def heat_map(
@@ -212,10 +205,10 @@ def heat_map(
     columns, column_of = levels(some[across])
     rows, row_of = levels(some[down])
     tiles = np.full((len(rows), len(columns)), np.nan)
-    medians = cell_medians(some, metric) * SCALES.get(metric, 1.0)
+    medians = cell_statistics(some, metric)["median"] * SCALES.get(metric, 1.0)
     first = np.unique(some["cell"], return_index=True)[1]  # in the order of the medians
     for (i, j), group in medians.groupby([row_of[first], column_of[first]]):
-        tiles[i, j] = quantiles(np.sort(group.to_numpy()), [0.5])[0]
+        tiles[i, j] = over_cells(group.to_numpy())
     with small_text():
         slant = _slant(columns, width)
         below = 0.04 * max(map(len, columns)) if slant else 0  # inches that a letter of a leaning label takes
@@ -247,7 +240,7 @@ def _draw_tiles(panel, tiles, metric: str):
     for i, j in np.argwhere(~np.isnan(tiles)):
         # Cividis is light from about three fifths on.
         is_light = np.ma.is_masked(shown[i, j]) or picture.norm(shown[i, j]) > 0.55
-        text = f"{tiles[i, j]:.{digits}g}" if np.isfinite(tiles[i, j]) else _absent(metric)
+        text = f"{tiles[i, j]:.{digits}g}" if np.isfinite(tiles[i, j]) else absent(metric)
         style = {"fontsize": 6.5 if tiles.shape[1] <= 8 else 4.5, "color": "black" if is_light else "white"}
         panel.text(j, i, text, ha="center", va="center", **style)
     return picture
@@ -292,9 +285,7 @@ def verdict_shares(
         names, place = (lambda p: (list(p.unique()), pd.factorize(p)[0]))(play_names(some))
     else:
         names, place = levels(some[by])
-    verdict = _verdict_codes(some["verdict"].astype(str))
-    counts = np.zeros((len(names), len(VERDICT_COLOURS)))
-    np.add.at(counts, (place, verdict), 1)
+    counts = verdict_counts(some["verdict"], place, len(names))
     shares = 100 * counts / counts.sum(axis=1, keepdims=True)
     with small_text():
         figure = _new(width, 0.9 + 0.36 * len(names))
@@ -322,14 +313,6 @@ def _draw_bars(panel, left, shares, k: int, name: str) -> None:
     for i in np.flatnonzero(shares >= 6):
         middle = left[i] + shares[i] / 2
         panel.text(middle, i, f"{shares[i]:.0f}", ha="center", va="center", fontsize=6.5, bbox=box)
-
-
-def _verdict_codes(verdicts: pd.Series) -> np.ndarray:
-    odd = sorted(set(verdicts.unique()) - set(VERDICT_COLOURS))
-    if odd:
-        raise ValueError(f"verdict is {listed(odd)}; known are {', '.join(metrics.VERDICTS)}.")
-    places = {name: place for place, name in enumerate(VERDICT_COLOURS)}
-    return verdicts.map(places).to_numpy(int)
 
 
 def _new(width: float, height: float):

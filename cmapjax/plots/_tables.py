@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from cmapjax import metrics
 from cmapjax.arguments._checks import listed, short
 from cmapjax.plots._curves import MEASURES, WORSE_ABOVE
 
@@ -26,6 +27,12 @@ STUDY_MEASURES = MEASURES | {
     "rounds_to_98": ("rounds until 98 % of the equilibrium", False),
     "rounds_to_999": ("rounds until 99.9 % of the equilibrium", False),
 }
+STATISTICS = ("median", "decile1", "decile9", "mean")
+# From good to bad.
+VERDICTS = (
+    "converged", "closing in", "still moving", "oscillating", "settled elsewhere", "starved for now",
+    "not feasible", "not finite",
+)  # fmt: skip
 SCALES = {"share_of_equilibrium": 100.0, "certified_share": 100.0}  # shown as per cent
 
 
@@ -116,27 +123,80 @@ def updates_per_round(summary: pd.DataFrame) -> pd.Series:
     return rates.groupby(summary["cell"]).mean()
 
 
-def cell_medians(summary: pd.DataFrame, metric: str) -> pd.Series:
-    """Of every cell the median market's metric, by ascending number of the cell."""
+def cell_statistics(summary: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Of every cell a metric's median, first and last decile and mean over markets, by ascending number.
+
+    A market whose metric is not a number counts as the worst.
+    """
     values = pd.Series(ranked(summary[metric], metric), index=summary["cell"].to_numpy())
-    groups = values.groupby(level=0)
-    return pd.Series(
-        {cell: quantiles(np.sort(some.to_numpy()), [0.5])[0] for cell, some in groups}, dtype=float
-    )
+    rows = {}
+    for cell, some in values.groupby(level=0):
+        with np.errstate(invalid="ignore"):
+            rows[cell] = [*quantiles(np.sort(some.to_numpy()), [0.5, 0.1, 0.9]), some.to_numpy().mean()]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=[*STATISTICS], dtype=float)
+
+
+def over_cells(values: np.ndarray) -> np.ndarray:
+    """The median over cells (the first axis) of what each of them has."""
+    return quantiles(np.sort(values, axis=0), [0.5])[0]
+
+
+def cell_bands(curves: pd.DataFrame, metric: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Quantiles over markets as one array.
+
+    Where all markets of a cell have ended, the last ones stand. What is not a number counts as the worst.
+
+    Args:
+        curves: `open_study(folder).curves()`.
+        metric: one of those recorded.
+
+    Returns:
+        Numbers of cells, recorded rounds, and quantiles: cells × rounds × 5.
+    """
+    some = curves[curves["metric"].astype(str) == metric]
+    cells, rounds = np.unique(some["cell"]), np.unique(some["round"])
+    row, column = np.searchsorted(cells, some["cell"]), np.searchsorted(rounds, some["round"])
+    worst = np.inf if is_worse_above(metric) else -np.inf
+    table = np.full((len(cells), len(rounds), len(QUANTILES)), worst)
+    values = some[[*QUANTILES]].astype(float).to_numpy()
+    table[row, column] = np.where(np.isnan(values), worst, values)
+    last = np.zeros((len(cells), len(rounds)), int)
+    last[row, column] = column
+    last = np.maximum.accumulate(last, axis=1)
+    return cells, rounds, np.take_along_axis(table, last[:, :, None], axis=1)
 
 
 def bands(curves: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Quantiles over markets by round; of several cells the median over them of each quantile.
+    """Quantiles over markets by round; of several cells the median over them of each quantile."""
+    _, rounds, values = cell_bands(curves, metric)
+    return pd.DataFrame(over_cells(values), index=rounds, columns=[*QUANTILES])
 
-    A cell's quantile that is not a number counts as the worst.
+
+def verdict_counts(verdicts, place: np.ndarray, number: int) -> np.ndarray:
+    """How many markets came to each verdict.
+
+    Args:
+        verdicts: of every market, in words.
+        place: of every market, the row it is counted in.
+        number: of rows.
+
+    Returns:
+        A row each, and a column per verdict in the order of `VERDICTS`.
+
+    Raises:
+        ValueError: a word that is no verdict.
     """
-    some = curves[curves["metric"].astype(str) == metric]
-    worst = np.inf if is_worse_above(metric) else -np.inf
-    columns = some[["round", *QUANTILES]].astype(dict.fromkeys(QUANTILES, float)).fillna(worst)
-    rows = {}
-    for number, group in columns.groupby("round"):
-        rows[number] = quantiles(np.sort(group[[*QUANTILES]].to_numpy(), axis=0), [0.5])[0]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=[*QUANTILES])
+    words = pd.Series(verdicts).astype(str)
+    if odd := sorted(set(words.unique()) - set(VERDICTS)):
+        raise ValueError(f"verdict is {listed(odd)}; known are {', '.join(metrics.VERDICTS)}.")
+    counts = np.zeros((number, len(VERDICTS)), int)
+    np.add.at(counts, (place, words.map({v: k for k, v in enumerate(VERDICTS)}).to_numpy(int)), 1)
+    return counts
+
+
+def absent(metric: str) -> str:
+    """The word for a market that has no finite number."""
+    return "never" if metric.startswith("rounds_to") else "not finite"
 
 
 def chosen(summary: pd.DataFrame, where: Mapping | None, also=()) -> pd.DataFrame:

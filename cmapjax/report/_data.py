@@ -1,15 +1,15 @@
-"""What a page is made from: the frames of a results folder, and what is missing from them."""
+"""What a page is made from: a study's results as frames, and what is missing from them."""
 
 import dataclasses
-import re
+import functools
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cmapjax.plots._tables import PLAY, play_names
+from cmapjax.studies import Chunk
 
-_CHUNK = re.compile(r"g(\d+)-m(\d+)-n(\d+)")
 # What frames have besides axes; an axis may be named like one of the words that make up a cell.
 _NOT_METRICS = (
     "cell", "ground", "market", "seed", "fingerprint", "network", "endowment", "value", "process",
@@ -24,9 +24,7 @@ class ReportData:
     """A study's results as plain frames; nothing in them has been left out.
 
     Attributes:
-        study: the study's document.
         about: what study.json says.
-        text: the study file as given, if it was kept.
         summary: one row per market and cell; `play` is the place in `plays`.
         curves: quantiles over markets, one row per cell, round and metric.
         plays: strategy, schedule and damping in words, in order of appearance.
@@ -34,13 +32,9 @@ class ReportData:
         axes: names of the study's axes; `ground_axes` those that decide markets.
         failures: chunks that failed: chunk, ground, first, count, reason.
         described: the study as an object; None if it cannot be one here (files it refers to are elsewhere).
-        networks: markets drawn again, for the network view.
-        notes: what the page has to say about its own gaps.
     """
 
-    study: dict
     about: dict
-    text: str | None
     summary: pd.DataFrame
     curves: pd.DataFrame
     plays: list[str]
@@ -48,30 +42,36 @@ class ReportData:
     axes: list[str]
     ground_axes: list[str]
     failures: pd.DataFrame
-    described: Any = None
-    networks: list[dict] = dataclasses.field(default_factory=list)
-    notes: list[str] = dataclasses.field(default_factory=list)
+    described: Any
 
     @classmethod
-    def from_results(cls, results, *, text: str | None = None) -> "ReportData":
+    def from_results(cls, results) -> "ReportData":
         """The data of what `open_study` has opened."""
-        document = dict(results.study)
-        described = _described(document)
-        summary = results.frame() if results.chunks else _nothing(document)
-        curves = results.curves() if results.chunks else None
-        codes, plays = pd.factorize(play_names(_with_unplayed(summary, described)))
+        described = _described(results.study)
+        is_begun = bool(results.chunks)
+        summary = results.frame() if is_begun else _nothing(results.axes)
+        summary.attrs = {}  # pandas copies them with every column
+        curves = results.curves() if is_begun else None
+        played = set(summary["cell"].unique().tolist())
+        unplayed = [cell for cell in described.cells() if cell.number not in played] if described else []
+        codes, plays = pd.factorize(play_names(_words(summary, unplayed)))
         axes = [axis for axis in results.axes if axis in summary.columns]
         summary = summary.assign(play=codes[: len(summary)])
         failures = _failures(results.failed)
-        cells = _cells(summary, axes, document, described, codes[len(summary) :], failures)
+        cells = _cells(summary, axes, unplayed, codes[len(summary) :])
+        grounds = described.grounds() if described else None
+        planned = [grounds[g].markets if grounds else results.study["markets"] for g in cells["ground"]]
+        lost = failures.groupby("ground")["count"].sum()
         return cls(
-            study=document,
             about=dict(results.about),
-            text=text,
             summary=summary,
             curves=pd.DataFrame({"metric": []}) if curves is None else curves,
             plays=[str(play) for play in plays],
-            cells=cells,
+            cells=cells.assign(
+                planned=np.array(planned, int),
+                played=cells["cell"].map(summary.groupby("cell").size()).fillna(0).astype(int),
+                failed=cells["ground"].map(lost).fillna(0).astype(int),
+            ),
             axes=axes,
             ground_axes=[axis for axis in axes if _is_of_ground(cells, axis)],
             failures=failures,
@@ -79,10 +79,11 @@ class ReportData:
         )
 
     @property
-    def name(self) -> str:
-        return str(self.study.get("name", "study"))
+    def study(self) -> dict:
+        """The study's description."""
+        return self.about["study"]
 
-    @property
+    @functools.cached_property
     def metrics(self) -> list[str]:
         """The recorded numbers per market, in the order of the columns."""
         left_out = {*_NOT_METRICS, *self.axes}
@@ -91,12 +92,29 @@ class ReportData:
 
     @property
     def planned(self) -> int:
-        """Markets that the study asks for, of all cells together."""
+        """Runs that the study asks for, of all cells together."""
         return int(self.cells["planned"].sum())
 
     @property
     def played(self) -> int:
+        """Runs that have been played."""
         return len(self.summary)
+
+    @property
+    def stopped(self) -> np.ndarray:
+        """Which runs were stopped before the last round."""
+        if "stopped_round" not in self.summary.columns:
+            return np.zeros(len(self.summary), bool)
+        return self.summary["stopped_round"].notna().to_numpy()
+
+    @property
+    def non_finite(self) -> pd.Series:
+        """How often each metric was flagged as no finite number."""
+        if "flags" not in self.summary.columns:
+            return pd.Series(dtype=int)
+        flags = self.summary["flags"].dropna().astype(str)
+        flags = flags[flags != ""]  # name=inf,name=nan
+        return flags.str.replace(r"=[^,]*", "", regex=True).str.split(",").explode().value_counts()
 
 
 def _described(document: dict):
@@ -109,99 +127,49 @@ def _described(document: dict):
         return None
 
 
-def _nothing(document: dict) -> pd.DataFrame:
+def _nothing(axes: list[str]) -> pd.DataFrame:
     """The summary of a study of which no chunk is finished: its columns, without rows."""
-    text = ("strategy", "schedule", "damping", "verdict", *_axes(document))
-    numbers = ("cell", "ground", "market", "num_agents", "rounds", "agent_updates")
-    return pd.DataFrame({name: pd.Series(dtype=object) for name in text}).assign(
-        **{name: pd.Series(dtype="int64") for name in numbers}
-    )
+    text = dict.fromkeys(("strategy", "schedule", "damping", "verdict", *axes), object)
+    numbers = dict.fromkeys(("cell", "ground", "market", "num_agents", "rounds", "agent_updates"), "int64")
+    return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in (text | numbers).items()})
 
 
-def _axes(document: dict) -> list[str]:
-    from cmapjax.studies.results._open import axes_of
-
-    return axes_of(document)
-
-
-def _unplayed(summary: pd.DataFrame, described) -> list:
-    """Cells of which no market has been played."""
-    if described is None:
-        return []
-    played = set(summary["cell"].unique().tolist())
-    return [cell for cell in described.cells() if cell.number not in played]
-
-
-def _with_unplayed(summary: pd.DataFrame, described) -> pd.DataFrame:
+def _words(summary: pd.DataFrame, unplayed: list) -> pd.DataFrame:
     """What every row plays, and after them what every cell would that has no row."""
     from cmapjax.words._plans import plan
 
     lines = []
-    for cell in _unplayed(summary, described):
+    for cell in unplayed:
         words = cell.words._asdict()
         line = plan(*(words[name] for name in PLAY))
         words |= {"schedule": line.schedule, "damping": line.damping} | cell.axes
         lines.append([str(words[name]) for name in PLAY])
-    return pd.concat(
-        [summary[[*PLAY]].astype(str), pd.DataFrame(lines, columns=[*PLAY], dtype=object)], ignore_index=True
-    )
+    more = pd.DataFrame(lines, columns=[*PLAY], dtype=object)
+    return pd.concat([summary[[*PLAY]].astype(str), more], ignore_index=True)
 
 
 def _failures(failed: dict[str, str]) -> pd.DataFrame:
     """Chunks that failed, by name: what they were to play, and why they did not."""
-    rows = []
-    for name, reason in failed.items():
-        match = _CHUNK.fullmatch(name)
-        ground, first, count = map(int, match.groups()) if match else (-1, 0, 0)
-        rows.append((name, ground, first, count, str(reason)))
+    rows = [(name, *Chunk.named(name), str(reason)) for name, reason in failed.items()]
     return pd.DataFrame(rows, columns=["chunk", "ground", "first", "count", "reason"])
 
 
-def _cells(summary, axes: list[str], document: dict, described, plays, failures) -> pd.DataFrame:
-    """One row per cell, with how many markets it has, lacks and has lost."""
-    first = summary.drop_duplicates("cell")
+def _cells(summary: pd.DataFrame, axes: list[str], unplayed: list, plays) -> pd.DataFrame:
+    """One row per cell, in order: its number, ground, play and place on the axes."""
     columns = list(dict.fromkeys(["cell", "ground", "play", *axes]))
-    cells = first[columns]
-    more = [
-        {"cell": cell.number, "ground": cell.ground, "play": play, **cell.axes}
-        for cell, play in zip(_unplayed(summary, described), plays, strict=True)
-    ]
-    if more:
-        added = pd.DataFrame(more)[columns]
-        cells = (
-            pd.concat([cells.astype(object), added.astype(object)]).infer_objects() if len(cells) else added
-        )
-    cells = cells.sort_values("cell").reset_index(drop=True)
-    lost = failures.groupby("ground")["count"].sum()
-    played = summary.groupby("cell").size()
-    markets = int(document.get("markets", 0))
-    if described is None:
-        planned = np.full(len(cells), markets)
-    else:
-        planned = np.array([described.grounds()[ground].markets for ground in cells["ground"].tolist()], int)
-    return cells.assign(
-        played=cells["cell"].map(played).fillna(0).astype(int).to_numpy(),
-        planned=planned,
-        failed=cells["ground"].map(lost).fillna(0).astype(int).to_numpy(),
-    )
+    cells = summary.drop_duplicates("cell")[columns]
+    if unplayed:
+        more = pd.DataFrame(
+            [
+                {"cell": cell.number, "ground": cell.ground, "play": play, **cell.axes}
+                for cell, play in zip(unplayed, plays, strict=True)
+            ]
+        )[columns]
+        both = pd.concat([cells.astype(object), more.astype(object)]).infer_objects()
+        cells = both if len(cells) else more
+    return cells.sort_values("cell").reset_index(drop=True)
 
 
 def _is_of_ground(cells: pd.DataFrame, axis: str) -> bool:
     """Whether the cells of a ground, which share their markets, share this axis' value."""
     return bool((cells.groupby("ground")[axis].nunique() <= 1).all()) and axis not in PLAY
-
-
-def non_finite(summary: pd.DataFrame) -> pd.Series:
-    """How often each metric was flagged as no finite number."""
-    if "flags" not in summary.columns:
-        return pd.Series(dtype=int)
-    flags = summary["flags"].dropna().astype(str)
-    flags = flags[flags != ""]  # name=inf,name=nan
-    return flags.str.replace(r"=[^,]*", "", regex=True).str.split(",").explode().value_counts()
-
-
-def stopped(summary: pd.DataFrame) -> np.ndarray:
-    """Which markets were stopped before the last round."""
-    if "stopped_round" not in summary.columns:
-        return np.zeros(len(summary), bool)
-    return summary["stopped_round"].notna().to_numpy()

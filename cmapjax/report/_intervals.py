@@ -6,6 +6,8 @@ are Beta distributed; the number of resampled markets with a property is binomia
 ordinary bootstrap, at a cost that does not grow with n. tests/test_report_data.py compares with resampling.
 """
 
+import functools
+
 import numpy as np
 
 RESAMPLES = 2000
@@ -14,21 +16,27 @@ LEVEL = 0.95
 _ENDS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 
 
-def median_interval(ordered: np.ndarray) -> tuple[float, float]:
-    """The 95 % percentile interval of the median of ascending values; they may be infinite."""
-    n = len(ordered)
+@functools.lru_cache(maxsize=100)
+def _middle(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of every resample of n markets in order, which of them are the middle two (or twice the middle one)."""
     rng = np.random.default_rng(SEED)
     k = (n + 1) // 2
     lower = rng.beta(k, n - k + 1, RESAMPLES)
     upper = lower if n % 2 else lower + (1 - lower) * rng.beta(1, n - k, RESAMPLES)
-    places = [np.minimum((n * u).astype(np.int64), n - 1) for u in (lower, upper)]
-    one, two = (ordered[place] for place in places)
+    one, two = (np.minimum((n * u).astype(np.int64), n - 1) for u in (lower, upper))
+    return one, two
+
+
+def median_interval(ordered: np.ndarray) -> tuple[float, float]:
+    """The 95 % percentile interval of the median of ascending values; they may be infinite."""
+    one, two = (ordered[place] for place in _middle(len(ordered)))
     same = one == two  # infinities among them: their mean is no number
     medians = np.where(same, one, 0.5 * np.where(same, 0, one) + 0.5 * np.where(same, 0, two))
     low, high = np.quantile(medians, _ENDS, method="inverted_cdf")
     return float(low), float(high)
 
 
+@functools.lru_cache(maxsize=10_000)
 def share_interval(count: int, n: int) -> tuple[float, float]:
     """The 95 % percentile interval of the share of markets with a property that `count` of n have.
 

@@ -1,28 +1,53 @@
-"""A few markets drawn and played again from the study's seed, for the network view.
+"""A few markets drawn and played again from the study's seed, and what they look like at the end.
 
 Results keep numbers per market, not networks: these come back from the seed, bit for bit with the same
 versions. A market whose fingerprint differs from the recorded one is left out, and the page says so.
 """
 
-import networkx as nx
+from typing import Any, NamedTuple
+
 import numpy as np
 import pandas as pd
 
-from cmapjax import metrics
+from cmapjax import metrics, studies
 from cmapjax.arguments._checks import short
+from cmapjax.plots._network import LABELLED_AGENTS, MOST_AGENTS, TICKS, places_of
 from cmapjax.plots._tables import axis_text, ranked
+from cmapjax.report import _plotly as draw
 from cmapjax.report._data import ReportData
+from cmapjax.report._summary import amount
 
-MOST_AGENTS = 300  # a drawing of more agents shows nothing
 MOST_PLAYS = 8  # played again per market
-# Kamada and Kawai's layout is the clearer one, but its time grows with the cube of the agents.
-MOST_FOR_STRESS = 120
+MOST_FOR_STRESS = 120  # agents; of more another layout is faster
+NUM_WIDTHS = 6  # of links: those of one width are one trace
 # What a market's misfortune is judged by: the first of these that was recorded.
 LOSSES = ("misallocated_share", "certified_gap", "oscillation")
+RED_TO_BLUE = [[0, "#b2182b"], [0.25, "#f4a582"], [0.5, "#f7f7f7"], [0.75, "#92c5de"], [1, "#2166ac"]]
 
 
-def networks(data: ReportData, number: int) -> tuple[list[dict], list[str]]:
-    """Some markets as the page draws them, and why others could not be."""
+class Ended(NamedTuple):
+    """A market as a strategy left it: ratios of agents, and what flows on links, there and back."""
+
+    play: int
+    verdict: str
+    ratio: np.ndarray
+    there: np.ndarray
+    back: np.ndarray
+
+
+class Drawn(NamedTuple):
+    """A market drawn again."""
+
+    title: str
+    labels: list[str]
+    place: np.ndarray
+    contribution: np.ndarray
+    links: np.ndarray
+    runs: list[Ended]
+
+
+def networks(data: ReportData, number: int) -> tuple[list[Drawn], list[str]]:
+    """Some markets drawn again, and why others could not be."""
     if number < 1 or not data.played:
         return [], []
     picks = chosen_markets(data, number)
@@ -64,80 +89,143 @@ def chosen_markets(data: ReportData, number: int) -> list[tuple[int, int, str]]:
     return picks
 
 
-def _again(data: ReportData, number: int, market: int, why: str) -> dict:
+def _again(data: ReportData, ground: int, number: int, why: str) -> Drawn:
     """One market: drawn, compared with what was recorded, played under the plays of its ground."""
-    from cmapjax import studies
-
-    study = data.described
-    ground = study.grounds()[number]
-    drawn = studies.draw(study, ground, market, 1)
-    rows = data.summary[(data.summary["ground"] == number) & (data.summary["market"] == market)]
-    if drawn.fingerprint() != str(rows["fingerprint"].iloc[0]):
+    market = studies.draw(data.described, data.described.grounds()[ground], number, 1)
+    rows = data.summary[(data.summary["ground"] == ground) & (data.summary["market"] == number)]
+    if market.fingerprint() != str(rows["fingerprint"].iloc[0]):
         raise ValueError("drawn again it is another market; the versions differ from those it was made with.")
-    giver, receiver = drawn.arcs()
+    giver, receiver = market.arcs()
     is_link = giver < receiver
     there, back = np.flatnonzero(is_link), np.lexsort((giver, receiver))[is_link]
     cells = data.cells.set_index("cell")
-    axes = ", ".join(f"{axis} {axis_text(cells.at[rows['cell'].iloc[0], axis])}" for axis in data.ground_axes)
+    axes = [f"{axis} {axis_text(cells.at[rows['cell'].iloc[0], axis])}, " for axis in data.ground_axes]
     runs = []
     for row in rows.drop_duplicates("play").head(MOST_PLAYS).itertuples(index=False):
-        run = _play(study, ground, drawn, int(row.cell), int(row.rounds))
-        flows = drawn.arc_values(run.final.flow)
-        runs.append(
-            {
-                "play": int(row.play),
-                "verdict": str(row.verdict),
-                "ratio": np.asarray(metrics.ratio(drawn, run.final.utility), float).tolist(),
-                "there": flows[there].tolist(),
-                "back": flows[back].tolist(),
-            }
-        )
-    place = _layout(drawn.num_agents, giver[is_link], receiver[is_link])
-    return {
-        "title": f"{why}: {axes + ', ' if axes else ''}market {market}",
-        "ground": number,
-        "market": market,
-        "labels": _labels(drawn),
-        "x": place[:, 0].tolist(),
-        "y": place[:, 1].tolist(),
-        "contribution": np.asarray(drawn.contribution, float).tolist(),
-        "links": np.stack([giver[is_link], receiver[is_link]], axis=1).tolist(),
-        "runs": runs,
-    }
-
-
-def _play(study, ground, market, cell: int, rounds: int):
-    """The run of one cell on this market, up to the round at which it ended."""
-    from cmapjax import simulate
-    from cmapjax.studies._build import play_key, process, strategy_and_schedule
-
-    strategy, schedule = strategy_and_schedule(study, study.cells()[cell].words)
-    endowments = process(study, ground, 1)
-    is_random = schedule.is_random or endowments.is_random
-    return simulate(
-        market,
-        strategy,
-        rounds=rounds,
-        schedule=schedule,
-        endowments=endowments,
-        record={},
-        every=study.record.every,
-        precision=study.precision,
-        key=play_key(study, ground) if is_random else None,
+        _, run = studies.replay(_lean(data.study, int(row.rounds)), int(row.cell), number)
+        flows = market.arc_values(run.final.flow)
+        ratio = np.asarray(metrics.ratio(market, run.final.utility), float)
+        runs.append(Ended(int(row.play), str(row.verdict), ratio, flows[there], flows[back]))
+    links = np.stack([giver[is_link], receiver[is_link]], axis=1)
+    place = places_of(list(range(market.num_agents)), links.tolist(), most=MOST_FOR_STRESS)
+    return Drawn(
+        title=f"{why}: {''.join(axes)}market {number}",
+        # Names of agents of a random family are (market, agent), and the market is known.
+        labels=[str(label[-1] if isinstance(label, tuple) else label) for label in market.labels],
+        place=np.round([place[i] for i in range(market.num_agents)], 4),
+        contribution=np.asarray(market.contribution, float),
+        links=links,
+        runs=runs,
     )
 
 
-def _labels(market) -> list[str]:
-    """Names of agents; those of a random family are (market, agent), and the market is known."""
-    return [str(label[-1] if isinstance(label, tuple) else label) for label in market.labels]
+def _lean(document: dict, rounds: int):
+    """The same study up to the round at which a market ended, with hardly anything recorded."""
+    record = {"metrics": ["min_ratio"], "curves": "none", "every": rounds}
+    return studies.Study(**document | {"rounds": rounds, "equilibrium": False, "record": record, "stop": {}})
 
 
-def _layout(num_agents: int, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    graph = nx.Graph()
-    graph.add_nodes_from(range(num_agents))
-    graph.add_edges_from(zip(one.tolist(), other.tolist(), strict=True))
-    if nx.is_connected(graph) and num_agents <= MOST_FOR_STRESS:
-        place = nx.kamada_kawai_layout(graph)
-    else:
-        place = nx.spring_layout(graph, seed=0)
-    return np.round([place[i] for i in range(num_agents)], 4)
+# -- figures -----------------------------------------------------------------------------------------
+
+
+def chart(drawn: list[Drawn], plays: list[str], table_of) -> dict | None:
+    """The markets as a chart of the page; None if there are none."""
+    if not drawn:
+        return None
+    figures, narrow, options = {}, {}, []
+    for number, market in enumerate(drawn):
+        for run in market.runs:
+            key = f"{number}:{run.play}"
+            options.append((key, f"{market.title}; {plays[run.play]} ({run.verdict})"))
+            figures[key] = _figure(market, run, table_of)
+            many = len(market.labels) > LABELLED_AGENTS / 3
+            narrow[f"{key}|true"] = {"data": [{}] * (NUM_WIDTHS + 1) + [{"mode": "markers"} if many else {}]}
+            narrow[f"{key}|false"] = {}
+    return {
+        "controls": [("market", "Market and strategy", options)],
+        "parts": [{"by": ["market"], "figures": figures}, {"by": ["market", "narrow"], "figures": narrow}],
+    }
+
+
+def _figure(market: Drawn, run: Ended, table_of) -> dict:
+    hidden = {"visible": False}
+    layout = draw.LAYOUT | {"xaxis": hidden | {"scaleanchor": "y"}, "yaxis": hidden}
+    layout |= {"margin": {"l": 8, "r": 8, "t": 8, "b": 8}}
+    rows = [
+        [label, *((float(v), amount(float(v))) for v in (weight, weight * ratio, ratio))]
+        for label, weight, ratio in zip(market.labels, market.contribution, run.ratio, strict=True)
+    ]
+    hungry = int((run.ratio <= metrics.NOTHING).sum())
+    note = (
+        f"{len(market.labels)} agents, {len(market.links)} links; widest link: "
+        f"{amount(float((run.there + run.back).max()))} per round. Ratios from {amount(run.ratio.min())} to "
+        f"{amount(run.ratio.max())}.{f' {hungry} agent(s) with nothing.' if hungry else ''}"
+    )
+    return {
+        "data": [*_link_traces(market, run), _agent_trace(market, run)],
+        "layout": layout,
+        "note": note,
+        "table": table_of("Its agents", ["agent", "contribution", "received", "ratio"], rows),
+    }
+
+
+def _link_traces(market: Drawn, run: Ended) -> list[dict[str, Any]]:
+    """Lines by width, and in the middle of each a point, not seen, that says what flows."""
+    both = run.there + run.back
+    width = np.minimum(NUM_WIDTHS * both / max(both.max(), 1e-300), NUM_WIDTHS - 1).astype(int)
+    ends = market.place[market.links]  # link, end, coordinate
+    traces = []
+    for k in range(NUM_WIDTHS):
+        x, y = np.pad(ends[width == k], ((0, 0), (0, 1), (0, 0)), constant_values=np.nan).reshape(-1, 2).T
+        line = {"color": "#7a838e", "width": 0.6 + 7.4 * k / (NUM_WIDTHS - 1)}
+        lines = {"mode": "lines", "hoverinfo": "skip", "line": line}
+        traces.append(lines | {"x": draw.numbers(x), "y": draw.numbers(y)})
+    middle = ends.mean(axis=1)
+    names = [draw.plain(label) for label in market.labels]
+    words = [
+        f"{names[i]} → {names[j]}: {amount(there)}<br>{names[j]} → {names[i]}: {amount(back)}"
+        for (i, j), there, back in zip(
+            market.links.tolist(), run.there.tolist(), run.back.tolist(), strict=True
+        )
+    ]
+    points = {"mode": "markers", "marker": {"size": 9, "opacity": 0}, "hoverinfo": "text", "text": words}
+    return [*traces, points | {"x": draw.numbers(middle[:, 0]), "y": draw.numbers(middle[:, 1])}]
+
+
+def _agent_trace(market: Drawn, run: Ended) -> dict[str, Any]:
+    """Agents: colour by ratio, area by contribution, a cross for those with nothing."""
+    tints = np.log10(np.clip(run.ratio, 1e-2, 1e2))
+    reach = float(max(np.abs(tints).max(), np.log10(1.5)))
+    ticks = [t for t in TICKS if abs(np.log10(t)) <= reach + 1e-9]
+    number, weight = len(market.labels), market.contribution
+    size = 7 + (9 + 14 * np.sqrt(weight / weight.max())) * min(1.0, np.sqrt(40 / number))
+    names = [draw.plain(label) for label in market.labels]
+    return {
+        "x": draw.numbers(market.place[:, 0]),
+        "y": draw.numbers(market.place[:, 1]),
+        "mode": "markers+text" if number <= LABELLED_AGENTS else "markers",
+        "text": [draw.plain(label[:16]) for label in market.labels] if number <= LABELLED_AGENTS else [],
+        "textposition": "top center",
+        "textfont": {"size": 11, "color": draw.TEXT},
+        "hoverinfo": "text",
+        "hovertext": [
+            f"{name}<br>contributes {amount(w)}<br>ratio {amount(r)}"
+            for name, w, r in zip(names, weight.tolist(), run.ratio.tolist(), strict=True)
+        ],
+        "marker": {
+            "color": draw.numbers(tints),
+            "cmin": -reach,
+            "cmax": reach,
+            "colorscale": RED_TO_BLUE,
+            "showscale": True,
+            "symbol": ["x" if r <= metrics.NOTHING else "circle" for r in run.ratio],
+            "size": draw.numbers(size, 3),
+            "line": {"color": "#000000", "width": 1},
+            "colorbar": {
+                "title": {"text": "ratio: value received per value contributed", "side": "top"},
+                "orientation": "h", "y": -0.02, "yanchor": "top", "thickness": 12, "len": 0.8,
+                "outlinewidth": 0,
+                "tickvals": draw.numbers(np.log10(ticks)), "ticktext": [f"{t:g}" for t in ticks],
+            },
+        },
+    }  # fmt: skip

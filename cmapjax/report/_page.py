@@ -1,56 +1,107 @@
 """The page: one HTML file that needs nothing else and can load nothing."""
 
+import base64
+import gzip
+import hashlib
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
-from cmapjax.report._charts import document
+from cmapjax.report import _bands, _networks, _sections, _spread, _tiles
 from cmapjax.report._data import ReportData
-from cmapjax.report._markup import Markup, data_script, page_head, script, tag
-from cmapjax.report._sections import cell_table, key_figures, reproduce, status, trouble, what_was_run
+from cmapjax.report._plotly import COLOURS, DARK, STROKES
+from cmapjax.report._view import View, view_of
 
-ASSETS = Path(__file__).parent / "assets"
-SCRIPTS = ("base.js", "tables.js", "charts.js", "heat.js", "network.js", "start.js")
 EXTRA = "pip install 'cmapjax[study]'"
-# A chart's place, heading, and what it shows.
+# A chart's place, heading, what it shows, and what stands there if there is none.
 CHARTS = {
     "bands": (
         "Convergence",
         "Over time, per strategy: the line is the median market, the dark band half of all markets, the "
         "light band 90 % of them.",
+        "No curves were recorded.",
     ),
-    "welfare": ("Welfare at the end", "How markets are spread over values of one measure."),
-    "loss": ("Loss at the end", "Likewise of a loss, on a logarithmic axis; lower is better."),
-    "verdicts": ("What became of the markets", "The share of markets that came to each verdict."),
-    "heat": ("Two axes", "A number per combination of two axes; it stands in its tile."),
+    "welfare": (
+        "Welfare at the end",
+        "How markets are spread over values of one measure.",
+        "Nothing of the kind was recorded.",
+    ),
+    "loss": (
+        "Loss at the end",
+        "Likewise of a loss, on a logarithmic axis; lower is better.",
+        "Nothing of the kind was recorded.",
+    ),
+    "verdicts": ("What became of the markets", "The share of markets that came to each verdict.", ""),
+    "heat": (
+        "Two axes",
+        "A number per combination of two axes; it stands in its tile.",
+        "The study has fewer than two axes, or too many combinations of them for a picture.",
+    ),
     "network": (
         "One market",
         "A market drawn again from the study's seed, as it stood at the end. Colour: value received per "
         "value contributed. Area: contribution. Width of a link: value that flows on it, both ways together. "
         "A cross: an agent that has nothing.",
+        "No market was drawn again.",
     ),
 }
 
 
-def render(data: ReportData, folder_name: str) -> str:
-    """The whole page as text."""
-    charts = document(data)
-    plotly, plotly_hash = script(plotly_script())
-    ours, our_hash = script("\n".join((ASSETS / name).read_text(encoding="utf-8") for name in SCRIPTS))
-    policy = (
-        f"default-src 'none'; script-src {plotly_hash} {our_hash}; style-src 'unsafe-inline'; "
-        "img-src data: blob:; connect-src 'none'; base-uri 'none'; form-action 'none'"
+def render(
+    data: ReportData, folder_name: str, drawn: Sequence[_networks.Drawn] = (), notes: Sequence[str] = ()
+) -> str:
+    """The whole page as text.
+
+    Args:
+        data: of the study.
+        folder_name: of its results, for the commands that make them again.
+        drawn: markets drawn again.
+        notes: why others were not.
+
+    Returns:
+        HTML.
+
+    Raises:
+        ImportError: Plotly or Jinja is not installed; names the extra.
+    """
+    plotly, templates = plotly_script(), _templates()
+    heard: list[str] = []
+    view = view_of(data, heard) if data.played else None
+    charts = (
+        _figures(view, list(drawn), templates.get_template("tables.html").module.table_of) if view else {}
     )
-    style = (ASSETS / "page.css").read_text(encoding="utf-8")
-    head = page_head(f"{data.name} · cmapjax study", policy, style)
-    body = tag(
-        "body",
-        _header(data),
-        tag("main", _sections(data, charts, folder_name)),
-        tag("footer", "Made by cmapjax. The page holds all that it shows and loads nothing."),
-        data_script("data", charts),
-        plotly,
-        ours,
+    packed = {
+        "charts": {name: {"parts": chart.get("parts")} for name, chart in charts.items() if chart},
+        "heat": charts.get("heat"),
+        "conditions": [*view.conditions] if view else [],
+        "dark": DARK,
+    }
+    script = (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
+    return templates.get_template("page.html").render(
+        **_sections.words(data, heard, folder_name),
+        charts=[(name, *words, charts.get(name)) for name, words in CHARTS.items()],
+        filters=[(axis.name, list(enumerate(axis.levels))) for axis in view.axes] if view else [],
+        plays=data.plays,
+        colours=COLOURS,
+        dark=DARK,
+        strokes=STROKES,
+        notes=[*heard, *notes],
+        packed={"data": _packed(json.dumps(packed, allow_nan=False)), "plotly": _packed(plotly)},
+        script=script,
+        hashes=[_hash(plotly), _hash(script)],
     )
-    return f"<!DOCTYPE html>\n{tag('html', head, body, lang='en')}\n"
+
+
+def _figures(view: View, drawn: list, table_of) -> dict:
+    """Of every chart what the page's script draws; None for those that there are no numbers for."""
+    return {
+        "bands": _bands.bands(view),
+        "welfare": _spread.distribution(view, is_loss=False),
+        "loss": _spread.distribution(view, is_loss=True),
+        "verdicts": _spread.verdicts(view),
+        "heat": _tiles.tiles(view),
+        "network": _networks.chart(drawn, view.data.plays, table_of),
+    }
 
 
 def plotly_script() -> str:
@@ -66,58 +117,22 @@ def plotly_script() -> str:
     return get_plotlyjs()
 
 
-def _header(data: ReportData) -> Markup:
-    links = ("what", "What was run"), ("figures", "Key figures"), ("charts", "Charts"), ("cells", "Cells")
-    links += (("trouble", "Trouble"), ("reproduce", "Reproduce"))
-    return tag(
-        "header",
-        tag("p", "cmapjax study", class_="kind"),
-        tag("h1", data.name),
-        tag("nav", [tag("a", words, href=f"#{place}") for place, words in links], aria_label="Sections"),
-    )
+def _templates():
+    try:
+        import jinja2
+    except ImportError:
+        raise ImportError(f"the report page needs Jinja; install it: {EXTRA}") from None
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.trim_blocks = environment.lstrip_blocks = True
+    return environment
 
 
-def _sections(data: ReportData, charts: dict, folder_name: str) -> list[Markup]:
-    return [
-        status(data),
-        tag("section", tag("h2", "What was run"), what_was_run(data), id="what"),
-        tag("section", tag("h2", "Key figures"), key_figures(data), id="figures"),
-        _charts(data, charts["notes"]),
-        tag("section", tag("h2", "Cells"), cell_table(data), id="cells"),
-        tag("section", tag("h2", "Trouble"), trouble(data), id="trouble"),
-        tag("section", tag("h2", "Reproduce"), reproduce(data, folder_name), id="reproduce"),
-    ]
+def _packed(text: str) -> str:
+    """Text compressed, in letters that end no element."""
+    return base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode()
 
 
-def _charts(data: ReportData, notes: list[str]) -> Markup:
-    if not data.played:
-        return tag("section", tag("h2", "Charts"), tag("p", "No market has been played yet."), id="charts")
-    return tag(
-        "section",
-        tag("h2", "Charts"),
-        tag(
-            "noscript", tag("p", "Charts and sorting need scripts; tables and numbers are here all the same.")
-        ),
-        [tag("p", note, class_="note") for note in (*notes, *data.notes)],
-        tag(
-            "form",
-            tag("div", id="conditions", class_="controls"),
-            tag("fieldset", tag("legend", "Strategies"), id="plays"),
-            id="filter",
-            aria_label="What the charts show",
-        ),
-        tag("div", [_chart(name, *words) for name, words in CHARTS.items()], class_="charts"),
-        id="charts",
-    )
-
-
-def _chart(name: str, heading: str, text: str) -> Markup:
-    return tag(
-        "figure",
-        tag("figcaption", tag("h3", heading), tag("p", text)),
-        tag("div", id=f"{name}-controls", class_="controls"),
-        tag("div", id=f"{name}-chart", class_="chart", role="img", aria_label=heading),
-        tag("p", id=f"{name}-note", class_="note", aria_live="polite"),
-        tag("div", id=f"{name}-table", class_="scroll"),
-        id=name,
-    )
+def _hash(script: str) -> str:
+    """By which the page's policy allows a script."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"

@@ -1,11 +1,10 @@
 """From a results folder to its page."""
 
-import dataclasses
 from pathlib import Path
 
 from cmapjax.graphs._files import check_writable_path, write_bytes
 from cmapjax.report._data import ReportData
-from cmapjax.report._networks import networks as redrawn
+from cmapjax.report._networks import networks as drawn_again
 from cmapjax.report._page import plotly_script, render
 
 
@@ -20,18 +19,20 @@ def write(folder, path=None, *, networks: int = 3) -> Path:
         path: of the page; by default `report.html` in the folder.
         networks: how many markets are drawn and played again for the network view; 0 leaves it out.
 
+    Returns:
+        Where the page is.
+
     Raises:
         ValueError: no results folder, a damaged one, or no place for the page.
         ImportError: Plotly is not installed.
     """
-    from cmapjax.studies.results import open_study
+    from cmapjax import open_study
 
     folder = Path(folder)
     results = open_study(folder)
     path = check_writable_path(folder / "report.html" if path is None else path)
     plotly_script()  # before any work
-    data = ReportData.from_results(results, text=results.about.get("text"))
-    drawn, notes = redrawn(data, networks)
-    data = dataclasses.replace(data, networks=drawn, notes=notes)
-    write_bytes(path, render(data, folder.resolve().name).encode("utf-8", "replace"))
+    data = ReportData.from_results(results)
+    page = render(data, folder.resolve().name, *drawn_again(data, networks))
+    write_bytes(path, page.encode("utf-8", "replace"))
     return path

@@ -1,18 +1,15 @@
-"""Key figures: what every play, and every cell, came to, with bootstrap intervals."""
+"""Key figures: what every strategy, and every cell, came to, with bootstrap intervals."""
 
 import re
-from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from cmapjax.plots._study import VERDICT_COLOURS
-from cmapjax.plots._tables import SCALES, quantiles, ranked
+from cmapjax.plots._tables import SCALES, VERDICTS, absent, quantiles, ranked, verdict_counts
 from cmapjax.report._data import ReportData
 from cmapjax.report._intervals import median_interval, share_interval
 
-VERDICTS = tuple(VERDICT_COLOURS)
 # What the tables show of the metrics recorded, the most telling first: a head and what it means.
 KEY_METRICS = {
     "share_of_equilibrium": ("Nash welfare", "% of the equilibrium's"),
@@ -22,6 +19,7 @@ KEY_METRICS = {
     "rounds_to_98": ("98 % after", "rounds until 98 % of the equilibrium's Nash welfare was recorded"),
 }
 PAIRED = "share_of_equilibrium"
+_MARKET = ["ground", "market"]
 
 
 class Figure(NamedTuple):
@@ -39,7 +37,6 @@ class Line(NamedTuple):
     markets: int
     medians: dict[str, Figure]
     shares: dict[str, Figure]
-    stopped: int
     difference: Figure | None = None
 
 
@@ -59,16 +56,25 @@ def by_play(data: ReportData, rows: pd.DataFrame | None = None) -> list[Line | N
     Returns:
         As many lines as there are plays; None where none of these rows is of the play.
     """
-    keys, lines = key_metrics(data), []
     groups = dict(list((data.summary if rows is None else rows).groupby("play")))
     first = groups[min(groups)] if groups else None
+    lines, keys = [], key_metrics(data)
     for place, name in enumerate(data.plays):
-        if place not in groups:
-            lines.append(None)
-            continue
-        difference = None if groups[place] is first else paired_difference(first, groups[place])
-        lines.append(_line(name, groups[place], keys)._replace(difference=difference))
+        some = groups.get(place)
+        line = None if some is None else _line(name, some, keys)
+        if line is not None and some is not first:
+            line = line._replace(difference=paired_difference(first, some))
+        lines.append(line)
     return lines
+
+
+def by_cell(data: ReportData) -> dict[int, Line | None]:
+    """A line per cell; None where no market has been played."""
+    groups, keys = dict(list(data.summary.groupby("cell"))), key_metrics(data)
+    return {
+        cell: _line(str(cell), groups[cell], keys) if cell in groups else None
+        for cell in data.cells["cell"].tolist()
+    }
 
 
 class Common(NamedTuple):
@@ -82,43 +88,25 @@ class Common(NamedTuple):
 
     @property
     def is_all(self) -> bool:
+        """Whether all markets are common."""
         return self.markets == self.of
 
 
 def common(data: ReportData) -> Common:
     """What plays can be compared on: `where` may leave out cells of some plays, and chunks may be missing."""
-    keys = ["ground", "market"]
-    plays = data.summary[[*keys, "play"]].drop_duplicates().groupby(keys).size()
+    plays = data.summary[[*_MARKET, "play"]].drop_duplicates().groupby(_MARKET).size()
     shared = plays[plays == data.summary["play"].nunique()]
     rows = data.summary
     if len(shared) < len(plays):
-        rows = rows[pd.MultiIndex.from_frame(rows[keys]).isin(shared.index)]
+        rows = rows[pd.MultiIndex.from_frame(rows[_MARKET]).isin(shared.index)]
     return Common(rows, len(shared), len(plays))
-
-
-def by_cell(data: ReportData) -> list[Line | None]:
-    """A line per cell, in the order of `data.cells`; None where no market has been played."""
-    keys = key_metrics(data)
-    groups = dict(list(data.summary.groupby("cell")))
-    return [
-        _line(str(cell), groups[cell], keys) if cell in groups else None
-        for cell in data.cells["cell"].tolist()
-    ]
 
 
 def _line(name: str, rows: pd.DataFrame, keys: list[str]) -> Line:
     n = len(rows)
-    verdicts = rows["verdict"].astype(str).value_counts()
-    stopped = int(rows["stopped_round"].notna().sum()) if "stopped_round" in rows else 0
-    return Line(
-        name=name,
-        markets=n,
-        medians={key: median_of(ranked(rows[key], key)) for key in keys},
-        shares={
-            v: Figure(verdicts.get(v, 0) / n, *share_interval(int(verdicts.get(v, 0)), n)) for v in VERDICTS
-        },
-        stopped=stopped,
-    )
+    counts = verdict_counts(rows["verdict"], np.zeros(n, int), 1)[0].tolist()
+    shares = {v: Figure(c / n, *share_interval(c, n)) for v, c in zip(VERDICTS, counts, strict=True)}
+    return Line(name, n, {key: median_of(ranked(rows[key], key)) for key in keys}, shares)
 
 
 def median_of(values: np.ndarray) -> Figure:
@@ -131,8 +119,7 @@ def paired_difference(one: pd.DataFrame, other: pd.DataFrame) -> Figure | None:
     """Median over markets of how much more `other` has reached of the equilibrium than `one` on the same."""
     if PAIRED not in one.columns:
         return None
-    keys = ["ground", "market"]
-    both = one[[*keys, PAIRED]].merge(other[[*keys, PAIRED]], on=keys, suffixes=("_one", "_other"))
+    both = one[[*_MARKET, PAIRED]].merge(other[[*_MARKET, PAIRED]], on=_MARKET, suffixes=("_one", "_other"))
     difference = both[f"{PAIRED}_other"] - both[f"{PAIRED}_one"]
     values = difference.dropna().to_numpy(np.float64)
     return median_of(values) if len(values) else None
@@ -141,24 +128,15 @@ def paired_difference(one: pd.DataFrame, other: pd.DataFrame) -> Figure | None:
 def shown(metric: str, value: float) -> str:
     """A value as the page shows it, in per cent where that is usual."""
     if not np.isfinite(value):
-        return "never" if metric.startswith("rounds_to") else "not finite"
+        return absent(metric)
     return percent(100 * value) if metric in SCALES else amount(value)
 
 
 def amount(value: float, sign: str = "") -> str:
     """A number to three digits, whole from a thousand on."""
     if 1000 <= abs(value) < 1e6:
-        return f"{_rounded(value, whole=True):{sign}.0f}"
-    text = f"{float(_rounded(value)):{sign}.3g}"
-    return re.sub(r"e([+-])0*", lambda m: "e-" if m[1] == "-" else "e", text)
-
-
-def _rounded(value: float, whole: bool = False) -> Decimal:
-    """Halves away from zero, as the page's script rounds: both show the same number alike."""
-    exact = Decimal(value)
-    if whole:
-        return exact.to_integral_value(ROUND_HALF_UP)
-    return Context(prec=3, rounding=ROUND_HALF_UP).create_decimal(exact)
+        return f"{value:{sign}.0f}"
+    return re.sub(r"e\+?(-?)0*", r"e\1", f"{float(value):{sign}.3g}")
 
 
 def percent(value: float) -> str:
@@ -166,5 +144,5 @@ def percent(value: float) -> str:
     if not 99.5 < value < 100:
         return amount(value)
     digits = int(np.clip(np.ceil(-np.log10(100 - value)) + 1, 1, 6))
-    text = str(Decimal(value).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP))
+    text = f"{value:.{digits}f}"
     return "100" if float(text) == 100 else text

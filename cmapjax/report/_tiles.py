@@ -1,0 +1,75 @@
+"""A number for every combination of values on two axes."""
+
+import itertools
+
+import numpy as np
+
+from cmapjax.plots import _tables
+from cmapjax.plots._tables import VERDICTS, measure
+from cmapjax.report import _plotly as draw
+from cmapjax.report._lattice import ALL, Axis, axes_of, key_text, lattice
+from cmapjax.report._view import FIRST, View, ordered
+
+MOST_TILES = 2000
+
+
+def tiles(view: View) -> dict | None:
+    """A number for every choice of values on the axes, from which the script lays tiles; None if too few.
+
+    `points` has a row per choice: of every measure its statistics (null if not finite), in order.
+    """
+    data, cells = view.data, view.cells
+    axes = axes_of(cells, data.axes, [])
+    if len(data.plays) > 1:
+        axes.append(Axis("strategy played", data.plays, cells["play"].to_numpy()))
+    if len(axes) < 2:
+        return None
+    choices, depth = lattice(axes, len(cells), MOST_TILES)
+    if depth < 2:
+        return None
+    place = np.searchsorted(cells["cell"], view.summary["cell"])
+    counts = _tables.verdict_counts(view.summary["verdict"], place, len(cells))
+    names = ordered(data.metrics, FIRST)
+    table = np.stack(
+        [view.statistics[m] * _tables.SCALES.get(m, 1.0) for m in names]
+    )  # metric, cell, statistic
+    points = {}
+    for key, where in choices.items():
+        middle = _tables.over_cells(table[:, where].swapaxes(0, 1))
+        with np.errstate(invalid="ignore"):
+            middle[:, 3] = table[:, where, 3].mean(axis=1)
+        share = 100 * counts[where].sum(0) / counts[where].sum()
+        points[key_text(key)] = draw.numbers([*middle.ravel(), *share])
+    measures = [
+        {"label": measure(m)[0], "absent": _tables.absent(m), "log": measure(m)[1], "statistics": 4}
+        for m in names
+    ] + [{"label": f"% of markets {v}", "absent": "", "log": False, "statistics": 1} for v in VERDICTS]
+    starts = itertools.accumulate((m["statistics"] for m in measures), initial=0)
+    grounds = {axis.name: k for k, axis in enumerate(view.axes)}
+    # The first of markets' axes across, strategies (or else another axis) down.
+    order = sorted(range(len(axes)), key=lambda k: axes[k].name not in grounds)
+    across = [(k, axes[k].name) for k in order]
+    words = ("median market", "lowest tenth", "highest tenth", "mean market")
+    return {
+        "controls": [
+            ("metric", "Measure", [(k, m["label"]) for k, m in enumerate(measures)]),
+            ("statistic", "Statistic", list(enumerate(words))),
+            ("play", "Strategy", [(ALL, "all of them"), *enumerate(data.plays)]),
+            ("across", "Across", across),
+            ("down", "Down", across[::-1]),
+        ],
+        "axes": [
+            {
+                "name": a.name,
+                "levels": a.levels,
+                "condition": grounds.get(a.name),
+                "plays": a.levels is data.plays,
+            }
+            for a in axes
+        ],
+        "measures": [m | {"start": start} for m, start in zip(measures, starts, strict=False)],
+        "points": points,
+        "depth": depth,
+        "layout": draw.LAYOUT,
+        "axis": draw.axis("", showgrid=False),
+    }
