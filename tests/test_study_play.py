@@ -20,7 +20,7 @@ from cmapjax.studies import _build as build
 from cmapjax.studies import _shape as shape
 from cmapjax.studies._cells import kind_of
 from cmapjax.studies._names import SHARE
-from cmapjax.studies._results import Played, _first_round
+from cmapjax.studies._tables import Played, _first_round
 from cmapjax.words._timings import Timings
 
 pytestmark = pytest.mark.optimised  # its values are the same bits in whatever order they are played

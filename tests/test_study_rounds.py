@@ -7,8 +7,8 @@ import pytest
 
 from cmapjax.cli._report import final_columns
 from cmapjax.studies._axes import sampled
-from cmapjax.studies._results import Played, _first_round
 from cmapjax.studies._sections import Sample
+from cmapjax.studies._tables import Played, _first_round
 
 ROUNDS = np.array([0, 7, 14, 20])
 # Of four markets the share of the equilibrium, record by record: the first gets there at the very last one.

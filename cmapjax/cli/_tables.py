@@ -13,7 +13,7 @@ from cmapjax.cli._output import write_text
 from cmapjax.graphs._files import replacing
 from cmapjax.studies._cells import Cell, CellWords, Ground
 from cmapjax.studies._names import SHARE
-from cmapjax.studies._results import Facts, Played, Tables
+from cmapjax.studies._tables import Facts, Played, Tables
 
 ROWS = 1_000_000  # of a table of curves, made at a time
 

@@ -13,8 +13,8 @@ from cmapjax.studies._build import reading_notes, size_of
 from cmapjax.studies._cells import Cell, Ground, kind_of
 from cmapjax.studies._chunks import Chunk, chunks
 from cmapjax.studies._play import play_cells
-from cmapjax.studies._results import recorded_rounds
 from cmapjax.studies._sections import Stop
+from cmapjax.studies._tables import recorded_rounds
 
 # A sample: this many agents, rounds and programs (each of which takes seconds to compile) at most, and no
 # further program after these seconds.

@@ -21,8 +21,8 @@ from cmapjax.runtime._settings import entry
 from cmapjax.studies._build import draw, ground_key, play_key, process, recorders, strategy_and_schedule
 from cmapjax.studies._cells import Cell, Ground, kind_of
 from cmapjax.studies._chunks import Chunk
-from cmapjax.studies._results import Facts, Played, Tables, recorded_rounds
 from cmapjax.studies._shape import chunk_plan, chunk_shape
+from cmapjax.studies._tables import Facts, Played, Tables, recorded_rounds
 from cmapjax.words._plans import plan
 from cmapjax.words._timings import Timings
 
