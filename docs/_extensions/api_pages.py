@@ -20,13 +20,13 @@ from cmapjax.cli._app import app
 FOLDER = "api"
 # What the flat names of `cmapjax` are about, by the module they come from, in the order of the page.
 GROUPS = {
-    "Markets": ("_market", "_packing", "_devices"),
-    "Runs": ("_simulate", "_run", "_explain"),
-    "Strategies": ("strategies", "_columns"),
-    "Schedules": ("_schedule", "_plans"),
-    "Equilibrium": ("_solve", "_equilibrium", "_certificate", "methods", "sensitivity"),
-    "Studies": ("studies", "results"),
-    "Settings": ("_compilation_cache",),
+    "Markets": ("market._market", "market._packing", "market._devices"),
+    "Runs": ("engine._simulate", "engine._run", "engine._explain"),
+    "Strategies": ("strategies", "market._columns"),
+    "Schedules": ("schedules",),
+    "Equilibrium": ("equilibrium", "market._certificate", "sensitivity"),
+    "Studies": ("studies",),
+    "Settings": ("runtime",),
 }
 OTHERS = "Others"
 RETURNED = "What is returned and never made by hand"
@@ -129,11 +129,11 @@ def _commands(start):
 def _grouped(module, names: list[str]) -> dict[str, list[str]]:
     if module is not cmapjax:
         return {"": names}
-    group_of = {home: group for group, homes in GROUPS.items() for home in homes}
     grouped = {group: [] for group in (*GROUPS, OTHERS)}
     for name in names:
         home = cmapjax._HOME_OF[name].removeprefix("cmapjax.")
-        grouped[group_of.get(home, OTHERS)].append(name)
+        of_home = (group for group, homes in GROUPS.items() if home.startswith(homes))
+        grouped[next(of_home, OTHERS)].append(name)
     return {group: members for group, members in grouped.items() if members}
 
 
