@@ -162,18 +162,19 @@ def test_where_the_time_went_is_told_stage_by_stage(command, tmp_path):
 
 
 def test_curves_hold_every_record_of_every_run(command, tmp_path, monkeypatch):
-    monkeypatch.setattr("cmapjax.cli._report.ROW_GROUP", 5)
+    monkeypatch.setattr("cmapjax.cli._tables.ROWS", 20)  # of two markets and eight metrics: a round at a time
     words = ("simulate", "er:n=9,degree=4", "--markets", "2", "--isolated", "redraw", "--no-equilibrium")
     command(*words, "-s", "pr", "-s", "equal-split", "--rounds", "4", "--every", "2", "--out", "results")
     curves = pd.read_parquet(tmp_path / "results" / "curves.parquet")
-    assert (
-        list(curves["run"]) == ["proportional-response simultaneous"] * 6 + ["equal-split simultaneous"] * 6
-    )
-    assert list(curves["round"]) == [0, 0, 2, 2, 4, 4] * 2
-    assert list(curves["market"]) == [0, 1] * 6
+    gaps = curves[curves["metric"] == "certified_gap"]
+    assert list(gaps["cell"]) == [0] * 6 + [1] * 6
+    assert list(gaps["round"]) == [0, 0, 2, 2, 4, 4] * 2
+    assert list(gaps["market"]) == [0, 1] * 6
+    assert len(curves) == 12 * curves["metric"].nunique()
     last = pd.read_csv(tmp_path / "results" / "summary.csv")
-    at_end = curves[curves["round"] == 4]
-    np.testing.assert_allclose(at_end["certified_gap"], last["certified_gap"], rtol=1e-15)
+    assert list(last["strategy"]) == ["proportional-response"] * 2 + ["equal-split"] * 2
+    at_end = gaps[gaps["round"] == 4]
+    np.testing.assert_allclose(at_end["value"], last["certified_gap"], rtol=1e-15)
 
 
 def test_compiled_programs_are_kept_where_one_says_or_nowhere(tmp_path):

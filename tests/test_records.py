@@ -51,8 +51,7 @@ def _state(market, precision, rng, starves):
 
 def _everything(best):
     """All that is known by name."""
-    further = {"received": metrics.received, "average_certified_gap": metrics.average_certified_gap}
-    return metrics.standard(best) | FURTHER | further
+    return metrics.standard(best) | FURTHER | {"received": metrics.received}
 
 
 def _by_public_functions(market, state, best):
@@ -65,7 +64,7 @@ def _by_public_functions(market, state, best):
         u = market.received(flow)
     history = np.stack([u, *state.history[1:].astype(np.float64)])
     r = metrics.ratio(market, u)
-    alone = ("log_nash_welfare", "min_ratio", "num_starved", *FURTHER)
+    alone = ("log_nash_welfare", "min_ratio", "num_starved", *(n for n in FURTHER if "average" not in n))
     losses = ("share_of_equilibrium", "misallocated_share", "log_welfare_loss", "worst_relative_error")
     return {
         **{name: getattr(metrics, name)(market, u) for name in alone},

@@ -14,7 +14,6 @@ SHARES = (0.98, 0.999)
 # What the table, the verdicts and the pictures are about.
 AVERAGES, LAST_ROUND = "running averages", "last round"
 QUANTILES = (0.1, 0.5, 0.9)
-ROW_GROUP = 1_000_000  # rows of a table written at a time
 
 
 def welfare_share(run, equilibrium) -> np.ndarray:
