@@ -186,6 +186,10 @@ def test_conditions_and_strategies_change_every_chart_of_markets(opened):
         SIGNATURE
         + """
     const select = document.querySelector("#conditions select"), box = document.querySelector("#plays input");
+    // Tiles change with a condition that is not one of their own two axes.
+    const others = DATA.heat.axes.flatMap(({ condition }, k) => (condition === 0 ? [] : [k]));
+    [byId("heat-across").value, byId("heat-down").value] = others;
+    redraw("heat");
     const names = ["bands", "welfare", "loss", "verdicts", "heat"], before = names.map(look);
     select.value = "1"; select.dispatchEvent(new Event("change", { bubbles: true }));
     const chosen = names.map((name, k) => look(name) !== before[k]);
