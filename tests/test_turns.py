@@ -132,7 +132,7 @@ def test_the_shipped_network_needs_the_fewest_colours_there_can_be():
 def test_classes_of_rows_are_joined_where_slots_are_few():
     few = np.array([[26, 20], [13, 0], [5, 5], [1, 0]])
     widths, group_of = _turns.joined_classes((4, 16, 64, 103), few)
-    assert (widths, group_of.tolist()) == ((103,), [0, 0, 0, 0])
+    assert (widths, group_of.tolist()) == ((16, 103), [0, 0, 1, 1])
     many = few * np.array([[1000], [1000], [1], [1]])
     widths, group_of = _turns.joined_classes((4, 16, 64, 103), many)
     assert (widths, group_of.tolist()) == ((4, 16, 103), [0, 1, 2, 2])
