@@ -17,8 +17,8 @@ MAX_UNEVENNESS = 3  # (colours × agents of the largest) / agents; above it agen
 SPREADINGS = 4
 LEAST_SPREAD = 20_000  # agents of a market; the tables of smaller ones fit into memory anyway
 # A class of rows costs a turn as much as this many slots. Measured on a network of 10,875 agents in sequence:
-# one class of 3,914 slots takes 0.25 s a round; two of 900 slots take 0.17 s, as four of 735 do, and compile in
-# half the time.
+# one class of 3,914 slots takes 0.25 s a round; two of 900 slots take 0.17 s, as four of 735 do, and compile
+# in half the time.
 COST_OF_CLASS = 1_000
 WINDOW = 2048  # colours that a mask holds in the plain loop; all colours of a hub would fill memory
 
