@@ -239,11 +239,6 @@ def check_hops(hops: int | float) -> None:
         raise ValueError(f"community_hops is {hops!r}; give 0, 1, 2, …, or math.inf for everybody.")
 
 
-def default_memory_budget() -> int:
-    """Bytes that reading a file may take: a quarter of the memory this process may have, at most 2 GiB."""
-    return max(1, min(MAX_BUDGET, memory_of_process() // 4))
-
-
 def memory_of_process() -> int:
     """Bytes of memory that this process may use: the least of the machine's, its container's and its own
     limit."""

@@ -176,8 +176,10 @@ def receipts(
     return columns | {"agent": np.tile(labels, len(rounds)), "received": received.ravel()}
 
 
-def _observed(rules: Rules, record, now: StoredState):
-    return observations(rules.market, record, state_of(rules.market, now), rules.is_steady)
+def _observed(rules: Rules, record, now: StoredState) -> tuple:
+    """What `observe` sees of a state, as the engine holds it."""
+    state = state_of(rules.market, now)
+    return now.agent_updates, observations(rules.market, record, state, rules.is_steady)
 
 
 def completed(market: Market, state: State) -> State:
@@ -268,11 +270,7 @@ def _record_between(rules: Rules, record, now: StoredState, out, played, starts_
     def span(carry, row_and_length):
         (carry, out), (row, length) = carry, row_and_length
         carry = form.play(carry, first if are_equal else length)
-        now = form.to_state(carry)
-        seen = (
-            now.agent_updates,
-            observations(rules.market, record, state_of(rules.market, now), rules.is_steady),
-        )
+        seen = _observed(rules, record, form.to_state(carry))
         return (carry, jax.tree.map(lambda table, x: table.at[row].set(x), out, seen)), None
 
     rows = jnp.arange(1, len(played)), jnp.asarray(lengths)
@@ -302,10 +300,7 @@ def _record_if_due(rules: Rules, record, now: StoredState, out, played):
         due = jnp.asarray(is_due)[now.round - first]
 
         def write(out):
-            seen = (
-                now.agent_updates,
-                observations(rules.market, record, state_of(rules.market, now), rules.is_steady),
-            )
+            seen = _observed(rules, record, now)
             return jax.tree.map(lambda table, x: table.at[row].set(x), out, seen)
 
         out = jax.lax.cond(due, write, lambda out: out, out)
