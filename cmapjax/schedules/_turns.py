@@ -12,6 +12,7 @@ from jaxtyping import Int
 
 # NumPy needs for one wave the time in which a plain loop processes this many agents (measured: 10 to 60).
 LEAST_WAVE = 40
+LEAST_FOR_WAVES = 1_000  # agents; for fewer the plain loop is quicker than SciPy's sparse arrays are loaded
 WORD = 64  # colours that a mask holds in the waves
 MAX_UNEVENNESS = 3  # (colours × agents of the largest) / agents; above it agents are moved, at most
 SPREADINGS = 4
@@ -166,6 +167,8 @@ def wave_levels(
     agents; a wave consists of the agents that are first in all their queues.
     """
     num_agents = len(starts) - 1
+    if num_agents < LEAST_FOR_WAVES:
+        return None
     rank = np.empty(num_agents, np.int32)
     rank[order] = np.arange(num_agents, dtype=np.int32)
     rows = scipy.sparse.csr_array(
