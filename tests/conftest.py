@@ -64,9 +64,8 @@ compiled = {"optimised": None}
 
 
 def pytest_collection_modifyitems(items):
-    """Of each file those marked `optimised` come last: a change of mind forgets what was compiled."""
-    files = {path: place for place, path in enumerate(dict.fromkeys(item.path for item in items))}
-    items.sort(key=lambda item: (files[item.path], item.get_closest_marker("optimised") is not None))
+    """Those marked `optimised` come last: a change of mind forgets what was compiled."""
+    items.sort(key=lambda item: item.get_closest_marker("optimised") is not None)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,6 +1,9 @@
 """The pages of claims, executed with small samples; and how they are executed, gone on with and told."""
 
+import contextlib
+import io
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -52,9 +55,16 @@ def started(folder: Path, *words: str) -> subprocess.Popen:
 
 
 def execute(folder: Path, *words: str) -> subprocess.CompletedProcess:
-    process = started(folder, *words)
-    told, warned = process.communicate(timeout=250)
-    return subprocess.CompletedProcess(process.args, process.returncode, told, warned)
+    """The same in this process, which has loaded all that it needs."""
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["reproduce.py", *words])
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                runpy.run_path(str(folder / "reproduce.py"), run_name="__main__")
+            except SystemExit as stop:
+                code = stop.code
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
 
 def run_page(page: Path, out: Path) -> subprocess.CompletedProcess:

@@ -23,7 +23,6 @@ ensemble = graphs.RandomMarket(
 record = {"gap": lambda market, state: cj.certified_gap_of_flow(market, state.flow)}
 cases = [
     (giant, cj.Damped(cj.CMAP(), cj.LocalDamping()), cj.Simultaneous()),
-    (ensemble, cj.ProportionalResponse(), cj.Simultaneous()),
     (ensemble, cj.CMAP(), cj.Coloured()),
 ]
 for market, strategy, schedule in cases[:num_cases]:
@@ -65,7 +64,7 @@ def _finish(process):
 
 
 def test_eight_devices_of_one_process_agree_with_one_device():
-    out = _finish(_start("import jax, cmapjax as cj\nnum_cases = 3\n" + PLAY, 8))
+    out = _finish(_start("import jax, cmapjax as cj\nnum_cases = 2\n" + PLAY, 8))
     assert "1 processes, 8 devices agree" in out
 
 

@@ -81,8 +81,10 @@ def test_random_markets_equal_brute_force_over_all_subsets():
 
 
 def test_a_peer_to_peer_network_has_its_known_equilibrium(gnutella):
+    assert (gnutella.num_agents, gnutella.num_links) == (10_875, 39_994)
     found = cj.solve(gnutella)
     assert found.log_nash_welfare[0] == pytest.approx(-0.127505745279180, abs=1e-12)
+    np.testing.assert_allclose([found.ratio.min(), found.ratio.max()], [1 / 25, 25], rtol=1e-12)
     assert (found.groups.num_groups, found.is_solved) == (85, True)
     assert found.gap[0] <= 1e-12
     assert found.price_error[0] <= 1e-12

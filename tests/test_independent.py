@@ -31,9 +31,10 @@ PAIRS = {
         reference.damped(reference.proportional_row, 0.5),
     ),
 }
+ORDER = np.random.default_rng(0).permutation(84)  # of the agents of all markets below
 SCHEDULES = {
     "simultaneous": (cj.Simultaneous(), reference.simultaneous),
-    "sequential": (cj.Sequential(), reference.sequential),
+    "sequential": (cj.Sequential(ORDER), lambda n: reference.sequential(n, ORDER)),
 }
 
 
@@ -80,6 +81,58 @@ def test_one_round_from_a_random_start_is_that_of_the_reference(markets, strateg
     assert np.isfinite(got).all()
     # One round is a few sums and divisions: rounding, magnified by the cancellation in u_j − y_ij.
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-13 * w.max())
+
+
+GRAPHS = {
+    "a pair": lambda n, rng: [(0, 1)],
+    "a hub": lambda n, rng: [(0, i) for i in range(1, n)],
+    "a hub with rims": lambda n, rng: [(0, i) for i in range(1, n)] + [(i, i + 1) for i in range(1, n, 3)],
+    "a clique": lambda n, rng: [(i, j) for i in range(min(n, 9)) for j in range(i)],
+    "a ring": lambda n, rng: [(i, (i + 1) % n) for i in range(n)],
+    "a tree": lambda n, rng: reference.random_links(rng, n, 0.0).tolist(),
+    "anything": lambda n, rng: reference.random_links(rng, n, rng.choice([0.1, 0.5])).tolist(),
+}
+
+
+@st.composite
+def _plays(draw):
+    """A market of up to 60 agents, its start, and a strategy and its turns, here and in the reference."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    links = GRAPHS[draw(st.sampled_from(list(GRAPHS)))](draw(st.integers(4, 60)), rng)
+    n = int(np.max(links)) + 1
+    w = np.exp(draw(st.sampled_from([0.0, 0.5, 2.0])) * rng.normal(size=n))
+    market = cj.Market.from_links(np.array(links), endowment=w)
+    order, turn = rng.permutation(n), rng.integers(0, 4, n)
+    schedule, groups = draw(
+        st.sampled_from(
+            [
+                (cj.Simultaneous(), reference.simultaneous(n)),
+                (cj.Sequential(order), reference.sequential(n, order)),
+                (cj.Turns(2 * turn), [np.flatnonzero(turn == t) for t in range(4)]),
+                (cj.OneAgentPerRound(order), [order[:1]]),
+            ]
+        )
+    )
+    strategy = draw(st.sampled_from([name for name in PAIRS if name != "selfish best reply"]))
+    start = reference.random_split(rng, *reference.dense(market))
+    return market, start, strategy, schedule, groups
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@given(play=_plays())
+def test_small_markets_of_all_kinds_play_the_rounds_of_the_reference(play):
+    """All by the one program that small markets share."""
+    market, start, strategy, schedule, groups = play
+    rule, row = PAIRS[strategy]
+    w, links = reference.dense(market)
+    expected = reference.play_round(row, groups, start, w, links)
+    options = {"rounds": 1, "schedule": schedule, "start": reference.flow_of(market, start), "record": {}}
+    run = cj.simulate(market, rule, **options)
+    got = reference.dense(market, run.final.flow)[2]
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-13 * w.max() * len(w))
+    assert (got >= 0).all()
+    roundings = 4 * np.finfo(float).eps * market.degree
+    assert (np.abs(market.gave(run.final.flow) / w - 1) <= roundings).all()
 
 
 def _per_market(row, singles):

@@ -221,7 +221,9 @@ def test_time_runs_out_for_the_convex_program_as_well(wide):
     np.testing.assert_allclose(wide.gave(found.flow), wide.contribution, rtol=1e-12)
 
 
-def test_other_options_are_refused():
+def test_other_options_are_refused(small_market):
+    with pytest.raises(ValueError, match=r"method is 'exact'; give an object such as Decomposition\(\)"):
+        cj.solve(small_market, method="exact")
     with pytest.raises(ValueError, match=r"projection is 'magic'; give optax, jaxopt, or a function such"):
         cj.ProjectedGradient(projection="magic")
     for accuracy in (0, -1.0, 1.0, np.nan, "high", [1e-9, 1e-9]):

@@ -122,42 +122,6 @@ def test_both_clocks_run(ensemble):
     np.testing.assert_array_equal(slow.agent_updates, np.arange(4)[:, None] * np.ones(len(sizes)))
 
 
-def test_the_standard_record_is_finite_and_per_market(ensemble):
-    equilibrium = cj.solve(ensemble)
-    record = cj.metrics.standard(equilibrium.utility)
-    run = cj.simulate(ensemble, cj.CMAP(), rounds=5, schedule=cj.Sequential(), record=record)
-    assert set(run.records) == set(record)
-    for name, values in run.records.items():
-        assert values.shape == (6, ensemble.num_markets), name
-        assert np.isfinite(values).all(), name
-        assert values.dtype == np.float64, name
-    # Each is what its name says, of ratios, of the last round or of the average over rounds; sums of a few
-    # numbers, rounded in another order.
-    state, m = run.final, cj.metrics
-    expected = {
-        "log_nash_welfare": m.log_nash_welfare(ensemble, state.utility),
-        "certified_gap": m.certified_gap(ensemble, state.utility),
-        "min_ratio": m.min_ratio(ensemble, state.utility),
-        "jain_index": m.jain_index(ensemble, m.ratio(ensemble, state.utility)),
-        "gini": m.gini(ensemble, m.ratio(ensemble, state.utility)),
-        "oscillation": m.oscillation(ensemble, state.history),
-        "average_log_nash_welfare": m.log_nash_welfare(ensemble, state.average_utility),
-        "misallocated_share": m.misallocated_share(ensemble, state.utility, equilibrium.utility),
-        "average_misallocated_share": m.misallocated_share(
-            ensemble, state.average_utility, equilibrium.utility
-        ),
-    }
-    for name, value in expected.items():
-        np.testing.assert_allclose(run.records[name][-1], value, rtol=1e-9, atol=1e-14, err_msg=name)
-    # What is certified holds, and what is reached is as far from the equilibrium as it is said to be.
-    r = run.records
-    assert (r["certified_gap"] >= r["log_welfare_loss"] - 1e-14).all()
-    np.testing.assert_allclose(r["share_of_equilibrium"], np.exp(-r["log_welfare_loss"]))
-    np.testing.assert_allclose(
-        equilibrium.log_nash_welfare - r["log_nash_welfare"], r["log_welfare_loss"], atol=1e-12
-    )
-
-
 def test_several_numbers_per_market_may_be_recorded(small_market):
     record = {"utility": lambda m, state: state.utility, "round": lambda m, state: state.round}
     run = cj.simulate(small_market, cj.ProportionalResponse(), rounds=2, record=record)
@@ -254,20 +218,6 @@ def test_a_strategy_that_misspends_shows_in_the_spending_error(small_market):
 
 
 # -- inside transformations ----------------------------------------------------------------------------
-
-
-def test_a_run_can_be_differentiated(small_market):
-    """∂ log welfare / ∂ θ by forward and reverse mode, and by central differences."""
-
-    def welfare(theta):
-        run = cj.simulate(small_market, cj.Damped(cj.CMAP(), theta), rounds=3, record=WELFARE)
-        return run.records["welfare"][-1, 0]
-
-    with jax.enable_x64(True):
-        theta, h = jnp.asarray(0.37), 1e-6
-        slopes = jax.jit(lambda x: [jax.jacfwd(welfare)(x), jax.jacrev(welfare)(x)])(theta)
-        central = (welfare(theta + h) - welfare(theta - h)) / (2 * h)
-    np.testing.assert_allclose(slopes, central, rtol=1e-6)
 
 
 def test_hyperparameters_may_be_mapped_over(small_market):
@@ -409,22 +359,6 @@ def test_hyperparameters_out_of_range_are_refused(make, words):
 def test_a_tolerance_out_of_range_is_refused(small_market, tolerance):
     with pytest.raises(ValueError, match=r"tolerance is .*; give a number from 1e-14 to below 1"):
         cj.solve(small_market, tolerance=tolerance)
-
-
-def test_the_solver_says_when_it_ran_out_of_steps():
-    rng, n = np.random.default_rng(0), 30
-    links = np.array(
-        [(i, j) for i in range(n) for j in range(i + 1, n) if rng.uniform() < 0.15 or j == i + 1]
-    )
-    market = cj.Market.from_links(links, endowment=rng.uniform(0.1, 1, n))
-    found = cj.solve(market, method=cj.ProjectedGradient(max_steps=1, check_every=1))
-    assert not found.is_solved
-    assert found.result[0] == 1
-    assert found.gap[0] > 1e-10
-    best = cj.solve(market)
-    assert best.log_nash_welfare[0] - found.log_nash_welfare[0] <= found.gap[0]
-    with pytest.raises(ValueError, match=r"method is 'exact'; give an object such as Decomposition\(\)"):
-        cj.solve(market, method="exact")
 
 
 # -- the package as a whole ----------------------------------------------------------------------------

@@ -82,6 +82,7 @@ def test_levels_are_those_of_waiting_for_everybody_seen(networks, least_wave, mo
         order = np.random.default_rng(len(name)).permutation(market.num_agents)
         levels = precedence_levels(*market.neighbour_rows(), order)
         np.testing.assert_array_equal(levels, _plain_levels(market, order), err_msg=name)
+        np.testing.assert_array_equal(levels, cj.Sequential(order).turns(market), err_msg=name)
 
 
 def test_the_first_receiver_where_two_meet_is_found(networks):
