@@ -1,5 +1,6 @@
 """Shared by all tests: array shapes are checked while tests run, and a few small markets."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -53,6 +54,8 @@ def pytest_configure(config):
     # For processes that tests start. Commands leave nothing in the user's cache folder.
     os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ["CMAPJAX_COMPILATION_CACHE"] = folder
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    # Tracing and compiling make many objects that live long: going through them is 5 % of the suite.
+    gc.set_threshold(100_000, 50, 100)
     if config.getoption("costs") is not None:
         config.pluginmanager.register(Costs())
 

@@ -139,9 +139,7 @@ def test_neighbours_that_tie_on_paper_share_equally_though_rounding_tells_them_a
     np.testing.assert_allclose(run.records["total"], expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    "schedule", [cj.Sequential(), cj.RandomOrder()], ids=lambda s: type(s).__name__
-)
+@pytest.mark.parametrize("schedule", [cj.Sequential(), cj.RandomOrder()], ids=lambda s: type(s).__name__)
 def test_turns_within_a_round_change_nothing(schedule):
     market = family()
     together, in_turns = (

@@ -34,6 +34,22 @@ def _play(market, strategy, start, schedule=cj.Simultaneous(), rounds=3):  # noq
     return cj.simulate(market, strategy, rounds=rounds, schedule=schedule, start=start, record={})
 
 
+STRATEGIES = [cj.CMAP(), cj.ProportionalResponse(), cj.SelfishBestReply(), cj.Damped(cj.CMAP(), 0.3)]
+
+
+@run_often
+@given(w=contributions, seed=seeds, strategy=st.sampled_from(STRATEGIES))
+def test_budgets_are_spent_and_nothing_is_negative(w, seed, strategy):
+    market = cj.Market.from_links(LINKS, endowment=w)
+    run = _play(market, strategy, _start(market, seed))
+    flow = run.final.flow
+    assert np.isfinite(flow).all()
+    assert (flow >= 0).all()
+    # Four units in the last place for each neighbour of an agent.
+    error = np.abs(market.gave(flow) - w)
+    assert (error <= 4 * np.asarray(market.degree) * np.finfo(float).eps * w).all()
+
+
 @run_often
 @given(w=contributions, split=st.lists(st.floats(-3, 3), min_size=N, max_size=N))
 def test_only_the_product_of_endowment_and_value_matters(w, split):

@@ -129,13 +129,12 @@ def test_a_key_of_the_callers_keeps_its_own_generator():
 
 
 def test_runs_are_played_as_written_where_nothing_shall_be_compiled():
-    one, options = market(), {"rounds": 2, "record": {"gap": metrics.standard()["certified_gap"]}}
-    for schedule in (cj.Simultaneous(), cj.Sequential()):
-        compiled = cj.simulate(one, cj.CMAP(), schedule=schedule, **options)
-        with jax.disable_jit():
-            written = cj.simulate(one, cj.CMAP(), schedule=schedule, **options)
-        np.testing.assert_allclose(written.final.flow, compiled.final.flow, rtol=1e-13, atol=1e-15)
-        np.testing.assert_allclose(written.records["gap"], compiled.records["gap"], rtol=1e-9)
+    one, options = market(), {"rounds": 1, "record": ["min_ratio"], "schedule": cj.Sequential()}
+    compiled = cj.simulate(one, cj.EqualSplit(), **options)
+    with jax.disable_jit():
+        written = cj.simulate(one, cj.EqualSplit(), **options)
+    np.testing.assert_allclose(written.final.flow, compiled.final.flow, rtol=1e-13, atol=1e-15)
+    np.testing.assert_allclose(written.records["min_ratio"], compiled.records["min_ratio"], rtol=1e-13)
     few = cj.ProjectedGradient(max_steps=2, check_every=1)
     compiled = cj.solve(one, method=few)
     with jax.disable_jit():

@@ -29,18 +29,11 @@ STRATEGIES = {
 
 
 # That right strategies are not complained of. (tests/test_contract.py has the laws of them all.)
-SLOW = {
-    "cmap to everybody",
-    "cmap for itself",
-    "damped",
-    "damped by the largest degree",
-    "gradient on jaxopt",
-    "gradient with line search",
-}
+ALWAYS = ("cmap", "selfish best reply", "dynamic sharing", "gradient on optax, three hops")
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in STRATEGIES]
+    "name", [pytest.param(name, marks=[] if name in ALWAYS else pytest.mark.slow) for name in STRATEGIES]
 )
 def test_the_strategies_of_the_package_obey_every_law(name):
     assert testing.check_strategy(STRATEGIES[name]) is None
