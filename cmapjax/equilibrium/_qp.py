@@ -33,7 +33,7 @@ class QuadraticProgram:
     function of r_j as the slope has the same optimum; the Eisenberg-Gale program has −1 / r_j.
 
     Source: Fujishige, Math. Oper. Res. 5, 1980 (lexicographically optimal bases minimise Σ u_j² / w_j);
-    tests/test_qp.py checks the conditions of optimality.
+    tests/test_problem.py checks the conditions of optimality.
     """
 
     market: Market
