@@ -51,15 +51,18 @@ def test_on_off_is_all_or_nothing(small_market, draws):
 
 
 def test_what_an_agent_draws_depends_on_its_place_alone(small_market):
-    """Neither on the markets packed behind its own, nor on the precision of the run."""
+    """Neither on the markets packed beside its own, nor on the precision of the run."""
     key = jax.random.key(3)
     process = en.LogNormal(0.5)
     packed = cj.pack([small_market, small_market])
+    pairs = [cj.pack([cj.Market.from_links(links), small_market]) for links in ([[0, 1]], [[0, 1], [1, 2]])]
     draw = jax.jit(lambda market: process.draw(market, jnp.asarray(0), key))
     with jax.enable_x64(True):
-        alone, both = (np.asarray(draw(market.bare())) for market in (small_market, packed))
+        alone, both, *second = (np.asarray(draw(market.bare())) for market in (small_market, packed, *pairs))
     np.testing.assert_array_equal(both[:5], alone)
     assert (both[5:] != alone).all()
+    for drawn in second:
+        np.testing.assert_array_equal(drawn[-5:], both[5:])
     runs = [
         cj.simulate(
             small_market, cj.EqualSplit(), rounds=1, endowments=process, record={}, key=key, precision=p
