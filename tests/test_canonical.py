@@ -82,6 +82,7 @@ class OwnTerms(cj.strategies.PostedStrategy):
 
 PARTLY = cj.RandomParticipation(0.5)
 VARYING = cj.endowments.Exponential()
+BACKWARDS = np.arange(SINGLES["mixed"].num_agents)[::-1]
 LINES = {
     "scaling": (cj.ProportionalResponse(), cj.Simultaneous(), cj.endowments.Constant()),
     "damped": (cj.Damped(cj.CMAP(), cj.MaxDegreeDamping()), PARTLY, VARYING),
@@ -89,7 +90,7 @@ LINES = {
     "dynamic": (cj.DynamicSharing(), cj.Simultaneous(), VARYING),
     "coloured": (cj.CMAP(), cj.RandomParticipation(0.5, cj.Coloured()), VARYING),
     "random order": (cj.CMAP(), cj.RandomOrder(), VARYING),
-    "one agent": (cj.CMAP(), cj.OneAgentPerRound(), VARYING),
+    "one agent": (cj.CMAP(), cj.OneAgentPerRound(BACKWARDS), VARYING),
     "own terms": (OwnTerms(), PARTLY, VARYING),
     "own in turns": (Own(), cj.Sequential(), VARYING),
 }
