@@ -118,6 +118,7 @@ def _plays(draw):
     return market, start, strategy, schedule, groups
 
 
+@pytest.mark.optimised
 @settings(max_examples=60, deadline=None, derandomize=True, database=None)
 @given(play=_plays())
 def test_small_markets_of_all_kinds_play_the_rounds_of_the_reference(play):
