@@ -90,6 +90,17 @@ def check_positive(field: str, values: np.ndarray, name_of) -> None:
         )
 
 
+def check_not_negative(field: str, values: np.ndarray, name_of) -> None:
+    """Raise unless every agent's number is finite and 0 or more, naming the first offenders."""
+    bad = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
+    if len(bad):
+        pairs = listed(f"{name_of(i)}: {values[i]:g}" for i in bad).replace("'", "")
+        raise ValueError(
+            f"{field} must be finite and 0 or more, but is not for {len(bad)} agent(s) ({pairs}); correct the "
+            "numbers."
+        )
+
+
 def check_kind(field: str, given, kind: type | tuple[type, ...], example: str) -> None:
     """Raise unless `given` is an instance of the class wanted (not the class itself, nor its name)."""
     if not isinstance(given, kind):

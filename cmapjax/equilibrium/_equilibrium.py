@@ -78,6 +78,22 @@ class Fractions:
     """y_ij on every arc, in the order of `Market.arcs`."""
 
 
+class Settlement(eqx.Module):
+    """What else the equilibrium settles in a market with priorities, demands, own use or capacities."""
+
+    level: Float[Array, "agents"]
+    """L_j: u_j = L_j b_j, but for those whose demand is less or whose own use is more; inf where givers of the
+    satisfied have more than they can use."""
+    receiver_price: Float[Array, "agents"]
+    """ρ_j = 1 / L_j, what a unit is worth where j receives it; 0 of agents that do not count."""
+    claim: Float[Array, "agents"]
+    """β_j ≤ b_j, the priority with which j would receive its demand if it had none."""
+    rent: Float[Array, "slots"]
+    """ρ_j − q_i of full links, what another unit of their capacity would be worth; else 0."""
+    kept: Float[Array, "agents"]
+    """What each agent has left that nobody can use or reach (value)."""
+
+
 class Equilibrium(eqx.Module):
     """The fair and stable allocation of a market. Arrays are NumPy's, float64.
 
@@ -109,6 +125,8 @@ class Equilibrium(eqx.Module):
     """A place in `RESULTS`."""
     groups: Groups | None = None
     """Who exchanges with whom; None from methods that are not exact."""
+    settlement: Settlement | None = None
+    """Levels, claims, rents and what is kept, in markets with other terms than endowment and value."""
     exact: Fractions | None = eqx.field(static=True, default=None)
     """The equilibrium in fractions, from `solve(market, exact=True)`; else None."""
 

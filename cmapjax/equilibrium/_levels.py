@@ -219,7 +219,9 @@ def taken(priority, own_use, room, numerator, denominator) -> np.ndarray:
     """z_j(L) · denominator = min(D − a, max(0, L b − a)) · denominator."""
     wanted = np.maximum(numerator * priority - own_use * denominator, 0)
     full = room * denominator
-    return np.where(numerator == UNLIMITED, full, np.where(room == UNLIMITED, wanted, np.minimum(wanted, full)))
+    return np.where(
+        numerator == UNLIMITED, full, np.where(room == UNLIMITED, wanted, np.minimum(wanted, full))
+    )
 
 
 def least_levels(priority, own_use, room, group, supplied) -> tuple[np.ndarray, np.ndarray]:
@@ -266,7 +268,11 @@ def _sides(priority, own_use, room, numerator, denominator) -> tuple[np.ndarray,
 def _level_of(priority, own_use, room, group, supplied, between, full) -> tuple[np.ndarray, np.ndarray]:
     """L = (supplied − Σ_full room + Σ_between a) / Σ_between b in lowest terms; 0 / 1 where nobody is between."""
     size = len(supplied)
-    top = supplied - sums(np.where(full, room, 0), group, size) + sums(np.where(between, own_use, 0), group, size)
+    top = (
+        supplied
+        - sums(np.where(full, room, 0), group, size)
+        + sums(np.where(between, own_use, 0), group, size)
+    )
     bottom = sums(np.where(between, priority, 0), group, size)
     is_found = (bottom > 0) & (top > 0)
     top, bottom = np.where(is_found, top, 0), np.where(is_found, bottom, 1)
@@ -291,15 +297,15 @@ def _guess(priority, own_use, room, group, supplied) -> tuple[np.ndarray, np.nda
     step = np.append(np.diff(points), 0)
     step[np.append(first[1:], len(owner)) - 1] = 0
     risen = np.cumsum(slope * step)
-    at = risen - slope * step - np.repeat((risen - slope * step)[first], np.diff(np.append(first, len(owner))))
+    at = (
+        risen - slope * step - np.repeat((risen - slope * step)[first], np.diff(np.append(first, len(owner))))
+    )
     # At the last point that all together do not yet take what is supplied at, the level's interval begins.
     is_below = at < supplied.astype(float)[owner]
     last = np.maximum.reduceat(np.where(is_below, np.arange(len(owner)), first[0]), first)
     last = np.maximum(last, first)
     with np.errstate(divide="ignore", invalid="ignore"):
-        level = points[last] + np.where(
-            slope[last] > 0, (supplied.astype(float) - at[last]) / slope[last], 0
-        )
+        level = points[last] + np.where(slope[last] > 0, (supplied.astype(float) - at[last]) / slope[last], 0)
     level = level[group]
     return (start < level) & (level <= end), end < level
 

@@ -12,21 +12,19 @@ import scipy
 from jaxtyping import Float, Int, Shaped, UInt
 
 from cmapjax.arguments._checks import (
-    CONTRIBUTION,
-    as_links,
     as_real,
-    check_fits,
+    check_not_negative,
     check_positive,
-    check_unique,
-    count_agents,
-    listed,
     short,
 )
 from cmapjax.arguments._labelled import by_name, unlabelled
 from cmapjax.arguments._origin import Origin
-from cmapjax.market._columns import Columns, entry_slots, lay_out
+from cmapjax.market._columns import Columns, entry_slots
+from cmapjax.market._given import read_agents, read_arcs, read_links
+from cmapjax.market._laid_out import in_slots, laid_out_links, listed_by_market
+from cmapjax.market._numbers import IF_ABSENT, OF_ARCS, check_numbers
 from cmapjax.market._reductions import blocks, joined, over_ranges, over_slots, written
-from cmapjax.market._rows import compressed_rows, connected_parts, reverse_arcs
+from cmapjax.market._rows import compressed_rows, connected_parts
 from cmapjax.runtime._precision import float64_on_host, namespace
 from cmapjax.runtime._settings import entry
 from cmapjax.runtime._types import Array
@@ -57,6 +55,16 @@ class Market(eqx.Module):
     """Each market's number in its ensemble. Random draws depend on it, not on the place in the ensemble."""
     origin: Origin = eqx.field(static=True)
     """The agents' labels, and what was merged, dropped and ignored when the market was made."""
+    priority: Float[Array, "agents"] | None = None
+    """b_i ≥ 0, by what fair shares are measured (value); None: the contribution."""
+    demand: Float[Array, "agents"] | None = None
+    """D_i ≥ a_i, what an agent can use in all (value); None: unlimited."""
+    own_use: Float[Array, "agents"] | None = None
+    """a_i ≥ 0, what it has without the others (value); None: 0."""
+    capacity: Float[Array, "slots"] | None = None
+    """K_ij ≥ 0, the most that i may give to j, laid out as a flow (value); None: unlimited."""
+    efficiency: Float[Array, "slots"] | None = None
+    """e_ij > 0, what arrives of a unit, laid out as a flow; None: 1."""
     repeats: Int[Array, "agents"] | None = None
     """In a market with padding rows (`_canonical`): the agent whose row each padding row repeats; agents
     repeat themselves."""
@@ -71,8 +79,14 @@ class Market(eqx.Module):
         num_agents: int | None = None,
         drop_self_loops: bool = False,
         drop_isolated: bool = False,
+        priority=None,
+        demand=None,
+        own_use=None,
+        capacity=None,
+        efficiency=None,
+        directed: bool = False,
     ) -> "Market":
-        """The market on these undirected links.
+        """The market on these links, by default undirected.
 
         A link given twice, in either direction, is one link; `market.origin.merged_links` counts them.
 
@@ -86,63 +100,44 @@ class Market(eqx.Module):
             num_agents: by default as many as there are labels, else the largest number plus one.
             drop_self_loops: leave out links of an agent with itself, instead of refusing them.
             drop_isolated: leave out agents without a neighbour, instead of refusing them.
+            priority: b_i ≥ 0, by what an agent's fair share is measured (value), given as endowments are; by
+                default its contribution. An agent of priority 0 receives nothing.
+            demand: D_i ≥ 0, what an agent can use in all, own use included (value); by default unlimited.
+                What it receives beyond is worth nothing.
+            own_use: a_i ≥ 0, what it has without the others (value); by default 0. It counts as received.
+            capacity: K ≥ 0, the most that can be given along a link in a round (value, as sent): one number,
+                or one per link, which holds in each direction; by default unlimited.
+            efficiency: e > 0, what arrives of a unit given along a link, likewise; by default 1.
+            directed: each row of `links` is one arc, from its first agent to its second, with its own
+                capacity and efficiency; a link both ways is two rows.
 
         Returns:
             One market, agents in the order of their numbers.
 
         Raises:
             ValueError: an empty network; agents out of range; self-loops or isolated agents not asked to
-                be dropped; endowments or values that are not finite and positive; names that are missing,
-                unknown or given twice.
+                be dropped; endowments or values that are not finite and positive; other fields out of
+                their range, or a demand below own use; names that are missing, unknown or given twice; links
+                given twice with different capacities or efficiencies.
         """
-        links = as_links(links)
-        if labels is not None:
-            labels = list(labels)
-            check_unique("labels", labels, "give every agent a name of its own")
-            if num_agents not in (None, len(labels)):
-                raise ValueError(f"labels: {len(labels)} names for num_agents={num_agents}; leave one out.")
-            num_agents = len(labels)
-        num_agents = count_agents(links, num_agents)
-
-        def name_of(i):
-            return i if labels is None else labels[i]
-
-        names = range(num_agents) if labels is None else labels
-        endowment = as_real("endowment", by_name("endowment", endowment, names), (num_agents,), name_of)
-        value = as_real("value", by_name("value", value, names), (num_agents,), name_of)
-
-        loops = links[:, 0] == links[:, 1]
-        looped = [name_of(int(i)) for i in np.unique(links[loops, 0])]
-        if looped and not drop_self_loops:
-            raise ValueError(
-                f"links: self-loop(s) at agent {listed(looped)}; an agent cannot give to itself. "
-                "Remove them, or pass drop_self_loops=True."
-            )
-        starts, neighbours, merged = compressed_rows(links[~loops] if looped else links, num_agents)
-        degree = np.diff(starts)
-        isolated = np.flatnonzero(degree == 0)
-        isolated_names = [name_of(i) for i in isolated.tolist()]
-        if len(isolated) and not drop_isolated:
-            raise ValueError(
-                f"links: {len(isolated)} agent(s) have no neighbour ({listed(isolated_names)}) and could "
-                "neither give nor receive. Link them, or pass drop_isolated=True."
-            )
-        if len(isolated):
-            kept = np.flatnonzero(degree)
-            neighbours = (np.cumsum(degree > 0, dtype=np.int32) - 1)[neighbours]
-            starts = np.append(starts[kept], starts[-1])
-            labels = [name_of(i) for i in kept.tolist()]
-            endowment, value = endowment[kept], value[kept]
-        if not len(neighbours):
-            raise ValueError("links: the network is empty; a market needs at least one link.")
-        origin = Origin(
-            labels,
-            merged_links=merged,
-            dropped_self_loops=looped,
-            dropped_isolated=isolated_names,
+        found = read_links(
+            links, labels, num_agents, drop_self_loops=drop_self_loops, drop_isolated=drop_isolated
         )
-        market_of, numbers = np.zeros(len(endowment), np.int32), np.zeros(1, np.uint32)
-        return assemble_rows(starts, neighbours, endowment, value, market_of, numbers, origin)
+        arcs = {
+            "capacity": read_arcs("capacity", capacity, found, directed=directed, otherwise=0.0),
+            "efficiency": read_arcs("efficiency", efficiency, found, directed=directed, otherwise=1.0),
+        }
+        if directed and capacity is None:
+            one_way = read_arcs("capacity", np.inf, found, directed=True, otherwise=0.0)
+            arcs["capacity"] = None if np.all(one_way == np.inf) else one_way
+        agents = {"priority": priority, "demand": demand, "own_use": own_use}
+        agents = {k: None if x is None else read_agents(k, x, found) for k, x in agents.items()}
+        endowment, value = read_agents("endowment", endowment, found), read_agents("value", value, found)
+        market_of, numbers = np.zeros(len(found.kept), np.int32), np.zeros(1, np.uint32)
+        network = found.starts, found.neighbours
+        return assemble_rows(
+            *network, endowment, value, market_of, numbers, found.origin, terms=agents | arcs
+        )
 
     def __repr__(self) -> str:
         several = f", {self.num_markets} markets" if self.num_markets > 1 else ""
@@ -177,6 +172,12 @@ class Market(eqx.Module):
     def contribution(self) -> Float[Array, "agents"]:
         """w_i = ε_i v_i, the mean value agent i brings to a round."""
         return self.endowment * self.value
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """The fields beyond endowment and value that this market has: of priority, demand, own_use, capacity
+        and efficiency."""
+        return tuple(name for name in IF_ABSENT if getattr(self, name) is not None)
 
     @property
     def degree(self) -> Int[Array, "agents"]:
@@ -218,7 +219,8 @@ class Market(eqx.Module):
             else:
                 new = by_name(field, new, self.labels)
                 new = as_real(field, new, (self.num_agents,), lambda i: self.labels[i])
-                check_positive(field, new, lambda i: self.labels[i])
+                check = check_not_negative if field == "endowment" and self.terms else check_positive
+                check(field, new, lambda i: self.labels[i])
             market = eqx.tree_at(lambda m, field=field: getattr(m, field), market, new)
         return market
 
@@ -228,10 +230,12 @@ class Market(eqx.Module):
 
     @entry(remedy="take it of a market of plain numbers")
     def fingerprint(self) -> str:
-        """A short hash of links, endowments and values: equal markets, equal fingerprints."""
+        """A short hash of links and numbers: equal markets, equal fingerprints."""
         digest = hashlib.sha256()
-        for part in (*self.arcs(), self.endowment, self.value, self.market_of):
+        terms = [getattr(self, name) for name in self.terms]
+        for part in (*self.arcs(), self.endowment, self.value, self.market_of, *terms):
             digest.update(np.ascontiguousarray(part).tobytes())
+        digest.update(" ".join(self.terms).encode())
         return digest.hexdigest()[:16]
 
     # -- totals per market ---------------------------------------------------------------------
@@ -362,35 +366,17 @@ def assemble_rows(
     numbers: UInt[np.ndarray, "markets"],
     origin: Origin,
     rows: Columns | None = None,
+    terms: dict[str, np.ndarray | None] | None = None,
 ) -> Market:
     """The market in which agent i's neighbours are `neighbours[starts[i]:starts[i + 1]]`, ascending.
 
-    `rows` are columns laid out but empty, which decide where links are stored; by default those of `lay_out`.
+    Args:
+        rows: columns laid out but empty, which decide where links are stored; by default those of `lay_out`.
+        terms: the fields of `IF_ABSENT` that there are, of agents, or of arcs in the order of the rows.
     """
-
-    def name_of(i):
-        return i if origin.labels is None else origin.labels[i]
-
-    check_positive("endowment", endowment, name_of)
-    check_positive("value", value, name_of)
-    with np.errstate(over="ignore", under="ignore"):
-        contribution = endowment * value
-    check_fits(CONTRIBUTION, contribution, np.float64, name_of, "rescale them")
-
-    rows = lay_out(starts) if rows is None else rows
-    reverse_arc = reverse_arcs(starts, neighbours)
-    slot = entry_slots(rows)
-    # Rows point at where a neighbour is stored, so that agent vectors need no second look-up.
-    rows.entries[slot] = rows.place[neighbours]
-    reverse = np.arange(rows.num_slots, dtype=np.int32)
-    reverse[slot] = slot[reverse_arc]
-
-    members = listed_by_market(market_of)
-    return Market(endowment, value, rows, reverse, members, market_of.astype(np.int32), numbers, origin)
-
-
-def listed_by_market(market_of: Int[np.ndarray, "agents"]) -> Columns:
-    """The agents of each market, a market a row."""
-    members = lay_out(np.append(0, np.cumsum(np.bincount(market_of))))
-    members.entries[entry_slots(members)] = np.argsort(market_of, kind="stable")
-    return dataclasses.replace(members, is_full=members.num_slots == len(market_of))
+    terms = {name: x for name, x in (terms or {}).items() if x is not None}
+    check_numbers(endowment, value, terms, starts, neighbours, origin)
+    rows, reverse, slot = laid_out_links(starts, neighbours, rows)
+    terms |= {name: in_slots(rows, slot, terms[name]) for name in OF_ARCS if name in terms}
+    members, market_of = listed_by_market(market_of), market_of.astype(np.int32)
+    return Market(endowment, value, rows, reverse, members, market_of, numbers, origin, **terms)

@@ -9,7 +9,8 @@ from cmapjax.arguments._checks import CONTRIBUTION, as_real, check_fits, check_k
 from cmapjax.arguments._labelled import by_name
 from cmapjax.arguments._origin import Origin
 from cmapjax.market._columns import Columns
-from cmapjax.market._market import Market, assemble_rows, listed_by_market
+from cmapjax.market._laid_out import listed_by_market
+from cmapjax.market._market import Market, assemble_rows
 from cmapjax.runtime._settings import check_plain
 
 
