@@ -96,9 +96,23 @@ def check_not_negative(field: str, values: np.ndarray, name_of) -> None:
     if len(bad):
         pairs = listed(f"{name_of(i)}: {values[i]:g}" for i in bad).replace("'", "")
         raise ValueError(
-            f"{field} must be finite and 0 or more, but is not for {len(bad)} agent(s) ({pairs}); correct the "
-            "numbers."
+            f"{field} must be finite and 0 or more, but is not for {len(bad)} agent(s) ({pairs}); "
+            "correct the numbers."
         )
+
+
+def check_ordinary(name: str, given: Iterable) -> None:
+    """Raise, for a function of this name, if a market given has more than endowments and values.
+
+    Markets are told by their attribute `terms`, so that no other module is imported.
+    """
+    for x in given:
+        terms = getattr(x, "terms", ())
+        if terms:
+            raise ValueError(
+                f"{name}: this market has {', '.join(terms)}, and {name} knows markets of endowments and "
+                "values only; leave those fields out, or use `solve`, which knows them."
+            )
 
 
 def check_kind(field: str, given, kind: type | tuple[type, ...], example: str) -> None:

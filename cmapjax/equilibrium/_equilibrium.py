@@ -76,14 +76,16 @@ class Fractions:
     ratio: tuple[Fraction, ...]
     flow: tuple[Fraction, ...]
     """y_ij on every arc, in the order of `Market.arcs`."""
+    level: tuple[Fraction | float, ...] | None = None
+    """`Settlement.level`; inf is a float. None in markets of endowments and values."""
 
 
 class Settlement(eqx.Module):
     """What else the equilibrium settles in a market with priorities, demands, own use or capacities."""
 
     level: Float[Array, "agents"]
-    """L_j: u_j = L_j b_j, but for those whose demand is less or whose own use is more; inf where givers of the
-    satisfied have more than they can use."""
+    """L_j: u_j = L_j b_j, but for those whose demand is less or whose own use is more; inf where givers
+    of the satisfied have more than these can use."""
     receiver_price: Float[Array, "agents"]
     """ρ_j = 1 / L_j, what a unit is worth where j receives it; 0 of agents that do not count."""
     claim: Float[Array, "agents"]

@@ -1,5 +1,6 @@
-"""The exact equilibrium of lossless markets with any of the fields beyond endowment and value."""
+"""The equilibrium of markets with any of the fields beyond endowment and value, by exact levels."""
 
+import dataclasses
 import math
 from fractions import Fraction
 
@@ -7,28 +8,47 @@ import numpy as np
 
 from cmapjax.equilibrium._equilibrium import Equilibrium, Fractions, Settlement
 from cmapjax.equilibrium._levels import UNLIMITED, Levels, Terms, levels
+from cmapjax.equilibrium._losses import product_losses
+from cmapjax.equilibrium._proof import verify_levels
 from cmapjax.market._bound import Arcs, bound, certified_bound
 from cmapjax.market._market import Market
 
 
 def solve_general(market: Market, tolerance: float, *, exact: bool) -> Equilibrium:
-    """The equilibrium by levels, in integers, with the certificate of the flow that was found."""
+    """The equilibrium by levels, in integers, with the certificate of the flow that was found.
+
+    Losses e_ij = f_i g_j, a factor of the giver times one of the receiver, are taken out: givers have s_i f_i
+    and links K_ij f_i of a good of which receivers want D_j / g_j and have a_j / g_j, and get u_j / g_j.
+    """
     arcs = Arcs.of(market)
-    if market.efficiency is not None and np.any(arcs.efficiency[arcs.carries] != 1):
+    sent, got = product_losses(arcs)
+    if exact and market.efficiency is not None:
         raise ValueError(
-            "solve: this market has links with an efficiency other than 1, which no method here solves; leave "
-            "efficiency out."
+            "exact: this market has efficiencies, by which fractions are not multiplied; leave exact out."
         )
-    terms, unit, unit_of_priority = in_integers(arcs)
+    lossless = dataclasses.replace(
+        arcs,
+        supply=arcs.supply * sent,
+        capacity=arcs.capacity * sent[arcs.giver],
+        own_use=arcs.own_use / got,
+        demand=arcs.demand / got,
+    )
+    terms, unit, unit_of_priority = in_integers(lossless)
     found = levels(terms)
-    return _answer(market, arcs, found, _Amounts(terms, found, unit, unit_of_priority), tolerance, exact)
+    if exact:
+        verify_levels(terms, found)
+    amounts = _Amounts(terms, found, unit, unit_of_priority)
+    utility = np.array([float(x) for x in amounts.utility]) * got
+    level = np.array([float(x) for x in amounts.level]) * got
+    flow = arcs.feasible(np.array([float(x) for x in amounts.flow]) / sent[arcs.giver])
+    proof = _fractions(amounts) if exact else None
+    return _answer(market, arcs, (utility, level, flow), found.num_flows, tolerance, proof)
 
 
 def in_integers(arcs: Arcs) -> tuple[Terms, list[Fraction], list[Fraction]]:
     """The market in whole numbers, and the units of its amounts and of its priorities, of each market."""
-    market_of, n = arcs.market_of, len(arcs.supply)
+    market_of = arcs.market_of
     of_arc = market_of[arcs.giver]
-    room = arcs.demand - np.where(np.isfinite(arcs.demand), arcs.own_use, 0)
     amounts = [arcs.supply, arcs.own_use, arcs.demand, arcs.capacity]
     owners = [market_of, market_of, market_of, of_arc]
     whole, unit = as_whole(np.concatenate(amounts), np.concatenate(owners))
@@ -91,10 +111,8 @@ class _Amounts:
         return level * unit[market] / unit_of_priority[market]
 
 
-def _answer(market, arcs: Arcs, found: Levels, amounts: _Amounts, tolerance, exact) -> Equilibrium:
-    utility = np.array([float(x) for x in amounts.utility])
-    level = np.array([float(x) for x in amounts.level])
-    flow = arcs.feasible(np.array([float(x) for x in amounts.flow]))
+def _answer(market, arcs: Arcs, found: tuple, num_flows: int, tolerance: float, proof) -> Equilibrium:
+    utility, level, flow = found
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(arcs.priority > 0, utility / arcs.priority, np.nan)
         receiver_price = np.where(arcs.counts, 1 / level, 0)
@@ -102,10 +120,10 @@ def _answer(market, arcs: Arcs, found: Levels, amounts: _Amounts, tolerance, exa
     claim = np.where(level == np.inf, 0, np.minimum(arcs.priority, claim))
     delivered = arcs.received(flow)
     gap = np.fmin(bound(arcs, delivered, receiver_price), certified_bound(arcs, flow))
-    offered = np.where(arcs.carries & (flow < arcs.capacity), receiver_price[arcs.receiver], 0)
+    worth = np.where(arcs.carries, receiver_price[arcs.receiver] * arcs.efficiency, 0)
     price = np.zeros(len(utility))
-    np.maximum.at(price, arcs.giver, offered)
-    rent = np.where(arcs.carries, np.maximum(receiver_price[arcs.receiver] - price[arcs.giver], 0), 0)
+    np.maximum.at(price, arcs.giver, np.where(flow < arcs.capacity, worth, 0))
+    rent = np.where(flow < arcs.capacity, 0, np.maximum(worth - price[arcs.giver], 0))
     spent = np.bincount(arcs.giver, flow, len(utility))
     return Equilibrium(
         utility=utility,
@@ -116,7 +134,7 @@ def _answer(market, arcs: Arcs, found: Levels, amounts: _Amounts, tolerance, exa
         gap=gap,
         price_error=np.full(market.num_markets, np.nan),
         spending_error=np.zeros(market.num_markets),
-        iterations=np.asarray(found.num_flows),
+        iterations=np.asarray(num_flows),
         result=(~(gap <= tolerance)).astype(np.int32),
         settlement=Settlement(
             level=level,
@@ -125,11 +143,11 @@ def _answer(market, arcs: Arcs, found: Levels, amounts: _Amounts, tolerance, exa
             rent=market.flow_from_arcs(rent),
             kept=np.maximum(arcs.supply - spent, 0),
         ),
-        exact=_fractions(amounts) if exact else None,
+        exact=proof,
     )
 
 
 def _fractions(amounts: _Amounts) -> Fractions:
     pairs = zip(amounts.utility, amounts.priority, strict=True)
     ratio = tuple(u / b if b else Fraction(0) for u, b in pairs)
-    return Fractions(tuple(amounts.utility), ratio, tuple(amounts.flow))
+    return Fractions(tuple(amounts.utility), ratio, tuple(amounts.flow), tuple(amounts.level))

@@ -1,17 +1,16 @@
 """The equilibrium of a market with any supplies, priorities, demands, own use and capacities, in integers.
 
-Receivers are divided into *groups* of one level L each: a receiver j that the others do not keep from it has
-received u_j = L b_j, or its demand D_j if that is less, or its own use a_j if that is more. The receivers of a
-group are tested together: L is the least level at which they would take all that their givers can send
-them, Σ_j z_j(L) = Σ_i min(s_i, Σ_j K_ij) with z_j(L) = min(D_j − a_j, max(0, L b_j − a_j)). If a flow delivers
-that, the group is done. Otherwise a minimum cut tells the receivers that are poorer than the others, who take
-from their givers what they can; the others share what is left. All groups of a level of this division are
-tested by one maximum flow.
+Receivers are divided into *groups* of one level L each: a receiver j gets u_j = L b_j, or its demand D_j if
+that is less, or its own use a_j if that is more. The receivers of a group are tested together: L is the least
+level at which they would take all that their givers can send them, Σ_j z_j(L) = Σ_i min(s_i, Σ_j K_ij) with
+z_j(L) = min(D_j − a_j, max(0, L b_j − a_j)). If a flow delivers that, the group is done. Otherwise a minimum
+cut tells the receivers that are poorer than the others, who take from their givers what they can; the others
+share what is left. All groups of a level of this division are tested by one maximum flow.
 
 Levels are fractions of whole numbers, and so is everything that is compared. Where capacities outgrow the 63
 bits of the flow solver, the lowest bits are put back by further flows on what remains.
 
-Source: Groenevelt, Eur. J. Oper. Res. 54, 1991 (separable convex programs on polymatroids); docs/equilibrium.md.
+Source: Groenevelt, Eur. J. Oper. Res. 54, 1991 (separable programs on polymatroids); docs/equilibrium.md.
 """
 
 import bisect
@@ -56,7 +55,7 @@ class Levels:
     group: Int[np.ndarray, "agents"]
     """The group of each receiver, in the order of levels within a market; −1 for those that get nothing."""
     numerator: np.ndarray
-    """L = numerator / denominator of each group in lowest terms; numerator `UNLIMITED` where all are satisfied."""
+    """L = numerator / denominator of each group in lowest terms; `UNLIMITED` where all are satisfied."""
     denominator: np.ndarray
     got: np.ndarray
     """z of each agent, in parts of which a unit has its group's denominator."""
@@ -82,7 +81,8 @@ class _Division:
         carries = (terms.supply[terms.giver] > 0) & (terms.capacity != 0) & counts[terms.receiver]
         self.arcs = np.flatnonzero(carries)
         """The arcs that lead into open groups."""
-        self.group = np.where(counts, terms.market_of, -1)
+        self.group = np.full(len(counts), -1)
+        self.group[terms.receiver[self.arcs]] = terms.market_of[terms.receiver[self.arcs]]
         self.num_groups = int(terms.market_of.max()) + 1
         givers, self.copy = np.unique(terms.giver[self.arcs], return_inverse=True)
         """The copy of each of these arcs' givers."""
@@ -118,16 +118,12 @@ class _Division:
         flow, above = network.maximum()
         self.num_flows += network.num_flows
         is_full = sums(take, group, len(groups)) == sums(flow, group[head], len(groups))
-        self._close(receivers, group, is_full, groups, numerator, denominator, take, head, flow)
-        self._split(receivers, group, is_full, groups, head, above[copies:])
-
-    def _close(self, receivers, group, is_full, groups, numerator, denominator, take, head, flow) -> None:
+        for place in np.flatnonzero(is_full):
+            self.level[int(groups[place])] = (numerator[place], denominator[place])
         closes = is_full[group]
         self.got[receivers[closes]] = take[closes]
         self.parts[self.arcs[closes[head]]] = flow[closes[head]]
-        for number, one, top, bottom in zip(groups, is_full, numerator, denominator, strict=True):
-            if one:
-                self.level[int(number)] = (top, bottom)
+        self._split(receivers, group, is_full, groups, head, above[copies:])
 
     def _split(self, receivers, group, is_full, groups, head, is_richer) -> None:
         """Richer receivers of groups that are not full form groups of their own, and get what is left."""
@@ -148,6 +144,10 @@ class _Division:
         names, self.copy = np.unique(number, return_inverse=True)
         self.left = np.concatenate([self.left, rest])[names]
         self.arcs = arcs[kept]
+        # Receivers whose givers have nothing left for them get nothing.
+        is_served = np.zeros(len(self.group), bool)
+        is_served[self.terms.receiver[self.arcs]] = True
+        self.group[receivers[moves & ~is_served[receivers]]] = -1
 
     def result(self) -> Levels:
         """Groups numbered by market, then by level."""
@@ -229,9 +229,10 @@ def least_levels(priority, own_use, room, group, supplied) -> tuple[np.ndarray, 
 
     The numerator is `UNLIMITED` where all demands together are less than what is supplied.
 
-    L lies where some receiver j is *between*: a_j < L b_j ≤ D_j. If those between and those satisfied are known,
-    L = (supplied − Σ_satisfied room + Σ_between a) / Σ_between b. They are guessed in float64 and the guess is
-    tested in integers; where it fails, the level is found among the ends of all intervals by bisection.
+    L lies where some receiver j is *between*: a_j < L b_j ≤ D_j. If those between and those satisfied are
+    known, L = (supplied − Σ_satisfied room + Σ_between a) / Σ_between b. They are guessed in float64, and the
+    guess is tested in integers; where it fails, the level is found among the ends of all intervals by
+    bisection.
     """
     num_groups = len(supplied)
     is_bounded = room != UNLIMITED
@@ -266,7 +267,7 @@ def _sides(priority, own_use, room, numerator, denominator) -> tuple[np.ndarray,
 
 
 def _level_of(priority, own_use, room, group, supplied, between, full) -> tuple[np.ndarray, np.ndarray]:
-    """L = (supplied − Σ_full room + Σ_between a) / Σ_between b in lowest terms; 0 / 1 where nobody is between."""
+    """L = (supplied − Σ_full room + Σ_between a) / Σ_between b in lowest terms; 0 where nobody is."""
     size = len(supplied)
     top = (
         supplied

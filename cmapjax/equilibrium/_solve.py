@@ -12,7 +12,7 @@ from cmapjax.market._market import Market
 from cmapjax.runtime._settings import entry
 
 
-@entry(remedy=IN_PROGRAMS)
+@entry(remedy=IN_PROGRAMS, any_market=True)
 def solve(
     market: Market,
     *,
@@ -47,8 +47,8 @@ def solve(
     if market.terms:
         if not isinstance(method, Decomposition):
             raise ValueError(
-                f"method: this market has {', '.join(market.terms)}, which only Decomposition() knows; leave the "
-                "method out."
+                f"method: this market has {', '.join(market.terms)}, which only Decomposition() knows; "
+                "leave the method out."
             )
         return solve_general(market, tolerance, exact=exact)
     check_span(

@@ -267,7 +267,8 @@ class Drawn:
                 _labels(np.flatnonzero(kept), self.numbers, num_agents),
                 dropped_isolated=_labels(dropped, self.numbers, num_agents),
             )
-        return assemble(joined, endowment, value, market_of, self.numbers, origin)
+        fields = {"endowment": endowment, "value": value}
+        return assemble(joined, fields, market_of, self.numbers, origin)
 
 
 def _labels(agents: np.ndarray, numbers: np.ndarray, num_agents: int) -> list:

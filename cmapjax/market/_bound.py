@@ -92,8 +92,9 @@ class Arcs:
 def bound(arcs: Arcs, utility, price: Float[np.ndarray, "agents"]) -> Float[np.ndarray, "markets"]:
     """How much log Nash welfare each market misses at most, for any prices ρ ≥ 0 of receivers.
 
-    Gap(ρ) = Σ_j [b_j log(v_j / û_j) − ρ_j (v_j − a_j)] / B + Σ_i σ_i(ρ) / B over those who count, where v_j =
-    clip(b_j / ρ_j, a_j, D_j) is what j would ask for at its price, and σ_i is the most that giver i could earn.
+    Gap(ρ) = Σ_j [b_j log(v_j / û_j) − ρ_j (v_j − a_j)] / B + Σ_i σ_i(ρ) / B over those who count, where
+    v_j = clip(b_j / ρ_j, a_j, D_j) is what j would ask for at its price, and σ_i the most that giver i could
+    earn.
     Any prices give a bound; those of the equilibrium give 0 there.
 
     Args:
@@ -110,7 +111,11 @@ def bound(arcs: Arcs, utility, price: Float[np.ndarray, "agents"]) -> Float[np.n
 
 
 def earned(arcs: Arcs, price: Float[np.ndarray, "agents"]) -> Float[np.ndarray, "agents"]:
-    """σ_i = max Σ_j ρ_j e_ij y_ij over what i can give: its dearest links first, each up to its capacity."""
+    """σ_i = max Σ_j ρ_j e_ij y_ij over what i can give: its dearest links first, each up to its capacity.
+
+    Written as q_i s_i + Σ_j K_ij (ρ_j e_ij − q_i)⁺, which is not below that for any q_i ≥ 0, and equal to it
+    if q_i is what the last unit earns. So the rounding of running sums does not matter.
+    """
     worth = price[arcs.receiver] * arcs.efficiency
     order = np.lexsort((-worth, arcs.giver))
     giver, worth = arcs.giver[order], worth[order]
@@ -118,16 +123,19 @@ def earned(arcs: Arcs, price: Float[np.ndarray, "agents"]) -> Float[np.ndarray, 
     before = np.cumsum(room) - room
     first = np.flatnonzero(np.diff(giver, prepend=-1))
     before = before - np.repeat(before[first], np.diff(np.append(first, len(giver))))
-    given = np.clip(arcs.supply[giver] - before, 0, room)
-    return np.bincount(giver, worth * given, len(arcs.supply))
+    is_last = (before < arcs.supply[giver]) & (before + room >= arcs.supply[giver])
+    last = np.zeros(len(arcs.supply))
+    last[giver[is_last]] = worth[is_last]
+    rent = np.maximum(worth - last[giver], 0)
+    return last * arcs.supply + np.bincount(giver, rent * room, len(last))
 
 
 def certified_bound(arcs: Arcs, flow: Float[np.ndarray, "arcs"]) -> Float[np.ndarray, "markets"]:
     """The bound of a feasible flow, with prices found from it alone.
 
-    Unsatisfied receivers have the price b_j / u_j. Those of satisfied ones start at 0 and are raised to the
-    least price at which no giver would rather serve them, and to what those that serve them could have elsewhere;
-    along chains of satisfied receivers this takes as many sweeps as the chain is long. The least bound is kept.
+    Unsatisfied receivers have the price b_j / u_j. Prices of satisfied ones start at 0 and are raised to the
+    least at which no giver would rather serve them, and to what those that serve them could have elsewhere;
+    along a chain of satisfied receivers this takes as many sweeps as it is long. The least bound is kept.
     """
     utility, counts = arcs.received(flow), arcs.counts
     with np.errstate(divide="ignore", invalid="ignore"):

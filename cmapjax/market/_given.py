@@ -58,12 +58,12 @@ def read_links(links, labels, num_agents, *, drop_self_loops: bool, drop_isolate
     if not len(neighbours):
         raise ValueError("links: the network is empty; a market needs at least one link.")
     kept = np.flatnonzero(degree)
-    origin = Origin(labels, merged_links=merged, dropped_self_loops=looped, dropped_isolated=isolated)
     if isolated:
+        labels = [names[i] for i in kept.tolist()]
         number = np.cumsum(degree > 0, dtype=np.int32) - 1
         neighbours, given = number[neighbours], number[given]
         starts = np.append(starts[kept], starts[-1])
-        origin = dataclasses.replace(origin, labels=[names[i] for i in kept.tolist()])
+    origin = Origin(labels, merged_links=merged, dropped_self_loops=looped, dropped_isolated=isolated)
     return Links(starts, neighbours, given, is_loop, kept, names, origin)
 
 
@@ -103,6 +103,6 @@ def read_arcs(
             giver, receiver = (short(links.names[int(links.kept[i])]) for i in way[np.argmax(differs)])
             raise ValueError(
                 f"{field}: the link from agent {giver} to agent {receiver} is given more than once, with "
-                f"different numbers; give it once{'' if directed else ', or directed=True, each direction once'}."
+                "different numbers; give it once, or with directed=True each direction once."
             )
     return values

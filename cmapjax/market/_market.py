@@ -22,11 +22,11 @@ from cmapjax.arguments._origin import Origin
 from cmapjax.market._columns import Columns, entry_slots
 from cmapjax.market._given import read_agents, read_arcs, read_links
 from cmapjax.market._laid_out import in_slots, laid_out_links, listed_by_market
-from cmapjax.market._numbers import IF_ABSENT, OF_ARCS, check_numbers
+from cmapjax.market._numbers import IF_ABSENT, OF_ARCS, check_numbers, renewed_terms
 from cmapjax.market._reductions import blocks, joined, over_ranges, over_slots, written
 from cmapjax.market._rows import compressed_rows, connected_parts
 from cmapjax.runtime._precision import float64_on_host, namespace
-from cmapjax.runtime._settings import entry
+from cmapjax.runtime._settings import check_plain, entry
 from cmapjax.runtime._types import Array
 
 
@@ -130,14 +130,12 @@ class Market(eqx.Module):
         if directed and capacity is None:
             one_way = read_arcs("capacity", np.inf, found, directed=True, otherwise=0.0)
             arcs["capacity"] = None if np.all(one_way == np.inf) else one_way
-        agents = {"priority": priority, "demand": demand, "own_use": own_use}
-        agents = {k: None if x is None else read_agents(k, x, found) for k, x in agents.items()}
-        endowment, value = read_agents("endowment", endowment, found), read_agents("value", value, found)
+        agents = {"endowment": endowment, "value": value, "priority": priority}
+        agents |= {"demand": demand, "own_use": own_use}
+        fields = {k: read_agents(k, x, found) for k, x in agents.items() if x is not None}
+        fields |= {k: x for k, x in arcs.items() if x is not None}
         market_of, numbers = np.zeros(len(found.kept), np.int32), np.zeros(1, np.uint32)
-        network = found.starts, found.neighbours
-        return assemble_rows(
-            *network, endowment, value, market_of, numbers, found.origin, terms=agents | arcs
-        )
+        return assemble_rows(found.starts, found.neighbours, fields, market_of, numbers, found.origin)
 
     def __repr__(self) -> str:
         several = f", {self.num_markets} markets" if self.num_markets > 1 else ""
@@ -224,11 +222,27 @@ class Market(eqx.Module):
             market = eqx.tree_at(lambda m, field=field: getattr(m, field), market, new)
         return market
 
+    def with_terms(self, **terms) -> "Market":
+        """The same network with other priorities, demands, own use, capacities or efficiencies.
+
+        Args:
+            **terms: priority, demand and own_use as `from_links` takes them; capacity and efficiency as one
+                number, or one for each arc, in the order of `arcs`. None removes a field.
+
+        Returns:
+            A new market on the same links.
+
+        Raises:
+            ValueError: no such field; numbers out of their range; traced arguments.
+        """
+        check_plain("with_terms", (self, terms), "make the market before")
+        return dataclasses.replace(self, **renewed_terms(self, self._arc_slots()[2], terms))
+
     def bare(self) -> "Market":
         """This market without its names, as compiled code sees it."""
         return dataclasses.replace(self, origin=Origin())
 
-    @entry(remedy="take it of a market of plain numbers")
+    @entry(remedy="take it of a market of plain numbers", any_market=True)
     def fingerprint(self) -> str:
         """A short hash of links and numbers: equal markets, equal fingerprints."""
         digest = hashlib.sha256()
@@ -254,36 +268,38 @@ class Market(eqx.Module):
         """The greatest over the agents of each market."""
         return self._per_market(jnp.maximum, x, -jnp.inf)
 
-    @float64_on_host
+    @float64_on_host(any_market=True)
     def _per_market(self, combine, x, fill):
         return over_ranges(self.members, combine, x, fill)
 
     # -- storage: the engine's side ------------------------------------------------------------
 
-    @float64_on_host
+    @float64_on_host(any_market=True)
     def stored(self, x: Shaped[Array, "agents"]) -> Shaped[Array, "agents"]:
         """A vector over agents, from the caller's order to the order of storage."""
         return x[self.links.order]
 
-    @float64_on_host
+    @float64_on_host(any_market=True)
     def unstored(self, x: Shaped[Array, "agents"]) -> Shaped[Array, "agents"]:
         """A vector over agents, from the order of storage to the caller's."""
         return x[self.links.place]
 
-    @float64_on_host
+    @float64_on_host(any_market=True)
     def mirror(self, flow: Shaped[Array, "slots"]) -> Shaped[Array, "slots"]:
         """For every slot (i, j) what stands in slot (j, i): given becomes received."""
         return flow[self.reverse]
 
-    @float64_on_host
+    @float64_on_host(any_market=True)
     def gave(self, flow: Float[Array, "slots"]) -> Float[Array, "agents"]:
         """Σ_j y_ij: the value each agent gave away."""
         return self.unstored(over_slots(self.links, jnp.add, flow))
 
-    @float64_on_host
+    @float64_on_host(any_market=True)
     def received(self, flow: Float[Array, "slots"]) -> Float[Array, "agents"]:
-        """u_j = Σ_i y_ij: the value each agent received, its utility."""
-        return self.unstored(over_slots(self.links, jnp.add, self.mirror(flow)))
+        """u_j = a_j + Σ_i e_ij y_ij: the value each agent has received, its utility."""
+        arriving = flow if self.efficiency is None else flow * self.efficiency
+        total = self.unstored(over_slots(self.links, jnp.add, self.mirror(arriving)))
+        return total if self.own_use is None else total + self.own_use
 
     @float64_on_host
     def equal_flow(self) -> Float[Array, "slots"]:
@@ -310,7 +326,7 @@ class Market(eqx.Module):
         flow[slots] = as_real("flow", unlabelled("flow", values), slots.shape)
         return flow
 
-    @entry(remedy="take it of a flow that is computed")
+    @entry(remedy="take it of a flow that is computed", any_market=True)
     def allocation(self, flow: Shaped[np.ndarray, "slots"]) -> "scipy.sparse.csr_array":
         """The matrix x_ij = y_ij / v_i: what agent i gives to j, in units of i's resource (rows sum to ε_i).
 
@@ -344,39 +360,37 @@ class Market(eqx.Module):
         return np.unique(connected_parts(*self.arcs(), self.num_agents), return_inverse=True)[1]
 
 
-def assemble(
-    links: Int[np.ndarray, "links 2"],
-    endowment: np.ndarray,
-    value: np.ndarray,
-    market_of: Int[np.ndarray, "agents"],
-    numbers: UInt[np.ndarray, "markets"],
-    origin: Origin,
-) -> Market:
-    """The market on links that are distinct, without self-loops, and reach every agent."""
-    starts, neighbours, _ = compressed_rows(links, len(endowment))
-    return assemble_rows(starts, neighbours, endowment, value, market_of, numbers, origin)
+def assemble(links: Int[np.ndarray, "links 2"], fields: dict[str, np.ndarray], *rest) -> Market:
+    """`assemble_rows` of links that are distinct, without self-loops, and reach every agent."""
+    starts, neighbours, _ = compressed_rows(links, len(fields["endowment"]))
+    return assemble_rows(starts, neighbours, fields, *rest)
 
 
 def assemble_rows(
     starts: Int[np.ndarray, "bounds"],
     neighbours: Int[np.ndarray, "arcs"],
-    endowment: np.ndarray,
-    value: np.ndarray,
+    fields: dict[str, np.ndarray],
     market_of: Int[np.ndarray, "agents"],
     numbers: UInt[np.ndarray, "markets"],
     origin: Origin,
     rows: Columns | None = None,
-    terms: dict[str, np.ndarray | None] | None = None,
 ) -> Market:
     """The market in which agent i's neighbours are `neighbours[starts[i]:starts[i + 1]]`, ascending.
 
     Args:
+        fields: endowment, value and those of `IF_ABSENT` that there are, of agents, or of arcs in the order
+            of the rows.
         rows: columns laid out but empty, which decide where links are stored; by default those of `lay_out`.
-        terms: the fields of `IF_ABSENT` that there are, of agents, or of arcs in the order of the rows.
     """
-    terms = {name: x for name, x in (terms or {}).items() if x is not None}
-    check_numbers(endowment, value, terms, starts, neighbours, origin)
+    check_numbers(fields, starts, neighbours, origin)
     rows, reverse, slot = laid_out_links(starts, neighbours, rows)
-    terms |= {name: in_slots(rows, slot, terms[name]) for name in OF_ARCS if name in terms}
-    members, market_of = listed_by_market(market_of), market_of.astype(np.int32)
-    return Market(endowment, value, rows, reverse, members, market_of, numbers, origin, **terms)
+    arcs = {name: in_slots(rows, slot, fields[name]) for name in OF_ARCS if name in fields}
+    return Market(
+        **(fields | arcs),
+        links=rows,
+        reverse=reverse,
+        members=listed_by_market(market_of),
+        market_of=market_of.astype(np.int32),
+        numbers=numbers,
+        origin=origin,
+    )
