@@ -33,20 +33,19 @@ def solve_general(market: Market, tolerance: float, *, exact: bool) -> Equilibri
         own_use=arcs.own_use / got,
         demand=arcs.demand / got,
     )
-    terms, unit, unit_of_priority = in_integers(lossless)
+    terms, *units = in_integers(lossless)
     found = levels(terms)
+    scale = _Scale(terms, found, *units)
     if exact:
         verify_levels(terms, found)
-    amounts = _Amounts(terms, found, unit, unit_of_priority)
-    utility = np.array([float(x) for x in amounts.utility]) * got
-    level = np.array([float(x) for x in amounts.level]) * got
-    flow = arcs.feasible(np.array([float(x) for x in amounts.flow]) / sent[arcs.giver])
-    proof = _fractions(amounts) if exact else None
-    return _answer(market, arcs, (utility, level, flow), found.num_flows, tolerance, proof)
+    utility, level, flow = scale.floats()
+    flow = arcs.feasible(flow / sent[arcs.giver])
+    proof = scale.fractions() if exact else None
+    return _answer(market, arcs, (utility * got, level * got, flow), found.num_flows, tolerance, proof)
 
 
-def in_integers(arcs: Arcs) -> tuple[Terms, list[Fraction], list[Fraction]]:
-    """The market in whole numbers, and the units of its amounts and of its priorities, of each market."""
+def in_integers(arcs: Arcs) -> tuple[Terms, np.ndarray, np.ndarray]:
+    """The market in whole numbers, and the powers of two that are the units of its amounts and priorities."""
     market_of = arcs.market_of
     of_arc = market_of[arcs.giver]
     amounts = [arcs.supply, arcs.own_use, arcs.demand, arcs.capacity]
@@ -62,8 +61,11 @@ def in_integers(arcs: Arcs) -> tuple[Terms, list[Fraction], list[Fraction]]:
     )
 
 
-def as_whole(x: np.ndarray, market_of: np.ndarray) -> tuple[np.ndarray, list[Fraction]]:
-    """Numbers ≥ 0 as Python's integers in one unit per market, a power of two; inf becomes `UNLIMITED`."""
+def as_whole(x: np.ndarray, market_of: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers ≥ 0 as Python's integers in a unit of each market, and the power of two that the unit is.
+
+    Infinity becomes `UNLIMITED`.
+    """
     is_some = np.isfinite(x) & (x > 0)
     mantissa, power = np.frexp(np.where(is_some, x, 1.0))
     number = np.ldexp(mantissa, 53).astype(np.int64)
@@ -75,40 +77,70 @@ def as_whole(x: np.ndarray, market_of: np.ndarray) -> tuple[np.ndarray, list[Fra
     least = np.where(least == np.iinfo(np.int64).max, 0, least)
     shift = np.where(is_some, power - least[market_of], 0)
     whole = np.where(is_some, number.astype(object) << shift.astype(object), 0)
-    return np.where(np.isinf(x), UNLIMITED, whole), [Fraction(2) ** int(p) for p in least]
+    return np.where(np.isinf(x), UNLIMITED, whole), least
 
 
-class _Amounts:
-    """What was found, as fractions in the units of the market."""
+@dataclasses.dataclass(frozen=True)
+class _Scale:
+    """From whole numbers to the units of the market."""
 
-    def __init__(self, terms: Terms, found: Levels, unit, unit_of_priority):
-        self.denominator = [1 if g < 0 else int(found.denominator[g]) for g in found.group.tolist()]
-        self.units = [unit[m] for m in terms.market_of.tolist()]
-        self.utility = [
-            (Fraction(int(z), d) + int(a)) * u
-            for z, d, a, u in zip(found.got, self.denominator, terms.own_use, self.units, strict=True)
-        ]
-        self.flow = [
-            Fraction(int(part), self.denominator[j]) * self.units[j]
-            for part, j in zip(found.parts.tolist(), terms.receiver.tolist(), strict=True)
-        ]
-        self.priority = [
-            int(b) * unit_of_priority[m]
-            for b, m in zip(terms.priority.tolist(), terms.market_of.tolist(), strict=True)
-        ]
-        self.level = [self._level(j, terms, found, unit, unit_of_priority) for j in range(len(self.utility))]
+    terms: Terms
+    found: Levels
+    amount: np.ndarray
+    """The power of two that is the unit of each market's amounts."""
+    priority: np.ndarray
+    """The same of its priorities."""
 
-    def _level(self, j, terms, found, unit, unit_of_priority) -> Fraction | float:
-        """L_j: that of its group, inf if all of it are satisfied; the ratio of those that nobody gives to."""
-        group = int(found.group[j])
-        if group < 0:
-            is_satisfied = terms.room[j] == 0 or not self.priority[j]
-            return math.inf if is_satisfied else self.utility[j] / self.priority[j]
-        if found.numerator[group] == UNLIMITED:
-            return math.inf
-        market = int(terms.market_of[j])
-        level = Fraction(int(found.numerator[group]), int(found.denominator[group]))
-        return level * unit[market] / unit_of_priority[market]
+    @property
+    def denominator(self) -> np.ndarray:
+        """Of what each agent gets."""
+        group = self.found.group
+        return np.where(group < 0, 1, np.append(self.found.denominator, 1)[group])
+
+    def floats(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Utilities, levels and flows, each rounded once (a quotient of Python's integers is)."""
+        terms, market_of, d = self.terms, self.terms.market_of, self.denominator
+        power = self.amount[market_of]
+        utility = np.ldexp(_quotient(self.found.got + terms.own_use * d, d), power)
+        flow = np.ldexp(_quotient(self.found.parts, d[terms.receiver]), power[terms.receiver])
+        top, bottom = self._levels(d)
+        level = np.ldexp(
+            _quotient(np.where(top == UNLIMITED, 0, top), bottom), power - self.priority[market_of]
+        )
+        return utility, np.where(top == UNLIMITED, np.inf, level), flow
+
+    def fractions(self) -> Fractions:
+        """Everything exactly."""
+        terms, found, d = self.terms, self.found, self.denominator
+        amount = [Fraction(2) ** int(p) for p in self.amount[terms.market_of]]
+        priority = [Fraction(2) ** int(p) for p in self.priority[terms.market_of]]
+        rows = zip(found.got, d, terms.own_use, amount, strict=True)
+        utility = tuple((Fraction(int(z), int(n)) + int(a)) * u for z, n, a, u in rows)
+        arcs = zip(found.parts, terms.receiver.tolist(), strict=True)
+        rows = zip(utility, terms.priority, priority, strict=True)
+        rows_of_levels = zip(*self._levels(d), amount, priority, strict=True)
+        return Fractions(
+            utility=utility,
+            ratio=tuple(x / (int(b) * v) if b else Fraction(0) for x, b, v in rows),
+            flow=tuple(Fraction(int(y), int(d[j])) * amount[j] for y, j in arcs),
+            level=tuple(
+                math.inf if x == UNLIMITED else Fraction(int(x), int(y)) * u / v
+                for x, y, u, v in rows_of_levels
+            ),
+        )
+
+    def _levels(self, d: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """L of each agent's group, or the ratio of one that nobody gives to; no limit if it wants nothing."""
+        terms, found = self.terms, self.found
+        of_groups = [np.append(x, 1)[found.group] for x in (found.numerator, found.denominator)]
+        wants = (terms.priority > 0) & (terms.room != 0)
+        top = np.where(found.group >= 0, of_groups[0], np.where(wants, terms.own_use, UNLIMITED))
+        return top, np.where(found.group >= 0, of_groups[1], np.where(wants, terms.priority, 1))
+
+
+def _quotient(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
+    """The nearest float64 of each fraction of integers of any size."""
+    return np.true_divide(top, bottom).astype(np.float64)
 
 
 def _answer(market, arcs: Arcs, found: tuple, num_flows: int, tolerance: float, proof) -> Equilibrium:
@@ -145,9 +177,3 @@ def _answer(market, arcs: Arcs, found: tuple, num_flows: int, tolerance: float, 
         ),
         exact=proof,
     )
-
-
-def _fractions(amounts: _Amounts) -> Fractions:
-    pairs = zip(amounts.utility, amounts.priority, strict=True)
-    ratio = tuple(u / b if b else Fraction(0) for u, b in pairs)
-    return Fractions(tuple(amounts.utility), ratio, tuple(amounts.flow), tuple(amounts.level))

@@ -18,12 +18,9 @@ import dataclasses
 from fractions import Fraction
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 
-from cmapjax.equilibrium._decomposition import FLOW_BITS, excess_bits, shifted
-from cmapjax.equilibrium._maximum_flow import maximum_flow
-
-UNLIMITED = -1
+from cmapjax.equilibrium._long_flow import UNLIMITED, Network, sums
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,33 +62,75 @@ class Levels:
 
 
 def levels(terms: Terms) -> Levels:
-    """The groups of receivers, divided until a flow serves each."""
-    division = _Division(terms)
-    while division.is_open:
-        division.divide()
-    return division.result()
+    """The groups of receivers, divided until a flow serves each.
+
+    Where numbers are long, groups are first found without their lowest bits, and then proved with all.
+    """
+    division = _Division(terms, exactly=False)
+    found = division.divided()
+    if division.is_exact:
+        return found
+    again = _Division(terms, exactly=True, expected=found.group)
+    proved, num_flows = again.divided(), found.num_flows
+    if not again.serves_the_poorest(proved):
+        num_flows += proved.num_flows
+        proved = _Division(terms, exactly=True).divided()
+    return dataclasses.replace(proved, num_flows=num_flows + proved.num_flows)
 
 
 class _Division:
-    """Groups of receivers, some of them still open. A *copy* is what a giver has left for one group."""
+    """Groups of receivers, some of them still open. A *copy* is what a giver has left for one group.
 
-    def __init__(self, terms: Terms):
-        self.terms = terms
-        counts = (terms.priority > 0) & (terms.room != 0)
-        carries = (terms.supply[terms.giver] > 0) & (terms.capacity != 0) & counts[terms.receiver]
-        self.arcs = np.flatnonzero(carries)
+    Args:
+        exactly: put back the bits that do not fit the flow solver, however many flows that takes.
+        expected: the groups to begin with, in the order of levels within a market; by default all receivers
+            of a market are one.
+    """
+
+    def __init__(self, terms: Terms, *, exactly: bool, expected: np.ndarray | None = None):
+        self.terms, self.exactly, self.is_exact = terms, exactly, True
+        self.counts = (terms.priority > 0) & (terms.room != 0)
+        carries = (terms.supply[terms.giver] > 0) & (terms.capacity != 0) & self.counts[terms.receiver]
+        self.leads = np.flatnonzero(carries)
+        group = terms.market_of if expected is None else expected
+        self.num_groups = int(group.max()) + 1
+        self.arcs = self.leads[group[terms.receiver[self.leads]] >= 0]
         """The arcs that lead into open groups."""
-        self.group = np.full(len(counts), -1)
-        self.group[terms.receiver[self.arcs]] = terms.market_of[terms.receiver[self.arcs]]
-        self.num_groups = int(terms.market_of.max()) + 1
-        givers, self.copy = np.unique(terms.giver[self.arcs], return_inverse=True)
+        of_arc = group[terms.receiver[self.arcs]]
+        names, copy = np.unique(
+            terms.giver[self.arcs].astype(np.int64) * self.num_groups + of_arc, return_inverse=True
+        )
+        self.left = self._left(names // self.num_groups, copy)
+        kept = self.left[copy] > 0
+        self.arcs = self.arcs[kept]
+        copies, self.copy = np.unique(copy[kept], return_inverse=True)
         """The copy of each of these arcs' givers."""
-        self.left = terms.supply[givers].astype(object)
+        self.left = self.left[copies]
+        self.group = np.full(len(self.counts), -1)
+        receivers = terms.receiver[self.arcs]
+        self.group[receivers] = group[receivers]
         self.level = {}
         """The numerator and denominator of each closed group."""
         self.got = np.zeros(len(terms.supply), object)
         self.parts = np.zeros(len(terms.giver), object)
+        self.has_left = np.zeros(len(terms.giver), bool)
+        """Whether an arc's giver has something left for its receiver's group."""
         self.num_flows = 0
+
+    def _left(self, giver: np.ndarray, copy: np.ndarray) -> np.ndarray:
+        """What givers have left for their groups, those of one giver being in the order of levels."""
+        supply, capacity = self.terms.supply[giver].astype(object), self.terms.capacity[self.arcs]
+        first = np.flatnonzero(np.diff(giver, prepend=-1))
+        limit = _limits(copy, capacity, supply)
+        before = np.cumsum(limit) - limit
+        before = before - np.repeat(before[first], np.diff(np.append(first, len(giver))))
+        return np.maximum(supply - before, 0)
+
+    def divided(self) -> Levels:
+        """The groups when none is open any more."""
+        while self.is_open:
+            self.divide()
+        return self.result()
 
     @property
     def is_open(self) -> bool:
@@ -115,14 +154,18 @@ class _Division:
         d_arc = d[head]
         ahead = np.where(capacity == UNLIMITED, UNLIMITED, capacity * d_arc)
         network = Network(tail, head, send * denominator[group_of_copy], take, ahead, group_of_copy, group)
-        flow, above = network.maximum()
+        flow, above, missing = network.maximum(exactly=self.exactly)
         self.num_flows += network.num_flows
-        is_full = sums(take, group, len(groups)) == sums(flow, group[head], len(groups))
+        self.is_exact &= not np.any(missing)
+        is_full = sums(take, group, len(groups)) - sums(flow, group[head], len(groups)) <= missing
+        is_full = is_full.astype(bool)
         for place in np.flatnonzero(is_full):
             self.level[int(groups[place])] = (numerator[place], denominator[place])
         closes = is_full[group]
         self.got[receivers[closes]] = take[closes]
-        self.parts[self.arcs[closes[head]]] = flow[closes[head]]
+        closed = self.arcs[closes[head]]
+        self.parts[closed] = flow[closes[head]]
+        self.has_left[closed] = True
         self._split(receivers, group, is_full, groups, head, above[copies:])
 
     def _split(self, receivers, group, is_full, groups, head, is_richer) -> None:
@@ -149,6 +192,43 @@ class _Division:
         is_served[self.terms.receiver[self.arcs]] = True
         self.group[receivers[moves & ~is_served[receivers]]] = -1
 
+    def serves_the_poorest(self, found: Levels) -> bool:
+        """Whether no giver serves, or keeps something from, a level above one to which a link is not full."""
+        rank = self._ranks(found)
+        leads, terms = self.leads, self.terms
+        giver, receiver, capacity = terms.giver[leads], terms.receiver[leads], terms.capacity[leads]
+        denominator = np.append(found.denominator, 1)[found.group[receiver]]
+        parts = found.parts[leads]
+        is_open = (capacity == UNLIMITED) | (parts < capacity * denominator)
+        keeps = self.has_left[leads] & (np.append(found.numerator, 0)[found.group[receiver]] == UNLIMITED)
+        serves = (parts > 0) | (is_open & keeps)
+        highest, lowest = np.full(len(rank), -1), np.full(len(rank), len(rank))
+        for level, where, ufunc in ((highest, serves, np.maximum), (lowest, is_open, np.minimum)):
+            where = where.astype(bool)
+            ufunc.at(level, giver[where], rank[receiver[where]])
+        return bool(np.all(highest <= lowest))
+
+    def _ranks(self, found: Levels) -> np.ndarray:
+        """The place of each receiver's level among all levels, equal ones having the same."""
+        terms = self.terms
+
+        def level(j: int):
+            group = found.group[j]
+            if group < 0:
+                return 0, Fraction(int(terms.own_use[j]), int(terms.priority[j]))
+            top = int(found.numerator[group])
+            return (1, Fraction(0)) if top == UNLIMITED else (0, Fraction(top, int(found.denominator[group])))
+
+        agents = np.flatnonzero(self.counts).tolist()
+        names = [
+            (g, 0) if g >= 0 else (g, j) for j, g in zip(agents, found.group[agents].tolist(), strict=True)
+        ]
+        levels = {name: level(j) for j, name in zip(agents, names, strict=True)}
+        places = {x: place for place, x in enumerate(sorted(set(levels.values())))}
+        rank = np.zeros(len(self.counts), np.int64)
+        rank[agents] = [places[levels[name]] for name in names]
+        return rank
+
     def result(self) -> Levels:
         """Groups numbered by market, then by level."""
         market = dict(zip(self.group.tolist(), self.terms.market_of.tolist(), strict=True))
@@ -164,55 +244,6 @@ class _Division:
         group = np.array([place.get(g, -1) for g in self.group.tolist()])
         tops, bottoms = np.array([self.level[number] for number in order], object).reshape(-1, 2).T
         return Levels(group, tops, bottoms, self.got, self.parts, self.num_flows)
-
-
-class Network:
-    """Givers, receivers and arcs of several groups, of which the maximum flow is wanted, in whole numbers."""
-
-    def __init__(self, tail, head, send, take, ahead, group_of_giver, group_of_receiver):
-        self.groups = group_of_giver, group_of_receiver, group_of_receiver[head]
-        # Nobody can send more than all receivers of a group take.
-        wanted = sums(take, group_of_receiver, int(group_of_receiver.max()) + 1)
-        self.tail, self.head, self.take = tail, head, take
-        self.send = np.minimum(send, wanted[group_of_giver])
-        self.ahead = np.where(ahead == UNLIMITED, self.send[tail], np.minimum(ahead, self.send[tail]))
-        self.total = np.maximum(wanted, sums(self.send, group_of_giver, len(wanted)))
-        self.num_flows = 0
-
-    def maximum(self) -> tuple[np.ndarray, Bool[np.ndarray, "nodes"]]:
-        """The flow on each arc, and who (givers, then receivers) can be reached in what remains of it."""
-        givers, receivers, arcs = self.groups
-        size = len(self.total)
-        # A capacity cut to whole units loses less than one of them, at every agent and every arc.
-        ends = sum(np.bincount(own, minlength=size) for own in self.groups)
-        shift = np.zeros(size, np.int64)
-        if self.total.sum() >= 2**FLOW_BITS:
-            shift = excess_bits(self.total, ends)
-        flow, above = self._solve(self.send, self.take, self.ahead, None, shift)
-        while np.any(shift):
-            # Less than a unit was lost at each end, so no more than this can still be added.
-            bound = (ends + 2).astype(object) << shift.astype(object)
-            shift = np.where(shift > 0, excess_bits(bound * ends.astype(object), ends), 0)
-            rest = np.minimum(self.send - sums(flow, self.tail, len(self.send)), bound[givers])
-            room = np.minimum(self.take - sums(flow, self.head, len(self.take)), bound[receivers])
-            ahead = np.minimum(self.ahead - flow, bound[arcs])
-            change, above = self._solve(rest, room, ahead, np.minimum(flow, bound[arcs]), shift)
-            flow = flow + change
-        return flow, above
-
-    def _solve(self, send, take, ahead, back, shift):
-        """The maximum flow when each group's lowest bits are left out, in the unit of all bits."""
-        givers, receivers, arcs = self.groups
-        self.num_flows += 1
-        flow, above = maximum_flow(
-            self.tail,
-            self.head,
-            shifted(send, shift[givers]),
-            shifted(take, shift[receivers]),
-            shifted(ahead, shift[arcs]),
-            None if back is None else shifted(back, shift[arcs]),
-        )
-        return flow.astype(object) << shift[arcs].astype(object), above
 
 
 def taken(priority, own_use, room, numerator, denominator) -> np.ndarray:
@@ -337,13 +368,6 @@ def _bisected(priority, own_use, room, supplied) -> tuple[int, int]:
         full.astype(bool),
     )
     return top[0], bottom[0]
-
-
-def sums(x: np.ndarray, index: np.ndarray, size: int) -> np.ndarray:
-    """Exact sums of integers of any size by index."""
-    out = np.zeros(size, object)
-    np.add.at(out, index, x)
-    return out
 
 
 def _limits(copy, capacity, left) -> np.ndarray:

@@ -26,8 +26,8 @@ def product_losses(arcs: Arcs) -> tuple[Float[np.ndarray, "agents"], Float[np.nd
     error = np.abs(log - part[giver] - part[receiver])
     if np.any(error > ROUNDING * (1 + np.max(np.abs(part)))):
         raise ValueError(
-            "solve: this market has efficiencies that are not a factor of the giver times one of the receiver, "
-            "which no method here solves; make them so, or leave efficiency out."
+            "solve: this market has efficiencies that are not a factor of the giver times one of the "
+            "receiver, which no method here solves; make them so, or leave efficiency out."
         )
     return np.exp(part[:n]), np.exp(part[n:])
 
