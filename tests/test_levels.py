@@ -124,6 +124,15 @@ def test_what_is_settled_besides_utilities():
     assert found.settlement.level[1:].tolist() == [INF, INF]
 
 
+def test_demands_that_are_just_met_have_the_least_level_at_which_they_are():
+    found = cj.solve(as_market(Dense(s=[6], K=[[INF, INF]], D=[2, 4])), exact=True)
+    assert found.exact.level[1:] == (4, 4)
+    assert found.settlement.claim[1:].tolist() == [0.5, 1]
+    # Here float64 does not tell the level from the end of an interval.
+    dense = Dense(s=[2, 2], K=[[INF, 3], [INF, 4]], b=[1.5, 4], a=[5 / 3, 0], D=[5 / 3 + 1, 3])
+    assert dense.broken_laws(cj.solve(as_market(dense), exact=True)) == []
+
+
 @pytest.mark.parametrize("kind", ["small fractions", "floats far apart"])
 @pytest.mark.parametrize("seed", range(6))
 def test_the_laws_that_prove_it_hold_in_fractions(kind, seed):

@@ -270,16 +270,16 @@ def least_levels(priority, own_use, room, group, supplied) -> tuple[np.ndarray, 
     demands = sums(np.where(is_bounded, room, 0), group, num_groups)
     never = sums((~is_bounded).astype(object), group, num_groups) == 0
     is_satisfied = never & (demands < supplied)
-    numerator, denominator = _level_of(
-        priority, own_use, room, group, supplied, *_guess(priority, own_use, room, group, supplied)
-    )
-    for _ in range(3):
-        between, full = _sides(priority, own_use, room, numerator[group], denominator[group])
-        again = _level_of(priority, own_use, room, group, supplied, between, full)
-        is_right = (again[0] == numerator) & (again[1] == denominator)
+    between, full = _guess(priority, own_use, room, group, supplied)
+    for _ in range(2):
+        numerator, denominator = _level_of(priority, own_use, room, group, supplied, between, full)
+        at = numerator[group], denominator[group]
+        between, full = _sides(priority, own_use, room, *at)
+        # The least root is where all take just that much, and somebody would take less at any lower level.
+        is_right = sums(taken(priority, own_use, room, *at), group, num_groups) == supplied * denominator
+        is_right &= np.bincount(group, between, num_groups) > 0
         if np.all(is_right | is_satisfied):
             break
-        numerator, denominator = again
     for number in np.flatnonzero(~(is_right | is_satisfied)):
         own = group == number
         numerator[number], denominator[number] = _bisected(
