@@ -163,6 +163,15 @@ def test_markets_of_today_have_the_equilibrium_of_today():
     assert general.log_nash_welfare == pytest.approx(plain.log_nash_welfare, abs=1e-14)
 
 
+def test_the_table_has_what_is_settled():
+    market = as_market(Dense(s=[6], K=[[INF, INF]], D=[1, 2]))
+    frame = cj.solve(market).to_frame(market)
+    assert frame["demand"].tolist() == [INF, 1, 2]
+    assert frame["utility"].tolist() == [0, 1, 2]
+    assert frame["kept"].tolist() == [3, 0, 0]
+    assert {"priority", "own_use", "level", "receiver_price", "claim"} <= set(frame.columns)
+
+
 @pytest.mark.parametrize("kind", ["small fractions", "floats far apart"])
 def test_no_certificate_is_below_the_truth(kind):
     random, slack = np.random.default_rng(5), []

@@ -15,6 +15,7 @@ from cmapjax import metrics
 from cmapjax.arguments._checks import short
 from cmapjax.market._certificate import certified_gap_of_flow, spending_error
 from cmapjax.market._market import Market
+from cmapjax.market._numbers import OF_AGENTS
 from cmapjax.market._reductions import over_entries
 from cmapjax.runtime._precision import float64_on_host
 from cmapjax.runtime._types import Array
@@ -141,7 +142,8 @@ class Equilibrium(eqx.Module):
         """The equilibrium as a pandas DataFrame, a row per agent.
 
         Columns: market (its number), agent (its label), contribution w_j, utility u*_j (value received),
-        ratio r*_j, price q_j; of the exact methods also gives_in and receives_in, of `groups`.
+        ratio r*_j, price q_j; of the exact methods also gives_in and receives_in, of `groups`; in markets with
+        other terms those of agents, and level, receiver_price, claim and kept, of `settlement`.
 
         Args:
             market: whose equilibrium it is.
@@ -171,6 +173,11 @@ class Equilibrium(eqx.Module):
         }
         if self.groups is not None:
             columns |= {"gives_in": self.groups.gives_in, "receives_in": self.groups.receives_in}
+        if self.settlement is not None:
+            of_agents = [name for name in market.terms if name in OF_AGENTS]
+            columns |= {name: np.asarray(getattr(market, name)) for name in of_agents}
+            settled = ("level", "receiver_price", "claim", "kept")
+            columns |= {name: getattr(self.settlement, name) for name in settled}
         return pd.DataFrame(columns)
 
 
