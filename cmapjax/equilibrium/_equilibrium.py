@@ -142,8 +142,8 @@ class Equilibrium(eqx.Module):
         """The equilibrium as a pandas DataFrame, a row per agent.
 
         Columns: market (its number), agent (its label), contribution w_j, utility u*_j (value received),
-        ratio r*_j, price q_j; of the exact methods also gives_in and receives_in, of `groups`; in markets with
-        other terms those of agents, and level, receiver_price, claim and kept, of `settlement`.
+        ratio r*_j, price q_j; of the exact methods also gives_in and receives_in, of `groups`; in markets
+        with other terms those of agents, and level, receiver_price, claim and kept, of `settlement`.
 
         Args:
             market: whose equilibrium it is.
