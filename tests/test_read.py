@@ -10,8 +10,7 @@ import scipy.sparse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmapjax.graphs import _edge_list, _link_lines
-from cmapjax.graphs._edge_list import integer_pairs
+from cmapjax.graphs import _links, _quick
 from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._read import read_market
 
@@ -199,7 +198,7 @@ def test_an_edge_list_reads_back_as_it_was_written(tmp_path_factory, links):
 
 @given(st.text("0159 \t\n\r,.-+#x", max_size=40))
 def test_the_quick_path_takes_only_what_the_careful_one_reads_the_same(text):
-    pairs = integer_pairs(text.encode())
+    pairs = _quick.whole_pairs(text.encode())
     lines = [line.split() for line in text.encode().split(b"\n")]
     lines = [cells for cells in lines if cells]
     if pairs is not None:
@@ -211,7 +210,7 @@ def test_the_quick_path_takes_only_what_the_careful_one_reads_the_same(text):
     "text", ["1,,2\n3,4\n", "1,2,\n", ",1,2\n", "1\t2\n", "1\n2\n", "01,2\n", "1,2,3,4\n"]
 )
 def test_the_quick_path_leaves_odd_rows_of_tables_to_the_careful_one(text):
-    assert integer_pairs(text.encode(), b",") is None
+    assert _quick.whole_pairs(text.encode(), b",") is None
 
 
 def _outcome(read, text):
@@ -269,13 +268,14 @@ def test_edge_lists_read_quickly_are_as_read_line_by_line_faults_included(
     text = (line_end.join(first + lines) + line_end * (not is_open)).encode()
     options = FileOptions(header=header)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_edge_list, "_BLOCK", block)
-        quick = _outcome(lambda t: _edge_list.read_edge_list("a.txt", t, options), text)
-    assert quick == _outcome(lambda t: _link_lines.read_lines("a.txt", t, options), text)
+        patch.setattr(_quick, "_BLOCK", block)
+        quick = _outcome(lambda t: _links.read_edge_list("a.txt", t, options), text)
+        patch.setattr(_links._Links, "_quickly", lambda self, notes: None)
+        assert quick == _outcome(lambda t: _links.read_edge_list("a.txt", t, options), text)
 
 
 @pytest.mark.parametrize("largest", [3, 10**6, 10**17, 10**18, 2**63 - 1])
 def test_numbers_far_apart_are_read_the_same(largest):
     text = f"{largest} 1\n1 2\n".encode()
-    read = _outcome(lambda t: _edge_list.read_edge_list("a.txt", t, FileOptions()), text)
+    read = _outcome(lambda t: _links.read_edge_list("a.txt", t, FileOptions()), text)
     assert read == ([[2, 0], [0, 1]], [1, 2, largest], [int] * 3, {})

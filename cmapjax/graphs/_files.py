@@ -56,12 +56,27 @@ _DISGUISES = {
 }
 
 
-def complaint(path, message: str, line: int | None = None) -> ValueError:
-    """A ValueError about a place in a file, short whatever the file holds."""
+class FileError(ValueError):
+    """An error that names its file."""
+
+
+def complaint(path, message: str, line: int | None = None) -> FileError:
+    """An error about a place in a file, short whatever the file holds."""
     name = str(path)
     name = name if name.isprintable() else repr(name)
     name = name if len(name) <= MAX_PATH else "…" + name[1 - MAX_PATH :]
-    return ValueError(f"{name}{'' if line is None else f', line {line}'}: {message}")
+    return FileError(f"{name}{'' if line is None else f', line {line}'}: {message}")
+
+
+@contextlib.contextmanager
+def naming(path, line: int | None = None) -> Iterator[None]:
+    """Errors about what a file holds name the file."""
+    try:
+        yield
+    except FileError:
+        raise
+    except ValueError as error:
+        raise complaint(path, str(error), line) from None
 
 
 def detail(error: BaseException) -> str:

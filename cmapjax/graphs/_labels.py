@@ -2,19 +2,22 @@
 
 import re
 import unicodedata
-from collections.abc import Collection, Hashable, Sequence
+from array import array
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int
 
 from cmapjax.arguments._checks import short
-from cmapjax.graphs._file_options import FileOptions
+from cmapjax.graphs._files import complaint
+from cmapjax.graphs._network import BLANKS, Network
 
 LARGEST = 2**63 - 1
 _DIGITS = len(str(LARGEST))
 _NUMBER_STARTS = ("+", "-", ".")
 _CANONICAL = re.compile(r"0|[1-9][0-9]*")
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
 def check_label(text: str) -> None:
@@ -81,7 +84,7 @@ def _as_number(text: str) -> Decimal | None:
     return number if number.is_finite() else None
 
 
-def as_labels(texts: Sequence[str]) -> list[int] | list[str]:
+def as_labels(texts: Collection[str]) -> list[int] | list[str]:
     """Checked names: Python integers if all of them are whole numbers up to 2^63 - 1, else text."""
     # The length first, because Python reads numbers of thousands of digits slowly or not at all.
     if all(is_whole(text) and len(text) <= _DIGITS and int(text) <= LARGEST for text in texts):
@@ -94,59 +97,6 @@ def unless_numbers(labels: Sequence[Hashable]) -> Sequence[Hashable] | None:
     if all(type(label) is int and label == i for i, label in enumerate(labels)):
         return None
     return labels
-
-
-def positive_number(text: str) -> float:
-    """The number written in a file. Raises ValueError saying what is wrong with it."""
-    text = text.strip(" \t\r\n")
-    if not text:
-        raise ValueError("is empty; give a number above zero.")
-    if not _NUMBER.fullmatch(text):
-        try:
-            is_finite = np.isfinite(float(text))
-        except ValueError:
-            is_finite = True
-        if not is_finite:
-            raise ValueError(f"is {short(text)}; it must be finite and above zero.")
-        raise ValueError(f"is {short(text)}, which is not a plain number; give one above zero.")
-    return check_number(float(text), text)
-
-
-def endowment_number(given: str | float, options: FileOptions) -> float:
-    """An endowment in a file: above zero, or zero where agents without surplus are dropped.
-
-    Raises:
-        ValueError: what is wrong with it.
-    """
-    is_text = isinstance(given, str)
-    if is_zero(given) and options.zero == "drop":
-        return 0.0
-    if is_zero(given):
-        raise ValueError(f"is {short(given)}: {no_surplus(options)}.")
-    return positive_number(given) if is_text else check_number(given)
-
-
-def is_zero(given: str | float) -> bool:
-    """Whether this is exactly zero as it is written (1e-999 is not)."""
-    if not isinstance(given, str):
-        return given == 0
-    return bool(_NUMBER.fullmatch(given.strip())) and not re.search("[1-9]", re.split("[eE]", given)[0])
-
-
-def no_surplus(options: FileOptions) -> str:
-    """What an endowment of zero means, and the remedy, for errors."""
-    return (
-        "an agent without surplus has weight zero and receives nothing in this model; leave such agents out "
-        f"with {options.say('zero', 'drop')}, or give a number above zero"
-    )
-
-
-def check_number(number: float, text: str | None = None) -> float:
-    """The number, if it is finite and above zero. Raises ValueError saying what is wrong with it."""
-    if not (np.isfinite(number) and number > 0):
-        shown = f"{number!r}" if text is None else short(text)
-        raise ValueError(f"is {shown}; it must be finite and above zero.")
-    return number
 
 
 def undirected(
@@ -168,3 +118,62 @@ def undirected(
             f"Pass {remedy} to make every one a link."
         )
     return links[(giver <= receiver) | one_way]
+
+
+def named_network(
+    path: Path, texts: Iterable[str], ends: array, notes: dict[str, int], line_of: Callable[[str], int]
+) -> Network:
+    """The network of links between agents that were numbered as their names came.
+
+    Args:
+        path: the file, for errors.
+        texts: the names in the order of their first appearance, as they stand in the file.
+        ends: two places in `texts` for every link.
+        notes: what was skipped.
+        line_of: the line on which a label first stands.
+
+    Returns:
+        Agents in ascending order where all labels are whole numbers, else in the order of `texts`.
+
+    Raises:
+        ValueError: what no label may be; two labels that are the same number.
+    """
+    number_of: dict[str, int] = {}
+    place, num_stripped = array("q"), 0
+    for text in texts:
+        label = text.strip()
+        num_stripped += label != text
+        try:
+            check_label(label)
+        except ValueError as error:
+            raise complaint(path, str(error), line_of(label)) from None
+        place.append(number_of.setdefault(label, len(number_of)))
+    try:
+        check_numbers(number_of, lambda text: f"line {line_of(text)}")
+    except ValueError as error:
+        raise complaint(path, str(error)) from None
+    links = np.frombuffer(ends, np.int64).reshape(-1, 2) if ends else np.zeros((0, 2), np.int64)
+    if num_stripped:  # then two names may be one label
+        links = np.frombuffer(place, np.int64)[links]
+    labels, notes = as_labels(number_of), notes | {BLANKS: num_stripped}
+    if not labels or isinstance(labels[0], str):
+        return Network(links, labels, notes=notes)
+    order = np.argsort(np.array(labels, np.int64))
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    return Network(rank[links], [labels[i] for i in order.tolist()], notes=notes)
+
+
+def numbered_network(pairs: Int[np.ndarray, "links 2"], notes: dict[str, int]) -> Network:
+    """The network of links between whole numbers, agents ascending."""
+    largest = int(pairs.max(initial=-1))
+    if largest < 8 * pairs.size:  # a table is about as large as what sorting would need, and faster
+        is_agent = np.zeros(largest + 1, bool)
+        is_agent[pairs] = True
+        agents = np.flatnonzero(is_agent)
+        number = np.zeros(largest + 1, np.int32 if len(agents) < 2**31 else np.int64)
+        number[agents] = np.arange(len(agents))
+        links = number[pairs]
+    else:
+        agents, links = np.unique(pairs, return_inverse=True)
+    return Network(links.reshape(-1, 2), agents.tolist(), notes=notes)

@@ -11,9 +11,9 @@ import numpy as np
 
 from cmapjax.arguments._checks import escape_cell, listed, short
 from cmapjax.graphs._files import check_writable_path, format_and_packing, write_bytes
-from cmapjax.graphs._graphml import AS_TEXT, LABELS
 from cmapjax.graphs._labels import check_numbers, is_whole
 from cmapjax.graphs._networkx import agent_columns, arc_flow, to_networkx
+from cmapjax.graphs._xml import AS_TEXT, LABELS
 from cmapjax.market._market import Market
 
 _TABLES = {".csv": ",", ".tsv": "\t", ".parquet": "parquet"}
