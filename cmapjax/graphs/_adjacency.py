@@ -11,9 +11,9 @@ from cmapjax.arguments._checks import listed, short
 from cmapjax.graphs._doubts import is_plain_comment
 from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._files import complaint, naming
-from cmapjax.graphs._labels import as_labels, check_label, check_numbers, named_network, undirected
+from cmapjax.graphs._labels import as_labels, check_label, check_numbers
 from cmapjax.graphs._matrix import pattern_of
-from cmapjax.graphs._network import COMMENTS, Network
+from cmapjax.graphs._network import COMMENTS, Network, named_network, undirected
 from cmapjax.graphs._table import read_table, unescape_cell
 
 

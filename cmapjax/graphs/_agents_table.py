@@ -9,8 +9,7 @@ from typing import NamedTuple
 from cmapjax.arguments._checks import listed, short
 from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._files import check_budget, check_path, complaint, detail, format_and_packing, read_bytes
-from cmapjax.graphs._labels import check_label, check_numbers
-from cmapjax.graphs._numbers import agent_number
+from cmapjax.graphs._labels import agent_number, check_label, check_numbers
 from cmapjax.graphs._table import check_header, folded, read_table, unescape_cell
 
 AGENT_FORMATS = {".csv": ",", ".tsv": "\t", ".parquet": "parquet"}

@@ -44,6 +44,18 @@ FORMATS = {
 }
 ENDINGS = {ending: name for name, form in FORMATS.items() for ending in form.endings}
 
+# Networks that are known by name.
+NETWORKX = {
+    "karate": "karate_club_graph",
+    "les-miserables": "les_miserables_graph",
+    "davis": "davis_southern_women_graph",
+    "florentine": "florentine_families_graph",
+}
+"""The functions of NetworkX that make them."""
+SHIPPED = {"gnutella": "p2p-Gnutella04.txt.gz"}
+"""Files that come with the package."""
+KNOWN_NETWORKS = (*NETWORKX, *SHIPPED)
+
 
 def option(default, text: str) -> Any:
     """A field of `FileOptions` with its text for `--help`."""

@@ -1,22 +1,19 @@
-"""Names of agents as text, by the same rules for every file, so that no agent has two names."""
+"""Names of agents, by the same rules for every file so that no agent has two, and numbers of agents."""
 
 import re
 import unicodedata
-from array import array
-from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from decimal import Decimal, InvalidOperation
-from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int
 
 from cmapjax.arguments._checks import short
-from cmapjax.graphs._files import complaint
-from cmapjax.graphs._network import BLANKS, Network
+from cmapjax.graphs._file_options import FileOptions
 
 LARGEST = 2**63 - 1
 _DIGITS = len(str(LARGEST))
 _NUMBER_STARTS = ("+", "-", ".")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _CANONICAL = re.compile(r"0|[1-9][0-9]*")
 
 
@@ -99,81 +96,53 @@ def unless_numbers(labels: Sequence[Hashable]) -> Sequence[Hashable] | None:
     return labels
 
 
-def undirected(
-    links: np.ndarray, symmetrize: bool, what: str, name_of, remedy: str = "symmetrize=True"
-) -> np.ndarray:
-    """Each link once, from arcs that are given in both directions; repeated arcs stay repeated.
-
-    Raises:
-        ValueError: an arc without its reverse, unless `symmetrize` makes it a link.
-    """
-    giver, receiver = links[:, 0].astype(np.int64), links[:, 1].astype(np.int64)
-    size = np.int64(links.max(initial=0) + 1)
-    one_way = ~np.isin(giver * size + receiver, receiver * size + giver)
-    if one_way.any() and not symmetrize:
-        first = int(np.flatnonzero(one_way)[0])
-        a, b = (short(name_of(int(i))) for i in links[first])
-        raise ValueError(
-            f"{what} {a} → {b} has no reverse {b} → {a} ({int(one_way.sum())} such); agents share both ways. "
-            f"Pass {remedy} to make every one a link."
-        )
-    return links[(giver <= receiver) | one_way]
-
-
-def named_network(
-    path: Path, texts: Iterable[str], ends: array, notes: dict[str, int], line_of: Callable[[str], int]
-) -> Network:
-    """The network of links between agents that were numbered as their names came.
+def agent_number(field: str, label: str, given: str | float, options: FileOptions) -> float:
+    """The endowment or value of an agent: above zero, or 0 for an endowment where such agents are dropped.
 
     Args:
-        path: the file, for errors.
-        texts: the names in the order of their first appearance, as they stand in the file.
-        ends: two places in `texts` for every link.
-        notes: what was skipped.
-        line_of: the line on which a label first stands.
-
-    Returns:
-        Agents in ascending order where all labels are whole numbers, else in the order of `texts`.
+        field: endowment or value.
+        label: the agent's.
+        given: what the file says, as text or as a number.
+        options: what becomes of agents without surplus.
 
     Raises:
-        ValueError: what no label may be; two labels that are the same number.
+        ValueError: what is wrong with it.
     """
-    number_of: dict[str, int] = {}
-    place, num_stripped = array("q"), 0
-    for text in texts:
-        label = text.strip()
-        num_stripped += label != text
-        try:
-            check_label(label)
-        except ValueError as error:
-            raise complaint(path, str(error), line_of(label)) from None
-        place.append(number_of.setdefault(label, len(number_of)))
     try:
-        check_numbers(number_of, lambda text: f"line {line_of(text)}")
+        if field == "endowment" and _is_zero(given):
+            if options.zero == "drop":
+                return 0.0
+            raise ValueError(f"is {short(given)}: {no_surplus(options)}.")
+        return _plain_number(given) if isinstance(given, str) else _positive(given, given)
     except ValueError as error:
-        raise complaint(path, str(error)) from None
-    links = np.frombuffer(ends, np.int64).reshape(-1, 2) if ends else np.zeros((0, 2), np.int64)
-    if num_stripped:  # then two names may be one label
-        links = np.frombuffer(place, np.int64)[links]
-    labels, notes = as_labels(number_of), notes | {BLANKS: num_stripped}
-    if not labels or isinstance(labels[0], str):
-        return Network(links, labels, notes=notes)
-    order = np.argsort(np.array(labels, np.int64))
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    return Network(rank[links], [labels[i] for i in order.tolist()], notes=notes)
+        raise ValueError(f"of agent {short(label)} {error}") from None
 
 
-def numbered_network(pairs: Int[np.ndarray, "links 2"], notes: dict[str, int]) -> Network:
-    """The network of links between whole numbers, agents ascending."""
-    largest = int(pairs.max(initial=-1))
-    if largest < 8 * pairs.size:  # a table is about as large as what sorting would need, and faster
-        is_agent = np.zeros(largest + 1, bool)
-        is_agent[pairs] = True
-        agents = np.flatnonzero(is_agent)
-        number = np.zeros(largest + 1, np.int32 if len(agents) < 2**31 else np.int64)
-        number[agents] = np.arange(len(agents))
-        links = number[pairs]
-    else:
-        agents, links = np.unique(pairs, return_inverse=True)
-    return Network(links.reshape(-1, 2), agents.tolist(), notes=notes)
+def no_surplus(options: FileOptions) -> str:
+    """What an endowment of zero means, and the remedy, for errors."""
+    return (
+        "an agent without surplus has weight zero and receives nothing in this model; leave such agents out "
+        f"with {options.say('zero', 'drop')}, or give a number above zero"
+    )
+
+
+def _is_zero(given: str | float) -> bool:
+    """Whether this is exactly zero as it is written (1e-999 is not)."""
+    if not isinstance(given, str):
+        return given == 0
+    return bool(_NUMBER.fullmatch(given.strip())) and not re.search("[1-9]", re.split("[eE]", given)[0])
+
+
+def _plain_number(text: str) -> float:
+    text = text.strip(" \t\r\n")
+    if not text:
+        raise ValueError("is empty; give a number above zero.")
+    if not _NUMBER.fullmatch(text) and text.lstrip("+-").casefold() not in ("nan", "inf", "infinity"):
+        raise ValueError(f"is {short(text)}, which is not a plain number; give one above zero.")
+    return _positive(float(text), text)
+
+
+def _positive(number: float, given: str | float) -> float:
+    if not (np.isfinite(number) and number > 0):
+        raise ValueError(f"is {short(given)}; it must be finite and above zero.")
+    return float(number)

@@ -30,8 +30,16 @@ from cmapjax.graphs._doubts import (
 )
 from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._files import complaint
-from cmapjax.graphs._labels import named_network, numbered_network
-from cmapjax.graphs._network import COLUMNS, COMMENTS, DATA, HEADER, WEIGHTS, Network
+from cmapjax.graphs._network import (
+    COLUMNS,
+    COMMENTS,
+    DATA,
+    HEADER,
+    WEIGHTS,
+    Network,
+    named_network,
+    numbered_network,
+)
 from cmapjax.graphs._quick import blocks, cells_of, whole_numbers, whole_pairs
 from cmapjax.graphs._table import column_of_weights, known_pair, link_columns, read_table, unescape_cell
 

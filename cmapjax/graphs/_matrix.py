@@ -4,7 +4,6 @@ Files are checked before SciPy reads them, because it allocates what a file decl
 """
 
 import io
-import math
 import re
 import zipfile
 import zlib
@@ -16,26 +15,21 @@ import numpy as np
 import scipy
 from jaxtyping import Int
 
-from cmapjax.arguments._checks import listed, short
+from cmapjax.arguments._checks import short
 from cmapjax.graphs._doubts import is_number
 from cmapjax.graphs._file_options import FileOptions
-from cmapjax.graphs._files import check_budget, complaint, detail, naming
-from cmapjax.graphs._labels import undirected
-from cmapjax.graphs._network import WEIGHTS, ZEROS, Network
+from cmapjax.graphs._files import FileError, check_budget, complaint, detail, naming
+from cmapjax.graphs._network import WEIGHTS, ZEROS, Network, undirected
 from cmapjax.graphs._quick import blocks, cells_of
 
 _BYTES_PER_ENTRY = 160  # positions, their sorted copies and keys, and two arcs of the market
 _BYTES_PER_AGENT = 200  # a label and the vectors over agents
-_SHORTEST_ENTRY = len("1 2\n")
-_MOST_TEXT = 10_000  # characters of an array's header; those of NumPy have about 120
-_MOST_ARRAYS = 10  # SciPy's files hold five or six
 _DAMAGED = (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
 
-# The banner, and comments and blank lines before the sizes.
-_HEAD = re.compile(rb"[^\n]*\n(?:[ \t]*(?:%[^\n]*)?\r?\n)*")
+# The banner, comments and blank lines, and the sizes.
+_HEAD = re.compile(rb"(?P<before>(?P<banner>[^\n]*)\n(?:[ \t]*(?:%[^\n]*)?\r?\n)*)(?P<sizes>[^\n]*)(?:\n|\Z)")
 _CHOICES = {
-    "layout": ("coordinate", "array"),
     "field": ("pattern", "integer", "unsigned-integer", "real", "double", "complex"),
     "symmetry": ("symmetric", "general", "skew-symmetric", "hermitian"),
 }
@@ -90,90 +84,64 @@ def read_matrix_market(path: Path, data: bytes, options: FileOptions) -> Network
 
     scipy.io.mmread is not used because it crashes on damaged files.
     """
-    head = _HEAD.match(data + b"\n" * (b"\n" not in data))
-    layout, field, symmetry = _banner(path, head[0].partition(b"\n")[0].decode())
-    line, sizes = 1 + head[0].count(b"\n"), data[head.end() :].partition(b"\n")[0].split()
-    size, num_entries = _sizes_of(path, line, sizes, layout, symmetry)
-    needed = _BYTES_PER_AGENT * size + _BYTES_PER_ENTRY * num_entries
-    what = f"the matrix of {size:,} agents and {num_entries:,} entries needs"
-    check_budget(path, needed, options.budget, what)
-    body = data[head.end() :].partition(b"\n")[2]
-    num_values = {"pattern": 0, "complex": 2}.get(field, 1)
-    if layout == "coordinate":
-        index, values = _coordinates(path, body, line + 1, size, num_values)
-        row, column = index.T
-    else:
-        with naming(path):
-            values = _as_values(_floats(body), num_values)
-        # Column after column; unless it is general from the diagonal down, or from below that.
-        if symmetry == "general":
-            column, row = np.divmod(np.arange(num_entries), max(size, 1))
-        else:
-            column, row = np.triu_indices(size, symmetry == "skew-symmetric")
-    if len(values) != num_entries:
+    head = _HEAD.match(data)
+    words = head["banner"].decode().lower().split() if head else []
+    if len(words) != 5 or words[:3] != ["%%matrixmarket", "matrix", "coordinate"]:
+        message = "does not begin '%%MatrixMarket matrix coordinate <field> <symmetry>'; write it so."
+        raise complaint(path, message, 1)
+    for word, (name, known) in zip(words[3:], _CHOICES.items(), strict=True):
+        if word not in known:
+            raise complaint(path, f"{name} {short(word)} makes no network; use {' or '.join(known)}.", 1)
+    line = 1 + head["before"].count(b"\n")
+    sizes = head["sizes"].split()
+    if len(sizes) != 3 or not all(cell.isdigit() and len(cell) <= 18 for cell in sizes):
+        raise complaint(path, "the sizes must be 3 whole numbers; add or correct that line.", line)
+    size, columns, num_entries = map(int, sizes)
+    if size != columns:
+        message = f"the matrix is {size} × {columns}; agents share with agents, so make it square."
+        raise complaint(path, message, line)
+    _check_size(path, size, num_entries, options)
+    width = 2 + {"pattern": 0, "complex": 2}.get(words[3], 1)
+    table = _entries(path, data[head.end() :], line + 1, size, width)
+    if len(table) != num_entries:
         raise complaint(
             path,
-            f"{len(values):,} entries, but {num_entries:,} are declared; complete the file, or correct the "
+            f"{len(table):,} entries, but {num_entries:,} are declared; complete the file, or correct the "
             "count.",
         )
-    if layout == "array":  # which lists all zeros
-        row, column, values = (part[values != 0] for part in (row, column, values))
+    row, column = table[:, :2].astype(np.int64).T - 1
+    values = [np.ones(num_entries), table[:, -1], np.hypot(*table[:, -2:].T)][width - 2]
+    is_half = words[4] != "general"
+    if is_half:  # a link listed from both ends is listed twice
+        row, column = np.maximum(row, column), np.minimum(row, column)
     matrix = scipy.sparse.coo_array((values, (row, column)), shape=(size, size))
-    is_symmetric = options.symmetrize or symmetry != "general"
+    is_symmetric = options.symmetrize or is_half
     with naming(path):
         pattern = pattern_of(matrix, is_symmetric, lambda i: i + 1, options.say("symmetrize"))
     return pattern.network(range(1, size + 1))
 
 
-def _banner(path: Path, text: str) -> list[str]:
-    """The layout, field and symmetry of a MatrixMarket file."""
-    words = text.lower().split()
-    if len(words) != 5 or words[:2] != ["%%matrixmarket", "matrix"]:
-        raise complaint(
-            path, "does not begin '%%MatrixMarket matrix <layout> <field> <symmetry>'; add that line.", 1
-        )
-    for word, (name, known) in zip(words[2:], _CHOICES.items(), strict=True):
-        if word not in known:
-            raise complaint(path, f"{name} {short(word)} makes no network; use {' or '.join(known)}.", 1)
-    if words[2:4] == ["array", "pattern"]:
-        raise complaint(path, "an array has values, so it cannot be a pattern; use coordinate.", 1)
-    return words[2:]
+def _check_size(path: Path, size: int, num_entries: int, options: FileOptions) -> None:
+    needed = _BYTES_PER_AGENT * size + _BYTES_PER_ENTRY * num_entries
+    what = f"the matrix of {size:,} agents and {num_entries:,} entries needs"
+    check_budget(path, needed, options.budget, what)
 
 
-def _sizes_of(path: Path, line: int, cells: list[bytes], layout: str, symmetry: str) -> tuple[int, int]:
-    """How many rows a MatrixMarket file declares, and how many entries it must list."""
-    expected = 3 if layout == "coordinate" else 2
-    if len(cells) != expected or not all(cell.isdigit() and len(cell) <= 18 for cell in cells):
-        raise complaint(path, f"the sizes must be {expected} whole numbers; add or correct that line.", line)
-    rows, columns, *entries = map(int, cells)
-    if rows != columns:
-        message = f"the matrix is {rows} × {columns}; agents share with agents, so make it square."
-        raise complaint(path, message, line)
-    # Of a skew-symmetric matrix the diagonal, which is zero, is left out.
-    half = rows * (rows - 1) // 2 if symmetry == "skew-symmetric" else rows * (rows + 1) // 2
-    return rows, entries[0] if entries else rows**2 if symmetry == "general" else half
-
-
-def _coordinates(path: Path, body: bytes, line: int, size: int, num_values: int):
-    """Rows and columns, counted from 0, and values."""
-    width = 2 + num_values
+def _entries(path: Path, body: bytes, line: int, size: int, width: int) -> np.ndarray:
+    """All numbers of the entries, a row each: the two indices, from 1, and the value."""
     parts = [np.zeros((0, width))]
     for block in blocks(body):
+        if block.isspace():
+            continue
         cells = cells_of(block, width, None)
-        try:
-            part = np.array(list(map(float, cells or ())), np.float64).reshape(-1, width)
-        except ValueError:
-            cells = None
-        is_blank = cells is None and block.isspace()
-        if not is_blank and (cells is None or not _are_indices(part[:, :2], size) or b"_" in block):
+        if cells is None or b"_" in block or not all(map(is_number, cells)):
             raise _bad_entry(path, body, line, size, width)
-        parts.append(part if cells else parts[0])
-    table = np.concatenate(parts)
-    return table[:, :2].astype(np.int64) - 1, _as_values(table[:, 2:].ravel(), num_values, len(table))
-
-
-def _are_indices(numbers: np.ndarray, size: int) -> bool:
-    return bool(((numbers >= 1) & (numbers <= size) & (numbers == np.floor(numbers))).all())
+        part = np.array(list(map(float, cells))).reshape(-1, width)
+        index = part[:, :2]
+        if not ((index >= 1) & (index <= size) & (index == np.floor(index))).all():
+            raise _bad_entry(path, body, line, size, width)
+        parts.append(part)
+    return np.concatenate(parts)
 
 
 def _bad_entry(path: Path, body: bytes, line: int, size: int, width: int) -> ValueError:
@@ -192,85 +160,23 @@ def _bad_entry(path: Path, body: bytes, line: int, size: int, width: int) -> Val
     return complaint(path, "holds entries that are no numbers; correct them.")
 
 
-def _floats(body: bytes) -> np.ndarray:
-    try:
-        return np.array(list(map(float, body.split())), np.float64)
-    except ValueError as error:
-        raise ValueError(f"holds what is no number ({detail(error)}); correct it.") from None
-
-
-def _as_values(numbers: np.ndarray, num_values: int, num_entries: int = 0) -> np.ndarray:
-    """One value per entry: 1 where a file has none, and a complex one of two numbers."""
-    if num_values == 0:
-        return np.ones(num_entries)
-    if len(numbers) % num_values:
-        raise ValueError("ends within a value, of which a complex one has two numbers; complete it.")
-    return numbers if num_values == 1 else numbers.reshape(-1, 2) @ np.array([1, 1j])
-
-
 def read_npz(path: Path, data: bytes, options: FileOptions) -> Network:
     """The network of a square sparse matrix. Agents are numbered from 0; nothing is unpickled."""
-    _check_declared(path, data, options)
     try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+        check_budget(path, unpacked, options.budget, "the arrays unpack to")
         matrix = scipy.sparse.load_npz(io.BytesIO(data))
         if hasattr(matrix, "check_format"):
             matrix.check_format(full_check=True)  # SciPy's conversions trust the indices
-        scipy.sparse.coo_array(matrix)
+        _check_size(path, max(matrix.shape), matrix.nnz, options)
+        matrix = scipy.sparse.coo_array(matrix)
+    except FileError:
+        raise
     except _DAMAGED as error:
-        raise _unreadable(path, "sparse matrix of SciPy's", error) from None
+        raise complaint(
+            path, f"is no sparse matrix of SciPy's ({detail(error)}); write it by scipy.sparse.save_npz."
+        ) from None
     with naming(path):
         pattern = pattern_of(matrix, options.symmetrize, lambda i: i, options.say("symmetrize"))
     return pattern.network(range(matrix.shape[0]))
-
-
-def _unreadable(path: Path, what: str, error: Exception) -> ValueError:
-    return complaint(path, f"is no {what} ({detail(error)}); correct it, or save it again.")
-
-
-def _check_declared(path: Path, data: bytes, options: FileOptions) -> None:
-    """Raise unless the arrays, by their headers, fit into memory; only the array of the shape is read for
-    that.
-
-    This bounds the size of the unpacked file, because an array is read up to its declared length, whatever
-    the archive holds.
-    """
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
-            is_sparse = {"format", "shape", "data"} <= members.keys() and len(members) <= _MOST_ARRAYS
-            arrays = {}
-            for name, member in members.items() if is_sparse else ():
-                with archive.open(member) as stream:
-                    arrays[name] = _declared(stream)
-            size = _sizes(archive, arrays) if is_sparse else []
-    except _DAMAGED as error:
-        raise _unreadable(path, "sparse matrix of SciPy's", error) from None
-    if not is_sparse:
-        raise complaint(
-            path,
-            f"holds no sparse matrix of SciPy's (found {listed(members) or 'nothing'}); write it by "
-            "scipy.sparse.save_npz.",
-        )
-    needed = _BYTES_PER_AGENT * max(size, default=0)
-    for name, (shape, dtype) in arrays.items():
-        if dtype.hasobject:
-            raise complaint(path, f"{short(name)} holds Python objects, which are not read; save numbers.")
-        each = _BYTES_PER_ENTRY if name in ("data", "row", "indices") else 0
-        needed += math.prod(shape) * (each + dtype.itemsize)
-    check_budget(path, needed, options.budget, "the matrix needs")
-
-
-def _declared(stream) -> tuple[tuple[int, ...], np.dtype]:
-    version = np.lib.format.read_magic(stream)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(stream, max_header_size=_MOST_TEXT)
-    return shape, dtype
-
-
-def _sizes(archive: zipfile.ZipFile, arrays: dict) -> list[int]:
-    """The shape of the matrix: two numbers."""
-    shape, dtype = arrays["shape"]
-    if shape != (2,) or dtype.kind not in "iu":
-        raise ValueError("its shape is not two whole numbers")
-    with archive.open("shape.npy") as stream:
-        return np.lib.format.read_array(stream, allow_pickle=False).tolist()

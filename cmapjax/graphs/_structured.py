@@ -11,14 +11,8 @@ from jaxtyping import Int
 from cmapjax.arguments._checks import listed, short
 from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._files import complaint, naming
-from cmapjax.graphs._labels import (
-    as_labels,
-    check_label,
-    check_numbers,
-    undirected,
-)
-from cmapjax.graphs._network import BLANKS, GROUP_AGENTS, GROUPS, Network
-from cmapjax.graphs._numbers import agent_number
+from cmapjax.graphs._labels import agent_number, as_labels, check_label, check_numbers
+from cmapjax.graphs._network import BLANKS, GROUP_AGENTS, GROUPS, Network, undirected
 
 
 class Node(NamedTuple):
