@@ -76,26 +76,20 @@ def _as_labels(field: str, column) -> np.ndarray:
     column = np.asarray(column)
     if column.ndim != 1:
         raise ValueError(f"{field} has shape {column.shape}; give one label per link.")
-    items = column.tolist() if column.dtype == object else []
-    is_integers = items and all(
-        isinstance(item, (int, np.integer)) and not isinstance(item, bool) for item in items
-    )
-    if column.dtype.kind in "iu" or is_integers:
-        bad = np.flatnonzero((column < 0) | (column > LARGEST))
-        if len(bad):
+    items = column.tolist()
+    if items and all(isinstance(item, int) and not isinstance(item, bool) for item in items):
+        bad = next((k for k, item in enumerate(items) if not 0 <= item <= LARGEST), None)
+        if bad is not None:
             raise ValueError(
-                f"{field}[{bad[0]}] is {column[bad[0]]}; integer labels lie between 0 and 2^63 - 1. "
-                "Renumber the agents, or give text."
+                f"{field}[{bad}] is {items[bad]}; integer labels lie between 0 and 2^63 - 1. Renumber the "
+                "agents, or give text."
             )
-        return column.astype(np.int64)
-    if column.dtype.kind == "f":
+        return np.array(items, np.int64)
+    if column.dtype.kind not in "OUTiu":
         raise ValueError(
             f"{field} has dtype {column.dtype}; labels are integers or text. If missing entries made the "
             "column fractional, remove them, then convert it with .astype(int)."
         )
-    if column.dtype.kind not in "OUT":
-        raise ValueError(f"{field} has dtype {column.dtype}; labels are integers or text.")
-    items = column.tolist()
     for k, item in enumerate(items):
         if not isinstance(item, str) or not item:
             raise ValueError(
@@ -103,8 +97,8 @@ def _as_labels(field: str, column) -> np.ndarray:
                 "Correct it, or remove the link."
             )
     labels = np.empty(len(items), object)
-    labels[:] = [str(item) for item in items]
-    return labels
+    labels[:] = items
+    return labels if items else np.zeros(0, np.int64)
 
 
 def from_sparse(

@@ -339,23 +339,23 @@ def pairs_at(places: Int[np.ndarray, "chosen"]) -> Int[np.ndarray, "chosen 2"]:
 
 
 def _as_probabilities(table, num_communities: int) -> tuple[tuple[float, ...], ...]:
-    is_table = isinstance(table, (Sequence, np.ndarray)) and not isinstance(table, str)
-    if not is_table or not all(isinstance(row, (Sequence, np.ndarray)) for row in table):
+    if not isinstance(table, (Sequence, np.ndarray)) or any(np.ndim(row) != 1 for row in table):
         raise ValueError(
             f"probabilities is {short(table)}; give a table of numbers, a row and a column per community."
         )
-    rows = [list(row) for row in table]
-    if len(rows) != num_communities or any(len(row) != num_communities for row in rows):
+    widths = [len(row) for row in table]
+    if widths != [num_communities] * num_communities:
         raise ValueError(
-            f"probabilities has rows of {[len(row) for row in rows][:5]} numbers for {num_communities} "
-            "communities; give a row and a column for each."
+            f"probabilities has rows of {widths[:5]} numbers for {num_communities} communities; give a row "
+            "and a column for each."
         )
-    for a, row in enumerate(rows):
-        for b, number in enumerate(row):
-            row[b] = as_number(f"probabilities[{a}][{b}]", number, most=1, above=False)
+    rows = [
+        [as_number(f"probabilities[{a}][{b}]", number, most=1, above=False) for b, number in enumerate(row)]
+        for a, row in enumerate(table)
+    ]
     for a, b in np.argwhere(np.array(rows) != np.array(rows).T)[:1]:
         raise ValueError(
             f"probabilities[{a}][{b}] is {rows[a][b]} but probabilities[{b}][{a}] is {rows[b][a]}; links "
             "have no direction, so give a symmetric table."
         )
-    return tuple(tuple(row) for row in rows)
+    return tuple(map(tuple, rows))

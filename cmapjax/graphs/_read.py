@@ -34,9 +34,8 @@ from cmapjax.graphs._files import (
     read_standard_input,
 )
 from cmapjax.graphs._formats import format_of_name, memory_per_byte, read_network
-from cmapjax.graphs._network import Network
+from cmapjax.graphs._network import Network, market_without, without
 from cmapjax.graphs._networkx import from_networkx
-from cmapjax.graphs._zero import market_without, without
 from cmapjax.market._market import Market
 
 
