@@ -31,7 +31,6 @@ from cmapjax.graphs._files import (
     naming,
     packing_of,
     read_bytes,
-    read_standard_input,
 )
 from cmapjax.graphs._formats import format_of_name, memory_per_byte, read_network
 from cmapjax.graphs._network import Network, market_without, without
@@ -165,24 +164,20 @@ def market_from_file(path, options: FileOptions, *, agents=None) -> Market:
 
     On the command line - is standard input.
     """
-    budget = options.budget
-    is_piped = options.place == "command" and str(path) == "-"
-    if is_piped:
+    if options.place == "command" and str(path) == "-":
         if options.format is None:
             raise ValueError(
                 f"- is standard input, which has no ending; say {options.say('format', 'NAME')}."
             )
-        path, form, packing = Path(STANDARD_INPUT), options.format, ""
+        path, form, packing = STANDARD_INPUT, options.format, ""
     else:
         path = check_path(path)
         form, packing = _format_of(path, options)
     _check_options(path, form, options, agents)
+    budget, is_text = options.budget, form != "npz"
     try:
-        how = {"is_text": form != "npz", "per_byte": 1 if form == "npz" else MEMORY_PER_DIGIT}
-        if is_piped:
-            data = read_standard_input(budget, **how)
-        else:
-            data = read_bytes(path, budget, packing=packing, **how)
+        per_byte = MEMORY_PER_DIGIT if is_text else 1
+        data = read_bytes(path, budget, packing=packing, is_text=is_text, per_byte=per_byte)
         needed = memory_per_byte(form, data) * len(data)
         check_budget(path, needed, budget, f"the file has {len(data):,} bytes, and reading that takes")
         network = read_network(path, data, form, options)
