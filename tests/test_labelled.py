@@ -9,12 +9,11 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-import scipy.sparse
 import xarray as xr
 
 import cmapjax as cj
 from cmapjax import metrics
-from cmapjax.arguments._labelled import by_name, unlabelled
+from cmapjax.arguments._labelled import unlabelled
 
 NAMES = ["mill", "farm", "dock", "yard"]
 LINKS = ([("mill", "farm"), ("farm", "dock"), ("dock", "yard")],)
@@ -208,11 +207,6 @@ def test_what_cannot_know_the_agents_refuses_names():
     with pytest.raises(ValueError, match="start has names of its own"):
         cj.simulate(market, cj.CMAP(), start=pd.Series(1.0, index=range(7, 7 + market.links.num_slots)))
     assert unlabelled("x", pd.Series([1, 2])).tolist() == [1, 2]
-
-
-def test_a_sparse_matrix_is_no_labelled_table():
-    matrix = scipy.sparse.csr_array(np.ones((2, 2)))
-    assert by_name("x", matrix, ["a", "b"]) is matrix
 
 
 def test_no_table_library_is_loaded_for_names():

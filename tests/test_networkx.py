@@ -76,13 +76,6 @@ def test_one_way_edges_become_links_on_request():
     assert market.origin.merged_links == 1
 
 
-def test_self_loops_and_isolated_nodes_are_dropped_on_request():
-    graph = nx.Graph([("a", "b"), ("b", "b")])
-    graph.add_node("c")
-    market = from_networkx(graph, drop_self_loops=True, drop_isolated=True)
-    assert list(market.labels) == ["a", "b"]
-
-
 def test_numpy_integers_as_nodes_become_plain_ones():
     market = from_networkx(nx.Graph([(np.int64(5), np.int64(6))]))
     assert [type(label) for label in market.labels] == [int, int]

@@ -75,7 +75,8 @@ def pattern_of(matrix, symmetrize: bool, name_of: Callable[[int], object], remed
             "link and 1 for a link."
         )
     is_link = entries.data != 0
-    links = undirected(ends[is_link], symmetrize, "matrix: entry", name_of, remedy)
+    ends = ends if is_link.all() else ends[is_link]
+    links = undirected(ends, symmetrize, "matrix: entry", name_of, remedy)
     return Pattern(links, int(np.sum(~is_link)), int(np.sum(is_link & (entries.data != 1))))
 
 
@@ -102,19 +103,20 @@ def read_matrix_market(path: Path, data: bytes, options: FileOptions) -> Network
         raise complaint(path, message, line)
     _check_size(path, size, num_entries, options)
     width = 2 + {"pattern": 0, "complex": 2}.get(words[3], 1)
-    table = _entries(path, data[head.end() :], line + 1, size, width)
-    if len(table) != num_entries:
+    index, numbers = _entries(path, data[head.end() :], line + 1, size, width)
+    if len(index) != num_entries:
         raise complaint(
             path,
-            f"{len(table):,} entries, but {num_entries:,} are declared; complete the file, or correct the "
+            f"{len(index):,} entries, but {num_entries:,} are declared; complete the file, or correct the "
             "count.",
         )
-    row, column = table[:, :2].astype(np.int64).T - 1
-    values = [np.ones(num_entries), table[:, -1], np.hypot(*table[:, -2:].T)][width - 2]
+    values = np.ones(num_entries, np.int8)
+    if width > 2:
+        values = numbers[:, 0] if width == 3 else np.hypot(*numbers.T)
     is_half = words[4] != "general"
     if is_half:  # a link listed from both ends is listed twice
-        row, column = np.maximum(row, column), np.minimum(row, column)
-    matrix = scipy.sparse.coo_array((values, (row, column)), shape=(size, size))
+        index.sort(axis=1)
+    matrix = scipy.sparse.coo_array((values, tuple(index.T)), shape=(size, size))
     is_symmetric = options.symmetrize or is_half
     with naming(path):
         pattern = pattern_of(matrix, is_symmetric, lambda i: i + 1, options.say("symmetrize"))
@@ -127,21 +129,23 @@ def _check_size(path: Path, size: int, num_entries: int, options: FileOptions) -
     check_budget(path, needed, options.budget, what)
 
 
-def _entries(path: Path, body: bytes, line: int, size: int, width: int) -> np.ndarray:
-    """All numbers of the entries, a row each: the two indices, from 1, and the value."""
-    parts = [np.zeros((0, width))]
+def _entries(path: Path, body: bytes, line: int, size: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """The two indices of every entry, from 0, and the numbers of its value."""
+    kind = np.int32 if size < 2**31 else np.int64
+    index, numbers = [np.zeros((0, 2), kind)], [np.zeros((0, width - 2))]
     for block in blocks(body):
         if block.isspace():
             continue
         cells = cells_of(block, width, None)
         if cells is None or b"_" in block or not all(map(is_number, cells)):
             raise _bad_entry(path, body, line, size, width)
-        part = np.array(list(map(float, cells))).reshape(-1, width)
-        index = part[:, :2]
-        if not ((index >= 1) & (index <= size) & (index == np.floor(index))).all():
+        table = np.array(list(map(float, cells))).reshape(-1, width)
+        ends = table[:, :2]
+        if not ((ends >= 1) & (ends <= size) & (ends == np.floor(ends))).all():
             raise _bad_entry(path, body, line, size, width)
-        parts.append(part)
-    return np.concatenate(parts)
+        index.append(ends.astype(kind) - 1)
+        numbers.append(table[:, 2:].copy())
+    return np.concatenate(index), np.concatenate(numbers)
 
 
 def _bad_entry(path: Path, body: bytes, line: int, size: int, width: int) -> ValueError:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int
 
 _BLOCK = 1 << 24  # bytes of numbers processed together, which bounds the arrays to a few hundred MiB
-_CELLS = 1 << 21  # likewise of text, whose cells take more
+_CELLS = 1 << 20  # likewise of text, whose cells take more
 _ZERO_BEFORE = re.compile(rb"(?:^| )0[0-9]")
 _MAX_NUMBER = 10**18  # numbers of up to 18 digits fit int64
 
