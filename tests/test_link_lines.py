@@ -67,6 +67,7 @@ READ = {
     "columns of numbers": (
         "a b 1 1999\nb c 2 2001\n", {"ignore_extra_columns": True}, "a-b b-c", {COLUMNS: 2}
     ),
+    "columns in some lines": ("0 1\n1 2 0.5\n", {"ignore_extra_columns": True}, "0-1 1-2", {COLUMNS: 2}),
     "columns of text apart by tabs": (
         "a\tb\tfriend\nb\tc\tfoe\n", {"ignore_extra_columns": True}, "a-b b-c", {COLUMNS: 2}
     ),
@@ -98,6 +99,7 @@ TABLES = {
     "no header, columns by number": (
         "x,a,b\nx,b,c\n", {"header": False, "source_column": "2", "target_column": "3"}, "a-b b-c", {}
     ),
+    "separator of several bytes": ("source→target\na→b\nâ→ë\n", {"separator": "→"}, "a-b â-ë", {}),
     "separator as asked": ("source|target\na|b\n", {"separator": "bar"}, "a-b", {}),
     "columns twice that are not used": ("source,target,x,x\na,b,1,2\n", {}, "a-b", {}),
     "marks are labels": ("source,target\n#a,%b\n", {}, "#a-%b", {}),
@@ -170,6 +172,7 @@ REFUSED_TABLES = {
     "column unknown": ("x,y\na,b\n", {"source_column": "z", "target_column": "y"}, ["'z'", "found 'x', 'y'"]),
     "one column twice": ("x,y\na,b\n", {"source_column": "x", "target_column": "X"}, ["both ends"]),
     "alike but for case": ("Source,source,target\na,b,c\n", {}, ["'source' occurs twice"]),
+    "rows that are even together": ("source,target\na,b\nc\nd,e,f\n", {}, ["line 3", "1 cell"]),
     "two pairs": ("src,dst,from,to\na,b,c,d\n", {}, ["source_column="]),
     "one column": ("source:target\na:b\n", {}, ["one column", "separator="]),
     "one column without a header": ("a:b\n", {"header": False}, ["one column", "separator="]),

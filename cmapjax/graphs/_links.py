@@ -50,7 +50,7 @@ _CONTROLS = bytes(set(range(32)) - set(b"\t\n\r") | {127})
 _BLANK_LINES = re.compile(rb"(?:[ \t\r]*\n)*")
 _COMMENT = re.compile(rb"(?m)^[ \t]*[#%].*$")
 # {…} behind at least two labels; empty, or with a key.
-_DATA = re.compile(rb"(?m)(?<=\S)[ \t]+(?:\{\}|\{[^\n]*:[^\n]*\})[ \t\r]*$")
+_DATA = re.compile(rb"(?m)(?<=\S)[ \t]+(?:\{\}|\{[^\n:]*:[^\n]*\})[ \t\r]*$")
 # The comments above the header of a table, and what Excel writes there: the separator.
 _HEAD = re.compile(rb"(?:[#%].*\n|\r?\n)*")
 _EXCEL = re.compile(rb"sep=(.)\r?\n")
@@ -142,14 +142,15 @@ class _Links:
     def read(self, notes: dict[str, int]) -> Network:
         """The network, and notes on columns that are not used."""
         layout = self.layout
-        network = self._quickly(notes)
+        network, width = self._quickly(notes), layout.width
         if network is None:
             number_of, ends = _numbering(), array("q")
             for _, row in self.rows():
                 ends.extend([number_of[row[end]] for end in layout.columns])
+                width = max(width, len(row))
             network = self._named(number_of, ends, notes)
         is_weight = layout.has_weight or (layout.names and column_of_weights(layout.names) is not None)
-        if is_weight or (layout.width > 2 and not layout.is_table):
+        if is_weight or (width > 2 and not layout.is_table):
             network = network._replace(
                 notes=network.notes | {WEIGHTS if is_weight else COLUMNS: len(network.links)}
             )

@@ -37,6 +37,8 @@ def cells_of(block: bytes, width: int, separator: bytes | None) -> list[bytes] |
     if separator is None:
         is_whole = _word_starts(text, text > ord(" "), width) is not None
         return block.split() if is_whole else None
+    if len(separator) > 1:  # a character of several bytes
+        return None
     if b"\r" in block:
         block = block.replace(b"\r\n", b"\n")
         text = np.frombuffer(block, np.uint8)
