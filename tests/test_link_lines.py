@@ -99,6 +99,7 @@ TABLES = {
     "no header, columns by number": (
         "x,a,b\nx,b,c\n", {"header": False, "source_column": "2", "target_column": "3"}, "a-b b-c", {}
     ),
+    "old line ends": ("source,target\ra,b\rb,c", {}, "a-b b-c", {}),
     "separator of several bytes": ("source→target\na→b\nâ→ë\n", {"separator": "→"}, "a-b â-ë", {}),
     "separator as asked": ("source|target\na|b\n", {"separator": "bar"}, "a-b", {}),
     "columns twice that are not used": ("source,target,x,x\na,b,1,2\n", {}, "a-b", {}),

@@ -41,7 +41,14 @@ from cmapjax.graphs._network import (
     numbered_network,
 )
 from cmapjax.graphs._quick import blocks, cells_of, whole_numbers, whole_pairs
-from cmapjax.graphs._table import column_of_weights, known_pair, link_columns, read_table, unescape_cell
+from cmapjax.graphs._table import (
+    column_of_weights,
+    known_pair,
+    link_columns,
+    read_table,
+    unescape_cell,
+    with_line_ends,
+)
 
 _SAMPLE = 1000  # lines that show the layout
 _SEPARATORS = ",;\t|"
@@ -116,7 +123,7 @@ def read_link_table(path: Path, data: bytes, delimiter: str, options: FileOption
     Agents are ordered as in `read_edge_list`. Text that a spreadsheet would run as a formula may stand
     behind an apostrophe, as the writers put it.
     """
-    line, num_comments = 1, 0
+    data, line, num_comments = with_line_ends(data), 1, 0
     if excel := _EXCEL.match(data):
         delimiter, data, line = excel[1].decode(), data[excel.end() :], 2
     head = _HEAD.match(data)[0]

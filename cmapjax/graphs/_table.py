@@ -34,10 +34,16 @@ def folded(name: str) -> str:
     return name.strip().casefold()
 
 
+def with_line_ends(data: bytes) -> bytes:
+    """The text, in which a carriage return alone ends lines where nothing else does (as on old machines)."""
+    return data if b"\n" in data else data.replace(b"\r", b"\n")
+
+
 def read_table(path: Path, data: bytes, delimiter: str, line: int = 1) -> Iterator[tuple[int, list[str]]]:
     """The line number and cells of every row that is not blank; the first is the header, on this line or
     below."""
-    rows = csv.reader((row.decode() for row in io.BytesIO(data)), delimiter=delimiter, strict=True)
+    lines = io.BytesIO(with_line_ends(data))
+    rows = csv.reader((row.decode() for row in lines), delimiter=delimiter, strict=True)
     width = None
     while True:
         try:
