@@ -175,7 +175,7 @@ def test_messages_name_options_where_the_library_names_arguments(command, tmp_pa
         "graph [ directed 1 node [ id 0 ] node [ id 1 ] edge [ source 0 target 1 ] ]"
     )
     assert "--drop-self-loops." in command("solve", "loop.csv")[2]
-    assert "--ignore-extra-columns." in command("solve", "wide.txt")[2]
+    assert "--ignore-extra-columns " in command("solve", "wide.txt")[2]
     assert "--symmetrize " in command("solve", "one-way.gml")[2]
     _, _, err = command("solve", "wide.txt", "--endowment-attribute", "x")
     assert "no --endowment-attribute (which is for graphml" in err

@@ -8,7 +8,8 @@ from jaxtyping import Float, Shaped
 
 from cmapjax.arguments._checks import listed, short
 from cmapjax.arguments._labelled import by_name, real_of_agent, unlabelled
-from cmapjax.graphs._labels import undirected, unless_numbers
+from cmapjax.graphs._labels import unless_numbers
+from cmapjax.graphs._network import undirected
 from cmapjax.market._market import Market
 
 if TYPE_CHECKING:

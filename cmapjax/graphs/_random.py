@@ -174,7 +174,7 @@ class RandomMarket:
             raise ValueError(f"key has shape {key.shape}; pass one key, the markets take theirs from it.")
         first = as_count("first", first, 0, 2**32 - 1)
         num_markets = as_count("num_markets", num_markets, 1, min(MAX_LINKS, 2**32 - first))
-        check_links("num_markets", num_markets, num_markets * self.family.mean_links)
+        check_links(self.family, num_markets)
         numbers = np.arange(first, first + num_markets, dtype=np.uint32)
         drawn = [
             self._draw_one(words, int(number))

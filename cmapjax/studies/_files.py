@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cmapjax.arguments._checks import short
-from cmapjax.graphs._file_options import FileOptions
-from cmapjax.graphs._named_networks import KNOWN_NETWORKS
+from cmapjax.graphs._file_options import KNOWN_NETWORKS, FileOptions
 from cmapjax.words._networks import check_known, is_family, known_networks, network_name, trace_path
 from cmapjax.words._objects import Builder
 
