@@ -31,26 +31,21 @@ def plan(file: Path, sample: bool, json: str | None) -> None:
     write_json(json, dataclasses.asdict(estimate))
     if json == PRINTED:
         return
-    show(_table(study, estimate))
+    show(_rows(study, estimate).items())
     for note in estimate.notes:
         say(f"note: {printable(note)}")
 
 
-def _table(study, estimate):
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(show_edge=False, show_header=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
+def _rows(study, estimate) -> dict[str, str]:
+    """What a study comes to, by name."""
     time = "not measured (leave out --no-sample)"
     if estimate.seconds is not None:
         compiling = (
             f", of which compiling {duration(estimate.compile_seconds)}" if estimate.compile_seconds else ""
         )
         time = f"{duration(estimate.seconds)} on one core of this machine{compiling}"
-    rows = {
-        "study": printable(study.name),
+    return {
+        "study": study.name,
         "cells": f"{estimate.cells:,} on {estimate.grounds:,} grounds",
         "markets": f"{estimate.markets:,} drawn, {estimate.runs:,} runs of {study.rounds:,} rounds",
         "chunks": f"{estimate.chunks:,}, some {estimate.programs:,} compiled programs",
@@ -59,9 +54,6 @@ def _table(study, estimate):
         "disk": size(estimate.disk_bytes),
         "time": time,
     }
-    for name, text in rows.items():
-        table.add_row(name, escape(text))
-    return table
 
 
 def size(number: float | None) -> str:

@@ -22,15 +22,9 @@ def status(folder: Path, json: str | None) -> None:
     write_json(json, found.__dict__)
     if json == PRINTED:
         return
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(show_edge=False, show_header=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
     share = found.markets_done / found.markets
     rows = {
-        "study": printable(found.name),
+        "study": found.name,
         "state": _state(found),
         "cells": f"{found.cells:,}",
         "markets done": f"{found.markets_done:,} of {found.markets:,} ({share:.1%})",
@@ -41,9 +35,7 @@ def status(folder: Path, json: str | None) -> None:
     if found.rate:
         left = f", {duration(found.remaining)} left" if found.remaining else ""
         rows["rate"] = f"{found.rate:,.3g} markets per second{left}"
-    for name, text in rows.items():
-        table.add_row(name, escape(text))
-    show(table)
+    show(rows.items())
     for name, reason in list(found.failed.items())[:SHOWN_FAILURES]:
         say(f"failed: {name}: {printable(reason)}")
     if len(found.failed) > SHOWN_FAILURES:
