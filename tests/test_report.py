@@ -129,7 +129,7 @@ def test_the_filter_covers_no_chart(opened):
 SIGNATURE = """
 const look = (name) => {
   const chart = byId(`${name}-chart`), { xaxis, yaxis, annotations } = chart.layout;
-  const words = ["note", "readout", "table"].map((part) => byId(`${name}-${part}`).textContent);
+  const words = ["note", "readout"].map((part) => byId(`${name}-${part}`).textContent);
   return JSON.stringify([chart.data, xaxis, yaxis, annotations, words]);
 };
 """
@@ -266,12 +266,10 @@ def test_hostile_names_stay_text_in_charts_and_tables(opened):
         ".map((s) => document.querySelectorAll(s).length)"
     )
     assert counts == [0] * 5
-    names = browser.execute_script("return all('#network-table tbody tr').map((r) => r.cells[0].textContent)")
-    assert names[:2] == [HOSTILE, "<b>bold</b>"]
     drawn = browser.execute_script(
         "return [...document.querySelectorAll('#network-chart text')].map((t) => t.textContent)"
     )
-    assert "<b>bold</b>" in drawn
+    assert {"<b>bold</b>", HOSTILE[:16]} <= {*drawn}
 
 
 def test_dark_and_paper_have_colours_of_their_own(opened):

@@ -128,12 +128,21 @@ def cell_statistics(summary: pd.DataFrame, metric: str) -> pd.DataFrame:
 
     A market whose metric is not a number counts as the worst.
     """
-    values = pd.Series(ranked(summary[metric], metric), index=summary["cell"].to_numpy())
-    rows = {}
-    for cell, some in values.groupby(level=0):
-        with np.errstate(invalid="ignore"):
-            rows[cell] = [*quantiles(np.sort(some.to_numpy()), [0.5, 0.1, 0.9]), some.to_numpy().mean()]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=[*STATISTICS], dtype=float)
+    cells = np.unique(summary["cell"])
+    return pd.DataFrame(statistics(summary, [metric])[:, 0], index=cells, columns=[*STATISTICS])
+
+
+def statistics(summary: pd.DataFrame, names: list[str]) -> np.ndarray:
+    """The same of several metrics: cells × metrics × statistics."""
+    _, place, sizes = np.unique(summary["cell"], return_inverse=True, return_counts=True)
+    cuts = np.cumsum(sizes)[:-1]
+    table = np.zeros((len(sizes), len(names), len(STATISTICS)))
+    for k, metric in enumerate(names):
+        values = ranked(summary[metric], metric)
+        for cell, some in enumerate(np.split(values[np.lexsort((values, place))], cuts)):
+            with np.errstate(invalid="ignore"):
+                table[cell, k] = *quantiles(some, [0.5, 0.1, 0.9]), some.mean()
+    return table
 
 
 def over_cells(values: np.ndarray) -> np.ndarray:

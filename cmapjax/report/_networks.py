@@ -128,45 +128,31 @@ def _lean(document: dict, rounds: int):
 # -- figures -----------------------------------------------------------------------------------------
 
 
-def chart(drawn: list[Drawn], plays: list[str], table_of) -> dict | None:
+def chart(drawn: list[Drawn], plays: list[str]) -> dict | None:
     """The markets as a chart of the page; None if there are none."""
     if not drawn:
         return None
-    figures, narrow, options = {}, {}, []
-    for number, market in enumerate(drawn):
-        for run in market.runs:
-            key = f"{number}:{run.play}"
-            options.append((key, f"{market.title}; {plays[run.play]} ({run.verdict})"))
-            figures[key] = _figure(market, run, table_of)
-            many = len(market.labels) > LABELLED_AGENTS / 3
-            narrow[f"{key}|true"] = {"data": [{}] * (NUM_WIDTHS + 1) + [{"mode": "markers"} if many else {}]}
-            narrow[f"{key}|false"] = {}
+    runs = [
+        (f"{number}:{run.play}", market, run) for number, market in enumerate(drawn) for run in market.runs
+    ]
+    options = [(key, f"{market.title}; {plays[run.play]} ({run.verdict})") for key, market, run in runs]
     return {
         "controls": [("market", "Market and strategy", options)],
-        "parts": [{"by": ["market"], "figures": figures}, {"by": ["market", "narrow"], "figures": narrow}],
+        "parts": [{"by": ["market"], "figures": {key: _figure(market, run) for key, market, run in runs}}],
     }
 
 
-def _figure(market: Drawn, run: Ended, table_of) -> dict:
+def _figure(market: Drawn, run: Ended) -> dict:
     hidden = {"visible": False}
     layout = draw.LAYOUT | {"xaxis": hidden | {"scaleanchor": "y"}, "yaxis": hidden}
     layout |= {"margin": {"l": 8, "r": 8, "t": 8, "b": 8}}
-    rows = [
-        [label, *((float(v), amount(float(v))) for v in (weight, weight * ratio, ratio))]
-        for label, weight, ratio in zip(market.labels, market.contribution, run.ratio, strict=True)
-    ]
     hungry = int((run.ratio <= metrics.NOTHING).sum())
     note = (
         f"{len(market.labels)} agents, {len(market.links)} links; widest link: "
         f"{amount(float((run.there + run.back).max()))} per round. Ratios from {amount(run.ratio.min())} to "
         f"{amount(run.ratio.max())}.{f' {hungry} agent(s) with nothing.' if hungry else ''}"
     )
-    return {
-        "data": [*_link_traces(market, run), _agent_trace(market, run)],
-        "layout": layout,
-        "note": note,
-        "table": table_of("Its agents", ["agent", "contribution", "received", "ratio"], rows),
-    }
+    return {"data": [*_link_traces(market, run), _agent_trace(market, run)], "layout": layout, "note": note}
 
 
 def _link_traces(market: Drawn, run: Ended) -> list[dict[str, Any]]:

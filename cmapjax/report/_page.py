@@ -67,9 +67,7 @@ def render(
     plotly, templates = plotly_script(), _templates()
     heard: list[str] = []
     view = view_of(data, heard) if data.played else None
-    charts = (
-        _figures(view, list(drawn), templates.get_template("tables.html").module.table_of) if view else {}
-    )
+    charts = _figures(view, list(drawn)) if view else {}
     packed = {
         "charts": {name: {"parts": chart.get("parts")} for name, chart in charts.items() if chart},
         "heat": charts.get("heat"),
@@ -92,7 +90,7 @@ def render(
     )
 
 
-def _figures(view: View, drawn: list, table_of) -> dict:
+def _figures(view: View, drawn: list) -> dict:
     """Of every chart what the page's script draws; None for those that there are no numbers for."""
     return {
         "bands": _bands.bands(view),
@@ -100,7 +98,7 @@ def _figures(view: View, drawn: list, table_of) -> dict:
         "loss": _spread.distribution(view, is_loss=True),
         "verdicts": _spread.verdicts(view),
         "heat": _tiles.tiles(view),
-        "network": _networks.chart(drawn, view.data.plays, table_of),
+        "network": _networks.chart(drawn, view.data.plays),
     }
 
 

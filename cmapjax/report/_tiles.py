@@ -27,19 +27,17 @@ def tiles(view: View) -> dict | None:
     choices, depth = lattice(axes, len(cells), MOST_TILES)
     if depth < 2:
         return None
-    place = np.searchsorted(cells["cell"], view.summary["cell"])
-    counts = _tables.verdict_counts(view.summary["verdict"], place, len(cells))
-    names = ordered(data.metrics, FIRST)
-    table = np.stack(
-        [view.statistics[m] * _tables.SCALES.get(m, 1.0) for m in names]
-    )  # metric, cell, statistic
-    points = {}
-    for key, where in choices.items():
-        middle = _tables.over_cells(table[:, where].swapaxes(0, 1))
+    names = ordered(view.metrics, FIRST)
+    scales = np.array([_tables.SCALES.get(m, 1.0) for m in names])
+    table = view.statistics[:, [view.metrics.index(m) for m in names]] * scales[:, None]
+    rows = []
+    for where in choices.values():
+        middle = _tables.over_cells(table[where])
         with np.errstate(invalid="ignore"):
-            middle[:, 3] = table[:, where, 3].mean(axis=1)
-        share = 100 * counts[where].sum(0) / counts[where].sum()
-        points[key_text(key)] = draw.numbers([*middle.ravel(), *share])
+            middle[:, 3] = table[where, :, 3].mean(axis=0)
+        share = 100 * view.verdicts[where].sum(axis=0) / view.verdicts[where].sum()
+        rows.append([*middle.ravel(), *share])
+    points = dict(zip(map(key_text, choices), draw.numbers(rows), strict=True))
     measures = [
         {"label": measure(m)[0], "absent": _tables.absent(m), "log": measure(m)[1], "statistics": 4}
         for m in names
