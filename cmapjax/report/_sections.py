@@ -4,6 +4,7 @@ A table has a name, a caption, heads and rows. A cell is text, or a number with 
 one, its interval.
 """
 
+import pprint
 import re
 import shlex
 from collections.abc import Callable, Iterable
@@ -27,7 +28,6 @@ from cmapjax.report._summary import (
     percent,
     shown,
 )
-from cmapjax.report._toml import as_toml
 from cmapjax.report._view import some_cells
 from cmapjax.studies import mean_intervals
 from cmapjax.studies._interval import ROUNDING
@@ -56,7 +56,7 @@ def words(data: ReportData, notes: list[str], folder_name: str) -> dict[str, Any
     if not shared.is_all:
         notes.append(
             "Strategies were not all played on the same markets; charts show each on its own. Choose cells "
-            "that all have, or compare by the first table above."
+            "that all have, or compare by the table above."
         )
     return {
         "title": str(data.study.get("name", "study")),
@@ -66,7 +66,7 @@ def words(data: ReportData, notes: list[str], folder_name: str) -> dict[str, Any
         "fixed": {
             k: v for k, v in data.study.get("cells", {}).items() if v is not None and k not in data.axes
         },
-        "figures": key_figures(data, shared) if data.played else [],
+        "figures": key_figures(data, shared) if data.played else None,
         "unplayed": [name for name, line in zip(data.plays, by_play(data), strict=True) if line is None],
         "shared": shared,
         "cells": cell_table(data),
@@ -133,21 +133,15 @@ def varying(data: ReportData) -> dict[str, str]:
     return rows
 
 
-def key_figures(data: ReportData, shared) -> list[Table]:
-    """A line per strategy; if their markets differ, a table of those they share and one of all."""
-    if shared.is_all:
-        return [_figures(data, data.summary, "figures-table", "All cells together, per strategy")]
-    caption = "Each strategy on its own markets, which are not the same"
-    own = _figures(data, data.summary, "own-figures-table", caption, is_compared=False)
-    if not shared.markets:
-        return [own]
-    caption = "On the markets that all strategies were played on"
-    first = _figures(data, shared.rows, "figures-table", caption)
-    return [first, own._replace(notes=own.notes[1:])]
-
-
-def _figures(data: ReportData, some: pd.DataFrame, name: str, caption: str, is_compared=True) -> Table:
-    """Key figures of these rows of the summary, and what they mean."""
+def key_figures(data: ReportData, shared) -> Table:
+    """A line per strategy, on the markets that all share; if there are none, each on its own."""
+    is_compared = shared.markets > 0
+    some = shared.rows if is_compared else data.summary
+    caption = "All cells together, per strategy"
+    if not shared.is_all:
+        caption = "On the markets that all strategies were played on"
+    if not is_compared:
+        caption = "Each strategy on its own markets, which are not the same"
     lines = {name: line for name, line in zip(data.plays, by_play(data, some), strict=True) if line}
     keys, verdicts = key_metrics(data), _occurring(lines.values())
     has_difference = is_compared and any(line.difference for line in lines.values())
@@ -166,7 +160,7 @@ def _figures(data: ReportData, some: pd.DataFrame, name: str, caption: str, is_c
             "More than the first: median over markets of the difference on the same market, in points."
         )
     note.append(f"{', '.join(verdicts).capitalize()}: % of markets. {INTERVALS}")
-    return Table(name, caption, heads, rows, [" ".join(note), *above_all(some)])
+    return Table("figures-table", caption, heads, rows, [" ".join(note), *above_all(some)])
 
 
 def above_all(some: pd.DataFrame) -> list[str]:
@@ -312,11 +306,20 @@ def reproduce(data: ReportData, folder_name: str) -> dict[str, str]:
     folder = shlex.quote(re.sub(r"^-", "./-", folder_name))
     commit = data.about.get("commit")
     commands = [f"git checkout {shlex.quote(str(commit))}", "pip install '.[study]'"] if commit else []
-    commands += [f"cmapjax study run study.toml --out {folder}", f"cmapjax report {folder}"]
+    run, name, text = f"cmapjax study run study.toml --out {folder}", "study.toml", data.about.get("text")
+    if not text:
+        run, name, text = "python study.py", "study.py", _program(data.study, folder_name)
     version = (data.about.get("versions") or {}).get("cmapjax", "that is not known")
     source = "In a clone of cmapjax." if commit else f"With cmapjax {version}; its commit was not recorded."
     return {
-        "commands": "\n".join(commands),
+        "commands": "\n".join([*commands, run, f"cmapjax report {folder}"]),
         "source": source,
-        "study_file": data.about.get("text") or as_toml(data.study),
+        "study_name": name,
+        "study_file": text,
     }
+
+
+def _program(study: dict, folder_name: str) -> str:
+    """Python that makes and runs the study, for one that was not read from a file."""
+    made = pprint.pformat(study, width=100, sort_dicts=False)
+    return f"from cmapjax import Study\n\nstudy = Study(**{made})\nstudy.run({folder_name!r})\n"
