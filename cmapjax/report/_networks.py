@@ -11,7 +11,7 @@ import pandas as pd
 
 from cmapjax import metrics, studies
 from cmapjax.arguments._checks import short
-from cmapjax.plots._network import LABELLED_AGENTS, MOST_AGENTS, TICKS, places_of
+from cmapjax.plots._network import LABELLED_AGENTS, MOST_AGENTS, TICKS, links_of, places_of
 from cmapjax.plots._tables import axis_text, ranked
 from cmapjax.report import _plotly as draw
 from cmapjax.report._data import ReportData
@@ -95,9 +95,7 @@ def _again(data: ReportData, ground: int, number: int, why: str) -> Drawn:
     rows = data.summary[(data.summary["ground"] == ground) & (data.summary["market"] == number)]
     if market.fingerprint() != str(rows["fingerprint"].iloc[0]):
         raise ValueError("drawn again it is another market; the versions differ from those it was made with.")
-    giver, receiver = market.arcs()
-    is_link = giver < receiver
-    there, back = np.flatnonzero(is_link), np.lexsort((giver, receiver))[is_link]
+    links, there, back = links_of(market)
     cells = data.cells.set_index("cell")
     axes = [f"{axis} {axis_text(cells.at[rows['cell'].iloc[0], axis])}, " for axis in data.ground_axes]
     runs = []
@@ -106,13 +104,12 @@ def _again(data: ReportData, ground: int, number: int, why: str) -> Drawn:
         flows = market.arc_values(run.final.flow)
         ratio = np.asarray(metrics.ratio(market, run.final.utility), float)
         runs.append(Ended(int(row.play), str(row.verdict), ratio, flows[there], flows[back]))
-    links = np.stack([giver[is_link], receiver[is_link]], axis=1)
     place = places_of(list(range(market.num_agents)), links.tolist(), most=MOST_FOR_STRESS)
     return Drawn(
         title=f"{why}: {''.join(axes)}market {number}",
         # Names of agents of a random family are (market, agent), and the market is known.
         labels=[str(label[-1] if isinstance(label, tuple) else label) for label in market.labels],
-        place=np.round([place[i] for i in range(market.num_agents)], 4),
+        place=np.round(place, 4),
         contribution=np.asarray(market.contribution, float),
         links=links,
         runs=runs,
