@@ -64,20 +64,11 @@ def run(source: Source, request: Simulate) -> None:
             from cmapjax import solve
 
             equilibrium = interruptible(lambda: solve(simulated), "equilibrium")
-    is_random = process.is_random or any(schedule.is_random for *_, schedule in plans)
-    key = _key(source.seed) if is_random else None
-    play = _prepared(simulated, request, process, equilibrium, key)
+    play = _prepared(simulated, request, process, equilibrium, _key(source.seed, process, plans))
     with receipts_to(request.receipts, simulated, times) as receipts:
         outcomes = [_play(play, *line, request, timings, receipts) for line in plans]
     if request.out is not None:
-        from cmapjax.cli import _tables
-
-        with timings("writing"):
-            _tables.write(request.out, source, request, simulated, outcomes, equilibrium)
-            _report.write(request.out, simulated, outcomes, equilibrium)
-        if request.plot:
-            with timings("drawing pictures"):
-                _report.draw(request.out, simulated, outcomes, equilibrium)
+        _write(source, request, simulated, outcomes, equilibrium, timings)
     with timings("summing up"):
         document = _report.as_document(source, request, simulated, equilibrium, outcomes)
     document["timings"] = timings.document()
@@ -141,7 +132,22 @@ def _endowments_in(source: Source) -> str | None:
     return None if attribute is None else source.file.say("endowment_attribute", attribute)
 
 
-def _key(seed: int):
+def _write(source: Source, request: Simulate, simulated, outcomes, equilibrium, timings: Timings) -> None:
+    """Tables and pictures."""
+    from cmapjax.cli import _report, _tables
+
+    with timings("writing"):
+        _tables.write(request.out, source, request, simulated, outcomes, equilibrium)
+        _report.write(request.out, simulated, outcomes, equilibrium)
+    if request.plot:
+        with timings("drawing pictures"):
+            _report.draw(request.out, simulated, outcomes, equilibrium)
+
+
+def _key(seed: int, process, plans):
+    """The key of random schedules and endowments, if there are any: to make one starts compiled programs."""
+    if not process.is_random and not any(schedule.is_random for *_, schedule in plans):
+        return None
     from cmapjax.market._random import key_of
 
     return key_of(seed, 2**31)  # apart from the keys of drawn markets
