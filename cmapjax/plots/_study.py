@@ -26,7 +26,6 @@ from cmapjax.plots._tables import (
     VERDICTS,
     absent,
     bands,
-    cell_statistics,
     check_metric,
     chosen,
     is_worse_above,
@@ -35,6 +34,7 @@ from cmapjax.plots._tables import (
     over_cells,
     play_names,
     ranked,
+    statistics,
     updates_per_round,
     verdict_counts,
 )
@@ -194,7 +194,7 @@ def heat_map(
     columns, column_of = levels(some[across])
     rows, row_of = levels(some[down])
     tiles = np.full((len(rows), len(columns)), np.nan)
-    medians = cell_statistics(some, metric)["median"] * SCALES.get(metric, 1.0)
+    medians = pd.Series(statistics(some, [metric])[:, 0, 0] * SCALES.get(metric, 1.0))
     first = np.unique(some["cell"], return_index=True)[1]  # in the order of the medians
     for (i, j), group in medians.groupby([row_of[first], column_of[first]]):
         tiles[i, j] = over_cells(group.to_numpy())
