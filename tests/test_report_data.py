@@ -298,15 +298,6 @@ def test_a_study_made_in_python_is_given_as_a_program_that_makes_the_same_study(
 # -- trouble ---------------------------------------------------------------------------------------
 
 
-def test_a_study_of_which_nothing_is_finished_has_a_page(tmp_path):
-    study = studies.Study(**study_samples.document())
-    results = Results.begin(tmp_path / "x", study.document())
-    results.note_run(failed={"g00000-m0000000-n000040": "no memory"})
-    text = report.write(tmp_path / "x").read_text()
-    assert "0 of 1,280 runs" in text
-    assert "no memory" in text
-
-
 def test_without_plotly_the_extra_is_named(results, monkeypatch):
     monkeypatch.setitem(sys.modules, "plotly.offline", None)
     with pytest.raises(ImportError, match=r"needs Plotly; install it: pip install 'cmapjax\[study\]'"):
