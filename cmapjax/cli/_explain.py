@@ -6,7 +6,7 @@ from cmapjax.arguments._checks import short
 from cmapjax.cli._cache import switch_on
 from cmapjax.cli._output import PICTURES, PRINTED, check_file, check_json, say, write_json
 from cmapjax.cli._requests import Explain
-from cmapjax.cli._source import Source, check, market
+from cmapjax.cli._source import Source, check, market, run_key
 from cmapjax.words._plans import make, plan
 
 
@@ -22,7 +22,6 @@ def run(source: Source, request: Explain) -> None:
     strategy, schedule = make(line)
     switch_on()
     from cmapjax import explain, plots
-    from cmapjax.market._random import key_of
 
     played = market(source)
     about = explain(
@@ -31,7 +30,7 @@ def run(source: Source, request: Explain) -> None:
         _label(played, request.agent),
         request.round,
         schedule=schedule,
-        key=key_of(source.seed, 2**31),  # the one of `cmapjax simulate`
+        key=run_key(source, schedule),
     )
     if request.plot is not None:
         plots.save(plots.explanation(about), request.plot)

@@ -11,7 +11,7 @@ from cmapjax.cli._output import PRINTED, check_folder, check_json, market_lines,
 from cmapjax.cli._progress import interruptible
 from cmapjax.cli._receipts import check_receipts, memory_of_receipts, receipts_to
 from cmapjax.cli._requests import Simulate
-from cmapjax.cli._source import Source, check, market
+from cmapjax.cli._source import Source, check, market, run_key
 from cmapjax.words._networks import trace_path
 from cmapjax.words._objects import Builder
 from cmapjax.words._own import check_laws
@@ -64,7 +64,8 @@ def run(source: Source, request: Simulate) -> None:
             from cmapjax import solve
 
             equilibrium = interruptible(lambda: solve(simulated), "equilibrium")
-    play = _prepared(simulated, request, process, equilibrium, _key(source.seed, process, plans))
+    key = run_key(source, process, *(schedule for *_, schedule in plans))
+    play = _prepared(simulated, request, process, equilibrium, key)
     with receipts_to(request.receipts, simulated, times) as receipts:
         outcomes = [_play(play, *line, request, timings, receipts) for line in plans]
     if request.out is not None:
@@ -142,15 +143,6 @@ def _write(source: Source, request: Simulate, simulated, outcomes, equilibrium, 
     if request.plot:
         with timings("drawing pictures"):
             _report.draw(request.out, simulated, outcomes, equilibrium)
-
-
-def _key(seed: int, process, plans):
-    """The key of random schedules and endowments, if there are any: to make one starts compiled programs."""
-    if not process.is_random and not any(schedule.is_random for *_, schedule in plans):
-        return None
-    from cmapjax.market._random import key_of
-
-    return key_of(seed, 2**31)  # apart from the keys of drawn markets
 
 
 def _prepared(simulated, request: Simulate, process, equilibrium, key):
