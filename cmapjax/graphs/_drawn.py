@@ -9,7 +9,6 @@ from jaxtyping import UInt
 from cmapjax.arguments._checks import listed, short
 from cmapjax.arguments._origin import Origin
 from cmapjax.graphs._parameters import MAX_LINKS, as_count, check_links
-from cmapjax.graphs._random import RandomMarket
 from cmapjax.market._market import Market, assemble
 from cmapjax.market._random import check_key
 from cmapjax.runtime._settings import entry
@@ -20,8 +19,8 @@ NETWORK, ENDOWMENT, VALUE = range(3)
 
 
 @entry(remedy="draw the markets before")
-def draw_parts(given: RandomMarket, key: Array, num_markets: int, first: int) -> "Drawn":
-    """`RandomMarket.draw_parts`."""
+def draw_parts(given, key: Array, num_markets: int, first: int) -> "Drawn":
+    """`RandomMarket.draw_parts`, of a `RandomMarket`."""
     check_key(key, "a random market")
     if key.shape != ():
         raise ValueError(f"key has shape {key.shape}; pass one key, the markets take theirs from it.")
@@ -36,7 +35,7 @@ def draw_parts(given: RandomMarket, key: Array, num_markets: int, first: int) ->
     return Drawn(drawn, numbers, given.family.num_agents)
 
 
-def _draw_one(given: RandomMarket, words: np.ndarray, number: int) -> tuple:
+def _draw_one(given, words: np.ndarray, number: int) -> tuple:
     """Links, isolated agents, endowments and values of one market, before anybody is dropped."""
     n = given.family.num_agents
     links, isolated = given.isolated.links(given.family, _stream(words, NETWORK), number)
