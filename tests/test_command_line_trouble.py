@@ -115,11 +115,13 @@ BAD_OPTIONS = [
     ["simulate", "karate", "--endowments", "trace"],
     ["simulate", "karate", "--out", sys.executable],
     ["simulate", "karate", "--bad-option"],
+    ["solve", "nonsense"],
+    ["simulate", "er:degree=3"],
+    ["solve", "ring:n=3", "--value", "magic"],
+    ["solve", "ring:n=9", "--isolated", "magic"],
 ]
 BAD_WORDS = [
-    ["solve", "nonsense"],
     ["solve", "karate", "--method", "magic"],
-    ["solve", "ring:n=3", "--value", "magic"],
     ["simulate", "karate", "-s", "cmap:hop=2"],
     ["simulate", "karate", "-s", "no-such.py:Generous"],
     ["simulate", "karate", "--schedule", "magic"],
@@ -128,7 +130,7 @@ BAD_WORDS = [
 ]
 
 
-def test_bad_options_are_refused_without_loading_jax_and_bad_words_without_starting_a_device():
+def test_bad_options_and_networks_are_refused_without_loading_jax_and_bad_words_without_starting_a_device():
     code = f"""
 import sys
 from cmapjax.cli import main
