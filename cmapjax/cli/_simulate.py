@@ -5,7 +5,7 @@ import json as json_format
 import time
 from typing import Any, NamedTuple
 
-from cmapjax.arguments._checks import check_span, short
+from cmapjax.arguments._checks import check_ordinary, check_span, short
 from cmapjax.cli._cache import switch_on
 from cmapjax.cli._output import PRINTED, check_folder, check_json, market_lines, say, write_json, write_text
 from cmapjax.cli._progress import interruptible
@@ -46,6 +46,7 @@ def run(source: Source, request: Simulate) -> None:
         for _, strategy, _ in plans:
             check_laws(strategy)
     simulated = market(source, timings)
+    check_ordinary("simulate", (simulated,))
     times_in = None
     if process is None:
         simulated, process, times_in = _trace(source, simulated, request.endowments)

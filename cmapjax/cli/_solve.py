@@ -15,6 +15,8 @@ from cmapjax.words._classes import name_of
 from cmapjax.words._objects import Builder
 
 NOT_REACHED = 1
+# What is settled of agents besides utilities, in markets with other terms.
+OF_AGENTS = ("counts", "is_satisfied", "level", "receiver_price", "claim", "kept")
 SHOWN_AGENTS = 8
 SHOWN_DIGITS = 30
 
@@ -74,7 +76,7 @@ def _called(method) -> str:
 
 def as_document(market, equilibrium, request: Solve) -> dict:
     """The equilibrium as JSON's data; one entry per market under "markets" if there are several."""
-    exact, groups = equilibrium.exact, equilibrium.groups
+    exact, groups, settled = equilibrium.exact, equilibrium.groups, equilibrium.settlement
     giver, _ = market.arcs()
     market_of = np.asarray(market.market_of)
     ends = np.bincount(market_of[giver], minlength=market.num_markets)
@@ -97,6 +99,8 @@ def as_document(market, equilibrium, request: Solve) -> dict:
             "groups": groups_of[number],
             "components": parts[number],
         }
+        if settled is not None:
+            document["settlement"] = {name: getattr(settled, name)[agents] for name in OF_AGENTS}
         if exact is not None:
             document["exact"] = {
                 "utility": [str(exact.utility[i]) for i in agents],
@@ -134,8 +138,15 @@ def _quantities(market, equilibrium, method, seconds: float):
     yield "certified gap (log Nash welfare missing, at most)", f"{equilibrium.gap.max():.2e}"
     yield "spending error of the flow, relative", f"{equilibrium.spending_error.max() + 0.0:.2e}"
     yield "log Nash welfare Σ w log r / W", f"{equilibrium.log_nash_welfare.min():.7f}"
-    yield "lowest ratio (received per contributed)", f"{equilibrium.ratio.min():.6g}"
-    yield "highest ratio", f"{equilibrium.ratio.max():.6g}"
+    settled = equilibrium.settlement
+    measure = "contributed" if settled is None else "priority"
+    ratios = equilibrium.ratio[~np.isnan(equilibrium.ratio)]
+    yield f"lowest ratio (received per {measure})", f"{ratios.min(initial=np.inf):.6g}"
+    yield "highest ratio", f"{ratios.max(initial=-np.inf):.6g}"
+    if settled is not None:
+        yield "agents that have all that they can use", f"{settled.is_satisfied.sum():,}"
+        yield "agents left out (no priority, no demand, or nobody to give)", f"{(~settled.counts).sum():,}"
+        yield "value kept, which nobody can use or reach", f"{settled.kept.sum():.6g}"
     if equilibrium.groups is not None:
         count = f"{len(_groups.pairs(equilibrium.groups)):,}"
         yield "bottleneck pairs", count + (" in all markets" if market.num_markets > 1 else "")

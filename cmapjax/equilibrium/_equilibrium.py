@@ -9,7 +9,7 @@ from typing import ClassVar
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from cmapjax import metrics
 from cmapjax.arguments._checks import short
@@ -84,6 +84,10 @@ class Fractions:
 class Settlement(eqx.Module):
     """What else the equilibrium settles in a market with priorities, demands, own use or capacities."""
 
+    counts: Bool[Array, "agents"]
+    """Whose utility the welfare counts: who has a priority and a demand, and own use or somebody to give."""
+    is_satisfied: Bool[Array, "agents"]
+    """Which of these have all that they can use."""
     level: Float[Array, "agents"]
     """L_j: u_j = L_j b_j, but for those whose demand is less or whose own use is more; inf where givers
     of the satisfied have more than these can use."""

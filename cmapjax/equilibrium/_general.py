@@ -22,7 +22,7 @@ def solve_general(market: Market, tolerance: float, *, exact: bool) -> Equilibri
     """
     arcs = Arcs.of(market)
     sent, got = product_losses(arcs)
-    if exact and market.efficiency is not None:
+    if exact and np.any(arcs.efficiency[arcs.carries] != 1):
         raise ValueError(
             "exact: this market has efficiencies, by which fractions are not multiplied; leave exact out."
         )
@@ -146,6 +146,7 @@ def _quotient(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
 def _answer(market, arcs: Arcs, found: tuple, num_flows: int, tolerance: float, proof) -> Equilibrium:
     utility, level, flow = found
     with np.errstate(divide="ignore", invalid="ignore"):
+        is_satisfied = arcs.counts & (level * arcs.priority >= arcs.demand)
         ratio = np.where(arcs.priority > 0, utility / arcs.priority, np.nan)
         receiver_price = np.where(arcs.counts, 1 / level, 0)
         claim = np.where(np.isfinite(arcs.demand) & (level < np.inf), arcs.demand / level, np.inf)
@@ -169,6 +170,8 @@ def _answer(market, arcs: Arcs, found: tuple, num_flows: int, tolerance: float, 
         iterations=np.asarray(num_flows),
         result=(~(gap <= tolerance)).astype(np.int32),
         settlement=Settlement(
+            counts=arcs.counts,
+            is_satisfied=is_satisfied,
             level=level,
             receiver_price=receiver_price,
             claim=claim,

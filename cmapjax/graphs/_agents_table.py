@@ -6,14 +6,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from cmapjax.arguments._checks import listed, short
 from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._files import check_budget, check_path, complaint, detail, format_and_packing, read_bytes
-from cmapjax.graphs._labels import agent_number, check_label, check_numbers
+from cmapjax.graphs._labels import agent_number, check_label, check_numbers, term
 from cmapjax.graphs._table import check_header, folded, read_table, unescape_cell
+from cmapjax.market._numbers import OF_AGENTS
 
 AGENT_FORMATS = {".csv": ",", ".tsv": "\t", ".parquet": "parquet"}
-_FIELDS = ("endowment", "value")
+_FIELDS = ("endowment", "value", *OF_AGENTS)
 _BYTES_PER_CELL = 64  # a Python number, and the row's share of lists and dictionaries
 
 
@@ -24,7 +27,7 @@ class AgentsTable(NamedTuple):
     row_of: dict[str, int]
     """The line (or row, in Parquet) of each agent, by its label as text."""
     numbers: dict[str, dict[str, float]]
-    """For each column given, endowment or value: the number of each agent."""
+    """For each column given: the number of each agent; NaN where the cell is blank."""
     unit: str = "line"
     """What `row_of` counts: a line, or a row in Parquet."""
 
@@ -40,6 +43,17 @@ class AgentsTable(NamedTuple):
         if field not in self.numbers:
             return 1.0
         return [self.numbers[field].get(str(label), 1.0) for label in labels]
+
+    def terms(self, labels: Sequence) -> dict[str, np.ndarray]:
+        """The columns beyond endowment and value that there are, with what holds where a cell is blank."""
+        endowment, value = (np.asarray(self.column(field, labels)) for field in ("endowment", "value"))
+        found = {}
+        for field, otherwise in OF_AGENTS.items():
+            if field in self.numbers:
+                numbers = np.array([self.numbers[field].get(str(label), np.nan) for label in labels])
+                otherwise = endowment * value if field == "priority" else otherwise
+                found[field] = np.where(np.isnan(numbers), otherwise, numbers)
+        return found
 
     def check_agents(self, labels: Sequence, dropped: Sequence, remedy: str = "") -> None:
         """Raise unless the table has exactly these agents (and any of the dropped ones).
@@ -65,11 +79,15 @@ class AgentsTable(NamedTuple):
             )
 
 
-def read_agents(path, options: FileOptions) -> AgentsTable:
+def read_agents(path, options: FileOptions, *, allows_zero: bool = False) -> AgentsTable:
     """The agents table in this file.
 
-    Columns `agent`, and `endowment` or `value` or both; other columns are not looked at, so that a table
-    written by `write_agents` can be read back, but one that looks like a misspelt field is an error.
+    Columns `agent` and at least one of endowment, value, priority, demand and own_use; other columns are not
+    looked at, so that a table written by `write_agents` can be read back, but one that looks like a misspelt
+    field is an error.
+
+    Args:
+        allows_zero: whether an endowment may be 0, as it may wherever there is one of the last three columns.
     """
     path = check_path(path)
     form, packing = format_and_packing(path, AGENT_FORMATS)
@@ -86,7 +104,7 @@ def read_agents(path, options: FileOptions) -> AgentsTable:
         fields, rows = _read_parquet(path, options)
     unit = "row" if form == "parquet" else "line"
     table = AgentsTable(path, {}, {field: {} for field in fields}, unit)
-    _fill(table, rows, fields, options)
+    _fill(table, rows, fields, options, allows_zero or any(field in OF_AGENTS for field in fields))
     return table
 
 
@@ -96,7 +114,7 @@ def has_endowments(path, options: FileOptions) -> bool:
 
 
 def _columns(path: Path, header: Sequence[str], line: int | None) -> dict[str, int]:
-    """The places of the columns agent, endowment and value, whose names may be in any letter case."""
+    """The places of the columns agent and of all fields, whose names may be in any letter case."""
     names = [folded(name) if folded(name) in ("agent", *_FIELDS) else name for name in header]
     check_header(path, names, ("agent",), line, used=("agent", *_FIELDS))
     for field in _FIELDS:
@@ -108,12 +126,18 @@ def _columns(path: Path, header: Sequence[str], line: int | None) -> dict[str, i
     fields = [field for field in _FIELDS if field in names]
     if not fields:
         raise complaint(
-            path, f"no column endowment or value (found {listed(header)}); give at least one.", line
+            path, f"no column {' or '.join(_FIELDS)} (found {listed(header)}); give at least one.", line
         )
     return {field: names.index(field) for field in ("agent", *fields)}
 
 
-def _fill(table: AgentsTable, rows: Iterable[Sequence], fields: Sequence[str], options: FileOptions) -> None:
+def _fill(
+    table: AgentsTable,
+    rows: Iterable[Sequence],
+    fields: Sequence[str],
+    options: FileOptions,
+    allows_zero: bool,
+) -> None:
     """Take every row: where it stands, the agent, and a number (or its text) for each field."""
     for place, label, *given in rows:
         label = "" if label is None else str(label).strip()
@@ -127,7 +151,11 @@ def _fill(table: AgentsTable, rows: Iterable[Sequence], fields: Sequence[str], o
             for field, number in zip(fields, given, strict=True):
                 number = "" if number is None else number
                 try:
-                    table.numbers[field][label] = agent_number(field, label, number, options)
+                    if field in OF_AGENTS:
+                        number = term(f"agent {short(label)}", number)
+                    else:
+                        number = agent_number(field, label, number, options, allows_zero)
+                    table.numbers[field][label] = number
                 except ValueError as error:
                     raise ValueError(f"{field} {error}") from None
         except ValueError as error:

@@ -25,8 +25,8 @@ EVERYWHERE = ("format", "drop_self_loops", "drop_isolated", "symmetrize", "zero"
 # Options about agents, which also apply to networks that are known by name.
 OF_AGENTS = ("zero", "memory_budget")
 ZERO = ("reject", "drop")
-_SWITCHES = ("header", "drop_self_loops", "drop_isolated", "symmetrize", "ignore_extra_columns")
-_COLUMNS = ("source_column", "target_column", "separator", "header")
+_SWITCHES = ("header", "directed", "drop_self_loops", "drop_isolated", "symmetrize", "ignore_extra_columns")
+_COLUMNS = ("source_column", "target_column", "separator", "header", "directed")
 _ATTRIBUTES = ("label_attribute", "endowment_attribute", "value_attribute")
 FORMATS = {
     "edge-list": Format((".txt", ".edges", ".edgelist", ".el"), (*_COLUMNS, "ignore_extra_columns")),
@@ -89,6 +89,10 @@ class FileOptions:
     value_attribute: str | None = option(None, "Likewise their value.")
     drop_self_loops: bool = option(False, "Leave out links of an agent with itself.")
     drop_isolated: bool = False
+    directed: bool = option(
+        False,
+        "Every line of a table or edge list is a link one way, from the first agent to the second.",
+    )
     symmetrize: bool = option(False, "Make the links of a directed network go both ways.")
     ignore_extra_columns: bool = option(False, "Read edge lists of more than two columns.")
     zero: str = option("reject", "Agents whose endowment is zero: reject them, or drop them.")

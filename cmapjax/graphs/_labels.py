@@ -96,7 +96,9 @@ def unless_numbers(labels: Sequence[Hashable]) -> Sequence[Hashable] | None:
     return labels
 
 
-def agent_number(field: str, label: str, given: str | float, options: FileOptions) -> float:
+def agent_number(
+    field: str, label: str, given: str | float, options: FileOptions, allows_zero: bool = False
+) -> float:
     """The endowment or value of an agent: above zero, or 0 for an endowment where such agents are dropped.
 
     Args:
@@ -104,18 +106,38 @@ def agent_number(field: str, label: str, given: str | float, options: FileOption
         label: the agent's.
         given: what the file says, as text or as a number.
         options: what becomes of agents without surplus.
+        allows_zero: whether they may stay.
 
     Raises:
         ValueError: what is wrong with it.
     """
     try:
         if field == "endowment" and _is_zero(given):
-            if options.zero == "drop":
+            if options.zero == "drop" or allows_zero:
                 return 0.0
             raise ValueError(f"is {short(given)}: {no_surplus(options)}.")
         return _plain_number(given) if isinstance(given, str) else _positive(given, given)
     except ValueError as error:
         raise ValueError(f"of agent {short(label)} {error}") from None
+
+
+def term(label: str, given: str | float) -> float:
+    """A number ≥ 0 of an agent or a link, infinity included; NaN where nothing is given.
+
+    Raises:
+        ValueError: what is wrong with it.
+    """
+    if isinstance(given, str):
+        text = given.strip(" \t\r\n")
+        if not text:
+            return np.nan
+        is_number = _NUMBER.fullmatch(text) or text.lstrip("+-").casefold() in ("inf", "infinity")
+        if not is_number:
+            raise ValueError(f"of {label} is {short(text)}, not a plain number; give one, 0 or more.")
+        given = float(text)
+    if np.isnan(given) or given >= 0:
+        return float(given)
+    raise ValueError(f"of {label} is {given:g}; give a number, 0 or more.")
 
 
 def no_surplus(options: FileOptions) -> str:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cmapjax.arguments._checks import short
 from cmapjax.graphs._doubts import (
     MARKS,
     Rows,
@@ -30,6 +31,7 @@ from cmapjax.graphs._doubts import (
 )
 from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._files import complaint
+from cmapjax.graphs._labels import term
 from cmapjax.graphs._network import (
     COLUMNS,
     COMMENTS,
@@ -43,12 +45,14 @@ from cmapjax.graphs._network import (
 from cmapjax.graphs._quick import blocks, cells_of, whole_numbers, whole_pairs
 from cmapjax.graphs._table import (
     column_of_weights,
+    folded,
     known_pair,
     link_columns,
     read_table,
     unescape_cell,
     with_line_ends,
 )
+from cmapjax.market._numbers import OF_ARCS
 
 _SAMPLE = 1000  # lines that show the layout
 _SEPARATORS = ",;\t|"
@@ -82,6 +86,12 @@ class Layout(NamedTuple):
     """Whether a third column without a name must hold numbers."""
     is_ragged: bool = False
     """Whether lines may have further columns."""
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """The columns of capacities and efficiencies, where the header names them."""
+        names = [folded(name) for name in self.names or ()]
+        return {field: names.index(field) for field in OF_ARCS if field in names}
 
 
 def read_edge_list(path: Path, data: bytes, options: FileOptions) -> Network:
@@ -149,13 +159,16 @@ class _Links:
     def read(self, notes: dict[str, int]) -> Network:
         """The network, and notes on columns that are not used."""
         layout = self.layout
-        network, width = self._quickly(notes), layout.width
+        network, width = None if layout.numbers else self._quickly(notes), layout.width
         if network is None:
-            number_of, ends = _numbering(), array("q")
-            for _, row in self.rows():
+            number_of, ends, of_links = _numbering(), array("q"), {field: [] for field in layout.numbers}
+            for line, row in self.rows():
                 ends.extend([number_of[row[end]] for end in layout.columns])
+                for field, place in layout.numbers.items():
+                    of_links[field].append(self._number(field, row, place, line))
                 width = max(width, len(row))
             network = self._named(number_of, ends, notes)
+            network = network._replace(of_links={field: np.array(x) for field, x in of_links.items()})
         is_weight = layout.has_weight or (layout.names and column_of_weights(layout.names) is not None)
         if is_weight or (width > 2 and not layout.is_table):
             network = network._replace(
@@ -164,6 +177,16 @@ class _Links:
         if layout.names is not None:
             check_header(self.path, layout.line, layout.names, layout.columns, network, self.options)
         return network
+
+    def _number(self, field: str, row: list, place: int, line: int) -> float:
+        """The capacity or efficiency of a link; what holds where there is none if the cell is blank."""
+        text = row[place].decode() if isinstance(row[place], bytes) else row[place]
+        ends = " and ".join(short(self._label(row[end])) for end in self.layout.columns)
+        try:
+            number = term(f"the link of {ends}", text)
+        except ValueError as error:
+            raise complaint(self.path, f"{field} {error}", line) from None
+        return OF_ARCS[field] if np.isnan(number) else number
 
     def rows(self) -> Iterator[tuple[int, list]]:
         """Every row but the header, with its line.

@@ -5,12 +5,12 @@ from array import array
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
 
-from cmapjax.arguments._checks import short
+from cmapjax.arguments._checks import check_ordinary, short
 from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._files import complaint, naming
 from cmapjax.graphs._labels import as_labels, check_label, check_numbers, unless_numbers
@@ -37,6 +37,8 @@ class Network(NamedTuple):
     endowment: list[float] | None = None
     value: list[float] | None = None
     notes: Mapping[str, int] = MappingProxyType({})
+    of_links: Mapping[str, np.ndarray] = MappingProxyType({})
+    """A number for each link, of capacity or efficiency."""
     attributes: Sequence[str] = ()
     """The attributes of agents that the file has, for errors that recommend one."""
 
@@ -122,20 +124,20 @@ def numbered_network(pairs: Int[np.ndarray, "links 2"], notes: dict[str, int]) -
 def market_without(
     dropped: Sequence[int] | np.ndarray,
     links: Int[np.ndarray, "links 2"],
-    endowment,
-    value,
+    agents: Mapping[str, Any],
     labels: Sequence[Hashable],
     options: FileOptions,
+    of_links: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> Market:
     """The market on these links, but for some agents and their links, named in `market.origin.dropped_zero`.
 
     Args:
         dropped: the numbers of these agents.
         links: pairs of agents' numbers.
-        endowment: one number, or one per agent.
-        value: likewise.
+        agents: endowment, value and other fields of agents: one number, or one per agent.
         labels: every agent's name.
-        options: what becomes of self-loops and isolated agents.
+        options: what becomes of self-loops and isolated agents, and whether links are one way.
+        of_links: capacities and efficiencies of links.
 
     Raises:
         ValueError: what `Market.from_links` refuses.
@@ -144,14 +146,17 @@ def market_without(
     remaining[np.asarray(dropped, np.int64)] = False
     kept = np.flatnonzero(remaining)
     if len(dropped):
-        links = (np.cumsum(remaining) - 1)[links[remaining[links].all(axis=1)]]
-        endowment, value = (np.asarray(x)[kept] if np.ndim(x) else x for x in (endowment, value))
+        stays = remaining[links].all(axis=1)
+        links = (np.cumsum(remaining) - 1)[links[stays]]
+        agents = {field: np.asarray(x)[kept] if np.ndim(x) else x for field, x in agents.items()}
+        of_links = {field: x[stays] for field, x in of_links.items()}
     names = labels if not len(dropped) else [labels[i] for i in kept]
     try:
         market = Market.from_links(
             links,
-            endowment=endowment,
-            value=value,
+            **agents,
+            **of_links,
+            directed=options.directed,
             labels=unless_numbers(names),
             num_agents=len(names),
             drop_self_loops=options.drop_self_loops,
@@ -176,7 +181,9 @@ def without(market: Market, dropped: Sequence[int] | np.ndarray, options: FileOp
         raise ValueError("several markets are packed here; leave agents out of each before packing.")
     giver, receiver = market.arcs()
     links = np.stack([giver, receiver], axis=1)[giver < receiver]
-    less = market_without(dropped, links, market.endowment, market.value, list(market.labels), options)
+    check_ordinary("leaving agents out", (market,))
+    agents = {"endowment": market.endowment, "value": market.value}
+    less = market_without(dropped, links, agents, list(market.labels), options)
     before, now = market.origin, less.origin
     origin = before.replaced(
         labels=now.labels,

@@ -52,6 +52,7 @@ def read_market(
     value_attribute: str | None = None,
     drop_self_loops: bool = False,
     drop_isolated: bool = False,
+    directed: bool = False,
     symmetrize: bool = False,
     ignore_extra_columns: bool = False,
     zero: str = "reject",
@@ -91,7 +92,9 @@ def read_market(
             les-miserables, davis, florentine and gnutella.
         agents: a file with the columns agent, endowment (units of the agent's resource per round) and
             value (per unit), in CSV, TSV or Parquet, with one row for every agent; one of the two
-            numbers may be missing and is then 1. Other columns are not looked at.
+            numbers may be missing and is then 1. It may have priority, demand and own_use (value) as
+            `Market.from_links` has them, blank where a field is absent; then an endowment may be 0. Other
+            columns are not looked at.
         format: the name of the format (above), whatever the file's name ends in.
         source_column, target_column: the columns of a table that hold the ends of each link, by name, or
             by number from 1 where there is no header.
@@ -103,6 +106,9 @@ def read_market(
         value_attribute: likewise their value per unit. What is not given is 1.
         drop_self_loops: leave out links of an agent with itself, instead of refusing them.
         drop_isolated: leave out agents without a neighbour, instead of refusing them.
+        directed: every line of a table or edge list is a link one way, from the first agent to the second.
+            With or without it a table of links may have the columns capacity and efficiency, blank where
+            there is no limit and no loss.
         symmetrize: make every link of a directed graph or unsymmetric matrix go both ways.
         ignore_extra_columns: read edge lists whose lines have more columns than labels and a weight, and
             ignore those.
@@ -184,7 +190,8 @@ def market_from_file(path, options: FileOptions, *, agents=None) -> Market:
         del data
     except (MemoryError, RecursionError) as error:
         raise complaint(path, f"needs more memory than there is ({detail(error)}).") from None
-    table = None if agents is None else read_agents(agents, options)
+    allows_zero = options.directed or bool(network.of_links)
+    table = None if agents is None else read_agents(agents, options, allows_zero=allows_zero)
     with naming(path):
         market = _build(network, table, options)
     if table is not None:
@@ -262,8 +269,12 @@ def with_table(market: Market, agents, options: FileOptions) -> Market:
     """`with_agents` with its options as one object."""
     table = read_agents(agents, options)
     table.check_agents(market.labels, market.origin.dropped_isolated)
-    endowment = np.broadcast_to(table.column("endowment", market.labels), (market.num_agents,))
-    market = without(market, np.flatnonzero(endowment == 0), options)
+    if options.zero == "drop":
+        endowment = np.broadcast_to(table.column("endowment", market.labels), (market.num_agents,))
+        market = without(market, np.flatnonzero(endowment == 0), options)
+    terms = table.terms(market.labels)
+    if terms:
+        market = market.with_terms(**terms)
     return market.with_contributions(
         endowment=table.column("endowment", market.labels),
         value=table.column("value", market.labels),
@@ -288,12 +299,14 @@ def _build(network: Network, table, options: FileOptions) -> Market:
         return 1.0 if found is None else found
 
     endowment = numbers("endowment", network.endowment)
+    fields = {"endowment": endowment, "value": numbers("value", network.value)}
+    is_dropped = options.zero == "drop" and np.ndim(endowment)
     market = market_without(
-        np.flatnonzero(np.asarray(endowment) == 0) if np.ndim(endowment) else (),
+        np.flatnonzero(np.asarray(endowment) == 0) if is_dropped else (),
         network.links,
-        endowment,
-        numbers("value", network.value),
+        fields | ({} if table is None else table.terms(network.labels)),
         network.labels,
         options,
+        network.of_links,
     )
     return dataclasses.replace(market, origin=market.origin.noting(network.notes))
