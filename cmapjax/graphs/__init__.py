@@ -1,6 +1,41 @@
 """Networks in and out: files, NetworkX, arrays and matrices, and random markets."""
 
 import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cmapjax.graphs._arrays import from_arrays, from_sparse
+    from cmapjax.graphs._distributions import (
+        Distribution,
+        Exponential,
+        Gamma,
+        LogNormal,
+        Pareto,
+        Uniform,
+        Unit,
+    )
+    from cmapjax.graphs._families import (
+        Bipartite,
+        Complete,
+        ErdosRenyi,
+        Family,
+        Ring,
+        Star,
+        StochasticBlockModel,
+        TorusGrid,
+    )
+    from cmapjax.graphs._networkx import from_networkx, to_networkx
+    from cmapjax.graphs._random import Drop, IsolatedAgents, RandomMarket, Redraw, Reject
+    from cmapjax.graphs._read import read_market, shipped, with_agents
+    from cmapjax.graphs._trace import read_trace
+    from cmapjax.graphs._wired import (
+        BarabasiAlbert,
+        RandomGeometric,
+        RandomRegular,
+        RandomTree,
+        WattsStrogatz,
+    )
+    from cmapjax.graphs._write import write_agents, write_allocation, write_graphml
 
 # Imported on first use: reading a file does not need random families.
 _HOMES = {
@@ -59,7 +94,44 @@ _HOMES = {
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = sorted(_HOME_OF)
+__all__ = [
+    "BarabasiAlbert",
+    "Bipartite",
+    "Complete",
+    "Distribution",
+    "Drop",
+    "ErdosRenyi",
+    "Exponential",
+    "Family",
+    "Gamma",
+    "IsolatedAgents",
+    "LogNormal",
+    "Pareto",
+    "RandomGeometric",
+    "RandomMarket",
+    "RandomRegular",
+    "RandomTree",
+    "Redraw",
+    "Reject",
+    "Ring",
+    "Star",
+    "StochasticBlockModel",
+    "TorusGrid",
+    "Uniform",
+    "Unit",
+    "WattsStrogatz",
+    "from_arrays",
+    "from_networkx",
+    "from_sparse",
+    "read_market",
+    "read_trace",
+    "shipped",
+    "to_networkx",
+    "with_agents",
+    "write_agents",
+    "write_allocation",
+    "write_graphml",
+]
 
 
 def __getattr__(name: str):

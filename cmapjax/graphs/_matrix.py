@@ -115,7 +115,7 @@ def read_matrix_market(path: Path, data: bytes, options: FileOptions) -> Network
         values = numbers[:, 0] if width == 3 else np.hypot(*numbers.T)
     is_half = words[4] != "general"
     if is_half:  # a link listed from both ends is listed twice
-        index.sort(axis=1)
+        index = np.sort(index, axis=1)[:, ::-1]  # below the diagonal, as such files have them
     matrix = scipy.sparse.coo_array((values, tuple(index.T)), shape=(size, size))
     is_symmetric = options.symmetrize or is_half
     with naming(path):
