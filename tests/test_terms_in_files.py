@@ -127,3 +127,15 @@ def test_simulate_refuses_what_it_does_not_know_yet(files):
     printed = cmapjax("simulate", files[0], "--agents", files[1], "--directed")
     assert printed.returncode == 2
     assert "simulate: this market has priority, demand, own_use, capacity, efficiency" in printed.stderr
+
+
+def test_writers_keep_what_a_market_has(files, tmp_path):
+    market = cj.graphs.read_market(files[0], agents=files[1], directed=True)
+    for name in ("written.csv", "written.parquet"):
+        cj.graphs.write_agents(market, tmp_path / name)
+        again = cj.graphs.read_market(files[0], agents=tmp_path / name, directed=True)
+        assert again.fingerprint() == market.fingerprint()
+    graph = cj.graphs.to_networkx(market)
+    assert graph.nodes["small"]["demand"] == 0.5
+    edge = graph.edges["donor", "hill"]
+    assert (edge["first"], edge["capacity_from_first"], edge["capacity_from_second"]) == ("donor", 1.5, 0)

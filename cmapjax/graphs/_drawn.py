@@ -26,7 +26,7 @@ def draw_parts(given, key: Array, num_markets: int, first: int) -> "Drawn":
         raise ValueError(f"key has shape {key.shape}; pass one key, the markets take theirs from it.")
     first = as_count("first", first, 0, 2**32 - 1)
     num_markets = as_count("num_markets", num_markets, 1, min(MAX_LINKS, 2**32 - first))
-    check_links("num_markets", num_markets, num_markets * given.family.mean_links)
+    check_links(given.family, num_markets)
     numbers = np.arange(first, first + num_markets, dtype=np.uint32)
     drawn = [
         _draw_one(given, words, int(number))

@@ -37,10 +37,10 @@ class Network(NamedTuple):
     endowment: list[float] | None = None
     value: list[float] | None = None
     notes: Mapping[str, int] = MappingProxyType({})
-    of_links: Mapping[str, np.ndarray] = MappingProxyType({})
-    """A number for each link, of capacity or efficiency."""
     attributes: Sequence[str] = ()
     """The attributes of agents that the file has, for errors that recommend one."""
+    of_links: Mapping[str, np.ndarray] = MappingProxyType({})
+    """A number for each link, of capacity or efficiency."""
 
 
 def undirected(

@@ -52,8 +52,9 @@ def write_allocation(market: Market, flow, path) -> None:
 def write_agents(market: Market, path, attributes: Mapping | None = None) -> None:
     """Write one row per agent, in `.csv`, `.tsv` (`.gz`) or `.parquet`.
 
-    Columns: agent (label), endowment, value, contribution, `market` if there are several, and the given
-    vectors. `read_market(…, agents=path)` reads it back. Labels are written as by `write_allocation`.
+    Columns: agent (label), endowment, value, contribution, the other fields of agents that the market has,
+    `market` if there are several, and the given vectors. `read_market(…, agents=path)` reads it back. Labels
+    are written as by `write_allocation`.
 
     Args:
         market: one or several markets.
