@@ -141,7 +141,7 @@ def test_pictures_of_surplus_that_varies_are_of_averages(triangle):
     )
     figure = plots.comparison(market, {"even": run})
     assert "running averages" in figure.axes[0].get_ylabel()
-    drawn = next(line for line in figure.axes[0].lines if line.get_gid() == "run").get_ydata()
+    drawn = figure.axes[0].lines[0].get_ydata()
     expected = 100 * np.exp(run.records["average_log_nash_welfare"][:, 0] - best.log_nash_welfare[0])
     np.testing.assert_allclose(drawn[1:][expected[1:] > 0], expected[1:][expected[1:] > 0], rtol=1e-12)
     assert "running averages" in plots.convergence(market, {"even": run}).axes[0].get_ylabel()
