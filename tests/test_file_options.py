@@ -10,7 +10,7 @@ import sys
 import networkx as nx
 import pytest
 import typer
-from test_command_line import invoke
+from commands import typed
 
 from cmapjax.cli._app import app
 from cmapjax.graphs import read_market
@@ -24,9 +24,8 @@ COMMANDS = ("simulate", "solve", "sensitivity", "explain")
 
 
 @pytest.fixture
-def command(monkeypatch, capsys, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    return lambda *words: invoke(monkeypatch, capsys, *words)
+def command(tmp_path):
+    return typed(tmp_path)
 
 
 def parameters(*names):
