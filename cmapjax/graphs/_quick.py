@@ -86,7 +86,8 @@ def _block_pairs(block: bytes, separator: bytes | None) -> np.ndarray | None:
     # One separator to a link of a table: "1,,2" is three cells, not two.
     if separator is not None and block.count(separator) != len(starts) // 2:
         return None
-    number = np.fromstring(block if separator is None else block.replace(separator, b" "), np.int64, sep=" ")
+    is_blank = separator is None or separator.isspace()  # NumPy takes tabs for blanks
+    number = np.fromstring(block if is_blank else block.replace(separator, b" "), np.int64, sep=" ")
     # NumPy returns the largest int64 for numbers that do not fit.
     return None if number.max() >= _MAX_NUMBER else number.reshape(-1, 2)
 
