@@ -19,11 +19,10 @@ from cmapjax.studies import run
 from cmapjax.studies._chunks import Chunk
 from cmapjax.studies.results import Busy, Results, ResultsError
 from cmapjax.studies.run import _threads
-from cmapjax.studies.run._loop import TRIES, Loop
+from cmapjax.studies.run._loop import TRIES, Loop, Rest
+from cmapjax.studies.run._pool import Kind, Trouble, of_error
 from cmapjax.studies.run._progress import Log, Tally
-from cmapjax.studies.run._rest import Rest
 from cmapjax.studies.run._stop import Stop
-from cmapjax.studies.run._trouble import Kind, Trouble, of_error
 
 HERE = Path(__file__).parent
 
@@ -64,7 +63,7 @@ def test_a_run_plays_everything_once_and_says_so(tmp_path, undisturbed):
     assert f"{NUM_CHUNKS} of {NUM_CHUNKS} chunks are missing" in (tmp_path / "out" / "log.txt").read_text()
     again = tiny_study.run(tmp_path / "out")
     assert (again.done, again.missing) == (0, 0)
-    (noted,) = Results(tmp_path / "out").runs()
+    (noted,) = Results(tmp_path / "out").runs
     assert (noted["done"], noted["rows"], noted["failed"], noted["halved"]) == (NUM_CHUNKS, 160, {}, [])
     assert noted["timings"]["seconds"] == pytest.approx(0.01 * NUM_CHUNKS)
 
@@ -111,7 +110,7 @@ def test_options_that_make_no_sense_are_refused_and_leave_nothing(tmp_path, opti
 def test_the_size_of_chunks_belongs_to_the_study(tmp_path):
     assert tiny_study.run(tmp_path / "out", chunk_size=4, time_limit=1e-9).missing == NUM_CHUNKS / 2
     assert tiny_study.run(tmp_path / "out", chunk_size=4).done == NUM_CHUNKS / 2
-    first = next(iter(Results(tmp_path / "out").chunks().values()))
+    first = next(iter(Results(tmp_path / "out").chunks.values()))
     first.unlink()
     with pytest.raises(ResultsError, match=r"--chunk-size is 2, but .* chunks of up to 4 markets"):
         tiny_study.run(tmp_path / "out", chunk_size=2)
@@ -313,8 +312,6 @@ class Script:
         else:
             future.set_exception(answer)
 
-    result = staticmethod(Future.result)
-
     def trouble(self, error):
         return Trouble(Kind.DIED, "why", *error.args) if isinstance(error, Died) else of_error(error)
 
@@ -332,7 +329,7 @@ def played(tmp_path, answer, chunks, capacity=3):
     with Stop() as stop:
         loop.play(stop)
     failed = {chunk.name: reason for chunk, reason in rest.failed.items()}
-    assert sorted(results.chunks()) == sorted(chunk.name for chunk in loop.done)
+    assert sorted(results.chunks) == sorted(chunk.name for chunk in loop.done)
     return loop, failed, script.attempts
 
 

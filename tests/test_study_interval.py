@@ -135,7 +135,7 @@ def test_a_verdict_that_later_rounds_may_change_is_no_reason_to_stop(word):
 
 def test_every_reason_to_stop_is_a_verdict():
     from cmapjax import metrics
-    from cmapjax.studies._names import ENDS
+    from cmapjax.studies._schema import ENDS
 
     assert set(ENDS) <= set(metrics.VERDICTS)
     described(stop={"when": list(ENDS)})

@@ -15,13 +15,13 @@ from cmapjax.engine._canonical import fitted
 from cmapjax.market._random import key_of
 from cmapjax.metrics import RECORDED
 from cmapjax.runtime import _programs
+from cmapjax.runtime._timings import Timings
 from cmapjax.studies import Chunk, Study, _play
 from cmapjax.studies import _build as build
 from cmapjax.studies import _shape as shape
 from cmapjax.studies._cells import kind_of
-from cmapjax.studies._names import SHARE
-from cmapjax.studies._tables import Played, _first_round
-from cmapjax.words._timings import Timings
+from cmapjax.studies._schema import SHARE
+from cmapjax.studies._tables import Played, first_round
 
 pytestmark = pytest.mark.optimised  # its values are the same bits in whatever order they are played
 
@@ -252,8 +252,8 @@ def test_a_share_reached_after_a_market_has_ended_is_not_reached():
     played = Played(
         np.array([0, 10, 20]), np.zeros((3, 3), int), {SHARE: shares}, np.zeros((3, 3), int), None
     )
-    assert _first_round(played, np.array([1, 2, 2]), 0.98).to_pylist() == [None, 10, None]
-    assert _first_round(played, np.array([2, 2, 2]), 0.98).to_pylist() == [20, 10, None]
+    assert first_round(played, np.array([1, 2, 2]), 0.98).to_pylist() == [None, 10, None]
+    assert first_round(played, np.array([2, 2, 2]), 0.98).to_pylist() == [20, 10, None]
 
 
 def test_seeds_beyond_32_bits_count_in_full():

@@ -8,7 +8,7 @@ import pytest
 from cmapjax.cli._report import final_columns
 from cmapjax.studies._axes import sampled
 from cmapjax.studies._sections import Sample
-from cmapjax.studies._tables import Played, _first_round
+from cmapjax.studies._tables import Played, first_round
 
 ROUNDS = np.array([0, 7, 14, 20])
 # Of four markets the share of the equilibrium, record by record: the first gets there at the very last one.
@@ -30,7 +30,7 @@ def played() -> Played:
     ],
 )
 def test_a_share_reached_at_a_markets_last_record_counts_and_later_ones_do_not(ends, wanted):
-    assert _first_round(played(), np.array(ends), 0.98).to_pylist() == wanted
+    assert first_round(played(), np.array(ends), 0.98).to_pylist() == wanted
 
 
 def test_the_command_line_counts_a_share_reached_at_the_last_record():

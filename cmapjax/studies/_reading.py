@@ -47,3 +47,8 @@ def parse_study(text: str, *, folder=".", source: str = "study") -> Study:
         return Study(**description, folder=os.path.abspath(folder))
     except ValueError as error:
         raise located(error, source, text) from None
+
+
+def starter() -> str:
+    """The text of a commented study file, ready to run and to be changed into one's own."""
+    return (Path(__file__).parent / "starter.toml").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from pathlib import Path
 from cmapjax.arguments._checks import short
 from cmapjax.runtime._generator import GENERATOR
 from cmapjax.studies.results import _disk
-from cmapjax.studies.results._errors import Damaged, ResultsError, shown
+from cmapjax.studies.results._disk import Damaged, ResultsError, shown
 
 STUDY, FORMAT = "study.json", 2
 _PACKAGES = ("cmapjax", "jax", "jaxlib", "numpy", "scipy", "networkx", "equinox", "pyarrow")
@@ -54,7 +54,6 @@ def read_about(folder: Path) -> dict:
         ResultsError: the folder is of another format.
     """
     path = folder / STUDY
-    check_not_format_1(folder)
     try:
         data = _disk.read(path)
     except Damaged as error:
@@ -76,15 +75,6 @@ def read_about(folder: Path) -> dict:
     if found != FORMAT or not isinstance(study, dict) or not isinstance(check, str) or render(about) != data:
         raise Damaged(path, "is altered since it was written (its check differs)", _AGAIN)
     return about
-
-
-def check_not_format_1(folder: Path) -> None:
-    """Raise ResultsError if the folder is as cmapjax made it before 0.2."""
-    if (folder / "manifest.json").is_file() and not (folder / STUDY).exists():
-        raise ResultsError(
-            f"{shown(folder)} holds results of format 1, which this version of cmapjax does not read; run "
-            "the study again in a new folder, or read its Parquet files with pandas, Polars or DuckDB."
-        )
 
 
 def digest_of_study(about: dict) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from cmapjax.studies._chunks import Chunk
 from cmapjax.studies.results import _disk
 from cmapjax.studies.results._about import FORMAT
-from cmapjax.studies.results._errors import Damaged, ResultsError, reason
+from cmapjax.studies.results._disk import Damaged, ResultsError, reason
 
 NAME = re.compile(r"(.+)-([0-9a-f]{16})\.(parquet|json)", re.ASCII)
 
@@ -91,6 +91,5 @@ def check_rows(chunk: Chunk, summary) -> None:
             f"summary of {chunk.name} holds markets {markets['min']} to {markets['max']} of ground "
             f"{grounds['min']}; its name says otherwise."
         )
-    keys = ["cell", "market"]
-    if summary.group_by(keys).aggregate([]).num_rows < summary.num_rows:
+    if summary.group_by(["cell", "market"]).aggregate([]).num_rows < summary.num_rows:
         raise ResultsError(f"summary of {chunk.name} has several rows for one cell and market.")

@@ -10,8 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from cmapjax.arguments._checks import memory_of_process
 from cmapjax.studies._chunks import Chunk
-from cmapjax.studies.run._trouble import of_error
-from cmapjax.studies.run._worker import device
+from cmapjax.studies.run._pool import device, of_error
 
 # More threads than this wait for Python's lock.
 MOST_THREADS = 8
@@ -40,7 +39,6 @@ class Threads:
 
     note = ""
     trouble = staticmethod(of_error)
-    result = staticmethod(Future.result)
 
     def __init__(self, play: Callable, number: int):
         """`play(chunk, threads)` plays a chunk, by so many threads at most."""
