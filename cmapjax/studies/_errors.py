@@ -43,6 +43,8 @@ def _complaint(one: dict, place: Sequence[str | int], keys: Sequence[str]) -> st
             return f"is {short(given)}; give {wanted}."
         case "too_short" if place == ["sample"]:
             return "has no axis; give a range, as in spread = [0.1, 2.0]."
+        case "too_short":
+            return f"is {short(given)}; give at least {one['ctx']['min_length']} value(s)."
     message = message.replace("Input should be", "give").rstrip(".")
     return f"is {short(given)}; {message[0].lower() + message[1:]}."
 
