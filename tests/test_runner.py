@@ -18,7 +18,7 @@ from tiny_study import NUM_CHUNKS, files
 from cmapjax.studies import run
 from cmapjax.studies._chunks import Chunk
 from cmapjax.studies.results import Busy, Results, ResultsError
-from cmapjax.studies.run import _threads
+from cmapjax.studies.run import _pool
 from cmapjax.studies.run._loop import TRIES, Loop, Rest
 from cmapjax.studies.run._pool import Kind, Trouble, of_error
 from cmapjax.studies.run._progress import Log, Tally
@@ -159,19 +159,19 @@ def test_of_warnings_that_every_chunk_gives_the_first_and_the_widest_are_said(tm
 
 
 def test_a_chunk_that_is_the_only_one_is_played_by_all_threads():
-    with _threads.Threads(lambda chunk, threads: threads, 3) as pool:
+    with _pool.Threads(lambda chunk, threads: threads, 3) as pool:
         assert pool.capacity() == 4
         found = [pool.submit(Chunk(0, 0, 1), is_only).result() for is_only in (False, True)]
     assert found == [1, 3]
 
 
 def test_as_many_threads_as_cores_and_memory_allow(monkeypatch):
-    monkeypatch.setattr(_threads.os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
-    monkeypatch.setattr(_threads, "memory_of_process", lambda: 20e9)
-    assert _threads.num_threads(1e9, "cpu:cpu") == 6
-    assert _threads.num_threads(3e9, "cpu:cpu") == 2
-    assert _threads.num_threads(30e9, "cpu:cpu") == 1
-    assert _threads.num_threads(1e9, "gpu:NVIDIA H200") == 1
+    monkeypatch.setattr(_pool.os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
+    monkeypatch.setattr(_pool, "memory_of_process", lambda: 20e9)
+    assert _pool.num_threads(1e9, "cpu:cpu") == 6
+    assert _pool.num_threads(3e9, "cpu:cpu") == 2
+    assert _pool.num_threads(30e9, "cpu:cpu") == 1
+    assert _pool.num_threads(1e9, "gpu:NVIDIA H200") == 1
 
 
 @pytest.mark.parametrize(("width", "markets"), [(0.8, 8), (0.5, None), (1e-6, 20)])

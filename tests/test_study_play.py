@@ -17,7 +17,6 @@ from cmapjax.arguments._checks import SpanWarning
 from cmapjax.cli._report import final_columns
 from cmapjax.engine._canonical import fitted
 from cmapjax.market._random import key_of
-from cmapjax.runtime import _programs
 from cmapjax.studies import Chunk, Study, _play
 from cmapjax.studies import _build as build
 from cmapjax.studies import _shape as shape
@@ -102,14 +101,10 @@ def test_values_are_the_same_bits_in_whatever_order_chunks_are_played(whole):
         assert_same(expected, joined(list(played)))
 
 
-@pytest.mark.parametrize("curves", ["full", "none"])
-def test_values_depend_on_how_chunks_are_cut_by_rounding_alone(whole, curves):
+def test_values_depend_on_how_chunks_are_cut_by_rounding_alone(whole):
     study, expected = whole
     assert studies.chunks(study) == [Chunk(0, 0, 7)]
-    if curves == "none":
-        study, expected = Study(**RANDOM | {"record": FEW | {"curves": "none"}}), expected[:1]
-    expected = [frame[frame.market < 6].reset_index(drop=True) for frame in expected]
-    assert_alike(expected, frames(study, PARTS))
+    assert_alike([frame[frame.market < 6].reset_index(drop=True) for frame in expected], frames(study, PARTS))
 
 
 @pytest.mark.parametrize("network", ["er:n=100,degree=6", "ba:n=60,m=2", "er:n=15,degree=4"])
@@ -180,17 +175,6 @@ def test_a_chunk_says_what_float32_rounds_away_and_a_run_says_it_once(tmp_path):
     assert said == text.replace("use precision float64", 'begin a study with precision = "float64"')
 
 
-def test_forgetting_compiled_programs_changes_nothing_but_the_time(whole, monkeypatch):
-    study, expected = whole
-    cleared = []
-    monkeypatch.setattr(_programs, "maps_used", lambda: 0.95)
-    monkeypatch.setattr(jax, "clear_caches", lambda: cleared.append(True))
-    for name, value in {"new": 1, "share": 0.0, "others": 0.0}.items():
-        monkeypatch.setattr(_programs._Programs, name, value)
-    assert_same(expected, frames(study, studies.chunks(study)))
-    assert cleared
-
-
 def seeds_of(study, ground):
     key = build.ground_key(study, study.grounds()[ground])
     keys = [jax.random.key_data(jax.random.fold_in(key, p)) for p in range(study.markets)]
@@ -244,33 +228,12 @@ GOLDEN_ENDOWMENTS = [1.0771425461112965, 1.43240090343242, 7.783077834370137]
 GOLDEN_VALUES = [0.991917607679733, 0.05447165488140348, 0.8212767468832421]
 
 
-# min_ratio of the random study's cells, markets in order, with jax 0.10.2 and NumPy 2.4.6.
-GOLDEN_RATIOS = {
-    0: [
-        0.265531980335,
-        0.0393690200137,
-        0.0947246240051,
-        0.00589883799349,
-        0.076590570764,
-        0.137940313283,
-        0.17648064519,
-    ],
-    1: [
-        0.227263995319,
-        0.0584012561372,
-        0.044625321173,
-        0.21792747604,
-        0.573789150028,
-        0.429400782498,
-        0.377652402425,
-    ],
-}
-
-
-@pytest.mark.parametrize("cell", GOLDEN_RATIOS)
-def test_seeds_play_as_they_always_played(whole, cell):
-    _, (summary, _) = whole
-    np.testing.assert_allclose(summary.min_ratio[summary.cell == cell], GOLDEN_RATIOS[cell], rtol=1e-9)
+def test_seeds_play_as_they_always_played(whole):
+    """min_ratio of the first markets of both cells, with jax 0.10.2 and NumPy 2.4.6."""
+    golden = [[0.265531980335, 0.0393690200137], [0.227263995319, 0.0584012561372]]
+    summary = whole[1][0]
+    found = [summary.min_ratio[summary.cell == cell].iloc[:2] for cell in (0, 1)]
+    np.testing.assert_allclose(found, golden, rtol=1e-9)
 
 
 @pytest.mark.parametrize("network", GOLDEN)

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from cmapjax import studies
 from cmapjax.studies._chunks import Chunk
-from cmapjax.studies.run import Options, RunnerError, Summary, _run, _threads
+from cmapjax.studies.run import Options, RunnerError, Summary, _pool, _run
 
 GROUNDS, MARKETS, SIZE = 4, 20, 2
 NUM_CHUNKS = GROUNDS * MARKETS // SIZE
@@ -154,7 +154,7 @@ def main() -> int:
     """Run as asked; 0 if complete, 1 if not."""
     folder, player, *how = sys.argv[1:]
     if not how:
-        _threads.device = lambda: "cpu:cpu"  # what JAX would say, if it were started
+        _pool.device = lambda: "cpu:cpu"  # what JAX would say, if it were started
     options = {"workers": int(how[1])} if how[:1] == ["workers"] else {}
     options = {"cluster": how[1]} if how[:1] == ["cluster"] else options
     try:

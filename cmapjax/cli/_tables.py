@@ -12,7 +12,6 @@ from cmapjax import metrics
 from cmapjax.cli._output import write_text
 from cmapjax.graphs._files import replacing
 from cmapjax.studies._cells import Cell, CellWords, Ground
-from cmapjax.studies._schema import SHARE
 from cmapjax.studies._tables import Facts, Played, Tables
 
 ROWS = 1_000_000  # of a table of curves, made at a time
@@ -26,7 +25,6 @@ class Comparison:
 
     def __init__(self, names: list[str], curves: str):
         self.metrics, self.record = names, SimpleNamespace(curves=curves)
-        self.has_milestones = SHARE in names
 
     def own_metrics(self) -> dict[str, None]:
         """All are metrics of this package."""

@@ -77,7 +77,7 @@ def chunks(study, size: int | None = None) -> list[Chunk]:
     for ground in study.grounds():
         num_agents, num_links = size_of(study, ground)
         weights[ground.number] = num_agents + 2 * num_links
-        most = size or default_size(study, ground, num_agents)
+        most = size or _default_size(study, ground, num_agents)
         for first, count in blocks(study, ground):
             parts = _num_parts(count, most)
             even = -(-count // parts)
@@ -96,18 +96,14 @@ def _num_parts(count: int, most: int) -> int:
     return next((parts for parts in few_more if count % parts == 0), least)
 
 
-def default_size(study, ground: Ground, num_agents: int) -> int:
+def _default_size(study, ground: Ground, num_agents: int) -> int:
     """Markets of a chunk by default, of so many agents each."""
-    return max(1, min(VALUES // values_per_market(study, ground), AGENTS // num_agents))
-
-
-def values_per_market(study, ground: Ground) -> int:
-    """How many values a market of the ground leaves in tables, or has while it is played."""
     from cmapjax.engine._records import recorded_rounds
 
     values = len(recorded_rounds(study.rounds, study.record.every)) * len(study.metrics)  # of one run
     kept = COLUMNS + (values if study.record.curves == "full" else 0)
-    return max(values, kept * len(ground.cells))
+    per_market = max(values, kept * len(ground.cells))  # while it is played, or left in tables
+    return max(1, min(VALUES // per_market, AGENTS // num_agents))
 
 
 def blocks(study, ground: Ground) -> list[tuple[int, int]]:

@@ -4,6 +4,9 @@ import functools
 import hashlib
 import json
 import math
+import os
+import tomllib
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationError
@@ -12,10 +15,10 @@ from cmapjax.arguments._checks import short
 from cmapjax.metrics import RECORDED
 from cmapjax.studies._axes import Axes, Factor, factors
 from cmapjax.studies._cells import Cell, Ground, Resolver, kept_rows
-from cmapjax.studies._errors import explained
+from cmapjax.studies._errors import explained, located
 from cmapjax.studies._files import digests
 from cmapjax.studies._interval import fewest_markets
-from cmapjax.studies._schema import SCHEMA_VERSION, SHARE
+from cmapjax.studies._schema import SCHEMA_VERSION
 from cmapjax.studies._sections import (
     AxisName,
     CellWords,
@@ -36,6 +39,7 @@ from cmapjax.words._sources import Sources, kept_in, sha256
 
 MOST_CELLS = 1_000_000
 MOST_RECORDS = 100_000
+MOST_BYTES = 1 << 20  # of a file written by hand
 
 
 def _study_name(name: str) -> str:
@@ -169,11 +173,6 @@ class Study(Table):
         return self._builder
 
     @property
-    def has_milestones(self) -> bool:
-        """Whether it is known when a share of the equilibrium was reached."""
-        return SHARE in self.metrics
-
-    @property
     def own_files(self) -> dict[str, str]:
         """The texts of the files and modules of one's own classes and metrics, by how words name them."""
         return dict(sorted(self._builder.sources.texts.items()))
@@ -301,3 +300,50 @@ class Study(Table):
 
         check_all(self)
         return True
+
+
+# -- from its file -----------------------------------------------------------------------------
+
+
+def read_study(path) -> Study:
+    """The study described in a TOML file; `docs/studies.md` says what it may hold.
+
+    Raises:
+        ValueError: whatever is wrong with the file or what it says, with file, line, key, value and what
+            is allowed.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: {'no ordinary file' if path.exists() else 'no such file'}.")
+    if path.stat().st_size > MOST_BYTES:
+        raise ValueError(f"{path}: {path.stat().st_size:,} bytes; a study has at most {MOST_BYTES:,}.")
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8.") from None
+    return parse_study(text, folder=path.parent, source=str(path))
+
+
+def parse_study(text: str, *, folder=".", source: str = "study") -> Study:
+    """The study described in a text; relative paths in it start at `folder`.
+
+    Raises:
+        ValueError: as `read_study`.
+    """
+    try:
+        description = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise ValueError(f"{source}: {reason}; a study is written in TOML.") from None
+    for key in ("folder", "files", "sources"):
+        if key in description:
+            raise ValueError(f"{source}: {key} is not a key of a study's file; leave it out.")
+    try:
+        return Study(**description, folder=os.path.abspath(folder))
+    except ValueError as error:
+        raise located(error, source, text) from None
+
+
+def starter() -> str:
+    """The text of a commented study file, ready to run and to be changed into one's own."""
+    return (Path(__file__).parent / "starter.toml").read_text(encoding="utf-8")

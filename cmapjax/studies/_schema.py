@@ -95,7 +95,7 @@ def summary_schema(study):
     for name, words in study.own_metrics().items():
         unit, text = ("of the metric", words.text) if words else RECORDED[name][1:3]
         columns[name] = Column("float64", unit, text)
-    if study.has_milestones:
+    if SHARE in study.metrics:
         for name, share in MILESTONES.items():
             text = (
                 f"rounds to {share:.1%} of the equilibrium's Nash welfare, at most: the first recorded round "

@@ -203,7 +203,7 @@ def _summary_of(study, ground: Ground, facts: Facts, cell: Cell, played: Played)
         for number in np.flatnonzero(~is_plain):
             flags[number] += f"{',' if flags[number] else ''}{name}={values[number]:g}"
         columns[name] = pa.array(values, mask=~is_plain)
-    if study.has_milestones:
+    if SHARE in study.metrics:
         for name, wanted in MILESTONES.items():
             columns[name] = first_round(played, at, wanted)
     return columns | {"flags": [text or None for text in flags]}

@@ -1,11 +1,13 @@
 """study.json: what a results folder is the outcome of. It is written once and never changed."""
 
+import contextlib
 import functools
 import hashlib
 import json
 import platform
 import subprocess
 import time
+from importlib import metadata
 from pathlib import Path
 
 from cmapjax.arguments._checks import short
@@ -14,7 +16,7 @@ from cmapjax.studies.results import _disk
 from cmapjax.studies.results._disk import Damaged, ResultsError, shown
 
 STUDY, FORMAT = "study.json", 2
-_PACKAGES = ("cmapjax", "jax", "jaxlib", "numpy", "scipy", "networkx", "equinox", "pyarrow")
+_PACKAGES = ("jax", "jaxlib", "numpy", "scipy", "networkx", "equinox", "pyarrow")
 # What makes it this study and no other, and what its values depend on besides.
 IDENTITY = ("study", "sources", "plan")
 CIRCUMSTANCES = ("versions", "device", "precision", "generator")
@@ -147,14 +149,12 @@ def now() -> str:
 @functools.cache
 def versions() -> dict[str, str]:
     """The versions of Python and of the packages that values depend on; none is imported for it."""
-    from importlib import metadata
+    import cmapjax
 
-    found = {"python": platform.python_version()}
+    found = {"python": platform.python_version(), "cmapjax": cmapjax.__version__}
     for package in _PACKAGES:
-        try:
+        with contextlib.suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
     return found
 
 

@@ -31,14 +31,13 @@ def frame(results, columns: Sequence[str] | None, cells: Iterable[int] | None, g
     wanted = None if columns is None else list(dict.fromkeys([*columns, "cell", "market"]))
     if wanted and (first := next(iter(results.chunks.values()), None)):
         _check_columns(declared(first).schema.names, wanted)
-    rows = sum(results.num_rows().values())
+    rows = sum(results.num_rows().values()) if cells is None and ground is None else 0
     tables, taken, read = [], 0, 0
     for table in results.tables(SUMMARY, wanted, ground):
         read += table.num_rows
         tables.append(_of_cells(table, cells))
         taken += tables[-1].nbytes
-        # Early, from the rows read so far; of a ground or some cells only what is there counts.
-        _check(results, table, taken if cells is not None or ground is not None else taken * rows / read)
+        _check(results, table, taken * max(1, rows / read))  # early: by the rows that are still to be read
     tables = [table for table in tables if table.num_rows]
     if not tables:
         what = "no chunk is finished yet" if cells is None else "of these cells nothing is finished yet"

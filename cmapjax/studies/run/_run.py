@@ -9,8 +9,8 @@ from pathlib import Path
 
 from cmapjax.studies._chunks import Chunk, chunks
 from cmapjax.studies.results import Results, ResultsError
+from cmapjax.studies.run import _pool
 from cmapjax.studies.run._loop import Loop, Rest
-from cmapjax.studies.run._pool import leave_warnings_to_the_run
 from cmapjax.studies.run._progress import Log, State, Tally
 from cmapjax.studies.run._stop import Stop
 
@@ -124,7 +124,7 @@ def run(
             if not Rest(study, results).due():
                 return Summary(0, {}, 0, time.monotonic() - began)
         plan = chunks(study, options.chunk_size) if results is None else results.plan
-        pool = stack.enter_context(_pool(study, plan, options, play, log.file))
+        pool = stack.enter_context(_players(study, plan, options, play, log.file))
         tally = Tally(study, plan, plan)
         device = pool.ask_device(stop.reason, lambda note: progress(tally.state(0, note)))
         if device is None:
@@ -140,7 +140,7 @@ def run(
         log(f"run begins: {len(missing)} of {len(plan)} chunks are missing, played by {pool.where}")
         loop = Loop(rest, pool, Tally(study, plan, missing), log, progress)
         stack.enter_context(warnings.catch_warnings())
-        leave_warnings_to_the_run()
+        _pool.leave_warnings_to_the_run()
         try:
             loop.play(stop)
         except (OSError, RuntimeError, ValueError) as error:
@@ -172,20 +172,20 @@ def _end(loop: Loop, rest: Rest, options: Options, began: float, why: str | None
     return summary
 
 
-def _pool(study, plan: list[Chunk], options: Options, play: Callable | None, log: Path):
+def _players(study, plan: list[Chunk], options: Options, play: Callable | None, log: Path):
     """Who plays."""
     from cmapjax import studies
-    from cmapjax.studies.run import _cluster, _threads
+    from cmapjax.studies.run import _cluster
 
     if options.workers is not None:
         memory = options.worker_memory
         return _cluster.own_workers(options.workers, memory, study, play or studies.play_chunk, log)
     if options.cluster is not None:
         return _cluster.given_workers(options.cluster, study, play or studies.play_chunk, log)
-    number = options.threads or _threads.num_threads(studies.chunk_bytes(study, plan), _threads.device())
+    number = options.threads or _pool.num_threads(studies.chunk_bytes(study, plan), _pool.device())
     if play is None:
-        return _threads.Threads(lambda chunk, threads: studies.play_chunk(study, chunk, threads), number)
-    return _threads.Threads(lambda chunk, threads: play(study, chunk), number)
+        return _pool.Threads(lambda chunk, threads: studies.play_chunk(study, chunk, threads), number)
+    return _pool.Threads(lambda chunk, threads: play(study, chunk), number)
 
 
 # -- the folder ----------------------------------------------------------------------------------------
