@@ -1,6 +1,8 @@
-"""Constraints between axes: comparisons and arithmetic, read by `ast` and, once checked, run as Python."""
+"""Constraints between axes: comparisons and arithmetic, read by `ast` and worked out here."""
 
 import ast
+import itertools
+import operator
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,9 +11,22 @@ from cmapjax.arguments._checks import listed, short
 
 LONGEST = 500  # characters: nobody writes longer constraints, and so none nests deeply
 ALLOWED = "numbers, texts in quotes, names of axes, + - * / % ( ), comparisons, and, or, not"
-ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Mod, ast.USub, ast.UAdd)
-COMPARISONS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq)
-LOGIC = (ast.And, ast.Or, ast.Not)
+OPERATORS = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Mod: operator.mod,
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+    ast.Not: operator.not_,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+}
 NUMBERS, TEXTS, MIXED = "numbers", "texts", "numbers and texts"
 _NUMBER = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*")
 
@@ -48,7 +63,7 @@ class Constraint:
             self._check(node)
         if not _is_statement(tree.body):
             raise ValueError(f"{short(text)} is no comparison; write one such as degree < agents.")
-        self._code = compile(tree, "<where>", "eval")
+        self._root = tree.body
 
     def _check(self, node: ast.AST) -> None:
         """Raise ValueError unless this part is on the list, and of one kind."""
@@ -73,7 +88,7 @@ class Constraint:
                     self._check_alike(one, other)
             case ast.Name() | ast.Load():
                 pass
-            case _ if not isinstance(node, (*ARITHMETIC, *COMPARISONS, *LOGIC)):
+            case _ if type(node) not in (*OPERATORS, ast.And, ast.Or):
                 raise self._refused(node)
 
     def _check_alike(self, one: ast.AST, other: ast.AST) -> None:
@@ -123,7 +138,7 @@ class Constraint:
             for name, value in axes.items()
         }
         try:
-            return bool(eval(self._code, {"__builtins__": {}}, values))
+            return bool(_value(self._root, values))
         except (TypeError, ZeroDivisionError, OverflowError) as error:
             given = ", ".join(f"{name} = {short(value)}" for name, value in axes.items())
             raise ValueError(f"{short(self.text)} has no value for {given}: {error}.") from None
@@ -141,3 +156,24 @@ def _reads_as_number(value: Any) -> bool:
 def _is_statement(node: ast.AST) -> bool:
     is_negation = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)
     return is_negation or isinstance(node, (ast.Compare, ast.BoolOp))
+
+
+def _value(node: ast.AST, axes: Mapping[str, Any]):
+    match node:
+        case ast.Constant(value=value):
+            return value
+        case ast.Name(id=name):
+            return axes[name]
+        case ast.UnaryOp(op=op, operand=operand):
+            return OPERATORS[type(op)](_value(operand, axes))
+        case ast.BinOp(op=op, left=left, right=right):
+            return OPERATORS[type(op)](_value(left, axes), _value(right, axes))
+        case ast.BoolOp(op=op, values=parts):
+            return (all if isinstance(op, ast.And) else any)(_value(part, axes) for part in parts)
+        case ast.Compare(left=left, ops=ops, comparators=others):
+            sides = itertools.pairwise([left, *others])
+            return all(
+                OPERATORS[type(op)](_value(one, axes), _value(other, axes))
+                for op, (one, other) in zip(ops, sides, strict=True)
+            )
+    raise AssertionError(f"{type(node).__name__} passed the check")
