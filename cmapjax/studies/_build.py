@@ -22,6 +22,7 @@ from cmapjax.market._market import Market
 from cmapjax.market._random import key_of
 from cmapjax.studies._cells import OWN, Ground
 from cmapjax.studies._files import NetworkFile, is_file, network_file, sha256
+from cmapjax.studies._schema import MARKET_FIELDS
 from cmapjax.words._networks import is_family, network_name, trace_path
 from cmapjax.words._own import check_laws, own_metric
 from cmapjax.words._plans import make, plan
@@ -229,13 +230,16 @@ def check_all(study) -> None:
         ValueError: which cell, which words, and what is wrong with them.
     """
     recorders(study, np.ones(1) if study.equilibrium else None)
-    cells, grounds, drawn = study.cells(), study.grounds(), set()
-    for cell in {cell.words[5:]: cell for cell in reversed(cells)}.values():
-        with _of_cell(cell, cell.words[5:]):
-            check_laws(strategy_and_schedule(study, cell.words)[0])
+    cells, grounds = study.cells(), study.grounds()
+    played, drawn = set(), set()
+    for cell in cells:
+        if (play := cell.words[len(MARKET_FIELDS) :]) not in played:
+            played.add(play)
+            with _of_cell(cell, play):
+                check_laws(strategy_and_schedule(study, cell.words)[0])
     for ground in grounds:
         cell, network = cells[ground.cells[0]], (ground.network, ground.isolated)
-        with _of_cell(cell, cell.words[:5]):
+        with _of_cell(cell, cell.words[: len(MARKET_FIELDS)]):
             random_market(study, ground)
             made = process(study, ground)
             if trace_path(ground.process) is not None:
