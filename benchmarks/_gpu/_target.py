@@ -90,8 +90,10 @@ def _compiled_functions():
                     yield module, name, value
 
 
-def compiled(function: Callable, args: tuple, kwargs: dict, where: jax.sharding.Sharding):
-    """One of `programs`, compiled for where it is to run."""
+def lowered(
+    function: Callable, args: tuple, kwargs: dict, where: jax.sharding.Sharding
+) -> jax.stages.Lowered:
+    """One of `programs`, ready to be compiled for where it is to run; its text is the program."""
     is_donated = (function.donate_first, function.donate_rest)
     arrays, rest = eqx.partition((args[:1], (args[1:], kwargs)), eqx.is_array)
     arrays = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where), arrays)
@@ -104,4 +106,11 @@ def compiled(function: Callable, args: tuple, kwargs: dict, where: jax.sharding.
     jitted = jax.jit(run, in_shardings=where, out_shardings=where, donate_argnums=donated)
     with jax.enable_x64(True), standard_settings(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Some donated buffers were not usable*")
-        return jitted.trace(*arrays).lower().compile()
+        return jitted.trace(*arrays).lower()
+
+
+def compiled(program: jax.stages.Lowered) -> jax.stages.Compiled:
+    """The machine code."""
+    with jax.enable_x64(True), standard_settings(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Some donated buffers were not usable*")
+        return program.compile()
