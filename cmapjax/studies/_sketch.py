@@ -46,43 +46,50 @@ def values_of(sign: Int[np.ndarray, "n"], bucket: Int[np.ndarray, "n"]) -> Float
 
 
 def added_up(tables: Iterable, most_rows: int):
-    """Curves of several chunks as one table; equal buckets of sketches are counted in one row.
+    """Curves of several chunks as one table, in which equal buckets of sketches may stand in several rows.
 
     Args:
         tables: pyarrow tables of curves, as sketches or in full.
-        most_rows: of sketches that wait to be added up.
+        most_rows: of sketches that wait to be counted.
 
     Returns:
         The table, or None if there is no row.
     """
-    waiting, rows, counted = [], 0, 0
+    waiting, rows, known = [], 0, 0
     for table in tables:
         waiting.append(_plain(table))
         rows += table.num_rows
-        if rows >= max(most_rows, 2 * counted):  # rarely: what is counted already is counted again each time
-            waiting = [_counted(waiting)]
-            rows = counted = waiting[0].num_rows
-    table = _counted(waiting) if waiting else None
-    return table if table is not None and table.num_rows else None
+        if rows >= max(most_rows, 2 * known):  # rarely: what is counted already is counted again each time
+            waiting = [_plain(counted(waiting))]
+            rows = known = waiting[0].num_rows
+    return _joined(waiting) if rows else None
+
+
+def counted(tables: list):
+    """Sketches as one table with one row per bucket; curves in full as they are. Texts are plain."""
+    import pyarrow as pa
+
+    table = _joined([_plain(table) for table in tables])
+    plain = {f.name: pa.string() for f in table.schema if pa.types.is_dictionary(f.type)}
+    table = table.cast(pa.schema((f.name, plain.get(f.name, f.type)) for f in table.schema))
+    names = [name for name in table.column_names if name != "count"]
+    if len(names) == len(table.column_names):
+        return table
+    return table.group_by(names).aggregate([("count", "sum")]).rename_columns([*names, "count"])
 
 
 def _plain(table):
-    """Plain texts, counts that do not overflow, and no metadata, which tables need not share."""
+    """Without metadata, which tables need not share, and with counts that many chunks do not overflow."""
     import pyarrow as pa
 
-    kinds = {f.name: pa.string() for f in table.schema if pa.types.is_dictionary(f.type)}
-    kinds |= {"count": pa.int64()}
+    kinds = {"count": pa.int64(), "metric": pa.dictionary(pa.int32(), pa.string())}
     return table.cast(pa.schema((f.name, kinds.get(f.name, f.type)) for f in table.schema))
 
 
-def _counted(tables: list):
+def _joined(tables: list):
     import pyarrow as pa
 
-    table = pa.concat_tables(tables)
-    if "count" not in table.column_names:
-        return table
-    names = [name for name in table.column_names if name != "count"]
-    return table.group_by(names).aggregate([("count", "sum")]).rename_columns([*names, "count"])
+    return pa.concat_tables(tables).unify_dictionaries()
 
 
 def quantile_frame(table):
@@ -92,7 +99,8 @@ def quantile_frame(table):
     sketches it is right to 1 %.
     """
     frame = table.to_pandas()
-    frame["metric"] = frame["metric"].astype(str).astype("category")
+    metric = frame["metric"].astype("category").cat
+    frame["metric"] = metric.reorder_categories(sorted(metric.categories))
     if "bucket" in frame.columns:
         values = values_of(frame["sign"], frame["bucket"].fillna(0))
         count = frame["count"].to_numpy(np.int64)
@@ -101,9 +109,11 @@ def quantile_frame(table):
         if "flags" in frame.columns:
             flagged = frame["flags"].astype(object).map(_FLAGS).to_numpy(np.float64)
             values = np.where(np.isnan(values), flagged, values)
-    group = frame.groupby(KEYS, observed=True).ngroup().to_numpy()
+    # One number per cell, round and metric, in that order: sorting by one key takes half the time of three.
+    cell, at = frame["cell"].to_numpy(np.int64), frame["round"].to_numpy(np.int64)
+    group = (cell * (at.max(initial=0) + 1) + at) * len(metric.categories) + frame["metric"].cat.codes
     order = np.lexsort([values, group])  # NaN last
-    values, count, group = values[order], count[order], group[order]
+    values, count, group = values[order], count[order], group.to_numpy()[order]
     starts = np.flatnonzero(np.diff(group, prepend=-1))
     reached, total = np.cumsum(count), np.add.reduceat(count, starts)
     before = reached[starts] - count[starts]

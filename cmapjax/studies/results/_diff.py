@@ -7,7 +7,7 @@ import numpy as np
 from cmapjax.arguments._checks import listed
 from cmapjax.studies._chunks import Chunk
 from cmapjax.studies._schema import FIELDS
-from cmapjax.studies._sketch import added_up
+from cmapjax.studies._sketch import added_up, counted
 from cmapjax.studies.results._about import CIRCUMSTANCES, changes
 from cmapjax.studies.results._frames import AT_ONCE
 from cmapjax.studies.results._results import StudyResults
@@ -121,6 +121,7 @@ def _same_curves(a: StudyResults, b: StudyResults, ground: int) -> bool:
     for results in (a, b):
         table = added_up(results.tables(CURVES, ground=ground), AT_ONCE)
         if table is not None:
+            table = counted([table])
             table = table.sort_by([(name, "ascending") for name in table.column_names])
         tables.append(table)
     first, second = tables
