@@ -70,7 +70,7 @@ def write(folder, description=None, *, failed=(), text="# made up\n", parts=2, m
             if (ground.number, part) in failed:
                 given_up[chunk.name] = "worker killed: <b>out of memory</b>"
             else:
-                results.write(chunk.name, **_tables(study, ground, played, chunk.first, chunk.count))
+                results.write(chunk, **_tables(study, ground, played, chunk.first, chunk.count))
     if given_up:
         results.note_run(failed=given_up)
     return open_study(folder)

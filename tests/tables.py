@@ -67,7 +67,7 @@ def result(ground: int, first: int, count: int, curves="quantiles", shift: float
 def keep(results: Results, chunk, played=None) -> None:
     """Write a chunk, as it is played or as given."""
     played = result(*chunk) if played is None else played
-    results.write(Chunk(*chunk).name, summary=played.summary, curves=played.curves)
+    results.write(Chunk(*chunk), summary=played.summary, curves=played.curves)
 
 
 def made(folder, cuts=HALVES, curves="quantiles", shift=0.0, grounds=(0, 1), **changes) -> Results:

@@ -396,7 +396,7 @@ def test_halves_are_the_same_whatever_was_played_before(tmp_path):
     whole, of = Chunk(0, 0, 13), tiny_study.study()
     results = Results.begin(tmp_path / "out", of.document(), plan=[whole.name])
     for part in (Chunk(0, 7, 3), Chunk(0, 2, 2)):  # halves of halves
-        results.write(part.name, summary=tiny_study.play(of, part).summary)
+        results.write(part, summary=tiny_study.play(of, part).summary)
     left = [Chunk(0, 0, 2), Chunk(0, 4, 3), Chunk(0, 10, 3)]
     assert Rest(of, results).missing() == left
 

@@ -178,11 +178,11 @@ def test_ctrl_c_ends_a_run_with_stuck_workers(tmp_path, marks):
 def test_a_full_disk_ends_the_run_and_loses_nothing(tmp_path, undisturbed, monkeypatch):
     write, written = Results.write, []
 
-    def full(results, name, **tables):
+    def full(results, chunk, **tables):
         if len(written) == 7:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path))
-        written.append(name)
-        return write(results, name, **tables)
+        written.append(chunk)
+        return write(results, chunk, **tables)
 
     monkeypatch.setattr(Results, "write", full)
     with pytest.raises(OSError, match="No space left"):

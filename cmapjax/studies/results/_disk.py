@@ -161,13 +161,6 @@ def put_aside(path: Path, folder: Path) -> None:
         sync_folder(folder)
 
 
-def as_folder(folder) -> Path:
-    """The path of a folder. Raises ResultsError for anything that is none."""
-    if not isinstance(folder, (str, os.PathLike)) or "\0" in str(folder):
-        raise ResultsError(f"folder is {str(folder)!r:.80}; give the path of a results folder.")
-    return Path(folder)
-
-
 def check_folder(path: Path) -> None:
     """Raise ResultsError unless this is a folder."""
     with trouble(path):

@@ -3,14 +3,13 @@
 import importlib
 import json
 import math
-import os
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from cmapjax.arguments._checks import escape_cell, short
+from cmapjax.arguments._checks import escape_cell
 from cmapjax.studies._schema import FIELDS
 from cmapjax.studies._sketch import SHARES
 from cmapjax.studies.results._disk import ResultsError, put, shown
@@ -71,16 +70,10 @@ def to_netcdf(results, path) -> None:
 
 
 def _target(path, endings: tuple[str, ...]) -> Path:
-    """Where to write to: a file whose folder exists and whose ending says what it is."""
-    if not isinstance(path, (str, os.PathLike)):
-        raise ResultsError(f"path is {short(path)}; give the name of a file.")
+    """Where to write to: a file whose ending says what it is."""
     path = Path(path)
     if not path.name.lower().endswith(endings):
         raise ResultsError(f"{shown(path)}: end the name in {' or '.join(endings)}.")
-    if path.is_dir():
-        raise ResultsError(f"{shown(path)} is a folder; give the name of a file in it.")
-    if not path.parent.is_dir():
-        raise ResultsError(f"{shown(path)}: its folder does not exist; make it first.")
     return path
 
 

@@ -108,16 +108,7 @@ def curves(results, cells: Iterable[int] | None):
     if not results.files(CURVES):
         return None
     cells = _numbers(results, cells)
-    found, taken = [], 0
-    for table in _pieces(results, cells):
-        found.append(quantile_frame(table))
-        taken += int(found[-1].memory_usage().sum())
-        if (needed := COPIES * taken) > (budget := half_the_memory()):
-            raise ResultsError(
-                f"{shown(results.folder)}: the quantiles of curves take {needed:,} bytes or more, above "
-                f"{budget:,}, half of the memory; ask for some cells, as in curves(cells=range(0, "
-                f"{max(1, found[0]['cell'].nunique() // 2)})), or go through tables('curves')."
-            )
+    found = [quantile_frame(table) for table in _pieces(results, cells)]
     if not found:
         raise ResultsError(f"{shown(results.folder)}: of these cells nothing is finished yet.")
     names = sorted(set().union(*(each["metric"].cat.categories for each in found)))

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from cmapjax.studies._chunks import Chunk, lacking, without_overlaps
 from cmapjax.studies.results import _about, _disk, _frames, _lock
-from cmapjax.studies.results._disk import Damaged, as_folder
+from cmapjax.studies.results._disk import Damaged
 from cmapjax.studies.results._parquet import checked, declared, decoded, split_name
 from cmapjax.studies.results._verify import CURVES, DAMAGED, KINDS, RUNS, SUMMARY, Finding, inspect
 
@@ -53,7 +53,7 @@ class StudyResults:
     """
 
     def __init__(self, folder):
-        self.folder = as_folder(folder)
+        self.folder = Path(folder)
         _disk.check_folder(self.folder)
         self.about = _about.read_about(self.folder)
         self.digest = _about.digest_of_study(self.about)
@@ -230,7 +230,7 @@ class StudyResults:
             cells: the numbers of the cells wanted; all by default.
 
         Raises:
-            ValueError: a damaged file; an unknown cell; quantiles that take more than half the memory.
+            ValueError: a damaged file; an unknown cell.
         """
         return _frames.curves(self, cells)
 

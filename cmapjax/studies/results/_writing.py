@@ -10,8 +10,8 @@ from pathlib import Path
 from cmapjax.arguments._checks import short
 from cmapjax.studies._chunks import Chunk
 from cmapjax.studies.results import _about, _disk, _lock
-from cmapjax.studies.results._disk import Damaged, ResultsError, as_folder, shown
-from cmapjax.studies.results._parquet import check_rows, declared, encoded
+from cmapjax.studies.results._disk import Damaged, ResultsError, shown
+from cmapjax.studies.results._parquet import declared, encoded
 from cmapjax.studies.results._results import StudyResults
 from cmapjax.studies.results._verify import CURVES, DAMAGED, KINDS, RUNS, SUMMARY
 
@@ -43,10 +43,8 @@ class Results(StudyResults):
             ResultsError: the folder holds another study (what differs is named) or anything else.
             OSError: it cannot be written to.
         """
-        folder = as_folder(folder)
+        folder = Path(folder)
         wanted = _about.new_about(study, about)
-        for name in wanted.get("plan") or ():
-            Chunk.named(name)
         _disk.make_folder(folder)
         _disk.check_folder(folder)
         if not os.path.lexists(folder / _about.STUDY):
@@ -70,29 +68,23 @@ class Results(StudyResults):
         _about.check_same(self.folder, self.about, about, mixed)
         self._made = _about.circumstances(self.about | about)
 
-    def write(self, name: str, *, summary, curves=None) -> None:
+    def write(self, chunk: Chunk, *, summary, curves=None) -> None:
         """Keep a chunk: whole or not at all, for good once this returns.
 
         Args:
-            name: of the chunk.
+            chunk: which of the study's.
             summary: one row per market and cell, a pyarrow table.
             curves: what was recorded round by round; None if the study records none.
 
         Raises:
-            ValueError: not a chunk's name; rows of other markets; curves that the study does not record.
             OSError: the disk is full, or worse; nothing is left behind.
         """
-        check_rows(Chunk.named(name), summary)
-        if (curves is not None) != self.has_curves:
-            raise ResultsError(
-                f"chunk {name} has {'no ' if curves is None else ''}curves; the study says otherwise."
-            )
         digest = ""
         for kind, table in ((CURVES, curves), (SUMMARY, summary)):  # a chunk counts once its summary is there
             if table is not None:
-                tags = {"study": self.digest, "chunk": name, "kind": kind, "made": _plain(self._made)}
+                tags = {"study": self.digest, "chunk": chunk.name, "kind": kind, "made": _plain(self._made)}
                 data = encoded(table, tags | ({"curves": digest} if digest else {}))
-                digest = self._put(kind, name, data, "parquet")
+                digest = self._put(kind, chunk.name, data, "parquet")
 
     def note_run(self, **about) -> None:
         """Keep what a run took, and what it gave up (`failed`: reasons by chunk); `ended` is added."""

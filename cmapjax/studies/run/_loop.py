@@ -147,7 +147,7 @@ class Loop:
         yield chunk, outcome
 
     def _write(self, chunk: Chunk, result) -> None:
-        self._rest.results.write(chunk.name, summary=result.summary, curves=result.curves)
+        self._rest.results.write(chunk, summary=result.summary, curves=result.curves)
         self.timings.update(result.timings)
         self.done.append(chunk)
         self.tally.add(chunk)
