@@ -66,13 +66,10 @@ def play_cells(study, chunk: Chunk, cells: Sequence[int], threads: int = 1) -> C
     timings = Timings()
     player = _Player(study, chunk, timings)
     rows = _in_order_of_programs([study.cells()[number] for number in cells], chunk)
-    pool = ThreadPoolExecutor(min(threads, len(rows)))
-    try:
-        for spent in pool.map(player.add, rows):
+    with ThreadPoolExecutor(min(threads, len(rows))) as pool:
+        for spent in pool.map(player.add, rows):  # after an error the cells that wait are not played
             for stage, seconds in spent.items():
                 timings.seconds[stage] = timings.seconds.get(stage, 0.0) + seconds
-    finally:
-        pool.shutdown(cancel_futures=True)  # after an error the cells that wait are not played
     with timings("tables"):
         tables = player.tables.summary(), player.tables.curves()
     return ChunkResult(*tables, timings.document(), player.warning)
