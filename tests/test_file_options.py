@@ -11,7 +11,7 @@ import warnings
 import networkx as nx
 import pytest
 import typer
-from test_command_line import invoke
+from commands import typed
 
 from cmapjax.cli._app import app
 from cmapjax.graphs import read_market
@@ -25,9 +25,8 @@ COMMANDS = ("simulate", "solve", "sensitivity", "explain")
 
 
 @pytest.fixture
-def command(monkeypatch, capsys, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    return lambda *words: invoke(monkeypatch, capsys, *words)
+def command(tmp_path):
+    return typed(tmp_path)
 
 
 def parameters(*names):

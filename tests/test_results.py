@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import commands
 import duckdb
 import numpy as np
 import pandas as pd
@@ -18,7 +19,6 @@ import pytest
 import tables
 import xarray
 
-from cmapjax.cli import _study_look
 from cmapjax.studies import Study
 from cmapjax.studies import _sketch as sketch
 from cmapjax.studies._chunks import Chunk
@@ -313,14 +313,15 @@ def test_diff_notices_one_bit(full, tmp_path):
     assert "min_ratio differs in 1 of 80 rows" in difference.what
 
 
-def test_diff_tells_other_circumstances_from_other_values(full, tmp_path, capsys):
+def test_diff_tells_other_circumstances_from_other_values(full, tmp_path):
     same = tables.made(tmp_path / "same", name="renamed")
     assert [(d.kind, d.is_of_values) for d in diff(full.folder, same.folder)] == [("description", False)]
-    assert _study_look.diff(full.folder, same.folder) == 0
-    named, verdict = capsys.readouterr().out.splitlines()
+    told = commands.cmapjax("study", "diff", full.folder, same.folder)
+    assert told.returncode == 0
+    named, verdict = told.stdout.splitlines()
     assert "renamed" in named
     assert verdict == "the same values all the same"
     for number, other in enumerate(({"shift": 0.25}, {"grounds": (0,)}, {"curves": "none"})):
         differing = tables.made(tmp_path / str(number), name="renamed", **other)
-        assert _study_look.diff(full.folder, differing.folder) == 1, other
-        assert "same" not in capsys.readouterr().out
+        told = commands.cmapjax("study", "diff", full.folder, differing.folder)
+        assert (told.returncode, "same" in told.stdout) == (1, False), other

@@ -18,8 +18,7 @@ import tiny_study
 from processes import environment, with_interrupts
 from test_runner import wait_for
 
-from cmapjax.cli._study_bar import StudyBar, words
-from cmapjax.cli._study_run import parse_size, parse_time
+from cmapjax.cli._study_words import StudyBar, parse_size, parse_time, words
 from cmapjax.studies import read_study
 from cmapjax.studies.run import State
 

@@ -99,6 +99,15 @@ def check(source: Source) -> None:
         )
 
 
+def run_key(source: Source, *parts):
+    """The key of random schedules and endowments; None if no part is random, as making one takes 0.2 s."""
+    if not any(part.is_random for part in parts):
+        return None
+    from cmapjax.market._random import key_of
+
+    return key_of(source.seed, 2**31)  # apart from the keys of drawn markets
+
+
 def _one(source: Source, text: str, number: int, timings: Timings):
     if is_family(text):
         with timings("drawing"):
