@@ -6,7 +6,6 @@ import jax
 import networkx as nx
 import numpy as np
 import pytest
-import reference
 
 import cmapjax as cj
 
@@ -81,10 +80,6 @@ def _never_falls(share):
     return (np.diff(np.log(share), axis=0) >= -1e-14).all()
 
 
-def test_sequential_cmap_never_lowers_welfare(runs):
-    assert _never_falls(runs[0]["sequential"])
-
-
 def test_sequential_cmap_is_at_98_percent_after_two_sweeps_nearly_everywhere(runs):
     share = runs[0]["sequential"]
     assert (_first(share, 0.98) <= 2).mean() >= 0.9
@@ -107,10 +102,10 @@ def test_half_damped_simultaneous_cmap_stalls_short_of_the_optimum_on_dense_netw
     assert "converged" not in verdicts["half"][dense]
 
 
-@pytest.mark.parametrize("damping", ["1/Δ", "local"])
-def test_safe_damping_never_lowers_welfare(runs, damping):
-    assert _never_falls(runs[0][damping])
-    assert (runs[0][damping][-1] > 0.95).all()
+@pytest.mark.parametrize("play", ["sequential", "1/Δ", "local"])
+def test_one_after_another_or_safely_damped_welfare_never_falls(runs, play):
+    assert _never_falls(runs[0][play])
+    assert (runs[0][play][-1] > 0.95).all()
 
 
 def test_local_damping_is_never_slower_than_the_largest_degree(runs):
@@ -119,22 +114,11 @@ def test_local_damping_is_never_slower_than_the_largest_degree(runs):
     assert (_first(share["local"], 0.98) <= ROUNDS).all()
 
 
-def test_proportional_response_is_at_98_percent_within_ten_rounds(runs):
-    assert (_first(runs[0]["proportional"], 0.98) <= 10).all()
-
-
 def test_proportional_response_beats_simultaneous_cmap_off_trees(runs):
     share = runs[0]
+    assert (_first(share["proportional"], 0.98) <= 10).all()
     assert (share["proportional"][5:, ~IS_TREE] > share["simultaneous"][5:, ~IS_TREE]).mean() > 0.97
     assert (share["proportional"][-1, ~IS_TREE] > share["simultaneous"][-1, ~IS_TREE]).all()
-
-
-def test_proportional_response_beats_sequential_cmap_at_one_agent_per_round(study, runs):
-    """On the slow clock CMAP needs about n rounds where proportional response needs ten."""
-    market, best = study
-    record = {"log": lambda m, state: cj.metrics.log_nash_welfare(m, state.utility)}
-    run = cj.simulate(market, cj.CMAP(), rounds=20, schedule=cj.OneAgentPerRound(), record=record)
-    assert (np.exp(run.records["log"][10:] - best) < runs[0]["proportional"][10:21]).all()
 
 
 def test_proportional_response_loses_to_sequential_cmap_per_sweep_and_in_accuracy(runs):
@@ -143,12 +127,6 @@ def test_proportional_response_loses_to_sequential_cmap_per_sweep_and_in_accurac
         cmap, proportional = (_first(share[name], level) for name in ("sequential", "proportional"))
         assert (cmap <= proportional).mean() >= 0.9, level
     assert (_first(share["sequential"], 0.99999) < _first(share["proportional"], 0.99999)).mean() >= 0.8
-
-
-def test_on_trees_simultaneous_cmap_can_be_faster_than_proportional_response(runs):
-    share = runs[0]
-    faster = _first(share["half"], 0.999) < _first(share["proportional"], 0.999)
-    assert faster[IS_TREE].any()
 
 
 def test_proportional_response_rises_over_two_rounds_though_not_over_one(study):
@@ -167,26 +145,6 @@ def test_proportional_response_rises_over_two_rounds_though_not_over_one(study):
     g = -phi * market.total(market.contribution)
     assert (f[:-1] >= g[1:] - 1e-12).all()
     assert (g[1:-1] >= f[2:] - 1e-12).all()
-
-
-def test_few_agents_at_a_time_are_stable_and_many_are_not(study):
-    """Each agent best-responds with probability p: welfare holds at p = 0.1 and breaks down at 0.9."""
-    market, best = study
-    dense = np.isin(NAMES, ["Erdős-Rényi", "geometric", "bipartite"])
-    record = {"log": lambda m, state: cj.metrics.log_nash_welfare(m, state.utility)}
-    means = []
-    for p in (0.1, 0.9):
-        run = cj.simulate(
-            market,
-            cj.CMAP(),
-            rounds=100,
-            schedule=cj.RandomParticipation(p),
-            record=record,
-            key=jax.random.key(0),
-        )
-        means.append(np.exp(run.records["log"][60:] - best).mean(axis=0))
-    assert (means[0] > 0.99).all()
-    assert (means[1][dense] < 0.5).all()
 
 
 # -- how far a community reaches -----------------------------------------------------------------------
@@ -221,48 +179,3 @@ def test_communities_of_one_hop_or_more_take_the_same_steps(small_study, make, s
         )
         finals.append(run.final.flow.tobytes())
     assert len(set(finals)) == 1
-
-
-@pytest.mark.parametrize("strategy", [cj.CMAP(0), cj.GradientCMAP(0)], ids=["exact", "gradient"])
-def test_a_community_of_oneself_does_nothing(small_study, strategy):
-    run = cj.simulate(small_study, strategy, rounds=3, record={})
-    np.testing.assert_allclose(run.final.flow, small_study.equal_flow(), rtol=1e-15)
-
-
-# -- colours -------------------------------------------------------------------------------------------
-
-
-def test_a_coloured_sweep_is_a_sequential_sweep_in_the_order_of_colours(study):
-    market, _ = study
-    colour = cj.Coloured().turns(market)
-    order = np.argsort(colour, kind="stable")
-    flows = [
-        cj.simulate(market, cj.CMAP(), rounds=5, schedule=schedule, record={}).final.flow
-        for schedule in (cj.Coloured(), cj.Sequential(order))
-    ]
-    # Sums over other agents' rows come in another order: rounding only.
-    np.testing.assert_allclose(flows[0], flows[1], rtol=0, atol=1e-12)
-
-
-def test_colours_are_few_and_at_least_the_largest_number_of_givers(study):
-    market, _ = study
-    colour = cj.Coloured().turns(market)
-    for number, name in enumerate(NAMES):
-        here = market.market_of == number
-        largest = int(market.degree[here].max())
-        used = int(colour[here].max()) + 1
-        assert largest <= used <= 3 * largest, name
-
-
-def test_a_sequential_sweep_is_the_reference_run_agent_by_agent(study):
-    """Planned in parallel turns, it gives what one agent after another gives."""
-    market, _ = study
-    order = np.random.default_rng(0).permutation(market.num_agents)
-    for strategy, row in (
-        (cj.CMAP(), reference.cmap_row),
-        (cj.ProportionalResponse(), reference.proportional_row),
-    ):
-        run = cj.simulate(market, strategy, rounds=1, schedule=cj.Sequential(order), record={})
-        w, links, y = reference.dense(market, market.equal_flow())
-        y = reference.play_round(row, reference.sequential(len(w), order), y, w, links)
-        np.testing.assert_allclose(reference.dense(market, run.final.flow)[2], y, rtol=0, atol=1e-13)

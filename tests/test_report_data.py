@@ -249,7 +249,7 @@ def played(tmp_path_factory):
     results = Results.begin(folder, study.document(), precision="float64")
     for chunk in studies.chunks(study):
         played = studies.play_chunk(study, chunk)
-        results.write(chunk.name, summary=played.summary, curves=played.curves)
+        results.write(chunk, summary=played.summary, curves=played.curves)
     return folder
 
 

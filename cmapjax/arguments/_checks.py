@@ -188,14 +188,21 @@ def check_span(
             f"{CONTRIBUTION} spans {_ends(contribution, agents, name_of)}, and ratios overflow {precision} "
             f"({limits.max:.1e}); {remedy} agents that bring next to nothing."
         )
+    if (warning := span_warning(contribution, precision, name_of)) is not None:
+        warnings.warn(warning, stacklevel=5)
+
+
+def span_warning(contribution: np.ndarray, precision: str, name_of) -> SpanWarning | None:
+    """What is to be said of contributions of which float32 rounds some away; None of any others."""
     least, most = contribution.min(), contribution.max()
-    if is_single and most > 1e6 * least:
-        text = (
-            f"{CONTRIBUTION} spans {_ends(contribution, np.arange(len(contribution)), name_of)}: float32 "
-            "keeps seven digits, so flows among the smallest drown in those of the largest; use precision "
-            "float64."
-        )
-        warnings.warn(SpanWarning(text, float(most / least)), stacklevel=5)
+    if precision != "float32" or most <= 1e6 * least:
+        return None
+    text = (
+        f"{CONTRIBUTION} spans {_ends(contribution, np.arange(len(contribution)), name_of)}: float32 "
+        "keeps seven digits, so flows among the smallest drown in those of the largest; use precision "
+        "float64."
+    )
+    return SpanWarning(text, float(most / least))
 
 
 def _overflows(contribution: np.ndarray, limits) -> bool:

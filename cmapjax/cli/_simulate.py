@@ -12,11 +12,11 @@ from cmapjax.cli._progress import interruptible
 from cmapjax.cli._receipts import check_receipts, memory_of_receipts, receipts_to
 from cmapjax.cli._requests import Simulate
 from cmapjax.cli._source import Source, check, market, run_key
+from cmapjax.runtime._timings import Timings, in_words
 from cmapjax.words._networks import trace_path
 from cmapjax.words._objects import Builder
 from cmapjax.words._own import check_laws
 from cmapjax.words._plans import Plan, make, plan
-from cmapjax.words._timings import Timings, in_words
 
 DEFAULT_STRATEGIES = (
     "cmap:schedule=sequential",

@@ -7,9 +7,9 @@ from typing import Any
 from cmapjax.arguments._checks import short
 from cmapjax.cli._requests import OfSource
 from cmapjax.graphs._file_options import FORMATS, OF_AGENTS, FileOptions
+from cmapjax.runtime._timings import Timings
 from cmapjax.words._networks import check_network, is_family, is_known, network_name, random_market
 from cmapjax.words._objects import Builder
-from cmapjax.words._timings import Timings
 
 AS_TYPED = FileOptions(place="command")
 
