@@ -111,7 +111,7 @@ def run(study, folder: Path) -> dict:
     if summary.failed or summary.missing:
         raise RuntimeError(f"the study is not complete: {summary}")
     memory.append((1.0, resident()))
-    timings = Results(folder).runs()[-1]["timings"]
+    timings = Results(folder).runs[-1]["timings"]
     stages = {stage: spent for stage, spent in timings.items() if stage != "total"}
     return {"seconds": seconds, "stages": stages, "memory": memory, "chunks": summary.done}
 

@@ -26,3 +26,13 @@ def cmapjax(*words, folder=".") -> subprocess.CompletedProcess:
         except SystemExit as stop:
             code = stop.code or 0
     return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+
+def typed(folder):
+    """A function that types `cmapjax …` in a folder: exit code, what was printed, errors."""
+
+    def run(*words) -> tuple[int, str, str]:
+        done = cmapjax(*words, folder=folder)
+        return done.returncode, done.stdout, done.stderr
+
+    return run

@@ -198,7 +198,8 @@ def stored_in_one_block(market):
 
 def _stored(market, widths, block_of):
     starts, neighbours = market.neighbour_rows()
-    own = market.endowment, market.value, market.market_of, market.numbers, market.origin
+    fields = {"endowment": market.endowment, "value": market.value}
+    own = fields, market.market_of, market.numbers, market.origin
     return assemble_rows(starts, neighbours, *own, lay_out(starts, widths, block_of))
 
 

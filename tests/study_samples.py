@@ -8,12 +8,12 @@ import dataclasses
 import itertools
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from cmapjax import studies
-from cmapjax.studies import buckets
+from cmapjax.metrics import VERDICTS
 from cmapjax.studies._chunks import Chunk
+from cmapjax.studies._tables import Facts, Played, Tables, recorded_rounds
 from cmapjax.studies.results import Results, open_study
 
 METRICS = (
@@ -69,9 +69,8 @@ def write(folder, description=None, *, failed=(), text="# made up\n", parts=2, m
         for part, chunk in enumerate(some):
             if (ground.number, part) in failed:
                 given_up[chunk.name] = "worker killed: <b>out of memory</b>"
-                continue
-            tables = _result(study, ground, played, chunk.first, chunk.count)
-            results.write(chunk.name, summary=tables.summary, curves=tables.curves)
+            else:
+                results.write(chunk, **_tables(study, ground, played, chunk.first, chunk.count))
     if given_up:
         results.note_run(failed=given_up)
     return open_study(folder)
@@ -80,7 +79,7 @@ def write(folder, description=None, *, failed=(), text="# made up\n", parts=2, m
 def _values(study, cell, place: int) -> dict:
     """Every metric by record and market, and which markets starve."""
     rng = np.random.default_rng([study.seed, cell.ground])  # the same markets for every play
-    markets, rounds = study.markets, _rounds(study)[:, None]
+    markets, rounds = study.markets, recorded_rounds(study)[:, None]
     pace = PACE[place % 4] * rng.lognormal(0, 0.4, markets) * (1 + 0.3 * float(cell.axes.get("spread", 0)))
     start, low = rng.uniform(0.05, 0.4, markets), rng.uniform(0, 0.1, markets)
     floor = low if place % 4 == 1 else np.full(markets, 1e-9)
@@ -104,95 +103,31 @@ def _values(study, cell, place: int) -> dict:
     return metrics | {"verdict": verdict, "starved": starved}
 
 
-def _rounds(study) -> np.ndarray:
-    return np.arange(0, study.rounds + 1, study.record.every)
-
-
-class _Result:
-    def __init__(self, summary, curves):
-        self.summary, self.curves = summary, curves
-
-
-def _result(study, ground, played, first: int, count: int) -> _Result:
-    """The tables of a chunk."""
-    some = slice(first, first + count)
-    summaries = [_rows(study, ground, cell, values, some) for cell, values in played]
-    summary = _table(studies.summary_schema(study), pd.concat(summaries, ignore_index=True))
-    schema = studies.curves_schema(study)
-    if schema is None:
-        return _Result(summary, None)
-    curves = [_sketches(study, cell, values, some) for cell, values in played]
-    return _Result(summary, _table(schema, pd.concat(curves, ignore_index=True)))
-
-
-def _table(schema, frame: pd.DataFrame) -> pa.Table:
-    columns = []
-    for field in schema:
-        if field.name not in frame:
-            columns.append(pa.nulls(len(frame), field.type))
-        elif pa.types.is_dictionary(field.type):
-            columns.append(pa.array(frame[field.name].astype(str)).dictionary_encode().cast(field.type))
-        else:
-            columns.append(pa.Array.from_pandas(frame[field.name], type=field.type))
-    return pa.table(columns, schema=schema)
-
-
-def _rows(study, ground, number: int, values: dict, some: slice) -> pd.DataFrame:
-    """The summary of one cell."""
-    cell = study.cells()[number]
-    markets = np.arange(some.start, some.stop)
-    agents = int(cell.axes.get("agents", 50))
-    last = {name: values[name][-1, some] for name in study.metrics}
-    flags = [
-        ",".join(f"{name}={table[k]:g}" for name, table in last.items() if not np.isfinite(table[k])) or None
-        for k in range(len(markets))
-    ]
-    share = values["share_of_equilibrium"][:, some]
-    words = cell.words._asdict() | cell.axes
-    return pd.DataFrame(
-        {
-            "cell": number,
-            "ground": ground.number,
-            "market": markets,
-            "seed": [f"{ground.number:08x}{p:08x}" for p in markets],
-            "fingerprint": [f"{ground.number:04x}{p:012x}" for p in markets],
-            **{name: [value] * len(markets) for name, value in words.items()},
-            "num_agents": agents,
-            "num_links": 2 * agents,
-            "rounds": study.rounds,
-            "agent_updates": study.rounds * agents // (2 if "proportional" in cell.words.strategy else 1),
-            "stopped_round": pd.array(np.where(values["starved"][some], 40, -1), "Int32"),
-            "verdict": values["verdict"][some],
-            "equilibrium_log_welfare": -0.2,
-            **{name: np.where(np.isfinite(table), table, np.nan) for name, table in last.items()},
-            **{name: _first(share >= s, _rounds(study)) for name, s in SHARES.items()},
-            "flags": flags,
-        }
-    ).replace({"stopped_round": -1}, pd.NA)
-
-
-SHARES = {"rounds_to_98": 0.98, "rounds_to_999": 0.999}
-
-
-def _first(reached, rounds):
-    first = pd.array(rounds[np.argmax(reached, axis=0)], "Int32")
-    first[~reached.any(axis=0)] = pd.NA
-    return first
-
-
-def _sketches(study, number: int, values: dict, some: slice) -> pd.DataFrame:
-    """How many markets of one cell are in which bucket."""
-    rows = []
-    for place, name in enumerate(study.metrics):
-        table = values[name][:, some]
-        rounds = np.broadcast_to(_rounds(study)[:, None], table.shape)
-        columns = np.full(table.size, place), rounds, *buckets(table)
-        rows.append(np.stack([column.ravel() for column in columns], axis=1))
-    rows, count = np.unique(np.concatenate(rows), axis=0, return_counts=True)
-    frame = pd.DataFrame(rows, columns=["metric", "round", "sign", "bucket"]).assign(cell=number, count=count)
-    frame["metric"] = np.array(study.metrics)[frame["metric"]]
-    frame["bucket"] = frame["bucket"].astype("Int32").mask((frame["sign"] == 0) & (frame["bucket"] == 0))
-    return frame
+def _tables(study, ground, played, first: int, count: int) -> dict:
+    """Summary and curves of a chunk, made as those of a real one; starved markets stopped at round 40."""
+    markets, rounds = np.arange(first, first + count), recorded_rounds(study)
+    agents = int(study.cells()[ground.cells[0]].axes.get("agents", 50))
+    facts = Facts(
+        first,
+        [f"{ground.number:08x}{p:08x}" for p in markets],
+        [f"{ground.number:04x}{p:012x}" for p in markets],
+        np.full(count, agents),
+        np.full(count, 2 * agents),
+        np.full(count, -0.2),
+        None,
+    )
+    tables, stopped = Tables(study, ground, facts), []
+    for number, values in played:
+        cell = study.cells()[number]
+        turns = rounds * agents // (2 if "proportional" in cell.words.strategy else 1)
+        records = {name: values[name][:, markets] for name in study.metrics}
+        verdicts = np.array([[VERDICTS.index(name) for name in values["verdict"][markets]]])
+        tables.add(cell, Played(rounds, np.repeat(turns[:, None], count, 1), records, verdicts, None))
+        stopped += [40 if is_starved else None for is_starved in values["starved"][markets]]
+    summary = tables.summary()
+    place = summary.schema.get_field_index("stopped_round")
+    summary = summary.set_column(place, summary.schema.field(place), pa.array(stopped, pa.int32()))
+    return {"summary": summary, "curves": tables.curves()}
 
 
 def network(agents=30, plays=4, seed=3):

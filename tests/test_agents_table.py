@@ -1,29 +1,12 @@
 """Agents tables: what they give a market, and bad ones refused with line, agent, value and remedy."""
 
-import gzip
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from network_files import complaint_about, write
 
 from cmapjax.graphs._read import read_market
-
-
-def write(folder, name, content):
-    data = content.encode() if isinstance(content, str) else content
-    path = folder / name
-    path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
-    return path
-
-
-def complaint_about(path, **options):
-    with pytest.raises(ValueError) as caught:  # noqa: PT011  the callers look at the words
-        read_market(path, **options)
-    message = str(caught.value)
-    assert len(message) <= 400
-    assert "\n" not in message
-    return message
 
 
 @pytest.mark.parametrize("ending", [".csv", ".tsv", ".csv.gz", ".parquet"])
@@ -70,17 +53,12 @@ BAD_TABLES = {
     "missing agent": ("agent,value\n0,1\n", ["1 agent(s)", "(1)", "add one"]),
     "agent twice": ("agent,value\n0,1\n1,1\n0,2\n", ["line 4", "agent '0'", "line 2"]),
     "odd label": ("agent,value\n0,1\n1,1\n01,1\n", ["'01' (line 4)", "'1' (line 3)", "same number"]),
-    "other label": ("agent,value\n0,1\n01,1\n", ["line 3", "'01'", "agents there are 0, 1"]),
     "empty cell": ("agent,value\n0,1\n1,\n", ["line 3", "value of agent '1' is empty", "above zero"]),
     "text": ("agent,value\n0,1\n1,lots\n", ["line 3", "agent '1' is 'lots'", "plain number"]),
-    "underscore": ("agent,value\n0,1\n1,1_000\n", ["line 3", "'1_000'", "plain number"]),
     "decimal comma": ('agent,value\n0,1\n1,"1,5"\n', ["line 3", "'1,5'", "plain number"]),
-    "NaN": ("agent,value\n0,1\n1,nan\n", ["line 3", "agent '1' is 'nan'", "finite"]),
     "infinity": ("agent,value\n0,1\n1,-inf\n", ["line 3", "'-inf'", "finite"]),
-    "overflow": ("agent,value\n0,1\n1,1e999\n", ["line 3", "'1e999'", "finite"]),
     "zero": ("agent,value\n0,1\n1,0\n", ["line 3", "agent '1' is '0'", "above zero"]),
     "negative": ("agent,endowment\n0,1\n1,-2\n", ["line 3", "endowment of agent '1' is '-2'", "above zero"]),
-    "short row": ("agent,value\n0,1\n1\n", ["line 3", "1 cell"]),
 }  # fmt: skip
 
 
@@ -96,9 +74,9 @@ BAD_PARQUET = {
     "text where numbers belong": ({"agent": [0, 1], "value": ["1", "2"]}, ["value", "string", "float64"]),
     "booleans": ({"agent": [0, 1], "value": [True, True]}, ["value", "bool"]),
     "fractional agents": ({"agent": [0.0, 1.0], "value": [1, 2]}, ["agent", "double", "integers or text"]),
-    "empty agent": ({"agent": [0, None], "value": [1, 2]}, ["row 2", "agent is empty"]),
-    "empty agent of text": ({"agent": ["0", None], "value": [1, 2]}, ["row 2", "agent is empty"]),
-    "empty number": ({"agent": [0, 1], "value": [None, 2.0]}, ["row 1", "value is empty"]),
+    "empty agent": ({"agent": [0, None], "value": [1, 2]}, ["row 2", "label is empty"]),
+    "empty agent of text": ({"agent": ["0", None], "value": [1, 2]}, ["row 2", "label is empty"]),
+    "empty number": ({"agent": [0, 1], "value": [None, 2.0]}, ["row 1", "value of agent '0' is empty"]),
     "NaN": ({"agent": [0, 1], "value": [1.0, float("nan")]}, ["row 2", "agent '1' is nan", "finite"]),
     "negative": ({"agent": [0, 1], "value": [1.0, -2.5]}, ["row 2", "-2.5"]),
     "agent twice": ({"agent": ["1", "1"], "value": [1, 2]}, ["row 2", "'1' stands also on row 1"]),

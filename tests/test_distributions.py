@@ -11,15 +11,8 @@ import pytest
 import scipy.integrate
 import scipy.stats
 
-from cmapjax.graphs._distributions import (
-    Exponential,
-    Gamma,
-    LogNormal,
-    Pareto,
-    Uniform,
-    Unit,
-    draw_positive,
-)
+from cmapjax.graphs import Exponential, Gamma, LogNormal, Pareto, Uniform, Unit
+from cmapjax.graphs._distributions import draw_positive
 
 DISTRIBUTIONS = [
     Unit(),

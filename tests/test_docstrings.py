@@ -21,6 +21,7 @@ WITH_MORE = {
     "engine/_round.py:act_in_turns": "parts of a round",
     # Options that a user gives by name.
     "engine/_simulate.py:simulate": "options of a run, given by name",
+    "market/_market.py:from_links": "fields of a market, given by name",
     "graphs/_read.py:read_market": "options of a file, given by name",
 }
 # Modules whose names are for the command line and those who extend studies.

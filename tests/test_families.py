@@ -16,27 +16,25 @@ import pytest
 import scipy.integrate
 import scipy.stats
 
-from cmapjax.graphs import _wired
-from cmapjax.graphs._families import (
+from cmapjax.graphs import (
+    BarabasiAlbert,
     Bipartite,
     Complete,
     ErdosRenyi,
+    RandomGeometric,
+    RandomMarket,
+    RandomRegular,
+    RandomTree,
+    Redraw,
     Ring,
     Star,
     StochasticBlockModel,
     TorusGrid,
-    chosen_places,
-    pairs_at,
-)
-from cmapjax.graphs._random import RandomMarket, Redraw
-from cmapjax.graphs._wired import (
-    BarabasiAlbert,
-    RandomGeometric,
-    RandomRegular,
-    RandomTree,
     WattsStrogatz,
-    chance_within,
-)
+    _wired,
+)  # fmt: skip
+from cmapjax.graphs._families import chosen_places, pairs_at
+from cmapjax.graphs._wired import chance_within
 
 KEY = jax.random.key(2024)
 TABLE = ((0.5, 0.1, 0.0), (0.1, 0.2, 0.3), (0.0, 0.3, 1.0))
@@ -160,12 +158,6 @@ def test_links_are_distinct_pairs_of_different_agents_as_many_as_expected(family
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=repr)
-def test_the_mean_degree_asked_for_is_twice_the_links_per_agent(family):
-    if getattr(family, "mean_degree", None) is not None:
-        assert 2 * family.mean_links / family.num_agents == pytest.approx(family.mean_degree, rel=1e-12)
-
-
-@pytest.mark.parametrize("family", FAMILIES, ids=repr)
 def test_families_compare_by_their_fields_and_can_be_copied(family):
     assert pickle.loads(pickle.dumps(family)) == family
     assert dataclasses.replace(family) == family
@@ -225,10 +217,6 @@ def test_every_labelled_tree_is_equally_likely(num_agents):
     check_uniform(drawn, num_agents ** (num_agents - 2))
 
 
-def test_a_tree_is_a_tree():
-    assert all(nx.is_tree(graph) for graph in draws_of(RandomTree(40), 50))
-
-
 def test_every_network_of_three_agents_is_equally_likely_at_probability_one_half():
     rng, family = np.random.default_rng(4), ErdosRenyi(3, probability=0.5)
     check_uniform([frozenset(link_set(family.links(rng))) for _ in range(4000)], 8)
@@ -249,11 +237,6 @@ def test_perfect_matchings_and_what_they_leave_are_equally_likely(num_agents, de
     check_uniform([frozenset(link_set(family.links(rng))) for _ in range(4000)], num_networks)
 
 
-def test_eight_agents_with_two_neighbours_form_one_ring_as_often_as_stated():
-    rings = np.mean([nx.is_connected(graph) for graph in draws_of(RandomRegular(8, 2), 2000)])
-    assert abs(rings - 0.56) < 4 * math.sqrt(0.56 * 0.44 / 2000)
-
-
 def test_a_dead_end_is_seen_exactly_when_no_free_pair_is_left():
     path = np.sort(np.array([0 * 4 + 1, 1 * 4 + 2, 0 * 4 + 2]))  # a triangle of 0, 1, 2 among 4 agents
     for ends, expected in [([], False), ([3, 3], True), ([0, 1], True), ([0, 1, 2], True), ([0, 3], False)]:
@@ -271,11 +254,6 @@ def test_rewiring_keeps_the_number_of_links_and_everybodys_own_ones(num_agents, 
 def test_without_rewiring_a_small_world_is_its_ring():
     links = WattsStrogatz(50, 6, 0).links(np.random.default_rng(0))
     assert link_set(links) == link_set(list(nx.circulant_graph(50, [1, 2, 3]).edges()))
-
-
-def test_a_complete_small_world_cannot_be_rewired():
-    links = WattsStrogatz(7, 6, 1).links(np.random.default_rng(0))
-    assert link_set(links) == link_set(list(nx.complete_graph(7).edges()))
 
 
 def test_small_worlds_take_turns_only_where_an_agent_may_know_everybody():

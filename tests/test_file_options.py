@@ -6,12 +6,11 @@ import json
 import re
 import subprocess
 import sys
-import warnings
 
 import networkx as nx
 import pytest
 import typer
-from test_command_line import invoke
+from commands import typed
 
 from cmapjax.cli._app import app
 from cmapjax.graphs import read_market
@@ -25,9 +24,8 @@ COMMANDS = ("simulate", "solve", "sensitivity", "explain")
 
 
 @pytest.fixture
-def command(monkeypatch, capsys, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    return lambda *words: invoke(monkeypatch, capsys, *words)
+def command(tmp_path):
+    return typed(tmp_path)
 
 
 def parameters(*names):
@@ -113,15 +111,6 @@ def test_standard_input_is_read_where_its_format_is_named(tmp_path):
     assert b"name its format by --format NAME" in done.stderr
     done = subprocess.run([*line, "--format", "edge-list"], **run | {"input": b"0 1\n1 \xff\n"})
     assert b"error: standard input, line 2: byte 6 (0xff) is not UTF-8" in done.stderr
-
-
-def test_a_file_goes_before_a_network_of_its_name_on_the_command_line_too(command, tmp_path):
-    (tmp_path / "karate").write_text("0 1\n")
-    with warnings.catch_warnings():  # the command prints its warnings
-        code, out, err = command("solve", "karate", "--format", "edge-list")
-    assert code == 0
-    assert "karate: 2 agents, 1 links" in out
-    assert "warning: karate is a file here and is read" in err
 
 
 # -- studies -----------------------------------------------------------------------------------

@@ -1,11 +1,17 @@
 """Edge lists and tables of links as people have them: read right, or refused with a remedy that is right."""
 
 import networkx as nx
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from network_files import arcs, check_complaint, write
 
 from cmapjax.cli._output import market_lines
 from cmapjax.cli._source import Source
+from cmapjax.graphs import _links, _quick
 from cmapjax.graphs._file_options import FileOptions
+from cmapjax.graphs._quick import whole_pairs
 from cmapjax.graphs._read import market_from_file, read_market
 
 HEADER = "header line skipped"
@@ -14,12 +20,6 @@ WEIGHTS = "weights of links ignored"
 COLUMNS = "lines with further columns ignored"
 DATA = "lines with a trailing {…} ignored"
 BLANKS = "labels with blanks around them, cut off"
-
-
-def write(folder, name, text):
-    path = folder / name
-    path.write_text(text, newline="")
-    return path
 
 
 def links(market):
@@ -67,6 +67,7 @@ READ = {
     "columns of numbers": (
         "a b 1 1999\nb c 2 2001\n", {"ignore_extra_columns": True}, "a-b b-c", {COLUMNS: 2}
     ),
+    "columns in some lines": ("0 1\n1 2 0.5\n", {"ignore_extra_columns": True}, "0-1 1-2", {COLUMNS: 2}),
     "columns of text apart by tabs": (
         "a\tb\tfriend\nb\tc\tfoe\n", {"ignore_extra_columns": True}, "a-b b-c", {COLUMNS: 2}
     ),
@@ -74,16 +75,43 @@ READ = {
         "a b friend\nb c foe\n", {"ignore_extra_columns": True, "separator": "blank"}, "a-b b-c", {COLUMNS: 2}
     ),
     "tabs as asked": ("Ann Lee\t3\nBo Fo\t4\n", {"separator": "tab"}, "Ann_Lee-3 Bo_Fo-4", {}),
-    "commas as asked": ("a, b\nb, c\n", {"separator": "comma"}, "a-b b-c", {}),
+    "commas as asked": ("a, b\nb, c\n", {"separator": "comma"}, "a-b b-c", {BLANKS: 2}),
     "data of NetworkX": ("a b {}\nb c {'w': {'x': 1}}\n", {}, "a-b b-c", {DATA: 2}),
     "blanks of other kinds": ("\u00a0a b\nb c\n", {}, "a-b b-c", {BLANKS: 1}),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", READ)
-def test_edge_lists_are_read_as_they_are_meant_and_what_is_skipped_is_counted(tmp_path, case):
-    text, options, expected, notes = READ[case]
-    market = read_market(write(tmp_path, "a.txt", text), **options)
+TABLES = {
+    "letter case and blanks": ("SOURCE , Target,Type\na,b,x\nb,c,x\n", {}, "a-b b-c", {}),
+    "other names": ("from,to\na,b\n", {}, "a-b", {}),
+    "Neo4j": (":START_ID,:END_ID,:TYPE\na,b,x\n", {}, "a-b", {}),
+    "weights": ("Source,Target,Weight\na,b,2\nb,c,3\n", {}, "a-b b-c", {WEIGHTS: 2}),
+    "semicolons": ("Source;Target\na;b\n", {}, "a-b", {}),
+    "tabs in a .csv": ("source\ttarget\na\tb\n", {}, "a-b", {}),
+    "the separator of Excel": ("sep=;\r\nsource;target\r\na;b\r\n", {}, "a-b", {}),
+    "comments above": ("# made by hand\n\nsource,target\na,b\n", {}, "a-b", {COMMENTS: 1}),
+    "header behind a #": ("# source, target\n4, 5\n", {}, "4-5", {BLANKS: 1}),
+    "blanks around labels": ("source,target\na, b\nb ,c\n", {}, "a-b b-c", {BLANKS: 2}),
+    "columns by name": ("A,B,source\na,b,x\n", {"source_column": "a", "target_column": "b"}, "a-b", {}),
+    "one end by name": ("who,to\na,b\n", {"source_column": "who", "target_column": "to"}, "a-b", {}),
+    "no header": ("a,b\nb,c\n", {"header": False}, "a-b b-c", {}),
+    "no header, numbers": ("4,5\n5,6\n", {"header": False}, "4-5 5-6", {}),
+    "no header, columns by number": (
+        "x,a,b\nx,b,c\n", {"header": False, "source_column": "2", "target_column": "3"}, "a-b b-c", {}
+    ),
+    "old line ends": ("source,target\ra,b\rb,c", {}, "a-b b-c", {}),
+    "separator of several bytes": ("source→target\na→b\nâ→ë\n", {"separator": "→"}, "a-b â-ë", {}),
+    "separator as asked": ("source|target\na|b\n", {"separator": "bar"}, "a-b", {}),
+    "columns twice that are not used": ("source,target,x,x\na,b,1,2\n", {}, "a-b", {}),
+    "marks are labels": ("source,target\n#a,%b\n", {}, "#a-%b", {}),
+    "agents called as a header": ("id1,id2\nid2,id3\n", {"header": False}, "id1-id2 id2-id3", {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "case"), [*(("a.txt", k) for k in READ), *(("a.csv", k) for k in TABLES)])
+def test_links_are_read_as_they_are_meant_and_what_is_skipped_is_counted(tmp_path, name, case):
+    text, options, expected, notes = (READ if name == "a.txt" else TABLES)[case]
+    market = read_market(write(tmp_path, name, text), **options)
     assert links(market) == pairs(expected)
     assert market.origin.notes == notes
 
@@ -105,9 +133,10 @@ REFUSED = {
     "one count": ("3\n1 2\n2 3\n", {}, ["line 1", "one column '3'", "count", "header=True"]),
     "counts in words": ("nodes 3\nedges 2\n1 2\n2 3\n", {}, ["line 1", "'nodes 3'", "remove"]),
     "counts in words behind": ("nodes 3\nedges 2\n1 2\n2 3\n", {"header": True}, ["line 2", "'edges 2'"]),
-    "DIMACS": ("c text\np edge 3 2\ne 1 2\ne 2 3\n", {}, ["line 2", "DIMACS", "remove"]),
+    "DIMACS": ("c text\np edge 3 2\ne 1 2\ne 2 3\n", {}, ["line 2", "'p edge 3 2'", "4 columns"]),
     "DIMACS without its head": ("e 1 2\ne 2 3\n", {"ignore_extra_columns": True}, ["line 1", "DIMACS"]),
-    "DIMACS with weights": ("a 1 2 5\na 2 3 5\na 1 3 5\na 3 4 1\n", {}, ["line 1", "DIMACS"]),
+    "DIMACS of weights": ("a 1 2 5\na 2 3 5\na 1 3 5\na 3 4 1\n", {}, ["line 1", "'a 1 2 5'"]),
+    "DIMACS as weights": ("a 1 2\na 2 3\na 1 3\na 3 4\n", {}, ["line 1", "DIMACS"]),
     "Pajek": ("*Vertices 2\n1 \"a\"\n", {}, ["line 1", "format='pajek'"]),
     "link that may be a comment": ("#tea #milk\n#jam tea\ntea cup\n", {}, ["line 1", "'#tea #milk'", ".csv"]),
     "comment within that may be a link": ("a b\n%b c\nc d\n", {}, ["line 2", "'%b c'", "blank after"]),
@@ -115,13 +144,10 @@ REFUSED = {
     "tags linked with numbers": ("#tea 1\n#jam 2\n1 2\n", {}, ["line 1", "'#tea 1'"]),
     "comment behind a label": ("4 5\n5 #six\n", {}, ["line 2", "'#six'"]),
     "mark alone as an agent": ("# a\na #\n", {}, ["line 2", "'#'"]),
-    "names with blanks": ("Ann Lee Bo\nBo Cy Lee\n", {}, ["line 1", "tabs", "separator='blank'"]),
-    "names with blanks, others ignored": (
-        "Ann Lee Bo\nBo Cy Lee\n", {"ignore_extra_columns": True}, ["line 1", "tabs"]
-    ),
+    "names with blanks": ("Ann Lee Bo\nBo Cy Lee\n", {}, ["line 1", "tabs", "ignore_extra_columns"]),
     "tab or blank": ("Ann Lee\t3\nBo Fo\t4\n", {}, ["line 1", "separator='tab'", "separator='blank'"]),
     "tuples": ("(0, 1) (1, 1)\n", {"ignore_extra_columns": True}, ["line 1", "'(0,' opens", "whole numbers"]),
-    "quotes": ("\"Ann Lee\" Bo\n", {}, ["line 1", "opens", "tabs"]),
+    "quotes": ("\"Ann Lee\" Bo\n", {}, ["line 1", "tabs"]),
     "a quoted name alone": ("a b\n'Ann Lee'\n", {}, ["line 2", "opens"]),
     "commas": ("1, 2\n2, 3\n", {}, ["line 1", "','", "separator=','"]),
     "commas alone": ("a,b\nb,c\n", {}, ["line 1", "'a,b'", "separator=','"]),
@@ -136,52 +162,8 @@ REFUSED = {
     "large adjacency matrix": (
         "0 1 1 0\n1 0 0 0\n1 0 0 1\n0 0 1 0\n", {"ignore_extra_columns": True}, ["format='adjacency-matrix'"]
     ),
-    "lines of other lengths": ("1 2\n2 3 4\n", {"ignore_extra_columns": True}, ["3 columns", "line 1"]),
     "the same number twice": ("01 2\n1 3\n", {}, ["'01' (line 1)", "'1' (line 2)", "same number"]),
 }  # fmt: skip
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_lines_that_may_be_no_links_are_refused_with_a_remedy(tmp_path, case):
-    text, options, words = REFUSED[case]
-    with pytest.raises(ValueError, match=r"a\.txt") as caught:
-        read_market(write(tmp_path, "a.txt", text), **options)
-    assert [word for word in words if word not in str(caught.value)] == [], str(caught.value)
-    assert len(str(caught.value)) <= 400
-
-
-# name: (content, options, links, notes)
-TABLES = {
-    "letter case and blanks": ("SOURCE , Target,Type\na,b,x\nb,c,x\n", {}, "a-b b-c", {}),
-    "other names": ("from,to\na,b\n", {}, "a-b", {}),
-    "Neo4j": (":START_ID,:END_ID,:TYPE\na,b,x\n", {}, "a-b", {}),
-    "weights": ("Source,Target,Weight\na,b,2\nb,c,3\n", {}, "a-b b-c", {WEIGHTS: 2}),
-    "semicolons": ("Source;Target\na;b\n", {}, "a-b", {}),
-    "tabs in a .csv": ("source\ttarget\na\tb\n", {}, "a-b", {}),
-    "the separator of Excel": ("sep=;\r\nsource;target\r\na;b\r\n", {}, "a-b", {}),
-    "comments above": ("# made by hand\n\nsource,target\na,b\n", {}, "a-b", {COMMENTS: 1}),
-    "header behind a #": ("# source, target\n4, 5\n", {}, "4-5", {BLANKS: 1}),
-    "blanks around labels": ("source,target\na, b\nb ,c\n", {}, "a-b b-c", {BLANKS: 2}),
-    "columns by name": ("A,B,source\na,b,x\n", {"source_column": "a", "target_column": "b"}, "a-b", {}),
-    "one end by name": ("who,to\na,b\n", {"source_column": "who", "target_column": "to"}, "a-b", {}),
-    "no header": ("a,b\nb,c\n", {"header": False}, "a-b b-c", {}),
-    "no header, numbers": ("4,5\n5,6\n", {"header": False}, "4-5 5-6", {}),
-    "no header, columns by number": (
-        "x,a,b\nx,b,c\n", {"header": False, "source_column": "2", "target_column": "3"}, "a-b b-c", {}
-    ),
-    "separator as asked": ("source|target\na|b\n", {"separator": "bar"}, "a-b", {}),
-    "columns twice that are not used": ("source,target,x,x\na,b,1,2\n", {}, "a-b", {}),
-    "marks are labels": ("source,target\n#a,%b\n", {}, "#a-%b", {}),
-    "agents called as a header": ("id1,id2\nid2,id3\n", {"header": False}, "id1-id2 id2-id3", {}),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", TABLES)
-def test_tables_are_read_whatever_their_columns_are_called(tmp_path, case):
-    text, options, expected, notes = TABLES[case]
-    market = read_market(write(tmp_path, "a.csv", text), **options)
-    assert links(market) == pairs(expected)
-    assert market.origin.notes == notes
 
 
 REFUSED_TABLES = {
@@ -191,6 +173,7 @@ REFUSED_TABLES = {
     "column unknown": ("x,y\na,b\n", {"source_column": "z", "target_column": "y"}, ["'z'", "found 'x', 'y'"]),
     "one column twice": ("x,y\na,b\n", {"source_column": "x", "target_column": "X"}, ["both ends"]),
     "alike but for case": ("Source,source,target\na,b,c\n", {}, ["'source' occurs twice"]),
+    "rows that are even together": ("source,target\na,b\nc\nd,e,f\n", {}, ["line 3", "1 cell"]),
     "two pairs": ("src,dst,from,to\na,b,c,d\n", {}, ["source_column="]),
     "one column": ("source:target\na:b\n", {}, ["one column", "separator="]),
     "one column without a header": ("a:b\n", {"header": False}, ["one column", "separator="]),
@@ -200,12 +183,12 @@ REFUSED_TABLES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", REFUSED_TABLES)
-def test_columns_that_are_not_clear_are_refused_with_those_found(tmp_path, case):
-    text, options, words = REFUSED_TABLES[case]
-    with pytest.raises(ValueError, match=r"a\.csv") as caught:
-        read_market(write(tmp_path, "a.csv", text), **options)
-    assert [word for word in words if word not in str(caught.value)] == [], str(caught.value)
+@pytest.mark.parametrize(
+    ("name", "case"), [*(("a.txt", k) for k in REFUSED), *(("a.csv", k) for k in REFUSED_TABLES)]
+)
+def test_what_may_be_no_links_is_refused_with_a_remedy(tmp_path, name, case):
+    text, options, words = (REFUSED if name == "a.txt" else REFUSED_TABLES)[case]
+    check_complaint(words, write(tmp_path, name, text), **options)
 
 
 def test_remedies_are_worded_as_where_they_are_given(tmp_path):
@@ -234,3 +217,94 @@ def test_what_networkx_writes_for_plain_nodes_is_read_as_the_same_links(tmp_path
     nx.write_edgelist(nx.grid_2d_graph(3, 2), tmp_path / "b.edgelist", data=has_data)
     with pytest.raises(ValueError, match="opens what"):
         read_market(tmp_path / "b.edgelist", ignore_extra_columns=True)
+
+
+# -- the quick path and the careful one -------------------------------------------------------------
+
+labels = st.one_of(
+    st.integers(0, 2**63 - 1).map(str),
+    st.text("abcxyzé中,;'\"<&", min_size=1, max_size=5),
+)
+
+
+@given(st.lists(st.tuples(labels, labels).filter(lambda ends: ends[0] != ends[1]), min_size=1, max_size=20))
+def test_an_edge_list_reads_back_as_it_was_written(tmp_path_factory, links):
+    path = write(tmp_path_factory.mktemp("links"), "a.txt", "".join(f"{a}\t{b}\n" for a, b in links))
+    # Generated links may look like a header, which the option excludes.
+    market = read_market(path, header=False)
+    is_numbered = all(label.isdecimal() for ends in links for label in ends)
+    kind = int if is_numbered else str
+    assert arcs(market) == {pair for a, b in links for pair in ((kind(a), kind(b)), (kind(b), kind(a)))}
+    assert list(market.labels) == (
+        sorted({int(label) for ends in links for label in ends})
+        if is_numbered
+        else list(dict.fromkeys(label for ends in links for label in ends))
+    )
+
+
+@given(st.text("0159 \t\n\r,.-+#x", max_size=40))
+def test_the_quick_path_takes_only_what_the_careful_one_reads_the_same(text):
+    pairs = whole_pairs(text.encode())
+    lines = [line.split() for line in text.encode().split(b"\n")]
+    lines = [cells for cells in lines if cells]
+    if pairs is not None:
+        assert all(len(cells) == 2 for cells in lines)
+        assert [[str(n).encode() for n in pair] for pair in pairs.tolist()] == lines
+
+
+@pytest.mark.parametrize(
+    "text", ["1,,2\n3,4\n", "1,2,\n", ",1,2\n", "1\t2\n", "1\n2\n", "01,2\n", "1,2,3,4\n"]
+)
+def test_the_quick_path_leaves_odd_rows_of_tables_to_the_careful_one(text):
+    assert whole_pairs(text.encode(), b",") is None
+
+
+def _outcome(read, text):
+    try:
+        network = read(text)
+    except ValueError as error:
+        return str(error)
+    notes = {what: count for what, count in network.notes.items() if count}
+    return np.asarray(network.links).tolist(), list(network.labels), [type(x) for x in network.labels], notes
+
+
+FIRST_LINES = [
+    "source target", "from	to", "x y", "node1 node2", "nodes 3", "4 3", "# a b", "#a b", "3 3 4", "4",
+]  # fmt: skip
+LINES = ["0 1", "7\t12", "a b", "é x", "", " ", "# c", "  % 1 2", "a", "1 2 3", "01 2"]
+WEIGHTED = ["0 1 0.5", "1 2 3", "2\t3\t1e3", "0 2 1", " 3 0 -4 ", "10 20 2", "# x", "", "0 10 .5", "1 0 0"]
+NAMED = [
+    "ann bo 0.5", "bo cy 3", "ann cy 1", "cy di 2.", "# x", "", "ann 1 2", "a b 3", "b c 4",
+    "c a 5", "(x y) 1",
+]  # fmt: skip
+
+
+@given(
+    st.lists(st.sampled_from(FIRST_LINES), max_size=1),
+    st.lists(st.sampled_from(LINES))
+    | st.lists(st.sampled_from(WEIGHTED), min_size=3)
+    | st.lists(st.sampled_from(NAMED), min_size=3)
+    | st.lists(st.text("019ab#% \t\u00a0.-n", max_size=8)),
+    st.sampled_from(["\n", "\r\n"]),
+    st.sampled_from([1, 5, 1 << 24]),
+    st.booleans(),
+    st.sampled_from([None, True, False]),
+)
+def test_edge_lists_read_quickly_are_as_read_line_by_line_faults_included(
+    first, lines, line_end, block, is_open, header
+):
+    text = (line_end.join(first + lines) + line_end * (not is_open)).encode()
+    options = FileOptions(header=header)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_quick, "_BLOCK", block)
+        patch.setattr(_quick, "_CELLS", block)
+        quick = _outcome(lambda t: _links.read_edge_list("a.txt", t, options), text)
+        patch.setattr(_links._Links, "_quickly", lambda self, notes: None)
+        assert quick == _outcome(lambda t: _links.read_edge_list("a.txt", t, options), text)
+
+
+@pytest.mark.parametrize("largest", [3, 10**6, 10**17, 10**18, 2**63 - 1])
+def test_numbers_far_apart_are_read_the_same(largest):
+    text = f"{largest} 1\n1 2\n".encode()
+    read = _outcome(lambda t: _links.read_edge_list("a.txt", t, FileOptions()), text)
+    assert read == ([[2, 0], [0, 1]], [1, 2, largest], [int] * 3, {})

@@ -76,13 +76,6 @@ def test_one_way_edges_become_links_on_request():
     assert market.origin.merged_links == 1
 
 
-def test_self_loops_and_isolated_nodes_are_dropped_on_request():
-    graph = nx.Graph([("a", "b"), ("b", "b")])
-    graph.add_node("c")
-    market = from_networkx(graph, drop_self_loops=True, drop_isolated=True)
-    assert list(market.labels) == ["a", "b"]
-
-
 def test_numpy_integers_as_nodes_become_plain_ones():
     market = from_networkx(nx.Graph([(np.int64(5), np.int64(6))]))
     assert [type(label) for label in market.labels] == [int, int]
@@ -101,14 +94,8 @@ BAD_GRAPHS = {
     "isolated": ({"graph": nx.empty_graph(2)}, ["0, 1", "drop_isolated=True"]),
     "not equal to itself": ({"graph": nx.Graph([(0, float("nan"))])}, ["nan", "rename"]),
     "attribute missing": ({"endowment_attribute": "budget"}, ["'budget'", "'c'", "set it"]),
-    "attribute nowhere": ({"value_attribute": "wealth"}, ["3 agent(s)", "'wealth'", "'a', 'b', 'c'"]),
     "attribute a flag": ({"value_attribute": "flag"}, ["'flag' of agent 'b' is True"]),
-    "attribute NaN": ({"value_attribute": "hole"}, ["value", "b: nan", "finite"]),
-    "attribute negative": ({"endowment_attribute": "debt"}, ["endowment", "b: -2", "above zero"]),
     "both": ({"endowment_attribute": "debt", "endowment": 2}, ["both", "leave one out"]),
-    "mapping short": ({"value": {"a": 1, "b": 2}}, ["value", "'c'", "name every agent"]),
-    "mapping unknown": ({"value": {"a": 1, "b": 2, "c": 3, "d": 4}}, ["value", "'d'", "correct the name"]),
-    "mapping of text": ({"value": {"a": 1, "b": "2", "c": 3}}, ["value of agent 'b' is '2'", "number"]),
     "vector short": ({"value": [1.0, 2.0]}, ["value", "(2,)", "(3,)"]),
 }
 
@@ -117,12 +104,6 @@ BAD_GRAPHS = {
 def test_a_bad_graph_is_refused_naming_agent_and_remedy(case):
     options, words = BAD_GRAPHS[case]
     check_words(lambda: from_networkx(**{"graph": PATH, **options}), words)
-
-
-def test_text_in_an_attribute_names_the_agent():
-    graph = PATH.copy()
-    graph.nodes["c"]["budget"] = 1
-    check_words(lambda: from_networkx(graph, value_attribute="budget"), ["'budget' of agent 'b' is 'rich'"])
 
 
 # -- from arrays -------------------------------------------------------------------------------
@@ -146,17 +127,13 @@ TWO = np.array([0, 1])
 BAD_COLUMNS = {
     "fractions": ((np.array([0.0, 1.0]), TWO), ["source", "float64", "astype(int)"]),
     "missing": ((TWO, pd.Series([1, None])), ["target", "float64", "missing"]),
-    "missing integer": ((TWO, pd.Series([1, None], dtype="Int64")), ["target", "missing"]),
     "missing text": ((np.array(["a", "b"]), pd.Series(["b", None], dtype=object)), ["target[1]", "None"]),
-    "empty text": ((["a", ""], ["b", "c"]), ["source[1]", "''"]),
     "negative": ((np.array([0, -1]), TWO), ["source[1]", "-1", "Renumber"]),
     "too large": (([2**70, 1], [1, 2]), ["source[0]", "2^63 - 1"]),
-    "unsigned too large": ((np.array([2**63, 1], np.uint64), TWO), ["source[0]", "2^63 - 1"]),
     "booleans": ((np.array([True, False]), TWO), ["source", "bool"]),
     "mixed": ((pd.Series([0, "a"], dtype=object), TWO), ["source[0]", "text"]),
     "two kinds": ((TWO, ["a", "b"]), ["different kinds"]),
     "lengths": ((TWO, [1, 2, 3]), ["2 labels", "3"]),
-    "shape": ((np.zeros((2, 2), int), TWO), ["source", "(2, 2)"]),
     "empty": ((np.array([], int), np.array([], int)), ["empty"]),
     "self-loop": ((["a", "b"], ["b", "b"]), ["'b'", "drop_self_loops=True"]),
 }
@@ -191,11 +168,6 @@ def test_every_kind_of_matrix_gives_its_pattern(form):
     assert list(from_sparse(form(ADJACENCY)).labels) == [0, 1, 2]
 
 
-def test_zeros_that_a_sparse_matrix_stores_are_no_links():
-    stored = scipy.sparse.coo_array((np.array([1, 1, 0, 0]), ([0, 1, 1, 2], [1, 0, 2, 1])), shape=(3, 3))
-    check_words(lambda: from_sparse(stored), ["(2)", "no neighbour"])
-
-
 def test_the_market_of_its_own_adjacency_matrix_is_the_market():
     market = from_networkx(nx.karate_club_graph())
     assert from_sparse(market.adjacency()).fingerprint() == market.fingerprint()
@@ -205,12 +177,8 @@ def test_the_market_of_its_own_adjacency_matrix_is_the_market():
 HOLE = np.array([[0, np.nan], [np.nan, 0]])
 BAD_MATRICES = {
     "not square": (np.ones((2, 3)), {}, ["(2, 3)", "square"]),
-    "vector": (np.ones(3), {}, ["(3,)", "square"]),
     "one way": (np.triu(ADJACENCY), {"labels": "abc"}, ["'a' → 'b'", "symmetrize=True"]),
     "NaN": (HOLE, {}, ["0 and 1 is nan", "2 such", "say 0"]),
-    "NaN stored": (scipy.sparse.csr_array(HOLE), {"labels": ["x", "y"]}, ["'x' and 'y' is nan"]),
-    "complex": (ADJACENCY * 1j, {}, ["complex128", "real"]),
-    "objects": (ADJACENCY.astype(object), {}, ["object", "real"]),
     "diagonal": (np.ones((2, 2)), {}, ["0, 1", "drop_self_loops=True"]),
     "lonely": (
         np.diag([1, 1], 1) + np.diag([1, 0], -1),
@@ -265,7 +233,6 @@ PAIR = Market.from_links(np.array([[0, 1]]), labels=["a", "b"])
 BAD_EXPORTS = {
     "flow of another market": (np.ones(7), {}, ["flow", "(7,)"]),
     "flow NaN": (np.full(2, np.nan), {}, ["flow from 'a' to 'b' is nan", "finite"]),
-    "complex flow": (np.ones(2) * 1j, {}, ["flow", "complex"]),
     "name taken": (None, {"value": [1, 2]}, ["'value'", "choose another"]),
     "length": (None, {"rank": [1, 2, 3]}, ["'rank'", "(3,)", "(2,)"]),
     "objects": (None, {"rank": [None, 1]}, ["'rank'", "object"]),

@@ -87,11 +87,6 @@ def test_files_within_the_fields_of_an_own_class_travel_too(folder):
         Study(name="s", cells=cells, folder=str(folder)).check()
 
 
-def test_a_file_with_one_class_of_the_kind_needs_no_name(builder):
-    assert type(builder.build(cj.Schedule, FILE)).__name__ == "Backwards"
-    assert builder.build(graphs.Family, f"{FILE}:steps=3").steps == 3
-
-
 @pytest.mark.parametrize(
     ("kind", "text", "expected"),
     [
@@ -101,12 +96,8 @@ def test_a_file_with_one_class_of_the_kind_needs_no_name(builder):
         (cj.Strategy, FILE, ["several", f"{FILE}:Generous, {FILE}:Spendthrift"]),
         (cj.Strategy, f"{FILE}:Backwards", ["Backwards is no Strategy"]),
         (cj.Strategy, f"{FILE}:Unfinished", ["Unfinished does not define more"]),
-        (cj.Strategy, f"{FILE}:Generous:share=much", ["share is 'much'", "not a number"]),
         (cj.Strategy, f"{FILE}:Generous:shore=1", ["'shore'", "did you mean share?", "share|s=0.5"]),
-        (graphs.Family, f"{FILE}:Ladder", ["needs steps", "steps=…"]),
-        (graphs.Family, f"{FILE}:Ladder:1", ["steps is 1; give 2 or more."]),
         (graphs.Family, f"{FILE}:Ladder:none", ["Ladder raised TypeError"]),
-        (cj.Strategy, f"{FILE}:behind", ["no class behind"]),
         (cj.Strategy, "broken.py:Generous", ["broken.py, line 2", "not Python"]),
         (cj.Strategy, "raises.py:Generous", ["raises.py", "line 3", "ZeroDivisionError"]),
         (cj.Strategy, "beside.py:Generous", ["beside.py", "no_such_neighbour", "no files beside it"]),
@@ -269,20 +260,11 @@ def test_another_source_is_another_study_and_the_kept_one_goes_on(study, folder)
     assert f"{FILE} (SHA-256 {sha256(SOURCE)[:12]}…) is run" in study.notes()[0]
 
 
-def test_what_is_not_loaded_counts_as_random(folder):
-    cells = {"network": "ring:n=5", "process": f"{FILE}:Seasons"}
-    assert Study(name="s", cells=cells, folder=str(folder)).grounds()[0].markets == 100
-    cells = {"network": "ring:n=5", "strategy": f"{FILE}:Generous"}  # strategies draw nothing
-    assert Study(name="s", cells=cells, folder=str(folder)).grounds()[0].markets == 1
-
-
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
         ({"strategy": f"{FILE}:Spendthrift"}, ["cell 0", "Spendthrift breaks the law of budget"]),
         ({"strategy": f"damped:{FILE}:Spendthrift"}, ["cell 0", "Damped breaks the law of budget"]),
-        ({"strategy": f"{FILE}:Generous:share=5"}, ["cell 0", "Generous breaks the law of sign"]),
-        ({"strategy": f"{FILE}:Backwards"}, ["cell 0", "Backwards is no Strategy"]),
         ({"network": f"{FILE}:Ladder:1"}, ["cell 0", "steps is 1"]),
     ],
 )
@@ -308,8 +290,6 @@ def test_laws_are_tried_once_for_each_strategy_of_ones_own_alone(folder, monkeyp
     [
         (f"{FILE}:ahead", ["record.metrics[0]", "no function ahead", "behind, farthest"]),
         ("minratio", ["'minratio' is not a metric", "did you mean min_ratio?", "FILE.py:function"]),
-        (f"{FILE}:Generous", ["no function Generous"]),
-        ("missing.py:behind", ["record.metrics[0]", "no such file"]),
         ("verdict.py:verdict", ["record.metrics[0]", "another column has this name"]),
     ],
 )
@@ -377,27 +357,17 @@ def test_a_study_is_run_with_its_source_kept_and_another_source_is_refused_by_na
     assert "a report runs no code of a study" in (folder / "out" / "report.html").read_text()
 
 
-def test_a_study_whose_strategy_breaks_a_law_leaves_no_folder(folder):
-    text = TEXT.replace("Generous:share={share}", "Spendthrift:0").replace(":0", "")
-    (folder / "study.toml").write_text(text.replace("share = [0.25, 0.5]", 'damping = ["none", 0.5]'))
-    done = cmapjax("study", "run", "study.toml", "--out", "out", folder=folder)
-    assert done.returncode == 2
-    assert "Spendthrift breaks the law of budget" in done.stderr
-    assert not (folder / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("kind", "expected"),
-    [
-        ("strategy", ["cmap (community_hops|hops=1)", "The row that maximises"]),
-        ("family", ["watts-strogatz | ws (num_agents|n, neighbours|k, rewiring)"]),
-        ("endowments", ["gamma (variation|cv=0.5)"]),
-        ("metric", ["share_of_equilibrium"]),
-    ],
-)
-def test_list_shows_names_fields_and_defaults(kind, expected):
-    done = cmapjax("list", kind)
+def test_list_shows_names_fields_and_defaults():
+    done = cmapjax("list")
     assert done.returncode == 0
-    assert [text for text in expected if text not in done.stdout] == []
-    assert "FILE.py:Class" in done.stdout
-    assert kind in cmapjax("list", "stretegy").stderr
+    for text in (
+        "cmap (community_hops|hops=1)",
+        "The row that maximises",
+        "watts-strogatz | ws (num_agents|n, neighbours|k, rewiring)",
+        "gamma (variation|cv=0.5)",
+        "share_of_equilibrium",
+        "FILE.py:Class",
+    ):
+        assert text in done.stdout
+    assert "watts-strogatz" not in cmapjax("list", "strategy").stdout
+    assert "did you mean strategy?" in cmapjax("list", "stretegy").stderr

@@ -86,11 +86,6 @@ def test_child_processes_are_silent():
     assert at_terminal(code)[1] == ""
 
 
-def test_it_is_shown_at_once_if_asked_for():
-    _, seen = at_terminal(START + LONG.replace("progress(10)", "progress(10, show=True)"))
-    assert "rounds" in seen
-
-
 def test_it_says_that_something_is_being_compiled():
     # JAX's own reports: of steps that begin and end, as while it compiles.
     events = SOON + (

@@ -129,7 +129,7 @@ def test_the_filter_covers_no_chart(opened):
 SIGNATURE = """
 const look = (name) => {
   const chart = byId(`${name}-chart`), { xaxis, yaxis, annotations } = chart.layout;
-  const words = ["note", "readout", "table"].map((part) => byId(`${name}-${part}`).textContent);
+  const words = ["note", "readout"].map((part) => byId(`${name}-${part}`).textContent);
   return JSON.stringify([chart.data, xaxis, yaxis, annotations, words]);
 };
 """
@@ -266,12 +266,10 @@ def test_hostile_names_stay_text_in_charts_and_tables(opened):
         ".map((s) => document.querySelectorAll(s).length)"
     )
     assert counts == [0] * 5
-    names = browser.execute_script("return all('#network-table tbody tr').map((r) => r.cells[0].textContent)")
-    assert names[:2] == [HOSTILE, "<b>bold</b>"]
     drawn = browser.execute_script(
         "return [...document.querySelectorAll('#network-chart text')].map((t) => t.textContent)"
     )
-    assert "<b>bold</b>" in drawn
+    assert {"<b>bold</b>", HOSTILE[:16]} <= {*drawn}
 
 
 def test_dark_and_paper_have_colours_of_their_own(opened):
@@ -296,9 +294,8 @@ def test_dark_and_paper_have_colours_of_their_own(opened):
     assert browser.get_log("browser") == []
 
 
-@pytest.mark.parametrize("width", [375, 390])
-def test_a_phone_shows_everything_without_scrolling_sideways(start, page, width):
-    browser = start()
+def test_a_phone_shows_everything_without_scrolling_sideways(start, page):
+    browser, width = start(), 390
     metrics = {"width": width, "height": 740, "deviceScaleFactor": 2, "mobile": True}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     browser.get(page)
@@ -332,28 +329,25 @@ SAMPLED = {
 }
 
 
-@pytest.mark.parametrize("study", [BARE, SAMPLED], ids=["bare", "sampled"])
-def test_studies_of_any_shape_have_a_page_that_works(start, tmp_path, study):
+@pytest.mark.parametrize(
+    ("study", "said"),
+    [
+        (BARE, ["No curves were recorded.", "fewer than two axes", "5 runs"]),
+        (SAMPLED, ["values of spread are put into 6 ranges", "672 runs"]),
+    ],
+    ids=["bare", "sampled"],
+)
+def test_studies_of_any_shape_have_a_page_that_works(start, tmp_path, study, said):
     data = ReportData.from_results(study_samples.write(tmp_path / "results", study))
     path = tmp_path / "page.html"
     path.write_text(render(data, "results"))
     browser = start()
     browser.get(path.as_uri())
     assert browser.get_log("browser") == []
-    note = "return byId(`${arguments[0]}-note`).textContent"
-    if study is BARE:
-        assert browser.execute_script(note, "bands") == "No curves were recorded."
-        assert "fewer than two axes" in browser.execute_script(note, "heat")
-        assert "5 runs" in browser.execute_script(note, "verdicts")
-    else:
-        assert "values of spread are put into 6 ranges" in browser.execute_script(
-            "return byId('charts').textContent"
-        )
-        boxes = browser.execute_script(
-            "return [...document.querySelectorAll('#plays input')].map((b) => b.checked)"
-        )
-        assert boxes == [True] * 6 + [False]
-        lines = browser.execute_script(
-            "return byId('bands-chart').data.filter((t) => t.name && t.visible).length"
-        )
-        assert lines == 6
+    charts = browser.execute_script("return byId('charts').textContent")
+    assert [words for words in said if words not in charts] == []
+    boxes = browser.execute_script("return all('#plays input').map((box) => box.checked)")
+    assert boxes == [number < 6 for number in range(len(data.plays))]  # more would be too many at first
+    if study is SAMPLED:
+        lines = "byId('bands-chart').data.filter((trace) => trace.name && trace.visible !== false)"
+        assert browser.execute_script(f"return {lines}.length") == 6

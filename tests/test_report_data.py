@@ -2,7 +2,6 @@
 
 import dataclasses
 import sys
-import tomllib
 
 import numpy as np
 import pandas as pd
@@ -12,11 +11,9 @@ import study_samples
 from cmapjax import report, studies
 from cmapjax.plots import _tables
 from cmapjax.plots._tables import axis_text
-from cmapjax.plots._tables import levels as plot_levels
-from cmapjax.report import _bands, _intervals, _networks, _plotly, _spread, _summary, _tiles, _view
+from cmapjax.report import _bands, _networks, _plotly, _sections, _spread, _summary, _tiles, _view
 from cmapjax.report._data import ReportData
 from cmapjax.report._page import render
-from cmapjax.report._toml import as_toml
 from cmapjax.studies.results import Results, open_study
 
 
@@ -30,66 +27,54 @@ def data(results):
     return ReportData.from_results(results)
 
 
-# -- intervals -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("n", [1, 2, 7, 40, 41])
-def test_the_interval_of_a_median_is_that_of_resampled_markets(n):
-    rng = np.random.default_rng(n)
-    values = np.sort(rng.normal(size=n))
-    medians = np.median(rng.choice(values, (20_000, n)), axis=1)
-    wanted = np.quantile(medians, [0.025, 0.975])
-    found = _intervals.median_interval(values)
-    # Both are random: 2,000 resamples place a 2.5 % quantile within ±0.7 % of rank.
-    near = np.quantile(medians, [[0.012, 0.962], [0.038, 0.988]])
-    assert (found >= np.minimum(near[0], wanted) - 1e-12).all()
-    assert (found <= np.maximum(near[1], wanted) + 1e-12).all()
-    assert found == _intervals.median_interval(values)
-
-
-def test_the_interval_of_a_median_of_an_even_number_lies_evenly_about_the_middle():
-    """Of 0, 1, …, 5, by counting all resamples: 0.9 % have a median of 0 and 3.5 % one of at most 0.5."""
-    assert _intervals.median_interval(np.arange(6.0)) == (0.5, 4.5)
-
-
-def test_intervals_stay_numbers_when_markets_are_infinite():
-    assert _intervals.median_interval(np.array([1.0, np.inf, np.inf])) == (1.0, np.inf)
-    assert _intervals.median_interval(np.array([-np.inf, -np.inf])) == (-np.inf, -np.inf)
-
-
-def test_the_interval_of_a_share_is_that_of_resampled_markets_and_never_empty():
-    low, high = _intervals.share_interval(30, 100)
-    resampled = np.random.default_rng(1).binomial(100, 0.3, 100_000) / 100
-    np.testing.assert_allclose([low, high], np.quantile(resampled, [0.025, 0.975]), atol=0.011)  # one market
-    assert _intervals.share_interval(0, 100) == (0.0, 0.03)
-    assert _intervals.share_interval(100, 100) == (0.97, 1.0)
-    assert _intervals.share_interval(0, 2) == (0.0, 1.0)
-
-
 # -- figures ---------------------------------------------------------------------------------------
 
 
-def test_key_figures_are_medians_and_shares_of_the_summary(data, results):
+@pytest.mark.parametrize(
+    ("n", "first"), [(1, 1), (5, 1), (6, 1), (8, 1), (9, 2), (10, 2), (15, 4), (20, 6), (25, 8)]
+)
+def test_the_interval_of_a_median_ends_at_the_order_statistics_of_the_tables(n, first):
+    """By the sign test; of fewer than six markets it is the whole range."""
+    values = np.random.default_rng(n).permutation(np.arange(1.0, n + 1))
+    assert _summary.median_of(values) == (pytest.approx(np.median(values)), first, n + 1 - first)
+
+
+def test_the_interval_of_a_median_may_be_infinite():
+    assert _summary.median_of(np.array([1.0, np.inf, np.inf])) == (np.inf, 1.0, np.inf)
+    assert _summary.median_of(np.array([-np.inf, -np.inf])) == (-np.inf, -np.inf, -np.inf)
+
+
+@pytest.mark.parametrize(
+    ("count", "n", "low", "high"),
+    [(0, 10, 0, 0.3085), (5, 10, 0.1871, 0.8129), (10, 10, 0.6915, 1), (1, 2, 0.0126, 0.9874)],
+)
+def test_the_interval_of_a_share_is_the_one_of_the_tables(count, n, low, high):
+    """Clopper and Pearson's, to the four digits that tables have."""
+    assert _summary.share_of(count, n) == (
+        count / n,
+        pytest.approx(low, abs=5e-5),
+        pytest.approx(high, abs=5e-5),
+    )
+
+
+def test_key_figures_are_medians_shares_and_paired_differences_of_the_summary(data, results):
     frame = results.frame()
     lines = _summary.by_play(data)
     assert [line.markets for line in lines] == [len(frame) // 4] * 4
-    one = frame[
-        (frame["strategy"] == "cmap") & (frame["schedule"] == "simultaneous") & (frame["damping"] == "none")
-    ]
+    one = frame[(frame["schedule"] == "simultaneous") & (frame["damping"] == "none")]
+    one = one[one["strategy"] == "cmap"]
     share = lines[1].medians["share_of_equilibrium"]
     assert share.value == pytest.approx(one["share_of_equilibrium"].median(), rel=1e-12)
     assert share.low <= share.value <= share.high
     assert lines[1].shares["starved for now"].value == (one["verdict"] == "starved for now").mean() > 0
-
-
-def test_differences_are_paired_by_market(data, results):
-    frame = results.frame()
-    keys = ["ground", "market"]
-    first = frame[frame["schedule"] == "coloured"].set_index(keys)["share_of_equilibrium"]
-    other = frame[frame["strategy"] == "proportional-response"].set_index(keys)["share_of_equilibrium"]
-    difference = _summary.by_play(data)[3].difference
-    assert difference.value == pytest.approx((other - first).median(), rel=1e-9)
-    assert difference.low <= difference.value <= difference.high
+    first, other = (
+        some.set_index(["ground", "market"])["share_of_equilibrium"]
+        for some in (
+            frame[frame["schedule"] == "coloured"],
+            frame[frame["strategy"] == "proportional-response"],
+        )
+    )
+    assert lines[3].difference.value == pytest.approx((other - first).median(), rel=1e-9)
 
 
 def test_markets_that_never_got_there_count_as_the_worst():
@@ -101,40 +86,42 @@ def test_markets_that_never_got_there_count_as_the_worst():
 
 
 @pytest.mark.parametrize(
-    ("value", "text"),
-    [(96.26, "96.3"), (0, "0"), (1234.6, "1235"), (4.6e-5, "4.6e-5"), (-0.0125, "-0.0125"), (1e7, "1e7")],
+    ("form", "value", "text"),
+    [
+        (_summary.amount, 96.26, "96.3"),
+        (_summary.amount, 1234.6, "1235"),
+        (_summary.amount, 4.6e-5, "4.6e-5"),
+        (_summary.amount, -0.0125, "-0.0125"),
+        (_summary.amount, 1e7, "1e7"),
+        (_summary.percent, 50, "50"),
+        (_summary.percent, 99.98, "99.980"),
+        (_summary.percent, 99.99999999, "100"),
+        (axis_text, 1_000_000, "1000000"),
+        (axis_text, -2e6, "-2000000"),
+        (axis_text, 1e-7, "1e-07"),
+        (axis_text, 1 / 3, "0.3333333333333333"),
+        (axis_text, "cmap", "cmap"),
+    ],
 )
-def test_amounts_have_three_digits(value, text):
-    assert _summary.amount(value) == text
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(99.98, "99.980"), (100, "100"), (50, "50"), (99.99999999, "100")]
-)
-def test_per_cent_tells_nearly_all_from_all(value, text):
-    assert _summary.percent(value) == text
+def test_numbers_are_as_short_as_tells_them_apart(form, value, text):
+    assert form(value) == text
 
 
 # -- what is missing -------------------------------------------------------------------------------
 
 
-def test_failed_chunks_and_their_markets_are_counted(data):
-    assert data.failures["chunk"].tolist() == ["g00003-m0000020-n000020"]
+def test_cells_are_there_with_what_failed_in_them(data, tmp_path):
     cells = data.cells.set_index("ground")
-    assert cells.loc[3, "failed"].tolist() == [20] * 4
-    assert cells.loc[3, "played"].tolist() == [20] * 4
+    assert cells.loc[3, ["failed", "played"]].to_numpy().tolist() == [[20, 20]] * 4
     assert cells.loc[2, "failed"].tolist() == [0] * 4
     assert data.planned - data.played == 80
-
-
-def test_cells_without_any_market_are_there(tmp_path):
     results = study_samples.write(tmp_path / "x", failed=[(3, 0), (3, 1)])
-    data = ReportData.from_results(results)
-    assert len(data.cells) == 32
-    assert data.cells.loc[data.cells["ground"] == 3, "played"].tolist() == [0] * 4
-    assert data.cells.loc[data.cells["ground"] == 3, "play"].tolist() == [0, 1, 2, 3]
-    assert len(_view.view_of(data, []).cells) == 28
-    assert "not played" in render(data, "x")
+    bare = ReportData.from_results(results)
+    cells = bare.cells.set_index("ground")
+    assert len(cells) == 32
+    assert cells.loc[3, ["played", "play"]].to_numpy().tolist() == [[0, 0], [0, 1], [0, 2], [0, 3]]
+    assert len(_view.view_of(bare, []).cells) == 28
+    assert "not played" in render(bare, "x")
 
 
 def test_numbers_that_are_not_finite_are_counted_by_metric(data, results):
@@ -168,9 +155,9 @@ def test_figures_are_plotlys_and_hold_the_numbers_that_plots_draw(data, results)
     view = _view.view_of(data, [])
     frame = results.frame()
     some = frame[frame["degree"] == 6]
-    chosen = {"condition": "-1,1,-1", "metric": "misallocated_share", "clock": "rounds", "width": "both"}
+    chosen = {"condition": "-1,1,-1", "metric": "misallocated_share", "clock": "rounds"}
     bands = laid_over(_bands.bands(view), **chosen)
-    spread = laid_over(_spread.distribution(view, is_loss=True), form="below", **chosen)
+    spread = laid_over(_spread.distribution(view, is_loss=True), **chosen)
     bars = laid_over(_spread.verdicts(view), by="play", **chosen)
     for figure in (bands, spread, bars):
         go.Figure(data=figure["data"], layout=figure["layout"])  # raises on what Plotly does not know
@@ -198,11 +185,12 @@ def test_figures_are_plotlys_and_hold_the_numbers_that_plots_draw(data, results)
 def test_every_market_is_in_a_bin_or_counted_as_absent(data, results):
     view = _view.view_of(data, [])
     sizes = results.frame().groupby("cell").size().tolist()
-    for metric in data.metrics:
-        _, counts, lost = _spread._histogram(view, metric)
-        assert (counts.sum(axis=1) + lost).tolist() == sizes, metric
+    counts = {metric: _spread._histogram(view, metric)[1] for metric in data.metrics}
+    assert {metric: table.sum(axis=1).tolist() for metric, table in counts.items()} == dict.fromkeys(
+        counts, sizes
+    )
     missing = results.frame()["certified_gap"].isna().groupby(results.frame()["cell"]).sum().tolist()
-    assert _spread._histogram(view, "certified_gap")[2].tolist() == missing
+    assert counts["certified_gap"][:, -1].tolist() == missing
 
 
 def test_what_is_left_out_of_charts_is_said(data, monkeypatch):
@@ -261,7 +249,7 @@ def played(tmp_path_factory):
     results = Results.begin(folder, study.document(), precision="float64")
     for chunk in studies.chunks(study):
         played = studies.play_chunk(study, chunk)
-        results.write(chunk.name, summary=played.summary, curves=played.curves)
+        results.write(chunk, summary=played.summary, curves=played.curves)
     return folder
 
 
@@ -289,37 +277,25 @@ def test_a_market_that_comes_out_otherwise_is_left_out_and_named(played):
     assert "another market" in notes[0]
 
 
-def test_without_networks_nothing_is_drawn(played, tmp_path):
-    page = report.write(played, tmp_path / "page.html", networks=0)
-    assert "No market was drawn again." in page.read_text()
-
-
 # -- study file ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["grid", "sample"])
-def test_a_study_made_in_python_is_written_as_a_file_that_is_the_same_study(name):
+def test_a_study_made_in_python_is_given_as_a_program_that_makes_the_same_study(data):
     given = study_samples.document()
-    if name == "sample":
-        del given["grid"]["spread"]
-        given["sample"] = {"method": "sobol", "number": 4, "spread": {"range": [1e-5, 2.0], "log": True}}
+    del given["grid"]["spread"]
+    given["sample"] = {"method": "sobol", "number": 4, "spread": {"range": [1e-5, 2.0], "log": True}}
     study = studies.Study(**given)
-    again = studies.Study(**tomllib.loads(as_toml(study.document())))
-    assert again.digest() == study.digest()
-    hostile = {"a b": 'x"\\\n\x7f\u2028', "list": [{"k": True}, 1.5], "none": None, "empty": {}}
-    assert tomllib.loads(as_toml(hostile)) == {key: v for key, v in hostile.items() if v is not None}
+    made = dataclasses.replace(data, about={"study": study.document()})
+    told = _sections.reproduce(made, "a folder's")
+    assert told["commands"].splitlines()[0] == "python study.py"
+    first, _, last = told["study_file"].partition("study.run(")
+    assert last == '"a folder\'s")\n'
+    names = {}
+    exec(first, names)
+    assert names["study"].digest() == study.digest()
 
 
 # -- trouble ---------------------------------------------------------------------------------------
-
-
-def test_a_study_of_which_nothing_is_finished_has_a_page(tmp_path):
-    study = studies.Study(**study_samples.document())
-    results = Results.begin(tmp_path / "x", study.document())
-    results.note_run(failed={"g00000-m0000000-n000040": "no memory"})
-    text = report.write(tmp_path / "x").read_text()
-    assert "0 of 1,280 runs" in text
-    assert "no memory" in text
 
 
 def test_without_plotly_the_extra_is_named(results, monkeypatch):
@@ -364,19 +340,12 @@ def test_strategies_are_compared_on_the_markets_that_all_were_played_on(tmp_path
     assert "6 of 12 markets were played under every strategy" in text
     assert "On the markets that all strategies were played on" in text
     assert "Strategies were not all played on the same markets; charts show each on its own." in text
-
-
-def test_strategies_without_a_common_market_are_not_compared(tmp_path):
     apart = "(agents == 20 and schedule == 'coloured') or (agents == 100 and schedule != 'coloured')"
-    text = render(ReportData.from_results(_with_where(tmp_path, apart)), "x")
+    (tmp_path / "apart").mkdir()
+    text = render(ReportData.from_results(_with_where(tmp_path / "apart", apart)), "x")
     assert "0 of 12 markets were played under every strategy" in text
     assert "So strategies are not compared." in text
     assert "more than the first" not in text
-
-
-def test_strategies_that_share_all_markets_are_said_to_differ_in_none(data):
-    assert _summary.common(data).is_all
-    assert "under every strategy (where" not in render(data, "x")
 
 
 @pytest.mark.parametrize("ground", [0, 1])
@@ -463,40 +432,3 @@ def test_cells_have_mean_and_interval_by_which_drawing_stopped(tmp_path):
     assert f"<span>[{low},</span> <span>{high}]</span>" in text
     del given["stop"]
     assert study_samples.write(tmp_path / "y", given).intervals() is None
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (1_000_000, "1000000"),
-        (1e6, "1000000"),
-        (1_234_567.0, "1234567"),
-        (-2e6, "-2000000"),
-        (np.int64(3), "3"),
-        (0.25, "0.25"),
-        (1e-7, "1e-07"),
-        (1 / 3, "0.3333333333333333"),
-        ("cmap", "cmap"),
-    ],
-)
-def test_whole_values_of_axes_are_written_whole(value, text):
-    assert axis_text(value) == text
-
-
-def test_axes_of_millions_are_whole_on_the_page_and_in_charts(tmp_path):
-    axes = {"agents": [1_234_567, 2_000_000], "degree": [4], "spread": [0.5, 3e6]}
-    given = study_samples.document(markets=2, axes=axes) | {"record": RECORDED}
-    given["cells"]["endowment"] = "exponential:mean={spread}"
-    data = ReportData.from_results(study_samples.write(tmp_path / "x", given))
-    levels = {axis.name: axis.levels for axis in _view.view_of(data, []).axes}
-    assert levels["agents"] == ["1234567", "2000000"]
-    assert levels["spread"] == ["0.5", "3000000"]
-    text = render(data, "x")
-    tables = text[text.index('id="cells-table"') : text.index('id="trouble"')]
-    for shown in (tables, text[: text.index('id="key-figures"')]):
-        assert "1234567" in shown
-        assert "3000000" in shown
-        assert "e+06" not in shown
-    many, place = plot_levels(pd.Series(np.arange(1_000_000, 1_000_030)))
-    assert (many[0], many[-1], len(many)) == ("1000000 to 1000004", "1000025 to 1000029", 6)
-    assert place[-1] == 5

@@ -18,12 +18,11 @@ from tiny_study import NUM_CHUNKS, files
 from cmapjax.studies import run
 from cmapjax.studies._chunks import Chunk
 from cmapjax.studies.results import Busy, Results, ResultsError
-from cmapjax.studies.run import _threads
-from cmapjax.studies.run._loop import TRIES, Loop
+from cmapjax.studies.run import _pool
+from cmapjax.studies.run._loop import TRIES, Loop, Rest
+from cmapjax.studies.run._pool import Kind, Trouble, of_error
 from cmapjax.studies.run._progress import Log, Tally
-from cmapjax.studies.run._rest import Rest
 from cmapjax.studies.run._stop import Stop
-from cmapjax.studies.run._trouble import Kind, Trouble, of_error
 
 HERE = Path(__file__).parent
 
@@ -56,7 +55,9 @@ def wait_for(is_so, seconds=60.0):
 
 def test_a_run_plays_everything_once_and_says_so(tmp_path, undisturbed):
     states = []
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     summary = tiny_study.run(tmp_path / "out", progress=states.append)
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
     assert (summary.done, summary.failed, summary.missing, summary.stopped) == (NUM_CHUNKS, {}, 0, None)
     assert files(tmp_path / "out") == undisturbed
     assert (states[0].markets_done, states[-1].markets_done, states[-1].markets) == (0, 160, 160)
@@ -64,7 +65,7 @@ def test_a_run_plays_everything_once_and_says_so(tmp_path, undisturbed):
     assert f"{NUM_CHUNKS} of {NUM_CHUNKS} chunks are missing" in (tmp_path / "out" / "log.txt").read_text()
     again = tiny_study.run(tmp_path / "out")
     assert (again.done, again.missing) == (0, 0)
-    (noted,) = Results(tmp_path / "out").runs()
+    (noted,) = Results(tmp_path / "out").runs
     assert (noted["done"], noted["rows"], noted["failed"], noted["halved"]) == (NUM_CHUNKS, 160, {}, [])
     assert noted["timings"]["seconds"] == pytest.approx(0.01 * NUM_CHUNKS)
 
@@ -111,7 +112,7 @@ def test_options_that_make_no_sense_are_refused_and_leave_nothing(tmp_path, opti
 def test_the_size_of_chunks_belongs_to_the_study(tmp_path):
     assert tiny_study.run(tmp_path / "out", chunk_size=4, time_limit=1e-9).missing == NUM_CHUNKS / 2
     assert tiny_study.run(tmp_path / "out", chunk_size=4).done == NUM_CHUNKS / 2
-    first = next(iter(Results(tmp_path / "out").chunks().values()))
+    first = next(iter(Results(tmp_path / "out").chunks.values()))
     first.unlink()
     with pytest.raises(ResultsError, match=r"--chunk-size is 2, but .* chunks of up to 4 markets"):
         tiny_study.run(tmp_path / "out", chunk_size=2)
@@ -160,19 +161,19 @@ def test_of_warnings_that_every_chunk_gives_the_first_and_the_widest_are_said(tm
 
 
 def test_a_chunk_that_is_the_only_one_is_played_by_all_threads():
-    with _threads.Threads(lambda chunk, threads: threads, 3) as pool:
+    with _pool.Threads(lambda chunk, threads: threads, 3) as pool:
         assert pool.capacity() == 4
         found = [pool.submit(Chunk(0, 0, 1), is_only).result() for is_only in (False, True)]
     assert found == [1, 3]
 
 
 def test_as_many_threads_as_cores_and_memory_allow(monkeypatch):
-    monkeypatch.setattr(_threads.os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
-    monkeypatch.setattr(_threads, "memory_of_process", lambda: 20e9)
-    assert _threads.num_threads(1e9, "cpu:cpu") == 6
-    assert _threads.num_threads(3e9, "cpu:cpu") == 2
-    assert _threads.num_threads(30e9, "cpu:cpu") == 1
-    assert _threads.num_threads(1e9, "gpu:NVIDIA H200") == 1
+    monkeypatch.setattr(_pool.os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
+    monkeypatch.setattr(_pool, "memory_of_process", lambda: 20e9)
+    assert _pool.num_threads(1e9, "cpu:cpu") == 6
+    assert _pool.num_threads(3e9, "cpu:cpu") == 2
+    assert _pool.num_threads(30e9, "cpu:cpu") == 1
+    assert _pool.num_threads(1e9, "gpu:NVIDIA H200") == 1
 
 
 @pytest.mark.parametrize(("width", "markets"), [(0.8, 8), (0.5, None), (1e-6, 20)])
@@ -261,12 +262,6 @@ def test_ctrl_c_is_ignored_where_it_was_when_the_run_began():
         signal.signal(signal.SIGINT, before)
 
 
-def test_signals_are_answered_as_before_once_the_run_is_over(tmp_path):
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    tiny_study.run(tmp_path / "out")
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
-
-
 def test_the_status_of_a_folder_needs_no_jax(tmp_path):
     tiny_study.run(tmp_path / "out")
     for file in sorted((tmp_path / "out" / "summary").iterdir())[::4]:
@@ -313,8 +308,6 @@ class Script:
         else:
             future.set_exception(answer)
 
-    result = staticmethod(Future.result)
-
     def trouble(self, error):
         return Trouble(Kind.DIED, "why", *error.args) if isinstance(error, Died) else of_error(error)
 
@@ -332,7 +325,7 @@ def played(tmp_path, answer, chunks, capacity=3):
     with Stop() as stop:
         loop.play(stop)
     failed = {chunk.name: reason for chunk, reason in rest.failed.items()}
-    assert sorted(results.chunks()) == sorted(chunk.name for chunk in loop.done)
+    assert sorted(results.chunks) == sorted(chunk.name for chunk in loop.done)
     return loop, failed, script.attempts
 
 
@@ -340,7 +333,8 @@ def test_a_chunk_that_does_not_fit_is_halved_and_others_of_its_kind_with_it(tmp_
     chunks = [Chunk(0, 0, 8), Chunk(0, 8, 8), Chunk(1, 0, 8)]
 
     def answer(chunk, others):
-        return MemoryError() if chunk.ground == 0 and chunk.count > 2 else None
+        full = RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 10 bytes")
+        return full if chunk.ground == 0 and chunk.count > 2 else None
 
     loop, failed, attempts = played(tmp_path, answer, chunks, capacity=1)
     assert not failed
@@ -399,14 +393,6 @@ def test_halves_are_the_same_whatever_was_played_before(tmp_path):
     whole, of = Chunk(0, 0, 13), tiny_study.study()
     results = Results.begin(tmp_path / "out", of.document(), plan=[whole.name])
     for part in (Chunk(0, 7, 3), Chunk(0, 2, 2)):  # halves of halves
-        results.write(part.name, summary=tiny_study.play(of, part).summary)
+        results.write(part, summary=tiny_study.play(of, part).summary)
     left = [Chunk(0, 0, 2), Chunk(0, 4, 3), Chunk(0, 10, 3)]
     assert Rest(of, results).missing() == left
-
-
-@pytest.mark.parametrize(
-    "error",
-    [MemoryError(), RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 10 bytes"), MemoryError("no")],
-)
-def test_errors_of_memory_are_known_by_their_words(error):
-    assert of_error(error).kind is Kind.MEMORY

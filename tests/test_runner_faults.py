@@ -57,7 +57,7 @@ def check_innocent(summary, folder, undisturbed):
         f for f in found if f[:6] != "g00002"
     ]
     assert sum(file[:6] == "g00002" for file in found) == tiny_study.MARKETS
-    noted = Results(folder).runs()[-1]
+    noted = Results(folder).runs[-1]
     assert (noted["failed"], noted["halved"]) == (summary.failed, LARGE[:1])
 
 
@@ -67,7 +67,7 @@ def test_of_our_own_workers_a_poisonous_chunk_is_given_up_and_a_large_one_halved
     check_innocent(summary, tmp_path / "out", undisturbed)
     # Once whatever was wrong is mended, the next run plays it.
     assert tiny_study.run(tmp_path / "out").done == 1
-    assert not Results(tmp_path / "out").failed()
+    assert not Results(tmp_path / "out").failed
 
 
 def test_on_a_given_cluster_the_guilty_chunks_alone_are_given_up(tmp_path, undisturbed, given):
@@ -178,11 +178,11 @@ def test_ctrl_c_ends_a_run_with_stuck_workers(tmp_path, marks):
 def test_a_full_disk_ends_the_run_and_loses_nothing(tmp_path, undisturbed, monkeypatch):
     write, written = Results.write, []
 
-    def full(results, name, **tables):
+    def full(results, chunk, **tables):
         if len(written) == 7:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path))
-        written.append(name)
-        return write(results, name, **tables)
+        written.append(chunk)
+        return write(results, chunk, **tables)
 
     monkeypatch.setattr(Results, "write", full)
     with pytest.raises(OSError, match="No space left"):

@@ -72,7 +72,7 @@ def test_the_command_line_answers_without_jax():
     assert loaded(code, "typer", "jax", "numpy", *heavy) == ["typer"]
 
 
-@pytest.mark.parametrize("name", ["graphs", "equilibrium", "plots"])
+@pytest.mark.parametrize("name", ["graphs", "equilibrium"])
 def test_type_checkers_see_the_names_that_are_loaded_late(name):
     module = importlib.import_module(f"cmapjax.{name}")
     tree = ast.parse(Path(module.__file__).read_text())

@@ -103,7 +103,7 @@ def asked(metric, width=0.2):
 
 def test_metrics_without_bounds_are_refused_and_those_with_bounds_named():
     for metric in ("certified_gap", "log_welfare_loss", "num_starved", "worst_relative_error"):
-        with pytest.raises(ValueError, match=r"no bounds.*take one that lies in \[0, 1\]: .*share_of_equil"):
+        with pytest.raises(ValueError, match=r"without bounds .* lies in \[0, 1\]: .*share_of_equil"):
             described(stop=asked(metric))
     for metric in ("share_of_equilibrium", "gini", "oscillation"):
         described(stop=asked(metric))
@@ -128,14 +128,14 @@ def test_a_width_that_the_markets_cannot_reach_is_noted():
 @pytest.mark.parametrize("word", ["starved", "starved for now", "cycles", "oscillating"])
 def test_a_verdict_that_later_rounds_may_change_is_no_reason_to_stop(word):
     with pytest.raises(
-        ValueError, match=rf"stop\.when\[0\] is '{word}'; .* no reason to stop; give converged"
+        ValueError, match=rf"stop\.when\[0\] is '{word}'; give converged, .* so is no reason to stop"
     ):
         described(stop={"when": [word]})
 
 
 def test_every_reason_to_stop_is_a_verdict():
     from cmapjax import metrics
-    from cmapjax.studies._names import ENDS
+    from cmapjax.studies._schema import ENDS
 
     assert set(ENDS) <= set(metrics.VERDICTS)
     described(stop={"when": list(ENDS)})

@@ -1,7 +1,9 @@
 """A study's chunks: what they come to, and that it depends on nothing but the study."""
 
 import dataclasses
+import warnings
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -11,17 +13,16 @@ import pytest
 
 import cmapjax as cj
 from cmapjax import studies
+from cmapjax.arguments._checks import SpanWarning
+from cmapjax.cli._report import final_columns
 from cmapjax.engine._canonical import fitted
 from cmapjax.market._random import key_of
-from cmapjax.metrics import RECORDED
-from cmapjax.runtime import _programs
 from cmapjax.studies import Chunk, Study, _play
 from cmapjax.studies import _build as build
 from cmapjax.studies import _shape as shape
 from cmapjax.studies._cells import kind_of
-from cmapjax.studies._names import SHARE
-from cmapjax.studies._tables import Played, _first_round
-from cmapjax.words._timings import Timings
+from cmapjax.studies._schema import SHARE
+from cmapjax.studies._tables import Played, first_round
 
 pytestmark = pytest.mark.optimised  # its values are the same bits in whatever order they are played
 
@@ -100,34 +101,10 @@ def test_values_are_the_same_bits_in_whatever_order_chunks_are_played(whole):
         assert_same(expected, joined(list(played)))
 
 
-@pytest.mark.parametrize("curves", ["full", "none"])
-def test_values_depend_on_how_chunks_are_cut_by_rounding_alone(whole, curves):
+def test_values_depend_on_how_chunks_are_cut_by_rounding_alone(whole):
     study, expected = whole
     assert studies.chunks(study) == [Chunk(0, 0, 7)]
-    if curves == "none":
-        study, expected = Study(**RANDOM | {"record": FEW | {"curves": "none"}}), expected[:1]
-    expected = [frame[frame.market < 6].reset_index(drop=True) for frame in expected]
-    assert_alike(expected, frames(study, PARTS))
-
-
-def test_undamped_proportional_response_is_cut_by_rounding_alone_too():
-    study = Study(
-        name="scaled",
-        seed=1,
-        markets=8,
-        rounds=60,
-        record={"metrics": ["log_nash_welfare", "min_ratio"], "every": 20, "curves": "full"},
-        cells={
-            "network": "er:n=12,degree=4",
-            "endowment": "lognormal:sigma=1.5",
-            "isolated": "redraw",
-            "strategy": "pr",
-        },
-    )
-    expected = frames(study, [Chunk(0, 0, 8)])
-    assert_alike(expected, frames(study, Chunk(0, 0, 8).halves()))
-    run = studies.replay(study, 0, 5)[1]
-    np.testing.assert_allclose(run.records["min_ratio"][-1], expected[0].min_ratio[5], rtol=1e-9)
+    assert_alike([frame[frame.market < 6].reset_index(drop=True) for frame in expected], frames(study, PARTS))
 
 
 @pytest.mark.parametrize("network", ["er:n=100,degree=6", "ba:n=60,m=2", "er:n=15,degree=4"])
@@ -169,35 +146,33 @@ def test_threads_begin_with_different_programs():
     assert len({kind_of(order[0]) for order in ordered}) == 4
 
 
-def test_an_error_of_one_thread_is_raised_and_ends_the_others():
-    class Player:
-        chunk, tables, played = Chunk(0, 0, 1), None, 0
+def test_an_error_of_one_cell_is_raised_and_ends_the_others(monkeypatch):
+    played = []
 
-        def play(self, cell, timings):
-            self.played += 1
-            raise ValueError("no such thing")
+    def play(player, cell, timings):
+        played.append(cell.number)
+        raise ValueError("no such thing")
 
-    player, study = Player(), Study(**RANDOM)
+    monkeypatch.setattr(_play._Player, "play", play)
+    study = Study(**RANDOM | {"zip": [], "grid": {"damping": [k / 50 for k in range(1, 50)]}})
     with pytest.raises(ValueError, match="no such thing"):
-        _play._play_by_threads(player, study.cells() * 50, 2, Timings())
-    assert player.played <= 2
+        studies.play_chunk(study, Chunk(0, 0, 1), threads=2)
+    assert len(played) < 49
 
 
-def test_forgetting_compiled_programs_changes_nothing_but_the_time(whole, monkeypatch):
-    study, expected = whole
-    cleared = []
-    monkeypatch.setattr(_programs, "maps_used", lambda: 0.95)
-    monkeypatch.setattr(jax, "clear_caches", lambda: cleared.append(True))
-    for name, value in {"new": 1, "share": 0.0, "others": 0.0}.items():
-        monkeypatch.setattr(_programs._Programs, name, value)
-    assert_same(expected, frames(study, studies.chunks(study)))
-    assert cleared
-
-
-def test_the_other_seed_draws_other_markets(whole):
-    _, (summary, _) = whole
-    other = Study(**(RANDOM | {"seed": 6}))
-    assert not set(seeds_of(other, 0)) & set(summary["seed"])
+def test_a_chunk_says_what_float32_rounds_away_and_a_run_says_it_once(tmp_path):
+    given = RANDOM | {"zip": [], "markets": 3, "rounds": 2, "precision": "float32"}
+    given["cells"] = {"network": "ring:n=8", "endowment": "lognormal:sigma=5"}
+    given["grid"] = {"strategy": ["pr", "equal-split"]}
+    with pytest.warns(SpanWarning):  # from where it is played, once a cell
+        text, ratio = studies.play_chunk(Study(**given), Chunk(0, 0, 3)).warning
+    assert "keeps seven digits" in text
+    assert ratio > 1e6
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        Study(**given).run(tmp_path / "out")
+    (said,) = (str(each.message) for each in caught if issubclass(each.category, SpanWarning))
+    assert said == text.replace("use precision float64", 'begin a study with precision = "float64"')
 
 
 def seeds_of(study, ground):
@@ -222,6 +197,7 @@ def test_replications_are_distinct_and_can_be_drawn_again(whole):
     study, (summary, _) = whole
     first = summary[summary.cell == 0]
     assert list(first.seed) == seeds_of(study, 0)
+    assert not set(first.seed) & set(seeds_of(Study(**(RANDOM | {"seed": 6})), 0))
     assert first.seed.nunique() == first.fingerprint.nunique() == 7
     ground = study.grounds()[0]
     assert [studies.draw(study, ground, p, 1).fingerprint() for p in range(7)] == list(first.fingerprint)
@@ -230,37 +206,12 @@ def test_replications_are_distinct_and_can_be_drawn_again(whole):
     assert cj.solve(market).log_nash_welfare == first.equilibrium_log_welfare.iloc[3]
 
 
-def test_all_seeds_of_a_study_are_distinct():
-    study = Study(
-        name="s",
-        markets=300,
-        cells={"network": "er:n={n},degree=3"},
-        grid={"n": list(range(6, 26))},
-    )
-    seeds = [seed for ground in range(20) for seed in seeds_of(study, ground)[:40]]
-    assert len(set(seeds)) == 800
-
-
-def test_every_ground_draws_its_markets_and_plays_its_runs_by_keys_of_its_own():
+def test_every_seed_ground_and_run_has_a_key_of_its_own():
     study = Study(name="s", cells={"network": "er:n={n},degree=3"}, grid={"n": list(range(6, 16))})
     keys = [of(study, ground) for ground in study.grounds() for of in (build.ground_key, build.play_key)]
-    assert len({tuple(np.asarray(jax.random.key_data(key)).tolist()) for key in keys}) == 20
-
-
-def test_a_share_reached_after_a_market_has_ended_is_not_reached():
-    shares = np.array([[0.5, 0.5, 0.5], [0.9, 0.99, 0.97], [0.99, 1.0, 0.97]])
-    played = Played(
-        np.array([0, 10, 20]), np.zeros((3, 3), int), {SHARE: shares}, np.zeros((3, 3), int), None
-    )
-    assert _first_round(played, np.array([1, 2, 2]), 0.98).to_pylist() == [None, 10, None]
-    assert _first_round(played, np.array([2, 2, 2]), 0.98).to_pylist() == [20, 10, None]
-
-
-def test_seeds_beyond_32_bits_count_in_full():
-    keys = [np.asarray(jax.random.key_data(key_of(seed))).tolist() for seed in (3, 3 + 2**32, 2**62)]
-    assert keys == [[0, 3], [1, 3], [2**30, 0]]
-    assert jax.random.key_data(jax.random.key(3)).tolist() == keys[0]
-    assert key_of(3, 7, 2**32 - 1) == jax.random.fold_in(jax.random.fold_in(jax.random.key(3), 7), 2**32 - 1)
+    keys += [key_of(seed) for seed in (3, 3 + 2**32, 2**62)]
+    keys += [jax.random.fold_in(build.ground_key(study, study.grounds()[0]), p) for p in range(40)]
+    assert len({tuple(np.asarray(jax.random.key_data(key)).tolist()) for key in keys}) == 20 + 3 + 40
 
 
 # Of NumPy's streams and of this package's families: they change with a version of either, and then the
@@ -277,33 +228,12 @@ GOLDEN_ENDOWMENTS = [1.0771425461112965, 1.43240090343242, 7.783077834370137]
 GOLDEN_VALUES = [0.991917607679733, 0.05447165488140348, 0.8212767468832421]
 
 
-# min_ratio of the random study's cells, markets in order, with jax 0.10.2 and NumPy 2.4.6.
-GOLDEN_RATIOS = {
-    0: [
-        0.265531980335,
-        0.0393690200137,
-        0.0947246240051,
-        0.00589883799349,
-        0.076590570764,
-        0.137940313283,
-        0.17648064519,
-    ],
-    1: [
-        0.227263995319,
-        0.0584012561372,
-        0.044625321173,
-        0.21792747604,
-        0.573789150028,
-        0.429400782498,
-        0.377652402425,
-    ],
-}
-
-
-@pytest.mark.parametrize("cell", GOLDEN_RATIOS)
-def test_seeds_play_as_they_always_played(whole, cell):
-    _, (summary, _) = whole
-    np.testing.assert_allclose(summary.min_ratio[summary.cell == cell], GOLDEN_RATIOS[cell], rtol=1e-9)
+def test_seeds_play_as_they_always_played(whole):
+    """min_ratio of the first markets of both cells, with jax 0.10.2 and NumPy 2.4.6."""
+    golden = [[0.265531980335, 0.0393690200137], [0.227263995319, 0.0584012561372]]
+    summary = whole[1][0]
+    found = [summary.min_ratio[summary.cell == cell].iloc[:2] for cell in (0, 1)]
+    np.testing.assert_allclose(found, golden, rtol=1e-9)
 
 
 @pytest.mark.parametrize("network", GOLDEN)
@@ -367,9 +297,9 @@ def test_the_summary_is_what_a_run_of_the_market_alone_shows():
     assert set(per_round) == {4}
     assert list(per_round.index.levels[0]) == [0, 5, 10, 12]
     last = curves[(curves["round"] == 12) & (curves.metric == "min_ratio")]
-    found = studies.quantiles(last.sign, last.bucket.fillna(0), last["count"], [0.0, 1.0])
+    found = np.sort(studies.values_of(last.sign, last.bucket.fillna(0)))
     values = result.summary["min_ratio"].to_numpy()
-    np.testing.assert_allclose(found, [values.min(), values.max()], rtol=0.01)
+    np.testing.assert_allclose(found[[0, -1]], [values.min(), values.max()], rtol=0.01)
 
 
 def test_columns_have_the_types_units_and_meanings_of_the_schema(whole):
@@ -383,16 +313,6 @@ def test_columns_have_the_types_units_and_meanings_of_the_schema(whole):
             assert field.metadata[b"description"], field.name
         assert table.schema.metadata[b"cmapjax.schema"] == b"1"
     assert set(result.timings) >= {"drawing", "solving", "simulating", "compiling", "tables", "total"}
-
-
-def test_every_metric_that_may_be_recorded_has_a_recorder():
-    from cmapjax.studies._build import recorders
-
-    every = Study(name="all", cells={"network": "ring:n=3"}, record={"metrics": list(RECORDED)})
-    assert list(recorders(every, np.ones(3))) == list(RECORDED)
-    standard = {name for name, metric in RECORDED.items() if metric.is_standard}
-    assert set(cj.metrics.standard(np.ones(3))) == standard
-    assert set(cj.metrics.standard()) == {n for n in standard if not RECORDED[n].needs_equilibrium}
 
 
 def test_what_is_not_finite_is_null_and_flagged():
@@ -429,6 +349,39 @@ def test_precision_is_what_the_study_says():
     np.testing.assert_allclose(single.min_ratio, double.min_ratio, rtol=1e-5)
     assert np.any(single.min_ratio != double.min_ratio)
     assert list(single.fingerprint) == list(double.fingerprint)
+
+
+SHARES = np.array(
+    [[0.3, 0.99, 0.3, 0.3], [0.4, 0.99, 0.5, 0.981], [0.5, 0.99, 0.98, 0.6], [0.985, 0.99, 0.97, 0.7]]
+)
+
+
+@pytest.mark.parametrize(
+    ("ends", "wanted"),
+    [
+        ([3, 3, 3, 3], [20, 0, 14, 7]),
+        ([2, 0, 2, 1], [None, 0, 14, 7]),  # at its end a market has got there, after it not
+        ([1, 0, 1, 0], [None, 0, None, None]),
+    ],
+)
+def test_a_share_reached_at_a_markets_last_record_counts_and_later_ones_do_not(ends, wanted):
+    rounds = np.array([0, 7, 14, 20])
+    played = Played(rounds, np.zeros((4, 4)), {SHARE: SHARES}, np.zeros((1, 4)), np.zeros(4))
+    assert first_round(played, np.array(ends), 0.98).to_pylist() == wanted
+
+
+def test_the_command_line_counts_a_share_reached_at_the_last_record():
+    run = SimpleNamespace(
+        records={"certified_gap": -np.log(SHARES)},
+        rounds=np.array([0, 7, 14, 20]),
+        agent_updates=np.repeat([[0], [35], [70], [100]], 4, axis=1),
+        spending_error=np.zeros(4),
+        varies=False,
+    )
+    found = final_columns(None, run, None)
+    assert found["rounds_to_0.98"].tolist() == [20, 0, 14, 7]
+    assert found["agent_updates_to_0.98"].tolist() == [100, 0, 70, 35]
+    assert np.isnan(found["rounds_to_0.999"]).all()
 
 
 # -- files -----------------------------------------------------------------------------------------
@@ -556,14 +509,6 @@ def test_markets_are_drawn_in_blocks_until_means_are_known():
     assert studies.due(study, [], values_of) == []
 
 
-def test_a_mean_is_not_known_while_a_value_is_not_finite_or_alone():
-    study = Study(**STOPPING, stop={"interval": {"metric": "share_of_equilibrium", "width": 0.1}})
-    assert studies.is_known_well(study, [[1.0] * 60, [0.2] * 60])
-    assert not studies.is_known_well(study, [[1.0] * 60, [0.2, np.nan] * 60])
-    assert not studies.is_known_well(study, [[1.0]])
-    assert not studies.is_known_well(study, [[1.0] * 60, [1.0, 0.0] * 30])
-
-
 # -- chunks and estimates --------------------------------------------------------------------------
 
 
@@ -586,23 +531,14 @@ def test_chunks_cover_every_market_once_and_are_alike_in_size():
     assert max(counts[2]) - min(counts[2]) < len(counts[2])
 
 
-@pytest.mark.parametrize("size", [0, -1, True, 2.0, "3"])
-def test_a_size_that_is_none_is_refused(size):
-    with pytest.raises(ValueError, match="size is"):
-        studies.chunks(Study(**RANDOM), size)
-
-
 @pytest.mark.parametrize("chunk", [Chunk(1, 0, 1), Chunk(0, 5, 3), Chunk(0, -1, 2), Chunk(0, 0, 0)])
 def test_a_chunk_of_another_study_is_refused(chunk):
     with pytest.raises(ValueError, match="chunk g0"):
         studies.play_chunk(Study(**RANDOM), chunk)
 
 
-def test_a_chunk_is_halved():
+def test_a_chunk_is_halved_but_for_one_market():
     assert Chunk(0, 0, 7).halves() == (Chunk(0, 0, 4), Chunk(0, 4, 3))
-
-
-def test_one_market_cannot_be_halved():
     with pytest.raises(ValueError, match="cannot be halved"):
         Chunk(0, 3, 1).halves()
 
@@ -629,30 +565,3 @@ def test_an_estimate_counts_and_measures():
     )
     assert 0 < measured.compile_seconds < measured.seconds < 100
     assert 1e3 < measured.disk_bytes < 1e6
-
-
-# -- sketches --------------------------------------------------------------------------------------
-
-
-def test_sketches_are_within_one_percent_and_add_up():
-    rng = np.random.default_rng(0)
-    values = np.concatenate([rng.lognormal(0, 5, 4000), -rng.lognormal(-20, 3, 3000), np.zeros(500)])
-    values = rng.permutation(np.append(values, [np.inf, -np.inf]))
-    sign, bucket = studies.buckets(values)
-    finite = np.isfinite(values) & (values != 0)
-    np.testing.assert_allclose(studies.values_of(sign, bucket)[finite], values[finite], rtol=0.01)
-    shares = np.linspace(0, 1, 21)
-    ranked = np.sort(values)[np.floor(shares * (len(values) - 1)).astype(int)]
-    ones = np.ones(len(values), int)
-    found = studies.quantiles(sign, bucket, ones, shares)
-    np.testing.assert_allclose(found[1:-1], ranked[1:-1], rtol=0.01)
-    assert (found[0], found[-1]) == (-np.inf, np.inf)
-    # Counted in two halves and added up.
-    codes, counts = np.unique(np.stack([sign, bucket]), axis=1, return_counts=True)
-    np.testing.assert_array_equal(found, studies.quantiles(*codes, counts, shares))
-
-
-def test_sketches_keep_what_is_no_number():
-    sign, bucket = studies.buckets(np.array([np.nan, 0.0, 1e-40, np.inf]))
-    np.testing.assert_array_equal(studies.values_of(sign, bucket), [np.nan, 0, 0, np.inf])
-    assert np.isnan(studies.quantiles(sign, bucket, np.ones(4, int), [1.0]))[0]

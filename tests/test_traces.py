@@ -25,12 +25,8 @@ def triangle(tmp_path):
 TIMES = {
     "timestamp": HOURS,
     "Time (UTC)": HOURS,
-    "DATE": ["2030-05-01", "2030-05-02", "2030-05-03"],
-    "hour": ["5", "6", "7"],
     "Unnamed: 0": ["0", "1", "2"],
     "": ["0", "1", "2"],
-    "index": ["0", "1", "2"],
-    "utc_timestamp": HOURS,
     "Ablesung": ["01.05.2030 05:00", "01.05.2030 06:00", "02.05.2030 05:00"],  # no known word, but dates
     "when": ["05:00", "06:00", "07:00"],
 }
@@ -149,11 +145,9 @@ def test_times_of_a_frame_are_kept_and_default_numbers_are_none():
 
 BAD_TABLES = {
     "transposed": (lambda: frame().T, "its rows are the agents"),
-    "another name": (lambda: frame().rename(columns={"mid": "Mid"}), r"no number for 1 agent\(s\) \('mid'\)"),
     "a name too many": (lambda: frame().assign(north=1.0), "'north' is not an agent"),
     "a name twice": (lambda: frame(("mid", "mid", "west")), "no number for 1"),
     "times as a column": (lambda: pd.read_csv(_stamped()), "column 'timestamp' holds.*set_index"),
-    "hours as a column": (lambda: frame().assign(hour=[5, 6, 7]), "'hour' is not an agent"),
     "missing": (lambda: frame().replace(3.0, np.nan), "trace: agent 'east' has nan in round 2"),
     "a mapping": (lambda: SUN, r"trace is a mapping; give a table, such as pandas\.DataFrame"),
 }

@@ -1,5 +1,6 @@
 """Surplus that varies: tables and pictures of running averages, receipts of every round, records by name."""
 
+import functools
 import json
 
 import numpy as np
@@ -77,20 +78,23 @@ def test_receipts_are_a_row_per_round_and_agent_with_times(night):
         np.testing.assert_allclose(one[:, agent], (given[others[0]] + given[others[1]]) / 2, atol=1e-15)
 
 
-def test_receipts_are_written_in_parts_that_fit(triangle, tmp_path, monkeypatch):
-    """Whether rounds are recorded and written at once or a few at a time, the rows are the same."""
-    run = cj.simulate(triangle, cj.EqualSplit(), rounds=5, record=["received"])
-    for written in (10**6, 6):
-        monkeypatch.setattr(_receipts, "WRITTEN_AT_ONCE", written)
-        with _receipts.receipts_to(tmp_path / "r.parquet", triangle, None) as receipts:
-            assert "received" not in receipts.taken_from(run, "even").records
-        table = pd.read_parquet(tmp_path / "r.parquet")
-        assert table["round"].tolist() == [k for k in range(1, 6) for _ in range(3)]
-        assert table["agent"].tolist() == 5 * list(triangle.labels)
-        np.testing.assert_array_equal(table["received"], run.records["received"][1:].ravel())
-    assert _receipts.rounds_at_once(triangle, 7) == 7
-    monkeypatch.setattr(_receipts, "RECORDED_AT_ONCE", 6)
-    assert _receipts.rounds_at_once(triangle, 7) == 2
+@pytest.mark.parametrize(("recorded", "written"), [(10**6, 10**6), (10**6, 6), (6, 10**6), (6, 1)])
+def test_receipts_are_written_in_parts_that_fit(triangle, tmp_path, monkeypatch, recorded, written):
+    """Whether rounds are recorded and written at once or a few at a time, rows and runs are the same."""
+    monkeypatch.setattr(_receipts, "RECORDED_AT_ONCE", recorded)
+    monkeypatch.setattr(_receipts, "WRITTEN_AT_ONCE", written)
+    play = functools.partial(cj.simulate, triangle, cj.EqualSplit(), record=["received", "gini"])
+    whole = play(rounds=5)
+    with _receipts.receipts_to(tmp_path / "r.parquet", triangle, None) as receipts:
+        run = receipts.played(play, 5, "even")
+    assert list(run.records) == ["gini"]
+    np.testing.assert_array_equal(run.rounds, whole.rounds)
+    np.testing.assert_array_equal(run.records["gini"], whole.records["gini"])
+    np.testing.assert_array_equal(run.final.flow, whole.final.flow)
+    table = pd.read_parquet(tmp_path / "r.parquet")
+    assert table["round"].tolist() == [k for k in range(1, 6) for _ in range(3)]
+    assert table["agent"].tolist() == 5 * list(triangle.labels)
+    np.testing.assert_array_equal(table["received"], whole.records["received"][1:].ravel())
 
 
 def test_contradictions_and_zero_surplus_on_the_command_line(tmp_path):
@@ -106,7 +110,7 @@ def test_contradictions_and_zero_surplus_on_the_command_line(tmp_path):
     assert done.returncode == 2
     assert "agent 'c' has 0 a round here on average, but an endowment of 1 in" in done.stderr
     assert "--receipts writes every round" in cmapjax(*words, "--every", 2, "--receipts", "r.csv").stderr
-    assert "end the file's name in" in cmapjax(*words, "--receipts", "r.txt").stderr
+    assert "end its name in .csv, .tsv or .parquet" in cmapjax(*words, "--receipts", "r.txt").stderr
 
 
 def test_constant_surplus_compares_the_last_round_as_ever(triangle):
@@ -137,7 +141,7 @@ def test_pictures_of_surplus_that_varies_are_of_averages(triangle):
     )
     figure = plots.comparison(market, {"even": run})
     assert "running averages" in figure.axes[0].get_ylabel()
-    drawn = next(line for line in figure.axes[0].lines if line.get_gid() == "run").get_ydata()
+    drawn = figure.axes[0].lines[0].get_ydata()
     expected = 100 * np.exp(run.records["average_log_nash_welfare"][:, 0] - best.log_nash_welfare[0])
     np.testing.assert_allclose(drawn[1:][expected[1:] > 0], expected[1:][expected[1:] > 0], rtol=1e-12)
     assert "running averages" in plots.convergence(market, {"even": run}).axes[0].get_ylabel()

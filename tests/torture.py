@@ -149,109 +149,68 @@ def names(folder: Path) -> list[str]:
     return sorted(str(file.relative_to(folder)) for file in folder.glob("*/*.parquet"))
 
 
-def kill_runs(subject: Subject, number: int, *how: str) -> Row:
-    """kill -9 of the run at random moments."""
-    folder, injected, lost = subject.new_folder(), 0, 0
-    while injected < number:
-        running = subject.start(folder, *how)
-        subject.wait(running, folder)
-        if running.poll() is None:
-            running.kill()
-            injected += 1
-        running.communicate()
-        if running.returncode == 0:
-            lost += subject.lost(folder)
-            folder = subject.new_folder()
-    subject.complete(folder)
-    lost += subject.lost(folder)
-    name = "kill -9 of the run" + (f" with {how[1]} workers" if how else "")
-    return Row(name, injected, injected if not lost else 0, lost, "resumed each time")
+def strike(subject: Subject, number: int, fault: str, how: tuple, hit, remark: str) -> Row:
+    """Runs hit at random moments, and resumed until they are complete.
 
-
-def signal_runs(subject: Subject, number: int) -> Row:
-    """SIGTERM and SIGINT at random moments."""
+    Args:
+        subject: what is run.
+        number: how often.
+        fault: its name.
+        how: who plays.
+        hit: `hit(running, processes)` does it to the run, or to the scheduler and workers that it was given.
+            It returns a function that says whether the run took it well, or None if nobody was there.
+        remark: beside the row.
+    """
     folder, injected, survived, lost = subject.new_folder(), 0, 0, 0
     while injected < number:
-        running = subject.start(folder)
-        subject.wait(running, folder, 1.5)  # once signals are minded
-        if running.poll() is None:
-            running.send_signal((signal.SIGTERM, signal.SIGINT)[injected % 2])
-            injected += 1
+        given = cluster(subject.root) if how == ("cluster",) else contextlib.nullcontext((None, []))
+        with given as (address, processes):
+            running = subject.start(folder, *how, *([address] if address else []))
+            subject.wait(running, folder, 1.5 if hit is not kill_run else 0.2)  # once signals are minded
+            is_well = hit(running, processes) if running.poll() is None else None
             began = time.monotonic()
-            running.communicate()
-            survived += time.monotonic() - began < 10
-        running.communicate()
+            _, err = running.communicate(timeout=END_SECONDS)
+            if is_well is not None:
+                injected += 1
+                survived += (well := is_well(running.returncode, err, time.monotonic() - began))
+                _tell(well, f"{fault}: exit code {running.returncode}: {err}")
         if running.returncode == 0:
             lost += subject.lost(folder)
             folder = subject.new_folder()
     subject.complete(folder)
     lost += subject.lost(folder)
-    return Row("SIGTERM, SIGINT", injected, survived, lost, "ended within 10 s, resumed")
+    return Row(fault, injected, survived, lost, remark)
 
 
-def children(pid: int) -> list:
-    """The worker processes of a run on this machine."""
+def kill_run(running: subprocess.Popen, processes):
+    """kill -9 of the run itself."""
+    running.kill()
+    return lambda code, err, seconds: True  # what it was about, the values, is looked at later
+
+
+def interrupt(running: subprocess.Popen, processes):
+    """SIGTERM or SIGINT, as it comes."""
+    running.send_signal((signal.SIGTERM, signal.SIGINT)[running.pid % 2])
+    return lambda code, err, seconds: seconds < 10
+
+
+def kill_worker(running: subprocess.Popen, processes):
+    """kill -9 of one of its workers, if they have been started; a chunk hit thrice is given up."""
     import psutil
 
     with contextlib.suppress(psutil.Error):
-        return [
-            child
-            for child in psutil.Process(pid).children(recursive=True)
-            if "spawn_main" in " ".join(child.cmdline())
-        ]
-    return []
+        for child in psutil.Process(running.pid).children(recursive=True):
+            if "spawn_main" in " ".join(child.cmdline()):
+                child.kill()
+                return lambda code, err, seconds: "Traceback" not in err
+    return None
 
 
-def kill_workers(subject: Subject, number: int) -> Row:
-    """kill -9 of a worker while the run goes on."""
-    import psutil
-
-    folder, injected, survived, lost = subject.new_folder(), 0, 0, 0
-    while injected < number:
-        running = subject.start(folder, "workers", "2")
-        while running.poll() is None and injected < number:
-            if subject.is_tiny:
-                time.sleep(subject.rng.uniform(0.3, 1.5))
-            else:
-                subject.wait(running, folder)
-            workers = children(running.pid)
-            if workers and running.poll() is None:
-                with contextlib.suppress(psutil.Error):
-                    subject.rng.choice(workers).kill()
-                    injected += 1
-        _, err = running.communicate(timeout=END_SECONDS)
-        assert "Traceback" not in err, err
-        survived = injected
-        if running.returncode != 0:  # a chunk that was hit three times was given up, and said so
-            subject.complete(folder)
-        lost += subject.lost(folder)
-        folder = subject.new_folder()
-    return Row("kill -9 of a worker", injected, survived if not lost else 0, lost, "the run goes on")
-
-
-def kill_schedulers(subject: Subject, number: int) -> Row:
+def kill_scheduler(running: subprocess.Popen, processes):
     """kill -9 of the scheduler of another's cluster."""
-    folder, injected, survived, lost = subject.new_folder(), 0, 0, 0
-    while injected < number:
-        with cluster(subject.root) as (address, processes):
-            running = subject.start(folder, "cluster", address)
-            subject.wait(running, folder, 2.0)
-            if running.poll() is None:
-                processes[0].kill()
-                injected += 1
-            _, err = running.communicate(timeout=END_SECONDS)
-        if running.returncode == 0:
-            lost += subject.lost(folder)
-            folder = subject.new_folder()
-            survived += 1
-        else:
-            is_clear = running.returncode == 1 and err.count("\n") == 1 and err.startswith("error: ")
-            survived += is_clear
-            _tell(is_clear, f"exit code {running.returncode}: {err}")
-    subject.complete(folder)
-    lost += subject.lost(folder)
-    return Row(
-        "kill -9 of the scheduler", injected, min(survived, injected), lost, "one line, exit code 1, resumed"
+    processes[0].kill()
+    return lambda code, err, seconds: (
+        code == 0 or (code == 1 and err.count("\n") == 1 and err.startswith("error: "))
     )
 
 
@@ -364,11 +323,13 @@ def show(line: str) -> None:
 
 def faults(subject: Subject, runs: int, few: int, many: int) -> Iterator[Row]:
     """A row per kind of fault, as soon as it is known."""
-    yield kill_runs(subject, runs)
-    yield kill_runs(subject, few, "workers", "2")
-    yield kill_workers(subject, few)
-    yield kill_schedulers(subject, few)
-    yield signal_runs(subject, few)
+    workers = ("workers", "2")
+    yield strike(subject, runs, "kill -9 of the run", (), kill_run, "resumed each time")
+    yield strike(subject, few, "kill -9 of the run with 2 workers", workers, kill_run, "resumed each time")
+    yield strike(subject, few, "kill -9 of a worker", workers, kill_worker, "the run goes on")
+    ended = "one line, exit code 1, resumed"
+    yield strike(subject, few, "kill -9 of the scheduler", ("cluster",), kill_scheduler, ended)
+    yield strike(subject, few, "SIGTERM, SIGINT", (), interrupt, "ended within 10 s, resumed")
     yield from damage(subject, many, few)
     yield full_disk(subject)
 

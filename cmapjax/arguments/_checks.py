@@ -90,6 +90,31 @@ def check_positive(field: str, values: np.ndarray, name_of) -> None:
         )
 
 
+def check_not_negative(field: str, values: np.ndarray, name_of) -> None:
+    """Raise unless every agent's number is finite and 0 or more, naming the first offenders."""
+    bad = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
+    if len(bad):
+        pairs = listed(f"{name_of(i)}: {values[i]:g}" for i in bad).replace("'", "")
+        raise ValueError(
+            f"{field} must be finite and 0 or more, but is not for {len(bad)} agent(s) ({pairs}); "
+            "correct the numbers."
+        )
+
+
+def check_ordinary(name: str, given: Iterable) -> None:
+    """Raise, for a function of this name, if a market given has more than endowments and values.
+
+    Markets are told by their attribute `terms`, so that no other module is imported.
+    """
+    for x in given:
+        terms = getattr(x, "terms", ())
+        if terms:
+            raise ValueError(
+                f"{name}: this market has {', '.join(terms)}, and {name} knows markets of endowments and "
+                "values only; leave those fields out, or use `solve`, which knows them."
+            )
+
+
 def check_kind(field: str, given, kind: type | tuple[type, ...], example: str) -> None:
     """Raise unless `given` is an instance of the class wanted (not the class itself, nor its name)."""
     if not isinstance(given, kind):
@@ -163,14 +188,21 @@ def check_span(
             f"{CONTRIBUTION} spans {_ends(contribution, agents, name_of)}, and ratios overflow {precision} "
             f"({limits.max:.1e}); {remedy} agents that bring next to nothing."
         )
+    if (warning := span_warning(contribution, precision, name_of)) is not None:
+        warnings.warn(warning, stacklevel=5)
+
+
+def span_warning(contribution: np.ndarray, precision: str, name_of) -> SpanWarning | None:
+    """What is to be said of contributions of which float32 rounds some away; None of any others."""
     least, most = contribution.min(), contribution.max()
-    if is_single and most > 1e6 * least:
-        text = (
-            f"{CONTRIBUTION} spans {_ends(contribution, np.arange(len(contribution)), name_of)}: float32 "
-            "keeps seven digits, so flows among the smallest drown in those of the largest; use precision "
-            "float64."
-        )
-        warnings.warn(SpanWarning(text, float(most / least)), stacklevel=5)
+    if precision != "float32" or most <= 1e6 * least:
+        return None
+    text = (
+        f"{CONTRIBUTION} spans {_ends(contribution, np.arange(len(contribution)), name_of)}: float32 "
+        "keeps seven digits, so flows among the smallest drown in those of the largest; use precision "
+        "float64."
+    )
+    return SpanWarning(text, float(most / least))
 
 
 def _overflows(contribution: np.ndarray, limits) -> bool:

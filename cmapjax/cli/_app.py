@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cmapjax.cli import _study
+from cmapjax.cli import _study, _study_look
 from cmapjax.cli._options import add
 from cmapjax.cli._requests import Explain, Sensitivity, Simulate, Solve
 
@@ -19,7 +19,7 @@ app = typer.Typer(
 
 
 app.add_typer(_study.app)
-app.command()(_study.report)
+app.command()(_study_look.report)
 
 
 @app.callback()

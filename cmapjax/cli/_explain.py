@@ -4,9 +4,9 @@ import dataclasses
 
 from cmapjax.arguments._checks import short
 from cmapjax.cli._cache import switch_on
-from cmapjax.cli._output import PRINTED, check_file, check_json, say, write_json
+from cmapjax.cli._output import PICTURES, PRINTED, check_file, check_json, say, write_json
 from cmapjax.cli._requests import Explain
-from cmapjax.cli._source import Source, check, market
+from cmapjax.cli._source import Source, check, market, run_key
 from cmapjax.words._plans import make, plan
 
 
@@ -17,12 +17,11 @@ def run(source: Source, request: Explain) -> None:
         raise ValueError(f"--round is {request.round}; give a whole number, 1 or more.")
     check_json(request.json)
     if request.plot is not None:
-        check_file("--plot", request.plot)
+        check_file("--plot", request.plot, PICTURES)
     line = plan(request.strategy, request.schedule, request.damping)
     strategy, schedule = make(line)
     switch_on()
     from cmapjax import explain, plots
-    from cmapjax.market._random import key_of
 
     played = market(source)
     about = explain(
@@ -31,7 +30,7 @@ def run(source: Source, request: Explain) -> None:
         _label(played, request.agent),
         request.round,
         schedule=schedule,
-        key=key_of(source.seed, 2**31),  # the one of `cmapjax simulate`
+        key=run_key(source, schedule),
     )
     if request.plot is not None:
         plots.save(plots.explanation(about), request.plot)

@@ -7,6 +7,7 @@ from cmapjax.cli._output import printable
 SHOWN_PAIRS = 8
 SHOWN_LABELS = 4
 SHOWN_LETTERS = 24
+HEADS = ("α", "|B|", "B, of ratio α", "|C|", "C, of ratio 1/α")
 
 
 def as_documents(market, groups) -> list[list[dict]]:
@@ -29,27 +30,20 @@ def pairs(groups) -> list[tuple[int, np.ndarray, np.ndarray]]:
     return sorted(groups.pairs(), key=lambda pair: groups.ratio[pair[0]])
 
 
-def pair_table(market, groups, ratio_text):
-    """The pairs of lowest ratio as a table, and how many are not in it."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    found = pairs(groups)
+def pair_rows(market, groups, ratio_text) -> list[list]:
+    """The pairs of lowest ratio as rows of a table, whose heads are `HEADS`."""
     several = market.num_markets > 1
-    table = Table(show_edge=False)
-    for head in (*(["market"] if several else []), "α", "|B|", "B, of ratio α", "|C|", "C, of ratio 1/α"):
-        table.add_column(head, justify="right" if "|" in head else "left", overflow="fold")
-    for number, b, c in found[:SHOWN_PAIRS]:
-        is_same = np.array_equal(b, c)
-        table.add_row(
-            *([str(groups.market[number])] if several else []),
+    return [
+        [
+            *([groups.market[number]] if several else []),
             ratio_text(b[0], groups.ratio[number]),
             f"{len(b):,}",
-            escape(_few(market, b)),
+            _few(market, b),
             f"{len(c):,}",
-            "the same agents" if is_same else escape(_few(market, c)),
-        )
-    return table, len(found) - SHOWN_PAIRS
+            "the same agents" if np.array_equal(b, c) else _few(market, c),
+        ]
+        for number, b, c in pairs(groups)[:SHOWN_PAIRS]
+    ]
 
 
 def _few(market, agents) -> str:

@@ -10,9 +10,6 @@ from cmapjax.cli._output import say, show
 
 def run(kind: str | None) -> None:
     """Print names, fields with defaults, and the first line of what each class says of itself."""
-    from rich.markup import escape
-    from rich.table import Table
-
     kinds = _kinds()
     if kind is not None and kind not in kinds:
         near = difflib.get_close_matches(kind, kinds, 1)
@@ -20,10 +17,7 @@ def run(kind: str | None) -> None:
         raise ValueError(f"KIND is {short(kind)}{guess}; give one of {', '.join(kinds)}.")
     for name in kinds if kind is None else [kind]:
         say(f"{name}:")
-        table = Table(show_edge=False, show_header=False)
-        for row in _rows(kinds[name]):
-            table.add_row(*map(escape, row))
-        show(table)
+        show(_rows(kinds[name]))
     say("Your own: FILE.py:Class or MODULE:Class, with fields as above. Write name:field=value,field=value.")
 
 

@@ -5,9 +5,12 @@ import math
 import os
 import re
 import sys
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 SHOWN_COMPONENTS = 3
+# What pictures may be called.
+PICTURES = (".png", ".pdf", ".svg")
 # What --json is given to print its document, and nothing else.
 PRINTED = "-"
 # Where there is no terminal to fit (a file, a pipe) rows stay whole.
@@ -25,10 +28,23 @@ def say(text: str) -> None:
             raise
 
 
-def show(table) -> None:
-    """Print a table, as wide as the terminal."""
-    from rich.console import Console
+def show(rows: Iterable[Sequence], heads: Sequence[str] = (), *, right: Collection[str] = ()) -> None:
+    """Print a table, as wide as the terminal.
 
+    Args:
+        rows: of cells, which are printed as they stand.
+        heads: of columns; without them the first column names the rows.
+        right: the columns whose cells stand at the right.
+    """
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(show_edge=False, pad_edge=False, show_header=bool(heads))
+    for head in heads:
+        table.add_column(head, justify="right" if head in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(printable(cell)) for cell in row))
     console = Console() if sys.stdout.isatty() else Console(width=WIDE)
     with console.capture() as captured:
         console.print(table)
@@ -58,22 +74,19 @@ def market_lines(source, market) -> list[str]:
 
 def _component_lines(market) -> list[str]:
     """Of markets that are not connected the largest components, and how many more there are."""
-    parts = unconnected(market)
+    parts = sorted(unconnected(market), key=lambda part: -part["num_agents"])
     if not parts:
         return []
-    parts.sort(key=lambda part: -part["num_agents"])
     number = len({part["market"] for part in parts})
     where = f" in {number:,} of {market.num_markets:,} markets" if market.num_markets > 1 else ""
     shown = [
         f"{part['num_agents']:,} agents and {part['num_links']:,} links with {printable(part['first_agent'])}"
         for part in parts[:SHOWN_COMPONENTS]
     ]
-    more = len(parts) - len(shown)
-    return [
-        f"not connected{where}: {len(parts):,} components, each with an equilibrium of its own: "
-        + "; ".join(shown)
-        + (f"; and {more:,} more" if more else "")
-    ]
+    if len(parts) > len(shown):
+        shown.append(f"and {len(parts) - len(shown):,} more")
+    head = f"not connected{where}: {len(parts):,} components, each with an equilibrium of its own: "
+    return [head + "; ".join(shown)]
 
 
 def unconnected(market) -> list[dict]:
@@ -86,26 +99,21 @@ def components(market) -> list[list[dict]]:
     import numpy as np
 
     component = market.components()
-    giver, _ = market.arcs()
     _, first = np.unique(component, return_index=True)
-    labels = market.labels
+    num_agents = np.bincount(component)
+    num_links = np.bincount(component[market.arcs()[0]], minlength=len(first)) // 2
     parts: list[list[dict]] = [[] for _ in range(market.num_markets)]
-    columns = (
-        np.asarray(market.market_of)[first],
-        np.bincount(component),
-        np.bincount(component[giver], minlength=len(first)) // 2,
-        first,
-    )
-    for number, num_agents, num_links, agent in zip(*(c.tolist() for c in columns), strict=True):
+    for k in np.argsort(-num_agents, kind="stable").tolist():
+        number = int(market.market_of[first[k]])
         parts[number].append(
             {
                 "market": number,
-                "num_agents": num_agents,
-                "num_links": num_links,
-                "first_agent": labels[agent],
+                "num_agents": int(num_agents[k]),
+                "num_links": int(num_links[k]),
+                "first_agent": market.labels[first[k]],
             }
         )
-    return [sorted(those, key=lambda part: -part["num_agents"]) for those in parts]
+    return parts
 
 
 def printable(label) -> str:
@@ -143,13 +151,15 @@ def write_json(target: str | None, document) -> None:
         write_text(target, text + "\n")
 
 
-def check_file(option: str, path: Path) -> None:
+def check_file(option: str, path: Path, endings: Sequence[str] = ()) -> None:
     """Raise ValueError unless a file may be put there, before any work is done for it."""
+    if endings and path.suffix.lower() not in endings:
+        raise ValueError(f"{option} {path}: end its name in {', '.join(endings[:-1])} or {endings[-1]}.")
     if path.is_dir():
         raise ValueError(f"{option} {path} is a folder; give the name of a file.")
     if not path.parent.is_dir():
         raise ValueError(f"{option} {path}: its folder does not exist; make it first.")
-    _check_writable(option, path, path.parent)
+    _check_writable(option, path)
 
 
 def check_folder(option: str, folder: Path) -> None:
@@ -158,9 +168,10 @@ def check_folder(option: str, folder: Path) -> None:
         raise ValueError(f"{option} {folder} is a file; name a new folder.")
     if folder.is_dir() and any(folder.iterdir()):
         raise ValueError(f"{option} {folder} is not empty; name a new folder, or remove it first.")
-    _check_writable(option, folder, next(p for p in (folder, *folder.absolute().parents) if p.exists()))
+    _check_writable(option, folder)
 
 
-def _check_writable(option: str, path: Path, nearest: Path) -> None:
+def _check_writable(option: str, path: Path) -> None:
+    nearest = next(p for p in (path, *path.absolute().parents) if p.exists() and not p.is_file())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         raise ValueError(f"{option} {path} cannot be made in {nearest}; name a place where you may write.")

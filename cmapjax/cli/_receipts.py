@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cmapjax.arguments._checks import escape_cell
@@ -17,11 +17,9 @@ BYTES_RECORDED, BYTES_WRITTEN = 16, 550
 
 def check_receipts(path: Path, every: int | None) -> None:
     """Raise ValueError unless receipts of every round can go to this file."""
-    if path.suffix.lower() not in ENDINGS:
-        raise ValueError(f"--receipts {path}: end the file's name in {', '.join(ENDINGS)}.")
     if every not in (None, 1):
         raise ValueError(f"--receipts writes every round, but --every is {every}; leave --every out.")
-    check_file("--receipts", path)
+    check_file("--receipts", path, ENDINGS)
 
 
 def rounds_at_once(market, rounds: int) -> int:
@@ -43,22 +41,37 @@ class Receipts:
         self.stream, self.ending, self.market, self.times = stream, ending, market, times
         self.labels, self.writer = _labels(market, ending), None
 
-    def taken_from(self, run, strategy: str):
-        """The run without its receipts, which are written (but for the record it began with)."""
+    def played(self, play: Callable, rounds: int, strategy: str):
+        """The run of so many rounds, whose receipts are written as it goes on.
+
+        Args:
+            play: plays some rounds from a state, `play(rounds=…, start=…)`, and records each of them.
+            rounds: how many.
+            strategy: its name in the table.
+        """
+        runs, state = [], None
+        step = rounds_at_once(self.market, rounds)
+        for first in range(0, rounds, step):
+            run = play(rounds=min(step, rounds - first), start=state)
+            state = run.final
+            records = dict(run.records)
+            self._add(strategy, run.rounds, records.pop("received"))
+            runs.append(dataclasses.replace(run, records=records, final=None))
+        return dataclasses.replace(_joined(runs), final=state)
+
+    def _add(self, strategy: str, rounds, received) -> None:
+        """Write all rounds but the first record, which is the start."""
         import numpy as np
         import pandas as pd
 
         from cmapjax.engine._run import receipts
 
-        records = dict(run.records)
-        received = records.pop("received")
         step = max(1, WRITTEN_AT_ONCE // self.market.num_agents)
         for first in range(1, len(received), step):
             some = slice(first, first + step)
-            columns = receipts(self.market, run.rounds[some], received[some], self.times)
+            columns = receipts(self.market, rounds[some], received[some], self.times)
             columns["agent"] = np.tile(self.labels, len(received[some]))
             self._write(pd.DataFrame({"strategy": strategy, **columns}))
-        return dataclasses.replace(run, records=records)
 
     def _write(self, table) -> None:
         if self.ending != ".parquet":
@@ -78,6 +91,21 @@ class Receipts:
     def close(self) -> None:
         if self.ending == ".parquet" and self.writer is not None:
             self.writer.close()
+
+
+def _joined(runs: list):
+    """One run of some played one after another; each starts with the record the last ended with."""
+    import numpy as np
+
+    def join(*tables):
+        return np.concatenate([tables[0], *(table[1:] for table in tables[1:])])
+
+    return dataclasses.replace(
+        runs[-1],
+        rounds=join(*(run.rounds for run in runs)),
+        agent_updates=join(*(run.agent_updates for run in runs)),
+        records={name: join(*(run.records[name] for run in runs)) for name in runs[-1].records},
+    )
 
 
 def _labels(market, ending: str):

@@ -124,68 +124,56 @@ def as_document(source, request, market, equilibrium, outcomes) -> dict:
 
 def show(request, market, equilibrium, document) -> None:
     """Print the table, and what its columns mean."""
-    from rich.table import Table
-
     varies = document["compares"] == AVERAGES
     prefix = "average_" if varies else ""
-    welfare = "Nash welfare" + (" (certified)" if equilibrium is None else "")
-    heads = ["strategy", welfare, "misallocated", "least ratio", "98 % after", "99.9 % after", "verdict", "s"]
-    table = Table(show_edge=False, pad_edge=False)
-    for head in heads:
-        table.add_column(
-            head, justify="left" if head in ("strategy", "verdict") else "right", overflow="fold"
-        )
+    heads = [
+        "strategy", "Nash welfare" + (" (certified)" if equilibrium is None else ""), "misallocated",
+        "least ratio", "98 % after", "99.9 % after", "verdict", "s",
+    ]  # fmt: skip
+    rows = []
     for line in document["runs"]:
-        final, missing = line["final"], {"value": None}
+        final, single = line["final"], market.num_markets == 1
         milestones = [(final[f"rounds_to_{s:g}"], final[f"agent_updates_to_{s:g}"]) for s in SHARES]
-        cells = [
-            line["name"],
-            percent(final.get(f"{prefix}share_of_equilibrium", final[f"{prefix}certified_share"])),
-            percent(final.get(f"{prefix}misallocated_share", missing)),
-            amount(final[f"{prefix}min_ratio"]),
-            *(clock(*milestone, market, document["recorded"]) for milestone in milestones),
-            ", ".join(
-                name if market.num_markets == 1 else f"{name} {n}" for name, n in line["verdicts"].items()
-            ),
-            f"{line['seconds']:.1f}",
-        ]
-        table.add_row(*cells)
-    show_table(table)
+        rows.append(
+            [
+                line["name"],
+                percent(final.get(f"{prefix}share_of_equilibrium", final[f"{prefix}certified_share"])),
+                percent(final.get(f"{prefix}misallocated_share", {"value": None})),
+                amount(final[f"{prefix}min_ratio"]),
+                *(clock(*milestone, market, document["recorded"]) for milestone in milestones),
+                ", ".join(name if single else f"{name} {n}" for name, n in line["verdicts"].items()),
+                f"{line['seconds']:.1f}",
+            ]
+        )
+    show_table(rows, heads, right=(*heads[1:6], "s"))
     for text in notes(request, market, equilibrium, varies, document["recorded"]):
         say(text)
 
 
+WELFARE = (
+    "Nash welfare: share of the equilibrium's weighted geometric mean ratio; misallocated: share of value in "
+    "the wrong hands.",
+    "Nash welfare: share of the equilibrium's that is certainly reached (exp of minus the gap).",
+)
+OF_LAST_ROUND = (
+    "98 % after: rounds (agent updates per agent) until that share was first recorded.",
+    "Verdicts: converged is at rest within 1e-6 of all value, and certified to be within 1e-6 of the "
+    "equilibrium's Nash welfare; settled elsewhere is at rest, but not certified so.",
+)
+OF_AVERAGES = (
+    "Surplus varies, so all columns are about running averages: what agents received per round so far. "
+    "Shares above 100 % are of agents who so far had more surplus than on average.",
+    "98 % after: rounds (agent updates per agent) from which on the average kept it.",
+    "Verdicts are about what agents received per round: converged is certified within 1 % of the "
+    "equilibrium's Nash welfare.",
+)
+
+
 def notes(request, market, equilibrium, varies, recorded: list[int]) -> list[str]:
     """What the table's columns say, in words."""
-    lines = [f"{request.rounds} rounds from an equal split; s: seconds with compilation."]
-    if market.num_markets > 1:
-        lines[0] += f" Median of {market.num_markets:,} markets [10 % – 90 %]."
-    if varies:
-        lines.append(
-            "Surplus varies, so all columns are about running averages: what agents received per round so "
-            "far. Shares above 100 % are of agents who so far had more surplus than on average."
-        )
-    if equilibrium is None:
-        lines.append(
-            "Nash welfare: share of the equilibrium's that is certainly reached (exp of minus the gap)."
-        )
-    else:
-        lines.append(
-            "Nash welfare: share of the equilibrium's weighted geometric mean ratio; misallocated: share of "
-            "value in the wrong hands."
-        )
-    if varies:
-        lines.append("98 % after: rounds (agent updates per agent) from which on the average kept it.")
-        lines.append(
-            "Verdicts are about what agents received per round: converged is certified within 1 % of the "
-            "equilibrium's Nash welfare."
-        )
-    else:
-        lines.append("98 % after: rounds (agent updates per agent) until that share was first recorded.")
-        lines.append(
-            "Verdicts: converged is at rest within 1e-6 of all value, and certified to be within 1e-6 of the "
-            "equilibrium's Nash welfare; settled elsewhere is at rest, but not certified so."
-        )
+    several = f" Median of {market.num_markets:,} markets [10 % – 90 %]." if market.num_markets > 1 else ""
+    lines = [f"{request.rounds} rounds from an equal split; s: seconds with compilation.{several}"]
+    lines += [WELFARE[equilibrium is None], *(OF_AVERAGES if varies else OF_LAST_ROUND)]
     if max(map(operator.sub, recorded[1:], recorded)) > 1:
         some = ", ".join(map(str, recorded[:6])) + (", …" if len(recorded) > 6 else "")
         lines.append(f"≤: at most so many; recorded are rounds {some} (--every 1 records all).")

@@ -6,6 +6,7 @@ from pathlib import Path
 from cmapjax.arguments._checks import short
 from cmapjax.cli._cache import switch_on
 from cmapjax.cli._output import (
+    PICTURES,
     PRINTED,
     check_file,
     check_json,
@@ -15,7 +16,7 @@ from cmapjax.cli._output import (
     show,
     write_json,
 )
-from cmapjax.cli._progress import Progress, interruptible
+from cmapjax.cli._progress import interruptible
 from cmapjax.cli._requests import Sensitivity
 from cmapjax.cli._source import Source, check, market
 
@@ -25,7 +26,6 @@ GOALS = {
     "utility": "the utility of",
 }
 RESPECTS = ("endowment", "value", "links")
-PICTURES = (".png", ".pdf", ".svg")
 # Exact re-solves of networks with one link changed, unless --most says otherwise: about a minute's worth.
 ARCS_RESOLVED = 20_000_000
 
@@ -40,14 +40,12 @@ def run(source: Source, request: Sensitivity) -> None:
     label = _agent(studied, request.of)
     if request.json != PRINTED:
         say("\n".join(market_lines(source, studied)))
-    with Progress("equilibrium"):
-        equilibrium = interruptible(lambda: solve(studied))
+    equilibrium = interruptible(lambda: solve(studied), "equilibrium")
     objective, name = _objective(request.of, label)
     study = _of_links if request.with_respect_to == "links" else _of_contributions
-    with Progress("derivatives"):
-        document, tables, pictures = interruptible(
-            lambda: study(studied, equilibrium, objective, name, request)
-        )
+    document, tables, pictures = interruptible(
+        lambda: study(studied, equilibrium, objective, name, request), "derivatives"
+    )
     document = {
         "of": request.of,
         "with_respect_to": request.with_respect_to,
@@ -59,10 +57,10 @@ def run(source: Source, request: Sensitivity) -> None:
     if request.plot is not None:
         _draw(studied, pictures, request.plot, title=f"{source.name}: {name}")
     if request.json != PRINTED:
-        for line, table in tables:
+        for line, *table in tables:
             say(line)
-            if table is not None:
-                show(table)
+            if table:
+                show(*table)
 
 
 def _check(source: Source, request: Sensitivity) -> None:
@@ -79,9 +77,7 @@ def _check(source: Source, request: Sensitivity) -> None:
             raise ValueError(f"{option} is {number}; give a whole number, 1 or more.")
     check_json(request.json)
     if request.plot is not None:
-        if request.plot.suffix.lower() not in PICTURES:
-            raise ValueError(f"--plot {request.plot}: end its name in .png, .pdf or .svg.")
-        check_file("--plot", request.plot)
+        check_file("--plot", request.plot, PICTURES)
 
 
 def _agent(studied, of: str):
@@ -112,8 +108,6 @@ def _objective(of: str, label):
 def _of_contributions(studied, equilibrium, objective, name: str, request: Sensitivity):
     """Derivatives by endowment or value; how far they reach is told of the agents shown."""
     import numpy as np
-    from rich.markup import escape
-    from rich.table import Table
 
     from cmapjax import sensitivity
 
@@ -125,19 +119,19 @@ def _of_contributions(studied, equilibrium, objective, name: str, request: Sensi
     # Endowment and value enter as a product: a margin in one is a margin in the other.
     share = {"down": reach.down / reach.endowment, "up": reach.up / reach.endowment}
     given = np.asarray(getattr(studied, field))
-    table = Table("agent", field, "ratio", "derivative", "holds from", "to", show_edge=False)
-    for row, i in enumerate(shown):
-        table.add_row(
-            escape(printable(studied.labels[i])),
+    rows = [
+        [
+            studied.labels[i],
             f"{given[i]:.6g}",
             f"{equilibrium.ratio[i]:.6g}",
             f"{slope[i]:+.6g}" + (" (kink)" if reach.is_kink[row] else ""),
             f"{given[i] * (1 - share['down'][row]):.6g}",
             f"{given[i] * (1 + share['up'][row]):.6g}",
-        )
-    parts = [f"derivative of {name} with respect to the {field} of each agent:"]
-    if len(shown) < len(order):
-        parts[0] = parts[0][:-1] + f", the {request.top} highest and the {request.top} lowest:"
+        ]
+        for row, i in enumerate(shown)
+    ]
+    ends = f", the {request.top} highest and the {request.top} lowest" if len(shown) < len(order) else ""
+    head = f"derivative of {name} with respect to the {field} of each agent{ends}:"
     notes = (
         f"holds from … to: range of that agent's {field}, others fixed, in which the same agents exchange "
         "with each other and this derivative is exact; kink: it differs from side to side."
@@ -153,7 +147,8 @@ def _of_contributions(studied, equilibrium, objective, name: str, request: Sensi
         ],
     }
     label = f"∂ {name} / ∂ {field}"
-    return document, [(parts[0], table), (notes, None)], [(slope, label, "")]
+    heads = ("agent", field, "ratio", "derivative", "holds from", "to")
+    return document, [(head, rows, heads), (notes,)], [(slope, label, "")]
 
 
 # -- links -------------------------------------------------------------------------------------------
@@ -190,23 +185,16 @@ def _of_links(studied, equilibrium, objective, name: str, request: Sensitivity):
 
 
 def _link_lines(head: str, changes, top: int, *, first: bool) -> list:
-    from rich.markup import escape
-    from rich.table import Table
-
     rows = list(zip(changes.links, changes.change.tolist(), changes.strands, strict=True))
     rows = rows[:top] if first else rows[::-1][:top]
-    rows = [row for row in rows if row[1] != 0]
-    table = Table("between", "and", "change", show_edge=False)
+    cells = []
     for (a, b), change, agents in rows:
-        number = "" if agents and change == -math.inf else f"{change:+.6g}"
-        words = _in_words(agents) if agents else ""
-        text = f"{number}, {words}" if number and words else number + words
-        table.add_row(escape(printable(a)), escape(printable(b)), escape(text))
-    lines = [(head, table)] if rows else [(head + " none", None)]
+        parts = [] if agents and change == -math.inf else [f"{change:+.6g}"]
+        if change != 0:
+            cells.append([a, b, ", ".join(parts + [_in_words(agents)] * bool(agents))])
+    lines: list = [(head, cells, ("between", "and", "change"))] if cells else [(head + " none",)]
     if changes.num_untried:
-        lines.append(
-            (f"{changes.num_untried:,} less promising ones were not tried (--most N tries more)", None)
-        )
+        lines.append((f"{changes.num_untried:,} less promising ones were not tried (--most N tries more)",))
     return lines
 
 

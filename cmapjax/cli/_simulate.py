@@ -1,23 +1,22 @@
 """`cmapjax simulate`: strategies side by side on the same markets."""
 
-import dataclasses
 import functools
 import json as json_format
 import time
 from typing import Any, NamedTuple
 
-from cmapjax.arguments._checks import short
+from cmapjax.arguments._checks import check_ordinary, check_span, short
 from cmapjax.cli._cache import switch_on
 from cmapjax.cli._output import PRINTED, check_folder, check_json, market_lines, say, write_json, write_text
-from cmapjax.cli._progress import Progress, interruptible
-from cmapjax.cli._receipts import check_receipts, memory_of_receipts, receipts_to, rounds_at_once
+from cmapjax.cli._progress import interruptible
+from cmapjax.cli._receipts import check_receipts, memory_of_receipts, receipts_to
 from cmapjax.cli._requests import Simulate
-from cmapjax.cli._source import Source, check, market
+from cmapjax.cli._source import Source, check, market, run_key
+from cmapjax.runtime._timings import Timings, in_words
 from cmapjax.words._networks import trace_path
 from cmapjax.words._objects import Builder
 from cmapjax.words._own import check_laws
 from cmapjax.words._plans import Plan, make, plan
-from cmapjax.words._timings import Timings, in_words
 
 DEFAULT_STRATEGIES = (
     "cmap:schedule=sequential",
@@ -25,7 +24,6 @@ DEFAULT_STRATEGIES = (
     "cmap:damping=local",
     "proportional-response",
 )
-MOST_CHUNKS = 20  # steps of the progress bar
 
 
 class Outcome(NamedTuple):
@@ -48,11 +46,12 @@ def run(source: Source, request: Simulate) -> None:
         for _, strategy, _ in plans:
             check_laws(strategy)
     simulated = market(source, timings)
+    check_ordinary("simulate", (simulated,))
     times_in = None
     if process is None:
         simulated, process, times_in = _trace(source, simulated, request.endowments)
     times, process = getattr(process, "times", None), process.matched(simulated)
-    _check_span(simulated, request)
+    check_span(simulated.contribution, request.precision, lambda i: simulated.labels[i])
     process.check(simulated, request.rounds)
     if request.out is not None:
         request.out.mkdir(parents=True, exist_ok=True)  # now, lest hours of work find no place
@@ -63,19 +62,15 @@ def run(source: Source, request: Simulate) -> None:
     equilibrium = None
     if request.equilibrium:
         with timings("solving"):
-            equilibrium = _solve(simulated)
-    play = _prepared(simulated, request, process, equilibrium, source.seed)
+            from cmapjax import solve
+
+            equilibrium = interruptible(lambda: solve(simulated), "equilibrium")
+    key = run_key(source, process, *(schedule for *_, schedule in plans))
+    play = _prepared(simulated, request, process, equilibrium, key)
     with receipts_to(request.receipts, simulated, times) as receipts:
         outcomes = [_play(play, *line, request, timings, receipts) for line in plans]
     if request.out is not None:
-        from cmapjax.cli import _tables
-
-        with timings("writing"):
-            _tables.write(request.out, source, request, simulated, outcomes, equilibrium)
-            _report.write(request.out, simulated, outcomes, equilibrium)
-        if request.plot:
-            with timings("drawing pictures"):
-                _report.draw(request.out, simulated, outcomes, equilibrium)
+        _write(source, request, simulated, outcomes, equilibrium, timings)
     with timings("summing up"):
         document = _report.as_document(source, request, simulated, equilibrium, outcomes)
     document["timings"] = timings.document()
@@ -139,23 +134,21 @@ def _endowments_in(source: Source) -> str | None:
     return None if attribute is None else source.file.say("endowment_attribute", attribute)
 
 
-def _check_span(simulated, request: Simulate) -> None:
-    from cmapjax.arguments._checks import check_span
+def _write(source: Source, request: Simulate, simulated, outcomes, equilibrium, timings: Timings) -> None:
+    """Tables and pictures."""
+    from cmapjax.cli import _report, _tables
 
-    check_span(simulated.contribution, request.precision, lambda i: simulated.labels[i])
+    with timings("writing"):
+        _tables.write(request.out, source, request, simulated, outcomes, equilibrium)
+        _report.write(request.out, simulated, outcomes, equilibrium)
+    if request.plot:
+        with timings("drawing pictures"):
+            _report.draw(request.out, simulated, outcomes, equilibrium)
 
 
-def _solve(simulated):
-    from cmapjax import solve
-
-    with Progress("equilibrium"):
-        return interruptible(lambda: solve(simulated))
-
-
-def _prepared(simulated, request: Simulate, process, equilibrium, seed: int):
+def _prepared(simulated, request: Simulate, process, equilibrium, key):
     """`simulate` with all that the lines of a comparison have in common."""
     from cmapjax import simulate
-    from cmapjax.market._random import key_of
 
     return functools.partial(
         simulate,
@@ -163,7 +156,7 @@ def _prepared(simulated, request: Simulate, process, equilibrium, seed: int):
         endowments=process,
         record=_record(request, process, equilibrium),
         precision=request.precision,
-        key=key_of(seed, 2**31),  # apart from the keys of drawn markets
+        key=key,
     )
 
 
@@ -197,45 +190,12 @@ def _said_before(request: Simulate, simulated, count: int, named: str | None) ->
 
 
 def _play(play, line: Plan, strategy, schedule, request: Simulate, timings: Timings, receipts) -> Outcome:
-    from cmapjax.engine._records import parts, recorded_rounds
-
     began = time.perf_counter()
-    with timings("planning"):
-        (simulated,) = play.args
-        planned = schedule.plan(simulated, strategy.hops)
-    seen, state, played = [], None, 0
-    bar = Progress(line.label, request.rounds)
-    due = recorded_rounds(request.rounds, request.every if request.receipts is None else 1)
-    least = request.rounds // MOST_CHUNKS if bar.is_shown else request.rounds  # each costs a round or two
-    if request.receipts is not None:
-        least = min(least, rounds_at_once(simulated, request.rounds))
-    with timings("running") as spent, bar as advance:
-        for some in parts(due, max(least, 1)):
-            rounds = some[-1] - played
-            options = {"rounds": rounds, "every": [r - played for r in some], "schedule": planned}
-            part = interruptible(functools.partial(play, strategy, **options, start=state))
-            state, played = part.final, some[-1]
-            part = part if receipts is None else receipts.taken_from(part, line.label)
-            seen = [*(dataclasses.replace(p, final=None) for p in seen), part]  # of flows only the last
-            advance(rounds)
-    return Outcome(line, _joined(seen), time.perf_counter() - began, spent["compiling"])
-
-
-def _joined(parts: list):
-    """One run of the parts played one after another; each starts with the record the last ended with."""
-    import equinox as eqx
-    import numpy as np
-
-    def join(*tables):
-        return np.concatenate([tables[0], *(table[1:] for table in tables[1:])])
-
-    last = parts[-1]
-    return eqx.tree_at(
-        lambda r: (r.rounds, r.agent_updates, r.records),
-        last,
-        (
-            join(*(p.rounds for p in parts)),
-            join(*(p.agent_updates for p in parts)),
-            {name: join(*(p.records[name] for p in parts)) for name in last.records},
-        ),
-    )
+    play = functools.partial(play, strategy, schedule=schedule, progress=True)
+    with timings("running") as spent:
+        if receipts is None:
+            run = interruptible(functools.partial(play, rounds=request.rounds, every=request.every))
+        else:
+            part = functools.partial(play, every=1)
+            run = interruptible(lambda: receipts.played(part, request.rounds, line.label))
+    return Outcome(line, run, time.perf_counter() - began, spent["compiling"])

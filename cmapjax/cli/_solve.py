@@ -3,24 +3,20 @@
 import sys
 import time
 
+import numpy as np
+
+from cmapjax.cli import _groups
 from cmapjax.cli._cache import switch_on
-from cmapjax.cli._output import (
-    PRINTED,
-    check_json,
-    components,
-    market_lines,
-    printable,
-    say,
-    show,
-    write_json,
-)
-from cmapjax.cli._progress import Progress, interruptible
+from cmapjax.cli._output import PRINTED, check_json, components, market_lines, say, show, write_json
+from cmapjax.cli._progress import interruptible
 from cmapjax.cli._requests import Solve
 from cmapjax.cli._source import Source, check, market
 from cmapjax.words._classes import name_of
 from cmapjax.words._objects import Builder
 
 NOT_REACHED = 1
+# What is settled of agents besides utilities, in markets with other terms.
+OF_AGENTS = ("counts", "is_satisfied", "level", "receiver_price", "claim", "kept")
 SHOWN_AGENTS = 8
 SHOWN_DIGITS = 30
 
@@ -35,10 +31,10 @@ def run(source: Source, request: Solve) -> int:
     if request.json != PRINTED:
         say("\n".join(market_lines(source, solved_for)))
     began = time.perf_counter()
-    with Progress("equilibrium"):
-        equilibrium = interruptible(
-            lambda: solve(solved_for, tolerance=request.tolerance, method=how, exact=request.exact)
-        )
+    equilibrium = interruptible(
+        lambda: solve(solved_for, tolerance=request.tolerance, method=how, exact=request.exact),
+        "equilibrium",
+    )
     seconds = time.perf_counter() - began
     if request.json is not None:
         write_json(request.json, as_document(solved_for, equilibrium, request))
@@ -80,11 +76,7 @@ def _called(method) -> str:
 
 def as_document(market, equilibrium, request: Solve) -> dict:
     """The equilibrium as JSON's data; one entry per market under "markets" if there are several."""
-    import numpy as np
-
-    from cmapjax.cli import _groups
-
-    exact, groups = equilibrium.exact, equilibrium.groups
+    exact, groups, settled = equilibrium.exact, equilibrium.groups, equilibrium.settlement
     giver, _ = market.arcs()
     market_of = np.asarray(market.market_of)
     ends = np.bincount(market_of[giver], minlength=market.num_markets)
@@ -107,6 +99,8 @@ def as_document(market, equilibrium, request: Solve) -> dict:
             "groups": groups_of[number],
             "components": parts[number],
         }
+        if settled is not None:
+            document["settlement"] = {name: getattr(settled, name)[agents] for name in OF_AGENTS}
         if exact is not None:
             document["exact"] = {
                 "utility": [str(exact.utility[i]) for i in agents],
@@ -119,9 +113,8 @@ def as_document(market, equilibrium, request: Solve) -> dict:
 
 def report(market, equilibrium, method, seconds: float) -> None:
     """Print what was found: quantities, groups, and the agents worst and best off."""
-    from cmapjax.cli import _groups
-
-    show(_quantities(market, equilibrium, method, seconds))
+    which = "worst market" if market.num_markets > 1 else "value"
+    show(_quantities(market, equilibrium, method, seconds), ("quantity", which))
     exact = equilibrium.exact
 
     def ratio_text(agent, number) -> str:
@@ -129,55 +122,51 @@ def report(market, equilibrium, method, seconds: float) -> None:
         return text if exact is None else _fraction(exact.ratio[agent], text)
 
     if equilibrium.groups is not None:
-        table, more = _groups.pair_table(market, equilibrium.groups, ratio_text)
         say("bottleneck pairs of lowest ratio; B and C exchange with each other alone:")
-        show(table)
+        heads = (*(["market"] if market.num_markets > 1 else []), *_groups.HEADS)
+        show(_groups.pair_rows(market, equilibrium.groups, ratio_text), heads, right=("|B|", "|C|"))
+        more = len(_groups.pairs(equilibrium.groups)) - _groups.SHOWN_PAIRS
         if more > 0:
             say(f"and {more:,} more pairs (--json FILE lists all)")
     say("agents worst and best off:" if market.num_agents > SHOWN_AGENTS else "agents:")
-    show(_agents(market, equilibrium))
+    heads = ["agent", "contribution", "utility", "ratio", "price"]
+    show(_agents(market, equilibrium), heads + ["exact utility", "exact ratio"] * bool(exact))
 
 
 def _quantities(market, equilibrium, method, seconds: float):
-    from rich.table import Table
-
-    from cmapjax.cli import _groups
-
-    several = market.num_markets > 1
-    table = Table("quantity", "worst market" if several else "value", show_edge=False)
-    table.add_row("certified gap (log Nash welfare missing, at most)", f"{equilibrium.gap.max():.2e}")
-    table.add_row("spending error of the flow, relative", f"{equilibrium.spending_error.max() + 0.0:.2e}")
-    table.add_row("log Nash welfare Σ w log r / W", f"{equilibrium.log_nash_welfare.min():.7f}")
-    table.add_row("lowest ratio (received per contributed)", f"{equilibrium.ratio.min():.6g}")
-    table.add_row("highest ratio", f"{equilibrium.ratio.max():.6g}")
+    """Rows of a table of what was found."""
+    yield "certified gap (log Nash welfare missing, at most)", f"{equilibrium.gap.max():.2e}"
+    yield "spending error of the flow, relative", f"{equilibrium.spending_error.max() + 0.0:.2e}"
+    yield "log Nash welfare Σ w log r / W", f"{equilibrium.log_nash_welfare.min():.7f}"
+    settled = equilibrium.settlement
+    measure = "contributed" if settled is None else "priority"
+    ratios = equilibrium.ratio[~np.isnan(equilibrium.ratio)]
+    yield f"lowest ratio (received per {measure})", f"{ratios.min(initial=np.inf):.6g}"
+    yield "highest ratio", f"{ratios.max(initial=-np.inf):.6g}"
+    if settled is not None:
+        yield "agents that have all that they can use", f"{settled.is_satisfied.sum():,}"
+        yield "agents left out (no priority, no demand, or nobody to give)", f"{(~settled.counts).sum():,}"
+        yield "value kept, which nobody can use or reach", f"{settled.kept.sum():.6g}"
     if equilibrium.groups is not None:
         count = f"{len(_groups.pairs(equilibrium.groups)):,}"
-        table.add_row("bottleneck pairs", f"{count} in all markets" if several else count)
-    table.add_row("method", f"{_called(method)} ({_counted(equilibrium, method.counts)})")
-    table.add_row("seconds", f"{seconds:.2f}")
-    return table
+        yield "bottleneck pairs", count + (" in all markets" if market.num_markets > 1 else "")
+    yield "method", f"{_called(method)} ({_counted(equilibrium, method.counts)})"
+    yield "seconds", f"{seconds:.2f}"
 
 
 def _agents(market, equilibrium):
-    import numpy as np
-    from rich.markup import escape
-    from rich.table import Table
-
+    """Rows of a table of the agents worst and best off."""
     exact = equilibrium.exact
-    fractions = (exact.utility, exact.ratio) if exact else ()
-    heads = ["agent", "contribution", "utility", "ratio", "price"]
-    table = Table(*heads, *["exact utility", "exact ratio"][: len(fractions)], show_edge=False)
     order = np.argsort(equilibrium.ratio, kind="stable")
     half = SHOWN_AGENTS // 2
     for i in order if len(order) <= SHOWN_AGENTS else np.concatenate([order[:half], order[-half:]]):
-        numbers = (vector[i] for vector in (equilibrium.utility, equilibrium.ratio, equilibrium.price))
-        table.add_row(
-            escape(printable(market.labels[i])),
-            f"{market.contribution[i]:.6g}",
-            *(f"{number:.6g}" for number in numbers),
+        numbers = (market.contribution, equilibrium.utility, equilibrium.ratio, equilibrium.price)
+        fractions = (exact.utility, exact.ratio) if exact else ()
+        yield [
+            market.labels[i],
+            *(f"{vector[i]:.6g}" for vector in numbers),
             *(_fraction(vector[i], "in --json") for vector in fractions),
-        )
-    return table
+        ]
 
 
 def _fraction(fraction, otherwise: str) -> str:

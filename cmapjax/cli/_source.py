@@ -7,9 +7,9 @@ from typing import Any
 from cmapjax.arguments._checks import short
 from cmapjax.cli._requests import OfSource
 from cmapjax.graphs._file_options import FORMATS, OF_AGENTS, FileOptions
+from cmapjax.runtime._timings import Timings
 from cmapjax.words._networks import check_network, is_family, is_known, network_name, random_market
 from cmapjax.words._objects import Builder
-from cmapjax.words._timings import Timings
 
 AS_TYPED = FileOptions(place="command")
 
@@ -97,6 +97,15 @@ def check(source: Source) -> None:
         raise ValueError(
             f"--isolated is {short(source.isolated)}; give reject or drop, as the network is given."
         )
+
+
+def run_key(source: Source, *parts):
+    """The key of random schedules and endowments; None if no part is random, as making one takes 0.2 s."""
+    if not any(part.is_random for part in parts):
+        return None
+    from cmapjax.market._random import key_of
+
+    return key_of(source.seed, 2**31)  # apart from the keys of drawn markets
 
 
 def _one(source: Source, text: str, number: int, timings: Timings):

@@ -1,11 +1,16 @@
-"""The commands `cmapjax study …` and `cmapjax report`, and their options."""
+"""`cmapjax study init`, `plan`, `run` and `resume`, and the options of all commands about studies."""
 
+import dataclasses
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cmapjax.cli._output import PRINTED, check_file, check_json, printable, say, show, write_json, write_text
 from cmapjax.cli._requests import Json
+from cmapjax.cli._study_words import StudyBar, duration, parse_size, parse_time, size
 
 app = typer.Typer(
     name="study",
@@ -53,6 +58,10 @@ Mixed = Annotated[
 ]
 
 
+DONE, NOT_REACHED, INTERRUPTED = 0, 1, 130
+SHOWN_FAILURES = 5
+
+
 @app.command()
 def init(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The study file to write.")] = Path(
@@ -60,9 +69,13 @@ def init(
     ),
 ) -> None:
     """Write a commented study file to start from."""
-    from cmapjax.cli import _study_files
+    from cmapjax import studies
 
-    _study_files.init(file)
+    check_file("FILE", file)
+    if file.exists():
+        raise ValueError(f"{file} exists already; name another file, or remove it first.")
+    write_text(file, studies.starter())
+    say(f"wrote {printable(file)}: change it to your study, then `cmapjax study plan {printable(file)}`")
 
 
 @app.command()
@@ -72,9 +85,41 @@ def plan(
     json: Json = None,
 ) -> None:
     """Cells, markets, memory, disk and time of a study, before anything is run."""
-    from cmapjax.cli import _study_files
+    from cmapjax import studies
 
-    _study_files.plan(file, sample, json)
+    check_json(json)
+    study = studies.read_study(file)
+    if sample:
+        from cmapjax.cli import _cache
+
+        _cache.switch_on()
+    estimate = studies.estimate(study, sample=sample)
+    write_json(json, dataclasses.asdict(estimate))
+    if json == PRINTED:
+        return
+    show(_rows(study, estimate).items())
+    for note in estimate.notes:
+        say(f"note: {printable(note)}")
+
+
+def _rows(study, estimate) -> dict[str, str]:
+    """What a study comes to, by name."""
+    time = "not measured (leave out --no-sample)"
+    if estimate.seconds is not None:
+        compiling = (
+            f", of which compiling {duration(estimate.compile_seconds)}" if estimate.compile_seconds else ""
+        )
+        time = f"{duration(estimate.seconds)} on one core of this machine{compiling}"
+    return {
+        "study": study.name,
+        "cells": f"{estimate.cells:,} on {estimate.grounds:,} grounds",
+        "markets": f"{estimate.markets:,} drawn, {estimate.runs:,} runs of {study.rounds:,} rounds",
+        "chunks": f"{estimate.chunks:,}, some {estimate.programs:,} compiled programs",
+        "memory": f"{size(estimate.memory_bytes)} per worker, at most about; "
+        f"without --workers {size(estimate.chunk_bytes)} more per further core",
+        "disk": size(estimate.disk_bytes),
+        "time": time,
+    }
 
 
 @app.command()
@@ -98,10 +143,12 @@ def run(
     ] = None,
 ) -> None:
     """Run a study; in a folder that holds a part of it, the rest."""
-    from cmapjax.cli import _study_run
+    options = _options(workers, cluster, time_limit, worker_memory, mixed=mixed, chunk_size=chunk_size)
+    from cmapjax import studies
 
-    request = _study_run.Request(workers, cluster, time_limit, worker_memory, mixed, chunk_size)
-    raise typer.Exit(_study_run.run(file, out, request))
+    study = studies.read_study(file)
+    check_folder_of_results(out)
+    raise typer.Exit(_run(study, out, options, file.read_text(encoding="utf-8-sig")))
 
 
 @app.command()
@@ -114,80 +161,64 @@ def resume(
     mixed: Mixed = False,
 ) -> None:
     """Run what is missing in DIR of the study kept there, also what has failed."""
-    from cmapjax.cli import _study_run
+    options = _options(workers, cluster, time_limit, worker_memory, mixed=mixed)
+    from cmapjax.studies.run import reopened
 
-    request = _study_run.Request(workers, cluster, time_limit, worker_memory, mixed)
-    raise typer.Exit(_study_run.resume(folder, request))
-
-
-@app.command()
-def status(folder: Folder, json: Json = None) -> None:
-    """How far a study is, whether it is being run, and what has failed."""
-    from cmapjax.cli import _study_look
-
-    _study_look.status(folder, json)
+    raise typer.Exit(_run(reopened(folder), folder, options, None))
 
 
-@app.command()
-def cancel(folder: Folder) -> None:
-    """End the run that works on DIR, in good order; resume it later."""
-    from cmapjax.cli import _study_look
+def _options(workers, cluster, time_limit, worker_memory, **more):
+    """Who plays, and for how long, checked."""
+    from cmapjax.studies.run import Options
 
-    raise typer.Exit(_study_look.cancel(folder))
-
-
-@app.command()
-def verify(
-    folder: Folder,
-    repair: Annotated[
-        bool,
-        typer.Option(
-            "--repair", help="Put damaged files aside and mend the rest, so that resume replaces them."
-        ),
-    ] = False,
-) -> None:
-    """Check every file of the results against its checksum."""
-    from cmapjax.cli import _study_look
-
-    raise typer.Exit(_study_look.verify(folder, repair))
+    return Options(
+        workers=workers,
+        cluster=cluster,
+        time_limit=None if time_limit is None else parse_time(time_limit),
+        worker_memory=None if worker_memory is None else parse_size(worker_memory),
+        **more,
+    )
 
 
-@app.command()
-def diff(
-    first: Annotated[Path, typer.Argument(metavar="A", help="The folder of a study's results.")],
-    second: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
-) -> None:
-    """Why the results of two studies differ.
-
-    Exit code 0 if both hold the same markets with equal values (differences in description, versions or
-    device are named all the same), 1 if not, 2 if one of them cannot be read.
-    """
-    from cmapjax.cli import _study_look
-
-    raise typer.Exit(_study_look.diff(first, second))
+def check_folder_of_results(out: Path) -> None:
+    """Raise ValueError, before JAX is loaded, if nothing can be put there."""
+    nearest = next(p for p in (out, *out.absolute().parents) if p.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise ValueError(f"--out {out} cannot be made in {nearest}; name a place where you may write.")
 
 
-@app.command()
-def export(
-    folder: Folder,
-    csv: Annotated[Path | None, typer.Option("--csv", help="Write the summary table to this file.")] = None,
-    netcdf: Annotated[
-        Path | None, typer.Option("--netcdf", help="Write the results over the study's axes to this file.")
-    ] = None,
-) -> None:
-    """Write results in other formats."""
-    from cmapjax.cli import _study_look
+def _run(study, folder: Path, options, text: str | None) -> int:
+    from cmapjax.cli import _cache
+    from cmapjax.studies.run import RunnerError, run
 
-    _study_look.export(folder, csv, netcdf)
+    _cache.switch_on()
+    try:
+        with StudyBar(study.name) as progress:
+            summary = run(study, folder, options, text=text, progress=progress)
+    except RunnerError as error:
+        print(f"error: {printable(error)}", file=sys.stderr, flush=True)
+        return NOT_REACHED
+    code = _say(summary, printable(folder))
+    if summary.left_playing:  # compiled code runs in a thread of this process, for which Python would wait
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
-def report(
-    folder: Folder,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="The page to write; by default DIR/report.html.")
-    ] = None,
-) -> None:
-    """Make one page (HTML, opens offline) of a study's results."""
-    from cmapjax.cli import _study_look
-
-    _study_look.report(folder, out)
+def _say(summary, folder: str) -> int:
+    """What the run did, in a few lines; the exit code."""
+    for name, reason in list(summary.failed.items())[:SHOWN_FAILURES]:
+        print(f"failed: {name}: {printable(reason)}", file=sys.stderr)
+    more = len(summary.failed) - SHOWN_FAILURES
+    if more > 0:
+        print(f"failed: {more} more chunks; see `cmapjax study status {folder}`", file=sys.stderr, flush=True)
+    done = f"{summary.done:,} chunks in {duration(summary.seconds)}"
+    if not summary.failed and not summary.missing:
+        say(f"{folder}: complete ({done})")
+        return DONE
+    parts = [f"{len(summary.failed):,} failed"] if summary.failed else []
+    parts += [f"{summary.missing:,} missing"] if summary.missing else []
+    why = f"; ended by {summary.stopped}" if summary.stopped else ""
+    say(f"{folder}: {done}, {', '.join(parts)}{why}. Go on with: cmapjax study resume {folder}")
+    return INTERRUPTED if summary.stopped == "interrupted" else NOT_REACHED

@@ -1,20 +1,26 @@
-"""Commands that look at a results folder: status, cancel, verify, diff, export, report."""
+"""Commands that look at a results folder: `cmapjax study status`, `cancel`, `verify`, `diff`, `export`, and
+`cmapjax report`."""
 
 import sys
 import time
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from cmapjax.cli._output import PRINTED, check_file, check_json, printable, say, show, write_json
-from cmapjax.cli._study_files import duration
+from cmapjax.cli._requests import Json
+from cmapjax.cli._study import DONE, NOT_REACHED, Folder, app
+from cmapjax.cli._study_words import duration
 
-DONE, NOT_REACHED = 0, 1
 SHOWN_FAILURES = 10
 # A run that is asked to end does so within ten seconds.
 CANCEL_SECONDS = 15.0
 
 
-def status(folder: Path, json: str | None) -> None:
-    """Print how far the study is."""
+@app.command()
+def status(folder: Folder, json: Json = None) -> None:
+    """How far a study is, whether it is being run, and what has failed."""
     from cmapjax.studies import run
 
     check_json(json)
@@ -22,15 +28,9 @@ def status(folder: Path, json: str | None) -> None:
     write_json(json, found.__dict__)
     if json == PRINTED:
         return
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(show_edge=False, show_header=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
     share = found.markets_done / found.markets
     rows = {
-        "study": printable(found.name),
+        "study": found.name,
         "state": _state(found),
         "cells": f"{found.cells:,}",
         "markets done": f"{found.markets_done:,} of {found.markets:,} ({share:.1%})",
@@ -41,9 +41,7 @@ def status(folder: Path, json: str | None) -> None:
     if found.rate:
         left = f", {duration(found.remaining)} left" if found.remaining else ""
         rows["rate"] = f"{found.rate:,.3g} markets per second{left}"
-    for name, text in rows.items():
-        table.add_row(name, escape(text))
-    show(table)
+    show(rows.items())
     for name, reason in list(found.failed.items())[:SHOWN_FAILURES]:
         say(f"failed: {name}: {printable(reason)}")
     if len(found.failed) > SHOWN_FAILURES:
@@ -60,7 +58,13 @@ def _state(found) -> str:
     return "not complete; nobody is running it (cmapjax study resume)"
 
 
-def cancel(folder: Path) -> int:
+@app.command()
+def cancel(folder: Folder) -> None:
+    """End the run that works on DIR, in good order; resume it later."""
+    raise typer.Exit(_cancelled(folder))
+
+
+def _cancelled(folder: Path) -> int:
     """Ask the run to end, and wait for it; the exit code."""
     from cmapjax.studies import run
     from cmapjax.studies.results import Results
@@ -86,8 +90,17 @@ def cancel(folder: Path) -> int:
     return NOT_REACHED
 
 
-def verify(folder: Path, repair: bool) -> int:
-    """Print what is out of order; the exit code."""
+@app.command()
+def verify(
+    folder: Folder,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair", help="Put damaged files aside and mend the rest, so that resume replaces them."
+        ),
+    ] = False,
+) -> None:
+    """Check every file of the results against its checksum."""
     from cmapjax.studies import results
 
     found = results.verify(folder, repair=repair)
@@ -95,32 +108,44 @@ def verify(folder: Path, repair: bool) -> int:
         say(printable(str(finding)))
     bad = [finding for finding in found if not finding.harmless]
     if not bad:
-        say(
-            f"{printable(folder)}: every file is as it was written" + (", but for the above" if found else "")
-        )
-        return DONE
-    if repair:
+        more = ", but for the above" if found else ""
+        say(f"{printable(folder)}: every file is as it was written{more}")
+    elif repair:
         say(f"{len(bad):,} files repaired. Go on with: cmapjax study resume {printable(folder)}")
-        return DONE
-    say(f"{len(bad):,} files are damaged. Mend with: cmapjax study verify {printable(folder)} --repair")
-    return NOT_REACHED
+    else:
+        say(f"{len(bad):,} files are damaged. Mend with: cmapjax study verify {printable(folder)} --repair")
+        raise typer.Exit(NOT_REACHED)
 
 
-def diff(first: Path, second: Path) -> int:
-    """Print in what two studies differ; the exit code, 1 if values do."""
+@app.command()
+def diff(
+    first: Annotated[Path, typer.Argument(metavar="A", help="The folder of a study's results.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
+) -> None:
+    """Why the results of two studies differ.
+
+    Exit code 0 if both hold the same markets with equal values (differences in description, versions or
+    device are named all the same), 1 if not, 2 if one of them cannot be read.
+    """
     from cmapjax.studies import results
 
     found = results.diff(first, second)
     for difference in found:
         say(printable(str(difference)))
     if any(difference.is_of_values for difference in found):
-        return NOT_REACHED
+        raise typer.Exit(NOT_REACHED)
     say("the same values all the same" if found else "the same study with the same values")
-    return DONE
 
 
-def export(folder: Path, csv: Path | None, netcdf: Path | None) -> None:
-    """Write the results in other formats."""
+@app.command()
+def export(
+    folder: Folder,
+    csv: Annotated[Path | None, typer.Option("--csv", help="Write the summary table to this file.")] = None,
+    netcdf: Annotated[
+        Path | None, typer.Option("--netcdf", help="Write the results over the study's axes to this file.")
+    ] = None,
+) -> None:
+    """Write results in other formats."""
     if csv is None and netcdf is None:
         raise ValueError("export writes nothing unless told what: --csv FILE, --netcdf FILE, or both.")
     for option, file in (("--csv", csv), ("--netcdf", netcdf)):
@@ -137,14 +162,21 @@ def export(folder: Path, csv: Path | None, netcdf: Path | None) -> None:
         say(f"wrote {printable(netcdf)}")
 
 
-def report(folder: Path, out: Path | None) -> None:
-    """Write the page."""
-    if not Path(folder).is_dir():
+def report(
+    folder: Folder,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The page to write; by default DIR/report.html.")
+    ] = None,
+) -> None:
+    """Make one page (HTML, opens offline) of a study's results."""
+    if not folder.is_dir():
         raise ValueError(f"{printable(folder)}: there is no such folder; name a folder of results.")
     if out is not None:
         check_file("--out", out)
     from cmapjax import report as pages
+    from cmapjax.cli import _cache
 
-    page = out or Path(folder) / "report.html"
+    _cache.switch_on()  # markets are drawn and played again
+    page = out or folder / "report.html"
     pages.write(folder, page)
     say(f"wrote {printable(page)}")

@@ -12,7 +12,6 @@ from cmapjax import metrics
 from cmapjax.cli._output import write_text
 from cmapjax.graphs._files import replacing
 from cmapjax.studies._cells import Cell, CellWords, Ground
-from cmapjax.studies._names import SHARE
 from cmapjax.studies._tables import Facts, Played, Tables
 
 ROWS = 1_000_000  # of a table of curves, made at a time
@@ -26,7 +25,6 @@ class Comparison:
 
     def __init__(self, names: list[str], curves: str):
         self.metrics, self.record = names, SimpleNamespace(curves=curves)
-        self.has_milestones = SHARE in names
 
     def own_metrics(self) -> dict[str, None]:
         """All are metrics of this package."""
@@ -44,11 +42,11 @@ def write(folder: Path, source, request, market, outcomes, equilibrium) -> None:
         writer = None
         for number, (line, run, *_) in enumerate(outcomes):
             cell = Cell(number, {}, 0, CellWords(*ground[1:6], *line))
-            ends.add(cell, _played(run, names, slice(None)))
+            ends.add(cell, Played.of(run, names))
             step = max(ROWS // (market.num_markets * len(names)), 1)
             for first in range(0, len(run.rounds), step):
                 some = Tables(Comparison(names, "full"), ground, facts)
-                some.add(cell, _played(run, names, slice(first, first + step)))
+                some.add(cell, Played.of(run, names, slice(first, first + step)))
                 table = some.curves()
                 writer = pq.ParquetWriter(stream, table.schema) if writer is None else writer
                 writer.write_table(table)
@@ -63,9 +61,3 @@ def _of_market(source, request) -> tuple[str, ...]:
     """What makes the markets, in words: network, endowment, value, isolated, process."""
     given = source.mean_endowment if source.agents is None else str(source.agents)
     return source.name, given, source.value, source.isolated, request.endowments
-
-
-def _played(run, names: list[str], some: slice) -> Played:
-    """The run, or some of its records."""
-    records = {name: run.records[name][some] for name in names}
-    return Played(run.rounds[some], run.agent_updates[some], records, run.verdict[None], run.spending_error)

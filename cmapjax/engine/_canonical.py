@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
+from cmapjax.arguments._checks import check_ordinary
 from cmapjax.arguments._origin import Origin
 from cmapjax.endowments import Endowments, Trace
 from cmapjax.market._columns import Columns, block_widths, entry_slots, lay_out, narrowest_block
@@ -145,6 +146,7 @@ def fitted(market: Market, shape: Shape) -> Market:
     Raises:
         ValueError: the shape has no room for this market.
     """
+    check_ordinary("canonical", (market,))
     block_of = _blocks_of(market, shape)
     if block_of is None:
         raise ValueError(f"shape: {shape} has no room for {market!r}; make one with shape_of(market).")

@@ -220,11 +220,11 @@ def _start(market: Market, start, dtype) -> State:
     else:
         flow = jnp.asarray(check_flow("start", market, start, START_TOLERANCE), dtype)
     return State(
-        jnp.zeros((), jnp.int64),
+        np.zeros((), np.int64),
         flow,
-        jnp.zeros((0, market.num_agents), dtype),
-        jnp.zeros(market.num_agents, jnp.float64),
-        jnp.zeros(market.num_markets, jnp.int64),
+        np.zeros((0, market.num_agents), dtype),
+        np.zeros(market.num_agents),
+        np.zeros(market.num_markets, np.int64),
     )
 
 

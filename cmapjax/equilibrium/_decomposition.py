@@ -308,7 +308,7 @@ class _Level:
         if total.sum() < 2**FLOW_BITS:
             kind = np.int64
         else:
-            shift = _excess_bits(total, sizes)
+            shift = excess_bits(total, sizes)
         supply = self.weight_given.astype(kind) * (wanted // divisor).astype(kind)[self.group_of_giver]
         demand = self.weight_wanted.astype(kind) * (given // divisor).astype(kind)[self.group_of_receiver]
         flow, cut = self._push(supply, demand, shift)
@@ -328,8 +328,8 @@ class _Level:
 
     def _push(self, supply, demand, shift) -> tuple[np.ndarray, Bool[np.ndarray, "nodes"]]:
         """The maximum flow after leaving out each set's lowest bits, and the upper side of its cut."""
-        send = _shifted(supply, shift[self.group_of_giver])
-        take = _shifted(demand, shift[self.group_of_receiver])
+        send = shifted(supply, shift[self.group_of_giver])
+        take = shifted(demand, shift[self.group_of_receiver])
         return self._solve(send, take, send[self.tail], None)
 
     def _refine(self, supply, demand, flow, shift, sizes, cut):
@@ -340,14 +340,14 @@ class _Level:
             bound = (sizes + 2).astype(object) << shift.astype(object)
             rest = supply - _sums(flow, self.tail, len(supply))
             room = demand - _sums(flow, self.head, len(demand))
-            shift = np.where(shift > 0, _excess_bits(bound * sizes.astype(object), sizes), 0)
+            shift = np.where(shift > 0, excess_bits(bound * sizes.astype(object), sizes), 0)
             bound_giver, bound_receiver = bound[self.group_of_giver], bound[self.group_of_receiver]
             bound_arc = bound[self.group_of_arc]
             shift_arc = shift[self.group_of_arc]
-            ahead = _shifted(bound_arc, shift_arc)
-            back = _shifted(np.minimum(flow, bound_arc), shift_arc)
-            send = _shifted(np.minimum(rest, bound_giver), shift[self.group_of_giver])
-            take = _shifted(np.minimum(room, bound_receiver), shift[self.group_of_receiver])
+            ahead = shifted(bound_arc, shift_arc)
+            back = shifted(np.minimum(flow, bound_arc), shift_arc)
+            send = shifted(np.minimum(rest, bound_giver), shift[self.group_of_giver])
+            take = shifted(np.minimum(room, bound_receiver), shift[self.group_of_receiver])
             change, cut = self._solve(send, take, ahead, back)
             flow = flow + (change.astype(object) << shift_arc.astype(object))
         return flow, cut
@@ -357,12 +357,12 @@ class _Level:
         return maximum_flow(self.tail, self.head, send, take, ahead, back)
 
 
-def _excess_bits(total: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+def excess_bits(total: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """Bits to leave out of each set so that all of them fit one flow, room being shared by head count."""
     room = FLOW_BITS - 1 - np.ceil(np.log2(sizes.sum() / sizes)).astype(np.int64)
     bits = np.array([int(t).bit_length() for t in total])
     return np.maximum(bits - room, 0)
 
 
-def _shifted(x: np.ndarray, shift: np.ndarray) -> Int[np.ndarray, "_"]:
+def shifted(x: np.ndarray, shift: np.ndarray) -> Int[np.ndarray, "_"]:
     return (x >> shift.astype(x.dtype)).astype(np.int64)

@@ -9,12 +9,13 @@ from typing import ClassVar
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from cmapjax import metrics
 from cmapjax.arguments._checks import short
 from cmapjax.market._certificate import certified_gap_of_flow, spending_error
 from cmapjax.market._market import Market
+from cmapjax.market._numbers import OF_AGENTS
 from cmapjax.market._reductions import over_entries
 from cmapjax.runtime._precision import float64_on_host
 from cmapjax.runtime._types import Array
@@ -76,6 +77,28 @@ class Fractions:
     ratio: tuple[Fraction, ...]
     flow: tuple[Fraction, ...]
     """y_ij on every arc, in the order of `Market.arcs`."""
+    level: tuple[Fraction | float, ...] | None = None
+    """`Settlement.level`; inf is a float. None in markets of endowments and values."""
+
+
+class Settlement(eqx.Module):
+    """What else the equilibrium settles in a market with priorities, demands, own use or capacities."""
+
+    counts: Bool[Array, "agents"]
+    """Whose utility the welfare counts: who has a priority and a demand, and own use or somebody to give."""
+    is_satisfied: Bool[Array, "agents"]
+    """Which of these have all that they can use."""
+    level: Float[Array, "agents"]
+    """L_j: u_j = L_j b_j, but for those whose demand is less or whose own use is more; inf where givers
+    of the satisfied have more than these can use."""
+    receiver_price: Float[Array, "agents"]
+    """ρ_j = 1 / L_j, what a unit is worth where j receives it; 0 of agents that do not count."""
+    claim: Float[Array, "agents"]
+    """β_j ≤ b_j, the priority with which j would receive its demand if it had none."""
+    rent: Float[Array, "slots"]
+    """ρ_j − q_i of full links, what another unit of their capacity would be worth; else 0."""
+    kept: Float[Array, "agents"]
+    """What each agent has left that nobody can use or reach (value)."""
 
 
 class Equilibrium(eqx.Module):
@@ -109,6 +132,8 @@ class Equilibrium(eqx.Module):
     """A place in `RESULTS`."""
     groups: Groups | None = None
     """Who exchanges with whom; None from methods that are not exact."""
+    settlement: Settlement | None = None
+    """Levels, claims, rents and what is kept, in markets with other terms than endowment and value."""
     exact: Fractions | None = eqx.field(static=True, default=None)
     """The equilibrium in fractions, from `solve(market, exact=True)`; else None."""
 
@@ -121,7 +146,8 @@ class Equilibrium(eqx.Module):
         """The equilibrium as a pandas DataFrame, a row per agent.
 
         Columns: market (its number), agent (its label), contribution w_j, utility u*_j (value received),
-        ratio r*_j, price q_j; of the exact methods also gives_in and receives_in, of `groups`.
+        ratio r*_j, price q_j; of the exact methods also gives_in and receives_in, of `groups`; in markets
+        with other terms those of agents, and level, receiver_price, claim and kept, of `settlement`.
 
         Args:
             market: whose equilibrium it is.
@@ -151,6 +177,11 @@ class Equilibrium(eqx.Module):
         }
         if self.groups is not None:
             columns |= {"gives_in": self.groups.gives_in, "receives_in": self.groups.receives_in}
+        if self.settlement is not None:
+            of_agents = [name for name in market.terms if name in OF_AGENTS]
+            columns |= {name: np.asarray(getattr(market, name)) for name in of_agents}
+            settled = ("level", "receiver_price", "claim", "kept")
+            columns |= {name: getattr(self.settlement, name) for name in settled}
         return pd.DataFrame(columns)
 
 

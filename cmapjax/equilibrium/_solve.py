@@ -7,11 +7,12 @@ import numpy as np
 from cmapjax.arguments._checks import check_kind, check_span
 from cmapjax.equilibrium._equilibrium import Equilibrium, Method
 from cmapjax.equilibrium._exact import IN_PROGRAMS, Decomposition, solve_in_fractions
+from cmapjax.equilibrium._general import solve_general
 from cmapjax.market._market import Market
 from cmapjax.runtime._settings import entry
 
 
-@entry(remedy=IN_PROGRAMS)
+@entry(remedy=IN_PROGRAMS, any_market=True)
 def solve(
     market: Market,
     *,
@@ -43,6 +44,13 @@ def solve(
         raise ValueError(f"tolerance is {tolerance!r}; give a number from 1e-14 to below 1.")
     check_kind("market", market, Market, "Market.from_links(…), or a reader of cmapjax.graphs")
     check_kind("method", method, Method, "Decomposition()")
+    if market.terms:
+        if not isinstance(method, Decomposition):
+            raise ValueError(
+                f"method: this market has {', '.join(market.terms)}, which only Decomposition() knows; "
+                "leave the method out."
+            )
+        return solve_general(market, tolerance, exact=exact)
     check_span(
         np.asarray(market.contribution), "float64", lambda i: market.labels[i], np.asarray(market.market_of)
     )

@@ -1,18 +1,19 @@
 """Adjacency as text: a line per agent with its neighbours, or a matrix with names at its edges."""
 
 import io
+import math
 from array import array
 from pathlib import Path
 
 import numpy as np
 
 from cmapjax.arguments._checks import listed, short
+from cmapjax.graphs._doubts import is_plain_comment
 from cmapjax.graphs._file_options import FileOptions
-from cmapjax.graphs._files import complaint
-from cmapjax.graphs._labels import as_labels, check_label, check_numbers, undirected
-from cmapjax.graphs._link_lines import is_plain_comment
-from cmapjax.graphs._network import COMMENTS, WEIGHTS, Network
-from cmapjax.graphs._numbering import Agents
+from cmapjax.graphs._files import complaint, naming
+from cmapjax.graphs._labels import as_labels, check_label, check_numbers
+from cmapjax.graphs._matrix import pattern_of
+from cmapjax.graphs._network import COMMENTS, Network, named_network, undirected
 from cmapjax.graphs._table import read_table, unescape_cell
 
 
@@ -23,48 +24,40 @@ def read_adjacency_list(path: Path, data: bytes, options: FileOptions) -> Networ
     further neighbours. Comments begin with # and a blank, or stand at the head of the file. Agents are in
     ascending order where all labels are whole numbers, else in order of first appearance.
     """
-    agents, ends, comments = Agents(path), array("q"), 0
-    doubtful: int | None = None  # the line of a comment that could be an agent and its neighbours
-    for line, text in enumerate(io.BytesIO(data), 1):
-        cells = text.split()
-        if not cells:
-            continue
-        if text.lstrip().startswith(b"#"):
-            if not is_plain_comment(text.strip()):
-                doubtful = line if agents.texts or doubtful is None else doubtful
+    line_of: dict[str, int] = {}
+    number_of: dict[str, int] = {}
+    ends, comments = array("q"), 0
+    doubtful: list[int] = []  # the lines of comments that could be an agent and its neighbours
+    for line, row in enumerate(io.BytesIO(data), 1):
+        text = row.decode().strip()
+        if text.startswith("#"):
             comments += 1
+            doubtful += [] if is_plain_comment(text) else [line]
             continue
-        numbers = [_number(agents, cell, line) for cell in cells]
+        for label in text.split():
+            if label[0] in "{[(" or label[-1] in "}])":
+                raise complaint(
+                    path,
+                    f"{short(label)} is no plain name; an adjacency list holds names alone (write it without "
+                    "data, and agents as text or whole numbers).",
+                    line,
+                )
+            line_of.setdefault(label, line)
+        numbers = [number_of.setdefault(label, len(number_of)) for label in text.split()]
         for other in numbers[1:]:
-            ends.append(numbers[0])
-            ends.append(other)
-    is_in_doubt = doubtful is not None and (
-        doubtful > min(agents.lines, default=doubtful) or any(label.startswith("#") for label in agents.texts)
-    )
-    if is_in_doubt:
-        raise complaint(
-            path,
-            "may be a comment, or an agent whose name begins with # and its neighbours. If a comment, put a "
-            "blank after the #; if not, rename the agent.",
-            doubtful,
-        )
-    links = np.frombuffer(ends, np.int64).reshape(-1, 2) if ends else np.zeros((0, 2), np.int64)
-    links, labels = undirected(links, True, "link", None), as_labels(agents.checked())
-    if labels and isinstance(labels[0], int):
-        order = np.argsort(np.array(labels, np.int64), kind="stable")
-        links, labels = np.argsort(order)[links], [labels[i] for i in order.tolist()]
-    return Network(links, labels, notes={COMMENTS: comments})
-
-
-def _number(agents: Agents, cell: bytes, line: int) -> int:
-    if cell[:1] in b"{[(" or cell[-1:] in b"}])":
-        raise complaint(
-            agents.path,
-            f"{short(cell.decode())} is no plain name; an adjacency list holds names alone (write it without "
-            "data, and agents as text or whole numbers).",
-            line,
-        )
-    return agents.number(cell, line)
+            ends.extend((numbers[0], other))
+    first = min(line_of.values(), default=0)
+    is_agent = any(label.startswith("#") for label in line_of)
+    for line in doubtful:
+        if line > first or is_agent:
+            raise complaint(
+                path,
+                "may be a comment, or an agent whose name begins with # and its neighbours. If a comment, "
+                "put a blank after the #; if not, rename the agent.",
+                line,
+            )
+    network = named_network(path, line_of, ends, {COMMENTS: comments}, line_of.get)
+    return network._replace(links=undirected(network.links, True, "link", None))
 
 
 def is_adjacency_matrix(data: bytes, separator: str) -> bool:
@@ -86,35 +79,20 @@ def read_adjacency_matrix(path: Path, data: bytes, separator: str, options: File
     header agents are numbered from 0. The values of the numbers are not used.
     """
     rows = list(read_table(path, data, separator))
-    if options.header is False:
-        labels = list(range(len(rows)))
-        names, body = labels, rows
-    else:
+    labels = names = [str(i) for i in range(len(rows))]
+    if options.header is not False:
         line, header = rows[0]
-        body = [(line, row[1:]) for line, row in rows[1:]]
         labels = [unescape_cell(cell) for cell in header[1:]]
         names = [unescape_cell(row[0]) for _, row in rows[1:]]
         _check_names(path, labels, names, line, options)
-        place = {label: i for i, label in enumerate(labels)}
-        names = [place[name] for name in names]
-    size = len(labels)
-    links, weights = [], 0
-    for place, (line, row) in zip(names, body, strict=True):
-        values = _numbers(path, row, size, labels, line)
-        found = np.flatnonzero(values)
-        links.append(np.stack([np.full(len(found), place), found], axis=1))
-        weights += int(np.sum(values[found] != 1))
-    try:
-        pairs = undirected(
-            np.concatenate(links) if links else np.zeros((0, 2), np.int64),
-            options.symmetrize,
-            "entry",
-            lambda i: labels[i],
-            options.say("symmetrize"),
-        )
-    except ValueError as error:
-        raise complaint(path, str(error)) from None
-    return Network(pairs, as_labels([str(label) for label in labels]), notes={WEIGHTS: weights})
+        rows = [(line, row[1:]) for line, row in rows[1:]]
+    place = {label: i for i, label in enumerate(labels)}
+    matrix = np.zeros((len(labels), len(labels)))
+    for name, (line, row) in zip(names, rows, strict=True):
+        matrix[place[name]] = _numbers(path, row, labels, line)
+    with naming(path):
+        pattern = pattern_of(matrix, options.symmetrize, labels.__getitem__, options.say("symmetrize"))
+    return pattern.network(as_labels(labels))
 
 
 def _check_names(path: Path, columns: list[str], rows: list[str], line: int, options: FileOptions) -> None:
@@ -137,26 +115,17 @@ def _check_names(path: Path, columns: list[str], rows: list[str], line: int, opt
         )
 
 
-def _numbers(path: Path, row: list[str], size: int, labels: list, line: int) -> np.ndarray:
-    if len(row) != size:
-        raise complaint(path, f"{len(row)} numbers for {size} agents; the matrix must be square.", line)
-    try:
-        values = np.array(row, np.float64)
-    except ValueError:
-        values = np.full(size, np.nan)
-    if not np.isfinite(values).all():
-        for label, cell in zip(labels, row, strict=True):
-            if not _is_finite(cell):
-                raise complaint(
-                    path,
-                    f"the entry of {short(label)} is {short(cell)}; write 0 for no link, 1 for one.",
-                    line,
-                )
-    return values
-
-
-def _is_finite(cell: str) -> bool:
-    try:
-        return bool(np.isfinite(float(cell)))
-    except ValueError:
-        return False
+def _numbers(path: Path, row: list[str], labels: list[str], line: int) -> list[float]:
+    if len(row) != len(labels):
+        message = f"{len(row)} numbers for {len(labels)} agents; the matrix must be square."
+        raise complaint(path, message, line)
+    numbers = []
+    for label, cell in zip(labels, row, strict=True):
+        try:
+            numbers.append(float(cell))
+        except ValueError:
+            numbers.append(math.nan)
+        if not math.isfinite(numbers[-1]):
+            message = f"the entry of {short(label)} is {short(cell)}; write 0 for no link, 1 for one."
+            raise complaint(path, message, line)
+    return numbers

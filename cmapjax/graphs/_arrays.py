@@ -7,7 +7,8 @@ import numpy as np
 import scipy
 
 from cmapjax.arguments._checks import short
-from cmapjax.graphs._labels import LARGEST, undirected, unless_numbers
+from cmapjax.graphs._labels import LARGEST, unless_numbers
+from cmapjax.graphs._matrix import pattern_of
 from cmapjax.graphs._network import ZEROS
 from cmapjax.market._market import Market
 
@@ -75,26 +76,20 @@ def _as_labels(field: str, column) -> np.ndarray:
     column = np.asarray(column)
     if column.ndim != 1:
         raise ValueError(f"{field} has shape {column.shape}; give one label per link.")
-    items = column.tolist() if column.dtype == object else []
-    is_integers = items and all(
-        isinstance(item, (int, np.integer)) and not isinstance(item, bool) for item in items
-    )
-    if column.dtype.kind in "iu" or is_integers:
-        bad = np.flatnonzero((column < 0) | (column > LARGEST))
-        if len(bad):
+    items = column.tolist()
+    if items and all(isinstance(item, int) and not isinstance(item, bool) for item in items):
+        bad = next((k for k, item in enumerate(items) if not 0 <= item <= LARGEST), None)
+        if bad is not None:
             raise ValueError(
-                f"{field}[{bad[0]}] is {column[bad[0]]}; integer labels lie between 0 and 2^63 - 1. "
-                "Renumber the agents, or give text."
+                f"{field}[{bad}] is {items[bad]}; integer labels lie between 0 and 2^63 - 1. Renumber the "
+                "agents, or give text."
             )
-        return column.astype(np.int64)
-    if column.dtype.kind == "f":
+        return np.array(items, np.int64)
+    if column.dtype.kind not in "OUTiu":
         raise ValueError(
             f"{field} has dtype {column.dtype}; labels are integers or text. If missing entries made the "
             "column fractional, remove them, then convert it with .astype(int)."
         )
-    if column.dtype.kind not in "OUT":
-        raise ValueError(f"{field} has dtype {column.dtype}; labels are integers or text.")
-    items = column.tolist()
     for k, item in enumerate(items):
         if not isinstance(item, str) or not item:
             raise ValueError(
@@ -102,8 +97,8 @@ def _as_labels(field: str, column) -> np.ndarray:
                 "Correct it, or remove the link."
             )
     labels = np.empty(len(items), object)
-    labels[:] = [str(item) for item in items]
-    return labels
+    labels[:] = items
+    return labels if items else np.zeros(0, np.int64)
 
 
 def from_sparse(
@@ -139,33 +134,14 @@ def from_sparse(
     """
     if not scipy.sparse.issparse(matrix):
         matrix = np.asarray(matrix)
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
-        raise ValueError(f"matrix has shape {matrix.shape}; agents share with agents, so it must be square.")
-    if matrix.dtype.kind not in "biuf":
-        raise ValueError(f"matrix has dtype {matrix.dtype}; give real numbers or booleans.")
-    # In COO format entries given twice stay separate, and are counted as links given twice.
-    entries = scipy.sparse.coo_array(matrix)
     names = range(matrix.shape[0]) if labels is None else list(labels)
     if len(names) != matrix.shape[0]:
         raise ValueError(
             f"labels: {len(names)} names for {matrix.shape[0]} rows of the matrix; name every row."
         )
-
-    def name_of(i):
-        return names[i]
-
-    bad = np.flatnonzero(~np.isfinite(entries.data))
-    if len(bad):
-        a, b = (short(name_of(int(index[bad[0]]))) for index in (entries.row, entries.col))
-        raise ValueError(
-            f"matrix: the entry of {a} and {b} is {entries.data[bad[0]]} ({len(bad)} such); "
-            "say 0 for no link and 1 for a link."
-        )
-    is_link = entries.data != 0
-    links = np.stack([entries.row[is_link], entries.col[is_link]], axis=1).astype(np.int64)
-    links = undirected(links, symmetrize, "matrix: entry", name_of)
+    pattern = pattern_of(matrix, symmetrize, names.__getitem__, "symmetrize=True")
     market = Market.from_links(
-        links,
+        pattern.links,
         endowment=endowment,
         value=value,
         labels=unless_numbers(names),
@@ -173,7 +149,5 @@ def from_sparse(
         drop_self_loops=drop_self_loops,
         drop_isolated=drop_isolated,
     )
-    num_zeros = int(np.count_nonzero(~is_link))
-    return (
-        dataclasses.replace(market, origin=market.origin.noting({ZEROS: num_zeros})) if num_zeros else market
-    )
+    zeros = {ZEROS: pattern.num_zeros} if pattern.num_zeros else {}
+    return dataclasses.replace(market, origin=market.origin.noting(zeros)) if zeros else market

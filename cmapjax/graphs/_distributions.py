@@ -12,14 +12,19 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from cmapjax.graphs._parameters import as_number
+from cmapjax.graphs._parameters import Checked, real
 
 # Means and bounds must be in this range, far inside that of float64, so that neither a draw nor the product
 # of an endowment and a value over- or underflows for any reasonable parameters.
 LEAST, MOST = 1e-100, 1e100
 
 
-class Distribution(abc.ABC):
+def _scale(default=dataclasses.MISSING) -> float:
+    """A field that holds a mean or a bound."""
+    return real(least=LEAST, most=MOST, above=False, default=default)
+
+
+class Distribution(Checked, abc.ABC):
     """A distribution of positive numbers. Parameters outside their range raise ValueError."""
 
     is_random: ClassVar[bool] = True
@@ -41,10 +46,6 @@ class Distribution(abc.ABC):
         Returns:
             One number per agent.
         """
-
-    def _set(self, **fields) -> None:
-        for name, value in fields.items():
-            object.__setattr__(self, name, value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,15 +71,12 @@ class Uniform(Distribution):
         high: above low.
     """
 
-    low: float | int
-    high: float | int
+    low: float | int = real(most=MOST, above=False)
+    high: float | int = _scale()
 
-    def __post_init__(self):
-        high = as_number("high", self.high, least=LEAST, most=MOST, above=False)
-        low = as_number("low", self.low, most=high, above=False, bound="high")
-        if low == high:
-            raise ValueError(f"low is {low} and so is high; give a low below it.")
-        self._set(low=low, high=high)
+    def _check(self):
+        if self.low >= self.high:
+            raise ValueError(f"low is {self.low} and high is {self.high}; give a low below high.")
 
     @property
     def mean(self):
@@ -96,10 +94,7 @@ class Exponential(Distribution):
         mean: above 0.
     """
 
-    mean: float | int = 1.0
-
-    def __post_init__(self):
-        self._set(mean=as_number("mean", self.mean, least=LEAST, most=MOST, above=False))
+    mean: float | int = _scale(1.0)
 
     def draw(self, rng, num_agents):
         return self.mean * draw_positive(rng.standard_exponential, num_agents)
@@ -114,12 +109,8 @@ class Gamma(Distribution):
         mean: above 0.
     """
 
-    shape: float | int
-    mean: float | int = 1.0
-
-    def __post_init__(self):
-        shape = as_number("shape", self.shape, least=0.1, most=1e15, above=False)
-        self._set(shape=shape, mean=as_number("mean", self.mean, least=LEAST, most=MOST, above=False))
+    shape: float | int = real(least=0.1, most=1e15, above=False)
+    mean: float | int = _scale(1.0)
 
     def draw(self, rng, num_agents):
         unit = draw_positive(lambda size: rng.standard_gamma(self.shape, size), num_agents)
@@ -136,12 +127,8 @@ class LogNormal(Distribution):
         mean: above 0.
     """
 
-    sigma: float | int
-    mean: float | int = 1.0
-
-    def __post_init__(self):
-        sigma = as_number("sigma", self.sigma, most=20)
-        self._set(sigma=sigma, mean=as_number("mean", self.mean, least=LEAST, most=MOST, above=False))
+    sigma: float | int = real(most=20)
+    mean: float | int = _scale(1.0)
 
     def draw(self, rng, num_agents):
         return self.mean * np.exp(self.sigma * rng.standard_normal(num_agents) - self.sigma**2 / 2)
@@ -156,13 +143,8 @@ class Pareto(Distribution):
         minimum: the least draw, above 0.
     """
 
-    alpha: float | int
-    minimum: float | int = 1.0
-
-    def __post_init__(self):
-        alpha = as_number("alpha", self.alpha, least=0.1, most=1e15, above=False)
-        minimum = as_number("minimum", self.minimum, least=LEAST, most=MOST, above=False)
-        self._set(alpha=alpha, minimum=minimum)
+    alpha: float | int = real(least=0.1, most=1e15, above=False)
+    minimum: float | int = _scale(1.0)
 
     @property
     def mean(self):

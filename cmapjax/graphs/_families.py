@@ -13,18 +13,21 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from cmapjax.arguments._checks import short
-from cmapjax.graphs._parameters import as_count, as_number, check_links, check_one_of
+from cmapjax.graphs._parameters import Checked, as_count, as_number, check_links, real, whole
 
 # Every pair of communities is drawn separately.
 MAX_COMMUNITIES = 1000
 
 
-class Family(abc.ABC):
+class Family(Checked, abc.ABC):
     """A family of networks with its parameters; a network is drawn by `links`.
 
     Write your own by subclassing: a frozen dataclass that checks its fields, knows its `num_agents`, and
     has the two members below. Parameters that make no network raise ValueError on construction.
     """
+
+    _alternatives: ClassVar[tuple[str, ...]] = ()
+    """Two fields of which one must be given."""
 
     symbols: ClassVar[dict[str, str]] = {
         "n": "num_agents",
@@ -49,10 +52,18 @@ class Family(abc.ABC):
     def links(self, rng: np.random.Generator) -> Int[np.ndarray, "links 2"]:
         """The links of one network: distinct pairs of different agent numbers."""
 
-    def _set(self, **fields) -> None:
-        """Store checked fields in plain Python types; frozen dataclasses know no other way."""
-        for name, value in fields.items():
-            object.__setattr__(self, name, value)
+    def __post_init__(self):
+        super().__post_init__()
+        given = [(name, getattr(self, name)) for name in self._alternatives]
+        if given and sum(value is not None for _, value in given) != 1:
+            said = " and ".join(f"{name} is {short(value)}" for name, value in given)
+            raise ValueError(f"{said}; give exactly one of them, by name.")
+        check_links(self)
+
+
+def mean_degree(most) -> float | None:
+    """A field that holds a mean degree, at most that of the network with all possible links, or None."""
+    return real(most=most, bound="every possible link there", default=None)
 
 
 # -- regular figures ---------------------------------------------------------------------------
@@ -63,11 +74,7 @@ class Complete(Family):
     """Each of `num_agents` ≥ 2 agents is linked with all others."""
 
     is_random = False
-    num_agents: int
-
-    def __post_init__(self):
-        self._set(num_agents=as_count("num_agents", self.num_agents, 2))
-        check_links("num_agents", self.num_agents, self.mean_links)
+    num_agents: int = whole(2)
 
     @property
     def mean_links(self):
@@ -82,10 +89,7 @@ class Ring(Family):
     """Agent i is linked with i + 1, and the last of `num_agents` ≥ 3 agents with the first."""
 
     is_random = False
-    num_agents: int
-
-    def __post_init__(self):
-        self._set(num_agents=as_count("num_agents", self.num_agents, 3))
+    num_agents: int = whole(3)
 
     @property
     def mean_links(self):
@@ -101,10 +105,7 @@ class Star(Family):
     """Agent 0 is linked with every other of `num_agents` ≥ 2 agents; there are no other links."""
 
     is_random = False
-    num_agents: int
-
-    def __post_init__(self):
-        self._set(num_agents=as_count("num_agents", self.num_agents, 2))
+    num_agents: int = whole(2)
 
     @property
     def mean_links(self):
@@ -125,12 +126,8 @@ class TorusGrid(Family):
     known_as = ("torus",)
     is_random = False
 
-    rows: int
-    columns: int
-
-    def __post_init__(self):
-        self._set(rows=as_count("rows", self.rows, 3), columns=as_count("columns", self.columns, 3))
-        check_links("rows × columns", self.num_agents, self.mean_links)
+    rows: int = whole(3)
+    columns: int = whole(3)
 
     @property
     def num_agents(self):
@@ -164,21 +161,12 @@ class ErdosRenyi(Family):
     """
 
     known_as = ("er",)
+    _alternatives = ("mean_degree", "probability")
 
-    num_agents: int
+    num_agents: int = whole(2)
     _: dataclasses.KW_ONLY
-    mean_degree: float | int | None = None
-    probability: float | int | None = None
-
-    def __post_init__(self):
-        n = as_count("num_agents", self.num_agents, 2)
-        check_one_of(mean_degree=self.mean_degree, probability=self.probability)
-        self._set(num_agents=n)
-        if self.probability is None:
-            self._set(mean_degree=as_mean_degree(self.mean_degree, n - 1))
-        else:
-            self._set(probability=as_number("probability", self.probability, most=1))
-        check_links("num_agents", n, self.mean_links)
+    mean_degree: float | int | None = mean_degree(lambda family: family.num_agents - 1)
+    probability: float | int | None = real(most=1, default=None)
 
     @property
     def link_probability(self) -> float:
@@ -207,21 +195,17 @@ class Bipartite(Family):
         probability: … or p itself, above 0 and at most 1.
     """
 
-    num_left: int
-    num_right: int
-    _: dataclasses.KW_ONLY
-    mean_degree: float | int | None = None
-    probability: float | int | None = None
+    _alternatives = ("mean_degree", "probability")
 
-    def __post_init__(self):
-        left, right = as_count("num_left", self.num_left, 1), as_count("num_right", self.num_right, 1)
-        check_one_of(mean_degree=self.mean_degree, probability=self.probability)
-        self._set(num_left=left, num_right=right)
-        if self.probability is None:
-            self._set(mean_degree=as_mean_degree(self.mean_degree, 2 * left * right / (left + right)))
-        else:
-            self._set(probability=as_number("probability", self.probability, most=1))
-        check_links("num_left × num_right", left * right, self.mean_links)
+    num_left: int = whole(1)
+    num_right: int = whole(1)
+    _: dataclasses.KW_ONLY
+    mean_degree: float | int | None = mean_degree(lambda family: family._most_degree)
+    probability: float | int | None = real(most=1, default=None)
+
+    @property
+    def _most_degree(self):
+        return 2 * self.num_left * self.num_right / self.num_agents
 
     @property
     def num_agents(self):
@@ -268,29 +252,27 @@ class StochasticBlockModel(Family):
     between: float | int | None = None
     probabilities: Sequence[Sequence[float | int]] | None = None
 
-    def __post_init__(self):
+    def _check(self):
         if not isinstance(self.sizes, (Sequence, np.ndarray)) or not 1 <= len(self.sizes) <= MAX_COMMUNITIES:
             raise ValueError(
                 f"sizes is {short(self.sizes)}; give a list of 1 to {MAX_COMMUNITIES} community sizes."
             )
         self._set(sizes=tuple(as_count(f"sizes[{k}]", size, 1) for k, size in enumerate(self.sizes)))
         as_count("sum of sizes", sum(self.sizes), 2)
-        if self.probabilities is not None:
-            if (self.within, self.between) != (None, None):
-                raise ValueError(
-                    f"within is {short(self.within)} and between is {short(self.between)}, but a table of "
-                    "probabilities is given too; leave out one or the other."
-                )
+        if self.probabilities is None:
+            for field in ("within", "between"):
+                self._set(**{field: as_number(field, getattr(self, field), most=1, above=False)})
+        elif (self.within, self.between) == (None, None):
             self._set(probabilities=_as_probabilities(self.probabilities, len(self.sizes)))
         else:
-            for field in ("within", "between"):
-                number = as_number(field, getattr(self, field), most=1, above=False)
-                self._set(**{field: number})
+            raise ValueError(
+                f"within is {short(self.within)} and between is {short(self.between)}, but a table of "
+                "probabilities is given too; leave out one or the other."
+            )
         if self.mean_links == 0:
             raise ValueError(
                 f"sizes {short(self.sizes)} and their probabilities allow no link; raise a probability."
             )
-        check_links("sum of sizes", self.num_agents, self.mean_links)
 
     @property
     def num_agents(self):
@@ -321,11 +303,6 @@ class StochasticBlockModel(Family):
 
 
 # -- how they draw -----------------------------------------------------------------------------
-
-
-def as_mean_degree(value, most: float | int) -> float:
-    """A mean degree, checked to be at most that of the network with all possible links."""
-    return as_number("mean_degree", value, most=most, bound="every possible link there")
 
 
 def chosen_places(
@@ -362,23 +339,23 @@ def pairs_at(places: Int[np.ndarray, "chosen"]) -> Int[np.ndarray, "chosen 2"]:
 
 
 def _as_probabilities(table, num_communities: int) -> tuple[tuple[float, ...], ...]:
-    is_table = isinstance(table, (Sequence, np.ndarray)) and not isinstance(table, str)
-    if not is_table or not all(isinstance(row, (Sequence, np.ndarray)) for row in table):
+    if not isinstance(table, (Sequence, np.ndarray)) or any(np.ndim(row) != 1 for row in table):
         raise ValueError(
             f"probabilities is {short(table)}; give a table of numbers, a row and a column per community."
         )
-    rows = [list(row) for row in table]
-    if len(rows) != num_communities or any(len(row) != num_communities for row in rows):
+    widths = [len(row) for row in table]
+    if widths != [num_communities] * num_communities:
         raise ValueError(
-            f"probabilities has rows of {[len(row) for row in rows][:5]} numbers for {num_communities} "
-            "communities; give a row and a column for each."
+            f"probabilities has rows of {widths[:5]} numbers for {num_communities} communities; give a row "
+            "and a column for each."
         )
-    for a, row in enumerate(rows):
-        for b, number in enumerate(row):
-            row[b] = as_number(f"probabilities[{a}][{b}]", number, most=1, above=False)
+    rows = [
+        [as_number(f"probabilities[{a}][{b}]", number, most=1, above=False) for b, number in enumerate(row)]
+        for a, row in enumerate(table)
+    ]
     for a, b in np.argwhere(np.array(rows) != np.array(rows).T)[:1]:
         raise ValueError(
             f"probabilities[{a}][{b}] is {rows[a][b]} but probabilities[{b}][{a}] is {rows[b][a]}; links "
             "have no direction, so give a symmetric table."
         )
-    return tuple(tuple(row) for row in rows)
+    return tuple(map(tuple, rows))

@@ -25,7 +25,8 @@ EVERYWHERE = ("format", "drop_self_loops", "drop_isolated", "symmetrize", "zero"
 # Options about agents, which also apply to networks that are known by name.
 OF_AGENTS = ("zero", "memory_budget")
 ZERO = ("reject", "drop")
-_COLUMNS = ("source_column", "target_column", "separator", "header")
+_SWITCHES = ("header", "directed", "drop_self_loops", "drop_isolated", "symmetrize", "ignore_extra_columns")
+_COLUMNS = ("source_column", "target_column", "separator", "header", "directed")
 _ATTRIBUTES = ("label_attribute", "endowment_attribute", "value_attribute")
 FORMATS = {
     "edge-list": Format((".txt", ".edges", ".edgelist", ".el"), (*_COLUMNS, "ignore_extra_columns")),
@@ -43,6 +44,18 @@ FORMATS = {
     "konect": Format(()),
 }
 ENDINGS = {ending: name for name, form in FORMATS.items() for ending in form.endings}
+
+# Networks that are known by name.
+NETWORKX = {
+    "karate": "karate_club_graph",
+    "les-miserables": "les_miserables_graph",
+    "davis": "davis_southern_women_graph",
+    "florentine": "florentine_families_graph",
+}
+"""The functions of NetworkX that make them."""
+SHIPPED = {"gnutella": "p2p-Gnutella04.txt.gz"}
+"""Files that come with the package."""
+KNOWN_NETWORKS = (*NETWORKX, *SHIPPED)
 
 
 def option(default, text: str) -> Any:
@@ -76,6 +89,10 @@ class FileOptions:
     value_attribute: str | None = option(None, "Likewise their value.")
     drop_self_loops: bool = option(False, "Leave out links of an agent with itself.")
     drop_isolated: bool = False
+    directed: bool = option(
+        False,
+        "Every line of a table or edge list is a link one way, from the first agent to the second.",
+    )
     symmetrize: bool = option(False, "Make the links of a directed network go both ways.")
     ignore_extra_columns: bool = option(False, "Read edge lists of more than two columns.")
     zero: str = option("reject", "Agents whose endowment is zero: reject them, or drop them.")
@@ -91,30 +108,29 @@ class FileOptions:
 
     def _check(self, name: str, value) -> None:
         """Raise ValueError unless the option may have this value."""
+        is_text = isinstance(value, str) and value != ""
+        remedy = None
         if name == "memory_budget":
             as_budget(value)
-        elif name in ("header", "drop_self_loops", "drop_isolated", "symmetrize", "ignore_extra_columns"):
-            if not isinstance(value, bool) and not (name == "header" and value is None):
-                raise ValueError(f"{self.called(name)} is {_short(value)}; give True or False.")
+        elif name in _SWITCHES:
+            remedy = (
+                None if isinstance(value, bool) or (name, value) == ("header", None) else "give True or False"
+            )
         elif name == "zero":
-            if value not in ZERO:
-                raise ValueError(f"{self.called(name)} is {_short(value)}; give reject or drop.")
-        elif name != "place" and value is not None and (not isinstance(value, str) or not value):
-            raise ValueError(f"{self.called(name)} is {_short(value)}; give text.")
-        elif name == "format" and value is not None and value not in FORMATS:
+            remedy = None if value in ZERO else "give reject or drop"
+        elif name != "place" and value is not None and not is_text:
+            remedy = "give text"
+        elif name == "format" and is_text and value not in FORMATS:
             raise ValueError(
                 f"{self.called(name)} {_short(value)} is not known; use one of {', '.join(FORMATS)}."
             )
-        elif name == "separator" and value not in (None, *SEPARATORS):
+        elif name == "separator" and is_text and value not in SEPARATORS:
             if len(value) != 1:
-                raise ValueError(
-                    f"{self.called(name)} is {_short(value)}; give one character, or one of "
-                    f"{', '.join(SEPARATORS)}."
-                )
-            if value.isalnum() or value in "\"'\\\r\n":
-                raise ValueError(
-                    f"{self.called(name)} is {_short(value)}, which names may hold; use another."
-                )
+                remedy = f"give one character, or one of {', '.join(SEPARATORS)}"
+            elif value.isalnum() or value in "\"'\\\r\n":
+                remedy = "which names may hold; use another"
+        if remedy is not None:
+            raise ValueError(f"{self.called(name)} is {_short(value)}; {remedy}.")
 
     @property
     def budget(self) -> int:

@@ -12,7 +12,7 @@ import stat
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -27,7 +27,7 @@ MEMORY_PER_BYTE = 16
 MAX_DETAIL = 160
 MAX_PATH = 80
 
-STANDARD_INPUT = "standard input"
+STANDARD_INPUT = Path("standard input")
 
 
 class Packing(NamedTuple):
@@ -36,13 +36,14 @@ class Packing(NamedTuple):
     magic: bytes
     """The first bytes of such a file."""
     name: str
+    opened: Callable
 
 
 PACKINGS = {
-    ".gz": Packing(b"\x1f\x8b", "gzip"),
-    ".bz2": Packing(b"BZh", "bzip2"),
-    ".xz": Packing(b"\xfd7zXZ\x00", "xz"),
-    ".zip": Packing(b"PK\x03\x04", "zip"),
+    ".gz": Packing(b"\x1f\x8b", "gzip", gzip.open),
+    ".bz2": Packing(b"BZh", "bzip2", bz2.open),
+    ".xz": Packing(b"\xfd7zXZ\x00", "xz", lzma.open),
+    ".zip": Packing(b"PK\x03\x04", "zip", zipfile.ZipFile),
 }
 _UNPACKING_ERRORS = (zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError)
 _DISGUISES = {
@@ -56,12 +57,27 @@ _DISGUISES = {
 }
 
 
-def complaint(path, message: str, line: int | None = None) -> ValueError:
-    """A ValueError about a place in a file, short whatever the file holds."""
+class FileError(ValueError):
+    """An error that names its file."""
+
+
+def complaint(path, message: str, line: int | None = None) -> FileError:
+    """An error about a place in a file, short whatever the file holds."""
     name = str(path)
     name = name if name.isprintable() else repr(name)
     name = name if len(name) <= MAX_PATH else "…" + name[1 - MAX_PATH :]
-    return ValueError(f"{name}{'' if line is None else f', line {line}'}: {message}")
+    return FileError(f"{name}{'' if line is None else f', line {line}'}: {message}")
+
+
+@contextlib.contextmanager
+def naming(path, line: int | None = None) -> Iterator[None]:
+    """Errors about what a file holds name the file."""
+    try:
+        yield
+    except FileError:
+        raise
+    except ValueError as error:
+        raise complaint(path, str(error), line) from None
 
 
 def detail(error: BaseException) -> str:
@@ -129,83 +145,73 @@ def format_and_packing(
 def read_bytes(
     path: Path, budget: int, *, packing: str = "", is_text: bool = True, per_byte: int = MEMORY_PER_BYTE
 ) -> bytes:
-    """The content of a file, unpacked; of text without a byte-order mark, and checked to be UTF-8.
+    """The content of a file or of standard input, unpacked; of text without a byte-order mark, and checked to
+    be UTF-8.
 
     The size is counted while reading, so that a file that unpacks to too much (or grows) is left early:
     a byte takes `per_byte` bytes of memory.
     """
+    content = io.BytesIO()
+    with _reading(path, packing), _opened(path, packing, budget) as stream:
+        while chunk := stream.read(CHUNK):
+            content.write(chunk)
+            size = content.tell()
+            what = f"the file unpacks to {size:,} bytes or more, and reading that takes"
+            check_budget(path, per_byte * size, budget, what)
+    return _checked(path, content.getvalue(), packing, is_text)
+
+
+def member_of_zip(path: Path, budget: int) -> str:
+    """The name of the one file in a zip file."""
+    with _reading(path, ".zip"), open(path, "rb") as raw:
+        return _only_member(path, _archive(path, raw, budget)).filename
+
+
+@contextlib.contextmanager
+def _reading(path: Path, packing: str) -> Iterator[None]:
+    """Errors of the system and of what unpacks name the file."""
     try:
-        # Opened without blocking, because the file may have been replaced by a pipe since it was checked.
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with os.fdopen(handle, "rb") as raw:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise complaint(path, "is not a regular file; copy it into a file first.")
-            with _unpacked(path, raw, packing, budget) as stream:
-                data = _read_all(path, stream, budget, per_byte)
+        yield
     except EOFError:
         raise complaint(
             path, f"the {PACKINGS[packing].name} file ends too early; fetch or compress it again."
         ) from None
     except (OSError, *_UNPACKING_ERRORS) as error:
         raise complaint(path, f"cannot be read ({detail(error)}).") from None
-    return _checked(path, data, packing, is_text)
-
-
-def read_standard_input(budget: int, *, is_text: bool = True, per_byte: int = MEMORY_PER_BYTE) -> bytes:
-    """All of standard input, within the budget; checked as a file is."""
-    try:
-        data = _read_all(STANDARD_INPUT, sys.stdin.buffer, budget, per_byte)
-    except OSError as error:
-        raise complaint(STANDARD_INPUT, f"cannot be read ({detail(error)}).") from None
-    return _checked(STANDARD_INPUT, data, "", is_text)
-
-
-def member_of_zip(path: Path, budget: int) -> str:
-    """The name of the one file in a zip file."""
-    try:
-        with open(path, "rb") as raw, zipfile.ZipFile(_sized(path, raw, budget)) as archive:
-            return _only_member(path, archive).filename
-    except (OSError, EOFError, *_UNPACKING_ERRORS) as error:
-        raise complaint(path, f"cannot be read ({detail(error)}).") from None
-
-
-def _read_all(path, stream, budget: int, per_byte: int) -> bytes:
-    content = io.BytesIO()
-    while chunk := stream.read(CHUNK):
-        content.write(chunk)
-        needed = per_byte * content.tell()
-        what = f"the file unpacks to {content.tell():,} bytes or more, and reading that takes"
-        check_budget(path, needed, budget, what)
-    return content.getvalue()
 
 
 @contextlib.contextmanager
-def _unpacked(path: Path, raw, packing: str, budget: int) -> Iterator:
-    """The unpacked content of a file, as a stream."""
-    if not packing:
-        yield raw
+def _opened(path: Path, packing: str, budget: int) -> Iterator:
+    """The unpacked content of a regular file, or of standard input, as a stream."""
+    if path == STANDARD_INPUT:
+        yield sys.stdin.buffer
         return
-    magic, name = PACKINGS[packing]
-    if not raw.peek(len(magic)).startswith(magic):
-        raise complaint(path, f"ends in {packing} but is not {name}; rename it, or compress it again.")
-    if packing == ".zip":
-        with (
-            zipfile.ZipFile(_sized(path, raw, budget)) as archive,
-            archive.open(_only_member(path, archive)) as stream,
-        ):
-            yield stream
-        return
-    with {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}[packing](raw) as stream:
-        yield stream
+    # Opened without blocking, because the file may have been replaced by a pipe since it was checked.
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with os.fdopen(handle, "rb") as raw:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise complaint(path, "is not a regular file; copy it into a file first.")
+        if not packing:
+            yield raw
+            return
+        magic, name, opened = PACKINGS[packing]
+        if not raw.peek(len(magic)).startswith(magic):
+            raise complaint(path, f"ends in {packing} but is not {name}; rename it, or compress it again.")
+        if packing == ".zip":
+            archive = _archive(path, raw, budget)
+            with archive.open(_only_member(path, archive)) as stream:
+                yield stream
+        else:
+            with opened(raw) as stream:
+                yield stream
 
 
-def _sized(path: Path, raw, budget: int):
+def _archive(path: Path, raw, budget: int) -> zipfile.ZipFile:
     """A zip file of which the list of its files, too, fits into the budget."""
     size = os.fstat(raw.fileno()).st_size
-    check_budget(
-        path, MEMORY_PER_BYTE * size, budget, f"the zip file has {size:,} bytes, and reading it takes"
-    )
-    return raw
+    what = f"the zip file has {size:,} bytes, and reading it takes"
+    check_budget(path, MEMORY_PER_BYTE * size, budget, what)
+    return zipfile.ZipFile(raw)
 
 
 def _only_member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:

@@ -3,20 +3,17 @@
 from pathlib import Path
 
 from cmapjax.graphs._adjacency import is_adjacency_matrix, read_adjacency_list, read_adjacency_matrix
-from cmapjax.graphs._edge_list import read_edge_list
 from cmapjax.graphs._file_options import ENDINGS, FORMATS, FileOptions
 from cmapjax.graphs._files import CHUNK, MEMORY_PER_DIGIT
-from cmapjax.graphs._gexf import parse_gexf
 from cmapjax.graphs._gml import parse_gml
-from cmapjax.graphs._graphml import parse_graphml
 from cmapjax.graphs._konect import read_konect
-from cmapjax.graphs._link_table import read_link_table
-from cmapjax.graphs._matrix import read_matrix_market
+from cmapjax.graphs._links import read_edge_list, read_link_table
+from cmapjax.graphs._matrix import read_matrix_market, read_npz
 from cmapjax.graphs._network import Network
 from cmapjax.graphs._node_link import parse_node_link
-from cmapjax.graphs._npz import read_npz
-from cmapjax.graphs._pajek import read_pajek
-from cmapjax.graphs._structured import Declared, declared_network
+from cmapjax.graphs._pajek import parse_pajek
+from cmapjax.graphs._structured import declared_network
+from cmapjax.graphs._xml import parse_gexf, parse_graphml
 
 _WHOLE = {
     "edge-list": read_edge_list,
@@ -24,13 +21,13 @@ _WHOLE = {
     "adjacency-list": read_adjacency_list,
     "npz": read_npz,
     "konect": read_konect,
-    "pajek": read_pajek,
 }
 _DECLARED = {
     "graphml": parse_graphml,
     "gml": parse_gml,
     "gexf": parse_gexf,
     "node-link": parse_node_link,
+    "pajek": parse_pajek,
 }
 _LINES = ("edge-list", "csv", "tsv", "konect", "adjacency-list")
 _OF_NUMBERS = b"0123456789 \t\r\n,"
@@ -61,7 +58,7 @@ def read_network(path: Path, data: bytes, form: str, options: FileOptions) -> Ne
     if form in _WHOLE:
         return _WHOLE[form](path, data, options)
     if form in _DECLARED:
-        return declared_network(path, Declared(*_DECLARED[form](path, data, options)), options)
+        return declared_network(path, _DECLARED[form](path, data, options), options)
     if form == "adjacency-matrix":
         return read_adjacency_matrix(path, data, _separator(path, options), options)
     delimiter = _DELIMITERS[form]

@@ -42,46 +42,39 @@ def parse_gml(path: Path, data: bytes, options: FileOptions) -> Declared:
     graphs = [item for item in _items(path, data.decode()) if item.key == "graph"]
     if len(graphs) != 1:
         raise complaint(path, f"holds {len(graphs)} graph [ … ] lists; it must hold one.")
-    graph = _as_list(path, graphs[0])
-    flags = {item.key: item.value for item in graph if item.key == "directed"}
-    if flags.get("directed", "0") not in ("0", "1"):
-        raise complaint(path, f"directed is {short(flags['directed'])}; say 0 or 1.", graphs[0].line)
-    is_directed = flags.get("directed") == "1"
-    once = {"id", "label"} if options.label_attribute is None else {"id"}
-    once |= wanted_attributes(options)
+    (graph,) = graphs
+    directed = _fields(path, graph, {"directed"}).get("directed", "0")
+    if directed not in ("0", "1"):
+        raise complaint(path, f"directed is {short(directed)}; say 0 or 1.", graph.line)
+    once = {"id", *wanted_attributes(options)} | ({"label"} if options.label_attribute is None else set())
     nodes, edges, num_weights = [], [], 0
-    for item in graph:
+    for item in graph.value:
         if item.key == "node":
-            fields = _fields(path, item, ("id",), once, options)
+            fields = _fields(path, item, once, ("id",), f", or pass {options.say('label_attribute', 'id')}")
             is_group = fields.get("isGroup") == "1"  # as yEd marks its groups
             label = fields.get("label", fields["id"])
             nodes.append(Node(fields["id"], label, fields, item.line, is_group))
         elif item.key == "edge":
-            fields = _fields(path, item, ("source", "target"), {"source", "target"}, options)
-            edges.append(Edge(fields["source"], fields["target"], is_directed, item.line))
+            fields = _fields(path, item, {"source", "target"}, ("source", "target"))
+            edges.append(Edge(fields["source"], fields["target"], directed == "1", item.line))
             num_weights += any(key in fields for key in _WEIGHTS)
     return Declared(nodes, edges, {WEIGHTS: num_weights}, has_labels=True)
 
 
-def _as_list(path: Path, item: _Item) -> list[_Item]:
+def _fields(
+    path: Path, item: _Item, once: set[str], required: tuple[str, ...] = (), or_else: str = ""
+) -> dict[str, str]:
+    """The plain values of a graph, node or edge; lists in it (such as graphics) are ignored."""
     if isinstance(item.value, str):
         raise complaint(path, f"{item.key} is {short(item.value)}, not a list [ … ].", item.line)
-    return item.value
-
-
-def _fields(
-    path: Path, item: _Item, required: tuple[str, ...], once: set[str], options: FileOptions
-) -> dict[str, str]:
-    """The plain values of a node or edge; lists in it (such as graphics) are ignored."""
     fields: dict[str, str] = {}
-    for field in _as_list(path, item):
+    for field in item.value:
         if isinstance(field.value, list):
             continue
         if field.key in fields and field.key in once:
-            remedy = f", or pass {options.say('label_attribute', 'id')}" if field.key == "label" else ""
-            raise complaint(
-                path, f"{field.key} stands twice in one {item.key}; keep one{remedy}.", field.line
-            )
+            remedy = or_else if field.key == "label" else ""
+            message = f"{field.key} stands twice in one {item.key}; keep one{remedy}."
+            raise complaint(path, message, field.line)
         fields[field.key] = field.value
     for key in required:
         if key not in fields:

@@ -9,9 +9,8 @@ import numpy as np
 
 from cmapjax.arguments._checks import short
 from cmapjax.graphs._file_options import FileOptions
-from cmapjax.graphs._files import complaint
-from cmapjax.graphs._labels import undirected
-from cmapjax.graphs._network import COLUMNS, WEIGHTS, Network
+from cmapjax.graphs._files import complaint, naming
+from cmapjax.graphs._network import COLUMNS, WEIGHTS, Network, numbered_network, undirected
 
 _KINDS = ("sym", "asym", "bip")
 _COMING_AND_GOING = "dynamic"
@@ -35,44 +34,35 @@ def read_konect(path: Path, data: bytes, options: FileOptions) -> Network:
         )
     if _COMING_AND_GOING in words:
         raise complaint(path, "is dynamic, its links come and go; write those of one moment as a list.", 1)
-    declared, ends, weights, times, total = None, array("q"), 0, 0, 0.0
+    declared, ends, weights, times, total = 0, array("q"), 0, 0, 0.0
     for line, text in lines:
+        cells = text.split()
         if text.startswith(b"%"):
             sizes = text[1:].split()
-            if line == 2 and sizes and sizes[0].isdigit() and len(sizes[0]) <= _MOST_DIGITS:
-                declared = int(sizes[0])
+            if line == 2 and sizes and sizes[0].isdigit():
+                declared = int(sizes[0][:_MOST_DIGITS])
             continue
-        cells = text.split()
-        if not cells:
-            continue
-        if not 2 <= len(cells) <= 4:
+        if cells and not 2 <= len(cells) <= 4:
             raise complaint(path, f"{len(cells)} columns; a link has two numbers, a weight and a time.", line)
         ends.extend(_number(path, cell, line) for cell in cells[:2])
         weights += len(cells) > 2
         times += len(cells) > 3
-        total += _weight(path, cells[2], line) if len(cells) > 2 else 1
+        total += _weight(path, cells[2], line) if len(cells) > 2 else bool(cells)
     links = np.frombuffer(ends, np.int64).reshape(-1, 2) if ends else np.zeros((0, 2), np.int64)
-    if declared is not None and max(len(links), total) < declared:
+    if max(len(links), total) < declared:
         raise complaint(
             path, f"{len(links):,} links, but {declared:,} are declared; fetch the file again.", line
         )
     notes = {WEIGHTS: weights, COLUMNS: times}
     if words[0] == "bip":
         return _two_sides(links, notes)
-    agents, numbers = np.unique(links, return_inverse=True)
-    links = numbers.reshape(-1, 2)
+    network = numbered_network(links, notes)
     if words[0] == "asym":
-        try:
-            links = undirected(
-                links,
-                options.symmetrize,
-                "directed link",
-                lambda i: int(agents[i]),
-                options.say("symmetrize"),
-            )
-        except ValueError as error:
-            raise complaint(path, str(error)) from None
-    return Network(links, agents.tolist(), notes=notes)
+        name_of, remedy = network.labels.__getitem__, options.say("symmetrize")
+        with naming(path):
+            links = undirected(network.links, options.symmetrize, "directed link", name_of, remedy)
+        network = network._replace(links=links)
+    return network
 
 
 def _two_sides(links: np.ndarray, notes: dict[str, int]) -> Network:

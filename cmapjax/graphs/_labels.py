@@ -1,4 +1,4 @@
-"""Names of agents as text, by the same rules for every file, so that no agent has two names."""
+"""Names of agents, by the same rules for every file so that no agent has two, and numbers of agents."""
 
 import re
 import unicodedata
@@ -13,8 +13,8 @@ from cmapjax.graphs._file_options import FileOptions
 LARGEST = 2**63 - 1
 _DIGITS = len(str(LARGEST))
 _NUMBER_STARTS = ("+", "-", ".")
-_CANONICAL = re.compile(r"0|[1-9][0-9]*")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_CANONICAL = re.compile(r"0|[1-9][0-9]*")
 
 
 def check_label(text: str) -> None:
@@ -81,7 +81,7 @@ def _as_number(text: str) -> Decimal | None:
     return number if number.is_finite() else None
 
 
-def as_labels(texts: Sequence[str]) -> list[int] | list[str]:
+def as_labels(texts: Collection[str]) -> list[int] | list[str]:
     """Checked names: Python integers if all of them are whole numbers up to 2^63 - 1, else text."""
     # The length first, because Python reads numbers of thousands of digits slowly or not at all.
     if all(is_whole(text) and len(text) <= _DIGITS and int(text) <= LARGEST for text in texts):
@@ -96,41 +96,48 @@ def unless_numbers(labels: Sequence[Hashable]) -> Sequence[Hashable] | None:
     return labels
 
 
-def positive_number(text: str) -> float:
-    """The number written in a file. Raises ValueError saying what is wrong with it."""
-    text = text.strip(" \t\r\n")
-    if not text:
-        raise ValueError("is empty; give a number above zero.")
-    if not _NUMBER.fullmatch(text):
-        try:
-            is_finite = np.isfinite(float(text))
-        except ValueError:
-            is_finite = True
-        if not is_finite:
-            raise ValueError(f"is {short(text)}; it must be finite and above zero.")
-        raise ValueError(f"is {short(text)}, which is not a plain number; give one above zero.")
-    return check_number(float(text), text)
+def agent_number(
+    field: str, label: str, given: str | float, options: FileOptions, allows_zero: bool = False
+) -> float:
+    """The endowment or value of an agent: above zero, or 0 for an endowment where such agents are dropped.
 
-
-def endowment_number(given: str | float, options: FileOptions) -> float:
-    """An endowment in a file: above zero, or zero where agents without surplus are dropped.
+    Args:
+        field: endowment or value.
+        label: the agent's.
+        given: what the file says, as text or as a number.
+        options: what becomes of agents without surplus.
+        allows_zero: whether they may stay.
 
     Raises:
         ValueError: what is wrong with it.
     """
-    is_text = isinstance(given, str)
-    if is_zero(given) and options.zero == "drop":
-        return 0.0
-    if is_zero(given):
-        raise ValueError(f"is {short(given)}: {no_surplus(options)}.")
-    return positive_number(given) if is_text else check_number(given)
+    try:
+        if field == "endowment" and _is_zero(given):
+            if options.zero == "drop" or allows_zero:
+                return 0.0
+            raise ValueError(f"is {short(given)}: {no_surplus(options)}.")
+        return _plain_number(given) if isinstance(given, str) else _positive(given, given)
+    except ValueError as error:
+        raise ValueError(f"of agent {short(label)} {error}") from None
 
 
-def is_zero(given: str | float) -> bool:
-    """Whether this is exactly zero as it is written (1e-999 is not)."""
-    if not isinstance(given, str):
-        return given == 0
-    return bool(_NUMBER.fullmatch(given.strip())) and not re.search("[1-9]", re.split("[eE]", given)[0])
+def term(label: str, given: str | float) -> float:
+    """A number ≥ 0 of an agent or a link, infinity included; NaN where nothing is given.
+
+    Raises:
+        ValueError: what is wrong with it.
+    """
+    if isinstance(given, str):
+        text = given.strip(" \t\r\n")
+        if not text:
+            return np.nan
+        is_number = _NUMBER.fullmatch(text) or text.lstrip("+-").casefold() in ("inf", "infinity")
+        if not is_number:
+            raise ValueError(f"of {label} is {short(text)}, not a plain number; give one, 0 or more.")
+        given = float(text)
+    if np.isnan(given) or given >= 0:
+        return float(given)
+    raise ValueError(f"of {label} is {given:g}; give a number, 0 or more.")
 
 
 def no_surplus(options: FileOptions) -> str:
@@ -141,30 +148,23 @@ def no_surplus(options: FileOptions) -> str:
     )
 
 
-def check_number(number: float, text: str | None = None) -> float:
-    """The number, if it is finite and above zero. Raises ValueError saying what is wrong with it."""
+def _is_zero(given: str | float) -> bool:
+    """Whether this is exactly zero as it is written (1e-999 is not)."""
+    if not isinstance(given, str):
+        return given == 0
+    return bool(_NUMBER.fullmatch(given.strip())) and not re.search("[1-9]", re.split("[eE]", given)[0])
+
+
+def _plain_number(text: str) -> float:
+    text = text.strip(" \t\r\n")
+    if not text:
+        raise ValueError("is empty; give a number above zero.")
+    if not _NUMBER.fullmatch(text) and text.lstrip("+-").casefold() not in ("nan", "inf", "infinity"):
+        raise ValueError(f"is {short(text)}, which is not a plain number; give one above zero.")
+    return _positive(float(text), text)
+
+
+def _positive(number: float, given: str | float) -> float:
     if not (np.isfinite(number) and number > 0):
-        shown = f"{number!r}" if text is None else short(text)
-        raise ValueError(f"is {shown}; it must be finite and above zero.")
-    return number
-
-
-def undirected(
-    links: np.ndarray, symmetrize: bool, what: str, name_of, remedy: str = "symmetrize=True"
-) -> np.ndarray:
-    """Each link once, from arcs that are given in both directions; repeated arcs stay repeated.
-
-    Raises:
-        ValueError: an arc without its reverse, unless `symmetrize` makes it a link.
-    """
-    giver, receiver = links[:, 0].astype(np.int64), links[:, 1].astype(np.int64)
-    size = np.int64(links.max(initial=0) + 1)
-    one_way = ~np.isin(giver * size + receiver, receiver * size + giver)
-    if one_way.any() and not symmetrize:
-        first = int(np.flatnonzero(one_way)[0])
-        a, b = (short(name_of(int(i))) for i in links[first])
-        raise ValueError(
-            f"{what} {a} → {b} has no reverse {b} → {a} ({int(one_way.sum())} such); agents share both ways. "
-            f"Pass {remedy} to make every one a link."
-        )
-    return links[(giver <= receiver) | one_way]
+        raise ValueError(f"is {short(given)}; it must be finite and above zero.")
+    return float(number)

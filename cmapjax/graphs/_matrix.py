@@ -1,188 +1,186 @@
-"""Adjacency matrices in files: MatrixMarket, of which the pattern alone is read."""
+"""Matrices of which the pattern makes a network: MatrixMarket, and SciPy's sparse ones (`.npz`).
+
+Files are checked before SciPy reads them, because it allocates what a file declares.
+"""
 
 import io
-import math
-from array import array
-from collections.abc import Iterator
+import re
+import zipfile
+import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import scipy
 from jaxtyping import Int
 
 from cmapjax.arguments._checks import short
+from cmapjax.graphs._doubts import is_number
 from cmapjax.graphs._file_options import FileOptions
-from cmapjax.graphs._files import check_budget, complaint
-from cmapjax.graphs._labels import LARGEST, undirected
-from cmapjax.graphs._network import WEIGHTS, ZEROS, Network
+from cmapjax.graphs._files import FileError, check_budget, complaint, detail, naming
+from cmapjax.graphs._network import WEIGHTS, ZEROS, Network, undirected
+from cmapjax.graphs._quick import blocks, cells_of
 
-BYTES_PER_ENTRY = 160  # positions, their sorted copies and keys, and two arcs of the market
-BYTES_PER_AGENT = 200  # a label and the vectors over agents
-_SHORTEST_ENTRY = len("1 2\n")
+_BYTES_PER_ENTRY = 160  # positions, their sorted copies and keys, and two arcs of the market
+_BYTES_PER_AGENT = 200  # a label and the vectors over agents
+_DAMAGED = (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+
+
+# The banner, comments and blank lines, and the sizes.
+_HEAD = re.compile(rb"(?P<before>(?P<banner>[^\n]*)\n(?:[ \t]*(?:%[^\n]*)?\r?\n)*)(?P<sizes>[^\n]*)(?:\n|\Z)")
+_CHOICES = {
+    "field": ("pattern", "integer", "unsigned-integer", "real", "double", "complex"),
+    "symmetry": ("symmetric", "general", "skew-symmetric", "hermitian"),
+}
+
+
+class Pattern(NamedTuple):
+    """What a square matrix says about a network."""
+
+    links: Int[np.ndarray, "links 2"]
+    num_zeros: int
+    """Entries that are stored though they are zero."""
+    num_weights: int
+    """Links whose entry is not 1."""
+
+    def network(self, labels) -> Network:
+        """The network between agents of these names."""
+        return Network(self.links, labels, notes={ZEROS: self.num_zeros, WEIGHTS: self.num_weights})
+
+
+def pattern_of(matrix, symmetrize: bool, name_of: Callable[[int], object], remedy: str) -> Pattern:
+    """The links of a matrix: its entries other than zero; those on the diagonal are self-loops.
+
+    Args:
+        matrix: dense, or sparse of any format. Entries given twice stay links given twice.
+        symmetrize: make every entry of an unsymmetric matrix a link.
+        name_of: the name of a row, for errors.
+        remedy: how to ask for `symmetrize`.
+
+    Raises:
+        ValueError: a matrix that is not square, numeric, finite or symmetric in its pattern.
+    """
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"matrix has shape {matrix.shape}; agents share with agents, so it must be square.")
+    if matrix.dtype.kind not in "biufc":
+        raise ValueError(f"matrix has dtype {matrix.dtype}; give numbers or booleans.")
+    entries = scipy.sparse.coo_array(matrix)
+    ends = np.stack([entries.row, entries.col], axis=1).astype(np.int64)
+    bad = np.flatnonzero(~np.isfinite(entries.data))
+    if len(bad):
+        a, b = (short(name_of(int(i))) for i in ends[bad[0]])
+        raise ValueError(
+            f"matrix: the entry of {a} and {b} is {entries.data[bad[0]]} ({len(bad)} such); say 0 for no "
+            "link and 1 for a link."
+        )
+    is_link = entries.data != 0
+    ends = ends if is_link.all() else ends[is_link]
+    links = undirected(ends, symmetrize, "matrix: entry", name_of, remedy)
+    return Pattern(links, int(np.sum(~is_link)), int(np.sum(is_link & (entries.data != 1))))
 
 
 def read_matrix_market(path: Path, data: bytes, options: FileOptions) -> Network:
-    """The network of a square MatrixMarket matrix: an entry is a link, a diagonal entry a self-loop.
+    """The network of a square MatrixMarket matrix. Agents are named as the file counts them, from 1.
 
-    Agents are named as the file counts them, from 1. Values only have to be finite; entries that are zero
-    are no links, those that are listed are counted in the notes.
+    scipy.io.mmread is not used because it crashes on damaged files.
     """
-    lines = iter(enumerate(io.BytesIO(data), 1))
-    layout, field, symmetry = _read_banner(path, next(lines)[1])
-    line, sizes = _next_cells(lines)
-    size, num_entries = _read_sizes(path, line, sizes, layout, symmetry)
-    needed = BYTES_PER_AGENT * size + BYTES_PER_ENTRY * num_entries
-    check_budget(
-        path, needed, options.budget, f"the matrix of {size:,} agents and {num_entries:,} entries needs"
-    )
-    if layout == "coordinate":
-        if num_entries * _SHORTEST_ENTRY > len(data) + 1:  # the last line may lack its end
-            raise complaint(
-                path, f"declares {num_entries:,} entries, more than it can hold; correct the count.", line
-            )
-        entries, num_zeros = _read_coordinates(path, lines, size, num_entries, field)
-    else:
-        entries, num_zeros = _read_dense(path, lines, size, num_entries, field, symmetry), 0
-    notes = {ZEROS: num_zeros, WEIGHTS: 0 if field == "pattern" else len(entries)}
-    if symmetry != "general":
-        entries = np.sort(entries, axis=1)
-    else:
-        try:
-            entries = undirected(
-                entries, options.symmetrize, "entry", lambda i: i + 1, options.say("symmetrize")
-            )
-        except ValueError as error:
-            raise complaint(path, str(error)) from None
-    return Network(entries, range(1, size + 1), notes=notes)
-
-
-def _next_cells(lines: Iterator) -> tuple[int | None, list[bytes]]:
-    """The next line that is neither blank nor a comment, in cells; none at the end of the file."""
-    for line, text in lines:
-        cells = text.split()
-        if cells and not cells[0].startswith(b"%"):
-            return line, cells
-    return None, []
-
-
-def _read_banner(path: Path, text: bytes) -> tuple[str, str, str]:
-    words = text.decode().lower().split()
-    if len(words) != 5 or words[:2] != ["%%matrixmarket", "matrix"]:
-        raise complaint(
-            path, "does not begin '%%MatrixMarket matrix <layout> <field> <symmetry>'; add that line.", 1
-        )
-    choices = (
-        ("layout", ("coordinate", "array")),
-        ("field", ("pattern", "integer", "unsigned-integer", "real", "double", "complex")),
-        ("symmetry", ("symmetric", "general", "skew-symmetric", "hermitian")),
-    )
-    for word, (name, known) in zip(words[2:], choices, strict=True):
+    head = _HEAD.match(data)
+    words = head["banner"].decode().lower().split() if head else []
+    if len(words) != 5 or words[:3] != ["%%matrixmarket", "matrix", "coordinate"]:
+        message = "does not begin '%%MatrixMarket matrix coordinate <field> <symmetry>'; write it so."
+        raise complaint(path, message, 1)
+    for word, (name, known) in zip(words[3:], _CHOICES.items(), strict=True):
         if word not in known:
             raise complaint(path, f"{name} {short(word)} makes no network; use {' or '.join(known)}.", 1)
-    if words[2:4] == ["array", "pattern"]:
-        raise complaint(path, "an array has values, so it cannot be a pattern; use coordinate.", 1)
-    return words[2], words[3], words[4]
-
-
-def _read_sizes(path, line, cells, layout: str, symmetry: str) -> tuple[int, int]:
-    expected = 3 if layout == "coordinate" else 2
-    is_plain = all(cell.isdigit() and len(cell) <= 18 for cell in cells)
-    if len(cells) != expected or not is_plain:
-        raise complaint(path, f"the sizes must be {expected} whole numbers; add or correct that line.", line)
-    rows, columns, *entries = (int(cell) for cell in cells)
-    if rows != columns:
-        raise complaint(
-            path, f"the matrix is {rows} × {columns}; agents share with agents, so make it square.", line
-        )
-    if layout == "array":
-        # Of a skew-symmetric matrix the diagonal, which is zero, is left out.
-        half = rows * (rows - 1) // 2 if symmetry == "skew-symmetric" else rows * (rows + 1) // 2
-        return rows, rows**2 if symmetry == "general" else half
-    return rows, entries[0]
-
-
-def _read_coordinates(path, lines, size, num_entries, field) -> tuple[Int[np.ndarray, "entries 2"], int]:
-    """The entries that are links, and how many others are listed."""
-    width = 2 + _num_values(field)
-    num_zeros = 0
-    known: dict[bytes, int] = {}
-    ends = array("q")
-    while True:
-        line, cells = _next_cells(lines)
-        if line is None:
-            break
-        if len(cells) != width:
-            raise complaint(path, f"{len(cells)} numbers, but a {field} entry has {width}; correct it.", line)
-        if width > 2 and _is_zero(path, line, cells[2:]):
-            for cell in cells[:2]:
-                _as_index(path, line, cell, size)
-            num_zeros += 1
-            continue
-        for cell in cells[:2]:
-            number = known.get(cell)
-            if number is None:
-                number = known[cell] = _as_index(path, line, cell, size)
-            ends.append(number)
-    _check_count(path, len(ends) // 2 + num_zeros, num_entries)
-    entries = np.frombuffer(ends, np.int64).reshape(-1, 2) if ends else np.zeros((0, 2), np.int64)
-    return entries, num_zeros
-
-
-def _read_dense(path, lines, size, num_entries, field, symmetry) -> Int[np.ndarray, "entries 2"]:
-    is_link, pending = bytearray(), []
-    width = _num_values(field)
-    while True:
-        line, cells = _next_cells(lines)
-        if line is None:
-            break
-        cells = pending + cells
-        whole = len(cells) - len(cells) % width
-        is_link.extend(not _is_zero(path, line, cells[i : i + width]) for i in range(0, whole, width))
-        pending = cells[whole:]
-    if pending:
-        raise complaint(path, "ends within a value, of which a complex one has two numbers; complete it.")
-    _check_count(path, len(is_link), num_entries)
-    links = np.frombuffer(is_link, bool)
-    # Column after column; unless it is general from the diagonal down, or from below that.
-    if symmetry == "general":
-        column, row = np.divmod(np.arange(num_entries), max(size, 1))
-    else:
-        column, row = np.triu_indices(size, symmetry == "skew-symmetric")
-    return np.stack([row[links], column[links]], axis=1)
-
-
-def _num_values(field: str) -> int:
-    """How many numbers make the value of an entry."""
-    return {"pattern": 0, "complex": 2}.get(field, 1)
-
-
-def _check_count(path: Path, found: int, declared: int) -> None:
-    if found != declared:
+    line = 1 + head["before"].count(b"\n")
+    sizes = head["sizes"].split()
+    if len(sizes) != 3 or not all(cell.isdigit() and len(cell) <= 18 for cell in sizes):
+        raise complaint(path, "the sizes must be 3 whole numbers; add or correct that line.", line)
+    size, columns, num_entries = map(int, sizes)
+    if size != columns:
+        message = f"the matrix is {size} × {columns}; agents share with agents, so make it square."
+        raise complaint(path, message, line)
+    _check_size(path, size, num_entries, options)
+    width = 2 + {"pattern": 0, "complex": 2}.get(words[3], 1)
+    index, numbers = _entries(path, data[head.end() :], line + 1, size, width)
+    if len(index) != num_entries:
         raise complaint(
             path,
-            f"{found:,} entries, but {declared:,} are declared; complete the file, or correct the count.",
+            f"{len(index):,} entries, but {num_entries:,} are declared; complete the file, or correct the "
+            "count.",
         )
+    values = np.ones(num_entries, np.int8)
+    if width > 2:
+        values = numbers[:, 0] if width == 3 else np.hypot(*numbers.T)
+    is_half = words[4] != "general"
+    if is_half:  # a link listed from both ends is listed twice
+        index = np.sort(index, axis=1)[:, ::-1]  # below the diagonal, as such files have them
+    matrix = scipy.sparse.coo_array((values, tuple(index.T)), shape=(size, size))
+    is_symmetric = options.symmetrize or is_half
+    with naming(path):
+        pattern = pattern_of(matrix, is_symmetric, lambda i: i + 1, options.say("symmetrize"))
+    return pattern.network(range(1, size + 1))
 
 
-def _as_index(path: Path, line: int, cell: bytes, size: int) -> int:
-    text = cell.decode()
-    if not (cell.isdigit() and len(cell) <= len(str(LARGEST)) and 1 <= int(cell) <= size) or text[0] == "0":
-        raise complaint(path, f"index {short(text)} is not a whole number 1 … {size}; correct it.", line)
-    return int(cell) - 1
+def _check_size(path: Path, size: int, num_entries: int, options: FileOptions) -> None:
+    needed = _BYTES_PER_AGENT * size + _BYTES_PER_ENTRY * num_entries
+    what = f"the matrix of {size:,} agents and {num_entries:,} entries needs"
+    check_budget(path, needed, options.budget, what)
 
 
-def _is_zero(path: Path, line: int, cells: list[bytes]) -> bool:
-    """Whether a value, written as one number or two, is zero: by its digits, which a float may not hold."""
-    return True not in [_is_nonzero(path, line, cell) for cell in cells]
+def _entries(path: Path, body: bytes, line: int, size: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """The two indices of every entry, from 0, and the numbers of its value."""
+    kind = np.int32 if size < 2**31 else np.int64
+    index, numbers = [np.zeros((0, 2), kind)], [np.zeros((0, width - 2))]
+    for block in blocks(body):
+        if block.isspace():
+            continue
+        cells = cells_of(block, width, None)
+        if cells is None or b"_" in block or not all(map(is_number, cells)):
+            raise _bad_entry(path, body, line, size, width)
+        table = np.array(list(map(float, cells))).reshape(-1, width)
+        ends = table[:, :2]
+        if not ((ends >= 1) & (ends <= size) & (ends == np.floor(ends))).all():
+            raise _bad_entry(path, body, line, size, width)
+        index.append(ends.astype(kind) - 1)
+        numbers.append(table[:, 2:].copy())
+    return np.concatenate(index), np.concatenate(numbers)
 
 
-def _is_nonzero(path: Path, line: int, cell: bytes) -> bool:
+def _bad_entry(path: Path, body: bytes, line: int, size: int, width: int) -> ValueError:
+    """The error about the first entry that is none."""
+    for number, row in enumerate(io.BytesIO(body), line):
+        cells = row.decode().split()
+        if cells and len(cells) != width:
+            return complaint(path, f"{len(cells)} numbers, but an entry has {width}; correct it.", number)
+        for cell in cells[:2]:
+            if not cell.isdecimal() or not 1 <= int(cell[:20]) <= size:
+                message = f"index {short(cell)} is not a whole number 1 … {size}; correct it."
+                return complaint(path, message, number)
+        for cell in cells[2:]:
+            if "_" in cell or not is_number(cell):
+                return complaint(path, f"value {short(cell)} is not a number; correct it.", number)
+    return complaint(path, "holds entries that are no numbers; correct them.")
+
+
+def read_npz(path: Path, data: bytes, options: FileOptions) -> Network:
+    """The network of a square sparse matrix. Agents are numbered from 0; nothing is unpickled."""
     try:
-        value = float(cell)
-    except ValueError:
-        raise complaint(path, f"value {short(cell.decode())} is not a number; correct it.", line) from None
-    if value and math.isfinite(value):
-        return True
-    digits = cell.lower().partition(b"e")[0]
-    if not any(digit in digits for digit in b"0123456789"):
-        raise complaint(path, f"value {short(cell.decode())} is not finite; correct or remove it.", line)
-    return any(digit in digits for digit in b"123456789")
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+        check_budget(path, unpacked, options.budget, "the arrays unpack to")
+        matrix = scipy.sparse.load_npz(io.BytesIO(data))
+        if hasattr(matrix, "check_format"):
+            matrix.check_format(full_check=True)  # SciPy's conversions trust the indices
+        _check_size(path, max(matrix.shape), matrix.nnz, options)
+        matrix = scipy.sparse.coo_array(matrix)
+    except FileError:
+        raise
+    except _DAMAGED as error:
+        raise complaint(
+            path, f"is no sparse matrix of SciPy's ({detail(error)}); write it by scipy.sparse.save_npz."
+        ) from None
+    with naming(path):
+        pattern = pattern_of(matrix, options.symmetrize, lambda i: i, options.say("symmetrize"))
+    return pattern.network(range(matrix.shape[0]))

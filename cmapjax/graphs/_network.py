@@ -1,11 +1,20 @@
 """What every reader of links returns: agents, links, and the numbers that the file has for agents."""
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from array import array
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
+
+from cmapjax.arguments._checks import check_ordinary, short
+from cmapjax.graphs._file_options import FileOptions
+from cmapjax.graphs._files import complaint, naming
+from cmapjax.graphs._labels import as_labels, check_label, check_numbers, unless_numbers
+from cmapjax.market._market import Market
 
 # What readers note in `market.origin.notes`, each with how often.
 COMMENTS = "comment lines skipped"
@@ -30,3 +39,155 @@ class Network(NamedTuple):
     notes: Mapping[str, int] = MappingProxyType({})
     attributes: Sequence[str] = ()
     """The attributes of agents that the file has, for errors that recommend one."""
+    of_links: Mapping[str, np.ndarray] = MappingProxyType({})
+    """A number for each link, of capacity or efficiency."""
+
+
+def undirected(
+    links: np.ndarray, symmetrize: bool, what: str, name_of, remedy: str = "symmetrize=True"
+) -> np.ndarray:
+    """Each link once, from arcs that are given in both directions; repeated arcs stay repeated.
+
+    Raises:
+        ValueError: an arc without its reverse, unless `symmetrize` makes it a link.
+    """
+    giver, receiver = links[:, 0].astype(np.int64), links[:, 1].astype(np.int64)
+    size = np.int64(links.max(initial=0) + 1)
+    one_way = ~np.isin(giver * size + receiver, receiver * size + giver)
+    if one_way.any() and not symmetrize:
+        first = int(np.flatnonzero(one_way)[0])
+        a, b = (short(name_of(int(i))) for i in links[first])
+        raise ValueError(
+            f"{what} {a} → {b} has no reverse {b} → {a} ({int(one_way.sum())} such); agents share both ways. "
+            f"Pass {remedy} to make every one a link."
+        )
+    return links[(giver <= receiver) | one_way]
+
+
+def named_network(
+    path: Path, texts: Iterable[str], ends: array, notes: dict[str, int], line_of: Callable[[str], int]
+) -> Network:
+    """The network of links between agents that were numbered as their names came.
+
+    Args:
+        path: the file, for errors.
+        texts: the names in the order of their first appearance, as they stand in the file.
+        ends: two places in `texts` for every link.
+        notes: what was skipped.
+        line_of: the line on which a label first stands.
+
+    Returns:
+        Agents in ascending order where all labels are whole numbers, else in the order of `texts`.
+
+    Raises:
+        ValueError: what no label may be; two labels that are the same number.
+    """
+    number_of: dict[str, int] = {}
+    place, num_stripped = array("q"), 0
+    for text in texts:
+        label = text.strip()
+        num_stripped += label != text
+        try:
+            check_label(label)
+        except ValueError as error:
+            raise complaint(path, str(error), line_of(label)) from None
+        place.append(number_of.setdefault(label, len(number_of)))
+    with naming(path):
+        check_numbers(number_of, lambda text: f"line {line_of(text)}")
+    links = np.frombuffer(ends, np.int64).reshape(-1, 2) if ends else np.zeros((0, 2), np.int64)
+    if num_stripped:  # then two names may be one label
+        links = np.frombuffer(place, np.int64)[links]
+    labels, notes = as_labels(number_of), notes | {BLANKS: num_stripped}
+    if not labels or isinstance(labels[0], str):
+        return Network(links, labels, notes=notes)
+    order = np.argsort(np.array(labels, np.int64))
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    return Network(rank[links], [labels[i] for i in order.tolist()], notes=notes)
+
+
+def numbered_network(pairs: Int[np.ndarray, "links 2"], notes: dict[str, int]) -> Network:
+    """The network of links between whole numbers, agents ascending."""
+    largest = int(pairs.max(initial=-1))
+    if largest < 8 * pairs.size:  # a table is about as large as what sorting would need, and faster
+        is_agent = np.zeros(largest + 1, bool)
+        is_agent[pairs] = True
+        agents = np.flatnonzero(is_agent)
+        number = np.zeros(largest + 1, np.int32 if len(agents) < 2**31 else np.int64)
+        number[agents] = np.arange(len(agents))
+        links = number[pairs]
+    else:
+        agents, links = np.unique(pairs, return_inverse=True)
+    return Network(links.reshape(-1, 2), agents.tolist(), notes=notes)
+
+
+def market_without(
+    dropped: Sequence[int] | np.ndarray,
+    links: Int[np.ndarray, "links 2"],
+    agents: Mapping[str, Any],
+    labels: Sequence[Hashable],
+    options: FileOptions,
+    of_links: Mapping[str, np.ndarray] = MappingProxyType({}),
+) -> Market:
+    """The market on these links, but for some agents and their links, named in `market.origin.dropped_zero`.
+
+    Args:
+        dropped: the numbers of these agents.
+        links: pairs of agents' numbers.
+        agents: endowment, value and other fields of agents: one number, or one per agent.
+        labels: every agent's name.
+        options: what becomes of self-loops and isolated agents, and whether links are one way.
+        of_links: capacities and efficiencies of links.
+
+    Raises:
+        ValueError: what `Market.from_links` refuses.
+    """
+    remaining = np.ones(len(labels), bool)
+    remaining[np.asarray(dropped, np.int64)] = False
+    kept = np.flatnonzero(remaining)
+    if len(dropped):
+        stays = remaining[links].all(axis=1)
+        links = (np.cumsum(remaining) - 1)[links[stays]]
+        agents = {field: np.asarray(x)[kept] if np.ndim(x) else x for field, x in agents.items()}
+        of_links = {field: x[stays] for field, x in of_links.items()}
+    names = labels if not len(dropped) else [labels[i] for i in kept]
+    try:
+        market = Market.from_links(
+            links,
+            **agents,
+            **of_links,
+            directed=options.directed,
+            labels=unless_numbers(names),
+            num_agents=len(names),
+            drop_self_loops=options.drop_self_loops,
+            drop_isolated=options.drop_isolated,
+        )
+    except ValueError as error:
+        message = str(error)
+        for option in ("drop_self_loops", "drop_isolated"):  # `from_links` knows its own arguments alone
+            message = message.replace(f"{option}=True", options.say(option))
+        if len(dropped):
+            message = f"without the {len(dropped):,} agent(s) that have no surplus: {message}"
+        raise ValueError(message) from None
+    origin = market.origin.replaced(dropped_zero=[labels[i] for i in dropped])
+    return dataclasses.replace(market, origin=origin)
+
+
+def without(market: Market, dropped: Sequence[int] | np.ndarray, options: FileOptions) -> Market:
+    """A market without some of its agents, as `market_without`."""
+    if not len(dropped):
+        return market
+    if market.num_markets > 1:
+        raise ValueError("several markets are packed here; leave agents out of each before packing.")
+    giver, receiver = market.arcs()
+    links = np.stack([giver, receiver], axis=1)[giver < receiver]
+    check_ordinary("leaving agents out", (market,))
+    agents = {"endowment": market.endowment, "value": market.value}
+    less = market_without(dropped, links, agents, list(market.labels), options)
+    before, now = market.origin, less.origin
+    origin = before.replaced(
+        labels=now.labels,
+        dropped_isolated=(*before.dropped_isolated, *now.dropped_isolated),
+        dropped_zero=(*before.dropped_zero, *now.dropped_zero),
+    )
+    return dataclasses.replace(less, origin=origin)

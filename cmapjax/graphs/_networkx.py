@@ -8,8 +8,10 @@ from jaxtyping import Float, Shaped
 
 from cmapjax.arguments._checks import listed, short
 from cmapjax.arguments._labelled import by_name, real_of_agent, unlabelled
-from cmapjax.graphs._labels import undirected, unless_numbers
+from cmapjax.graphs._labels import unless_numbers
+from cmapjax.graphs._network import undirected
 from cmapjax.market._market import Market
+from cmapjax.market._numbers import OF_AGENTS, OF_ARCS
 
 if TYPE_CHECKING:
     import networkx
@@ -92,7 +94,8 @@ def _attribute(graph: "networkx.Graph", name: Hashable) -> list[float]:
 
 
 def agent_columns(market: Market, given: Mapping | None) -> dict[str, Shaped[np.ndarray, "agents"]]:
-    """endowment, value and contribution of every agent (market too if there are several), then the given.
+    """endowment, value, contribution and other fields of every agent (market too if there are several), then
+    the given ones.
 
     Raises:
         ValueError: a given vector of another name's or length's; objects in it.
@@ -102,6 +105,7 @@ def agent_columns(market: Market, given: Mapping | None) -> dict[str, Shaped[np.
         "value": np.asarray(market.value),
         "contribution": np.asarray(market.contribution),
     }
+    columns |= {name: np.asarray(getattr(market, name)) for name in market.terms if name in OF_AGENTS}
     if market.num_markets > 1:
         columns["market"] = np.asarray(market.market_of)
     for name, vector in (given or {}).items():
@@ -148,9 +152,10 @@ def to_networkx(market: Market, flow=None, attributes: Mapping | None = None) ->
     """The market as an undirected graph; several markets are its separate parts.
 
     Nodes are the labels, with the attributes endowment, value, contribution (`market`, the number of the
-    market, if there are several) and the given ones. With a flow, every edge has the attributes `first`
-    and `second` (the labels of its ends, because an undirected edge has no order of its own),
-    `flow_from_first` and `flow_from_second` (the value that each gives to the other).
+    market, if there are several), priority, demand and own_use where the market has them, and the given ones.
+    With a flow, every edge has the attributes `first` and `second` (the labels of its ends, because an
+    undirected edge has no order of its own), `flow_from_first` and `flow_from_second` (the value that each
+    gives to the other); where links have a capacity or an efficiency, these likewise.
 
     Args:
         market: one or several markets.
@@ -173,20 +178,15 @@ def to_networkx(market: Market, flow=None, attributes: Mapping | None = None) ->
     giver, receiver = market.arcs()
     is_first = giver < receiver
     ends = list(zip(giver[is_first].tolist(), receiver[is_first].tolist(), strict=True))
-    if flow is None:
-        graph.add_edges_from((labels[a], labels[b]) for a, b in ends)
-        return graph
-    values = arc_flow(market, flow)
+    graph.add_edges_from((labels[a], labels[b]) for a, b in ends)
+    values = {name: market.arc_values(getattr(market, name)) for name in market.terms if name in OF_ARCS}
+    if flow is not None:
+        values["flow"] = arc_flow(market, flow)
     # Arcs are ordered by (giver, receiver); sorting by (receiver, giver) lists every reverse.
-    backward = values[np.lexsort((giver, receiver))]
-    pairs = zip(ends, values[is_first].tolist(), backward[is_first].tolist(), strict=True)
-    for (a, b), there, back in pairs:
-        graph.add_edge(
-            labels[a],
-            labels[b],
-            first=labels[a],
-            second=labels[b],
-            flow_from_first=there,
-            flow_from_second=back,
-        )
+    reverse = np.lexsort((giver, receiver))
+    for name, there in values.items():
+        both = zip(ends, there[is_first].tolist(), there[reverse][is_first].tolist(), strict=True)
+        for (a, b), forth, back in both:
+            ways = {f"{name}_from_first": forth, f"{name}_from_second": back}
+            graph.edges[labels[a], labels[b]].update(first=labels[a], second=labels[b], **ways)
     return graph

@@ -1,6 +1,9 @@
-"""Checks of the parameters of random markets: whole numbers, real numbers, and sizes that fit a machine."""
+"""Parameters of random markets, checked where they are declared: whole numbers, and real ones in a range."""
 
+import dataclasses
 import numbers
+from collections.abc import Callable
+from typing import Any
 
 from cmapjax.arguments._checks import short
 
@@ -8,6 +11,55 @@ from cmapjax.arguments._checks import short
 # Larger numbers are more likely a typing error than meant for a machine that can hold the market.
 MAX_AGENTS = 10**8
 MAX_LINKS = 10**8
+_CHECK = "check"
+
+
+class Checked:
+    """A frozen dataclass whose fields are checked by their declarations (`whole`, `real`), then by `_check`.
+
+    What is checked is stored in plain Python types; a field that is None by default may stay so.
+    """
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if _CHECK in field.metadata and not (value is None and field.default is None):
+                self._set(**{field.name: field.metadata[_CHECK](self, field.name, value)})
+        self._check()
+
+    def _check(self) -> None:
+        """Raise ValueError if fields do not go together."""
+
+    def _set(self, **fields) -> None:
+        """Store fields; frozen dataclasses know no other way."""
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+
+
+def whole(least: int, most: int | Callable = MAX_AGENTS) -> Any:
+    """A field that holds a whole number; `most` may be a function of the object."""
+
+    def check(owner, name: str, value) -> int:
+        return as_count(name, value, least, most(owner) if callable(most) else most)
+
+    return dataclasses.field(metadata={_CHECK: check})
+
+
+def real(
+    *,
+    most: float | Callable,
+    least: float = 0,
+    above: bool = True,
+    bound: str = "",
+    default=dataclasses.MISSING,
+) -> Any:
+    """A field that holds a real number, checked as by `as_number`; `most` may be a function of the object."""
+
+    def check(owner, name: str, value) -> float:
+        limit = most(owner) if callable(most) else most
+        return as_number(name, value, least=least, most=limit, above=above, bound=bound)
+
+    return dataclasses.field(default=default, metadata={_CHECK: check})
 
 
 def as_count(field: str, value, least: int, most: int = MAX_AGENTS) -> int:
@@ -35,19 +87,12 @@ def as_number(
     return float(value)
 
 
-def check_one_of(**given) -> None:
-    """Raise ValueError unless exactly one of two alternatives is given."""
-    (first, a), (second, b) = given.items()
-    if (a is None) == (b is None):
-        raise ValueError(
-            f"{first} is {short(a)} and {second} is {short(b)}; give exactly one of them, by name."
-        )
-
-
-def check_links(field: str, value, mean_links: float | int) -> None:
-    """Raise ValueError if so many links are expected that they cannot be held."""
+def check_links(family, num_markets: int = 1) -> None:
+    """Raise ValueError if so many links are expected in markets of a family that they cannot be held."""
+    mean_links = num_markets * family.mean_links
     if mean_links > MAX_LINKS:
+        markets = f"num_markets is {num_markets}; {num_markets} of " if num_markets > 1 else ""
         raise ValueError(
-            f"{field} is {short(value)}, which makes about {mean_links:.3g} links; at most {MAX_LINKS:.0e} "
-            f"fit one market. Lower {field}, or the number of links per agent."
+            f"{markets}{short(family, 100)} makes about {mean_links:.3g} links; at most {MAX_LINKS:.0e} fit "
+            "one market. Lower the number of agents, of their links, or of markets."
         )

@@ -10,7 +10,16 @@ import numpy as np
 
 from cmapjax.arguments._checks import listed, short
 from cmapjax.graphs._agents_table import read_agents
-from cmapjax.graphs._file_options import ENDINGS, EVERYWHERE, FORMATS, OF_AGENTS, FileOptions
+from cmapjax.graphs._file_options import (
+    ENDINGS,
+    EVERYWHERE,
+    FORMATS,
+    KNOWN_NETWORKS,
+    NETWORKX,
+    OF_AGENTS,
+    SHIPPED,
+    FileOptions,
+)
 from cmapjax.graphs._files import (
     MEMORY_PER_DIGIT,
     STANDARD_INPUT,
@@ -19,15 +28,13 @@ from cmapjax.graphs._files import (
     complaint,
     detail,
     member_of_zip,
+    naming,
     packing_of,
     read_bytes,
-    read_standard_input,
 )
 from cmapjax.graphs._formats import format_of_name, memory_per_byte, read_network
-from cmapjax.graphs._named_networks import KNOWN_NETWORKS, NETWORKX, SHIPPED
-from cmapjax.graphs._network import Network
+from cmapjax.graphs._network import Network, market_without, without
 from cmapjax.graphs._networkx import from_networkx
-from cmapjax.graphs._zero import market_without, without
 from cmapjax.market._market import Market
 
 
@@ -45,6 +52,7 @@ def read_market(
     value_attribute: str | None = None,
     drop_self_loops: bool = False,
     drop_isolated: bool = False,
+    directed: bool = False,
     symmetrize: bool = False,
     ignore_extra_columns: bool = False,
     zero: str = "reject",
@@ -53,30 +61,23 @@ def read_market(
     """The market on the network in a file, or on one that is known by name (`"karate"`).
 
     The ending of the name says the format, unless `format` does; `.gz`, `.bz2`, `.xz` or `.zip` (of one
-    file) may follow it:
+    file) may follow it. docs/files.md says more about each:
 
-    - `.txt .edges .edgelist .el` (`edge-list`): an edge list as SNAP publishes them. Two labels a line,
-      apart by blanks or tabs (tabs alone if every line has the same number of them, so that names may hold
-      blanks). Every line is an undirected link. Comments begin with # or % and a blank, or have another
-      number of columns than links. A third column of numbers holds weights. A first line such as
-      `source target` is a header; lines that may be links or else headers, counts (`34 78`) or comments
-      (`#tea #milk`) are errors that name the option to decide it.
-    - `.csv .tsv` (`csv`, `tsv`): a header that names the columns source and target, in any letter case (or
-      from and to, src and dst, node1 and node2 and the like); other columns are not looked at. An
-      apostrophe before a leading = + - or @ is not part of a label (the writers put it there, so that no
-      spreadsheet runs the label as a formula); likewise in agents tables. A table that names the same
-      agents in its first row and first column is an `adjacency-matrix`.
-    - `.graphml`, `.gml`, `.gexf`: agents with attributes, of which those that are not asked for are not
-      looked at. Links of a directed graph must go both ways. A group of nodes (a node with a graph in it)
-      is an agent only if it has links of its own. Agents are called by their ids, in GML by their labels.
-    - `.json` (`node-link`): what NetworkX's `node_link_data` and D3 write, likewise.
-    - `.net` (`pajek`): likewise; agents are called by their labels.
+    - `.txt .edges .edgelist .el` (`edge-list`): two labels a line, apart by blanks or tabs, perhaps with a
+      weight. Comments begin with # or % and a blank. What may be a link or else a header, counts (`34 78`) or
+      a comment (`#tea #milk`) is an error that names the option to decide it.
+    - `.csv .tsv` (`csv`, `tsv`): a header that names the columns source and target (or from and to, src and
+      dst, node1 and node2 and the like); other columns are not looked at. An apostrophe before a leading
+      = + - or @ is not part of a label, as the writers put it there. A table that names the same agents in
+      its first row and first column is an `adjacency-matrix`.
+    - `.graphml`, `.gml`, `.gexf`, `.json` (`node-link`), `.net` (`pajek`): agents with attributes. Links of a
+      directed graph must go both ways. A group of nodes is an agent only if it has links of its own. Agents
+      are called by their ids, in GML and Pajek by their labels.
     - `.adj .adjlist` (`adjacency-list`): on every line an agent and its neighbours.
-    - `.mtx` (`matrix-market`): a square matrix of symmetric pattern; agents are numbered from 1, as there.
-      Zeros that it lists are no links.
-    - `.npz` (`npz`): a sparse matrix of SciPy's, likewise; agents are numbered from 0.
-    - `out.*` (`konect`): a network of the KONECT collection; in a bipartite one, whose sides are numbered
-      apart, agents are called left-1, right-1 and so on.
+    - `.mtx` (`matrix-market`), `.npz` (`npz`): a square matrix of symmetric pattern; agents are numbered from
+      1 and 0.
+    - `out.*` (`konect`): a network of the KONECT collection; in a bipartite one agents are called left-1,
+      right-1 and so on.
 
     Labels are compared exactly, as text, blanks around them cut off. Where all of them are whole numbers
     written plainly (0, 17; up to 2^63 - 1) they are Python integers. Two labels of a file that are the same
@@ -91,7 +92,9 @@ def read_market(
             les-miserables, davis, florentine and gnutella.
         agents: a file with the columns agent, endowment (units of the agent's resource per round) and
             value (per unit), in CSV, TSV or Parquet, with one row for every agent; one of the two
-            numbers may be missing and is then 1. Other columns are not looked at.
+            numbers may be missing and is then 1. It may have priority, demand and own_use (value) as
+            `Market.from_links` has them, blank where a field is absent; then an endowment may be 0. Other
+            columns are not looked at.
         format: the name of the format (above), whatever the file's name ends in.
         source_column, target_column: the columns of a table that hold the ends of each link, by name, or
             by number from 1 where there is no header.
@@ -103,6 +106,9 @@ def read_market(
         value_attribute: likewise their value per unit. What is not given is 1.
         drop_self_loops: leave out links of an agent with itself, instead of refusing them.
         drop_isolated: leave out agents without a neighbour, instead of refusing them.
+        directed: every line of a table or edge list is a link one way, from the first agent to the second.
+            With or without it a table of links may have the columns capacity and efficiency, blank where
+            there is no limit and no loss.
         symmetrize: make every link of a directed graph or unsymmetric matrix go both ways.
         ignore_extra_columns: read edge lists whose lines have more columns than labels and a weight, and
             ignore those.
@@ -121,22 +127,8 @@ def read_market(
         ValueError: anything wrong with a file, naming it, the line where there is one, the agent, the
             value and the remedy; an option that the format does not have.
     """
-    options = FileOptions(
-        format=format,
-        source_column=source_column,
-        target_column=target_column,
-        separator=separator,
-        header=header,
-        label_attribute=label_attribute,
-        endowment_attribute=endowment_attribute,
-        value_attribute=value_attribute,
-        drop_self_loops=drop_self_loops,
-        drop_isolated=drop_isolated,
-        symmetrize=symmetrize,
-        ignore_extra_columns=ignore_extra_columns,
-        zero=zero,
-        memory_budget=memory_budget,
-    )
+    given = locals()
+    options = FileOptions(**{name: given[name] for name in given.keys() - {"path", "agents"}})
     if isinstance(path, str) and is_network_known_by(path):
         return known_market(path, options, agents=agents)
     return market_from_file(path, options, agents=agents)
@@ -178,35 +170,30 @@ def market_from_file(path, options: FileOptions, *, agents=None) -> Market:
 
     On the command line - is standard input.
     """
-    budget = options.budget
-    is_piped = options.place == "command" and str(path) == "-"
-    if is_piped:
+    if options.place == "command" and str(path) == "-":
         if options.format is None:
             raise ValueError(
                 f"- is standard input, which has no ending; say {options.say('format', 'NAME')}."
             )
-        path, form, packing = Path(STANDARD_INPUT), options.format, ""
+        path, form, packing = STANDARD_INPUT, options.format, ""
     else:
         path = check_path(path)
         form, packing = _format_of(path, options)
     _check_options(path, form, options, agents)
+    budget, is_text = options.budget, form != "npz"
     try:
-        how = {"is_text": form != "npz", "per_byte": 1 if form == "npz" else MEMORY_PER_DIGIT}
-        if is_piped:
-            data = read_standard_input(budget, **how)
-        else:
-            data = read_bytes(path, budget, packing=packing, **how)
+        per_byte = MEMORY_PER_DIGIT if is_text else 1
+        data = read_bytes(path, budget, packing=packing, is_text=is_text, per_byte=per_byte)
         needed = memory_per_byte(form, data) * len(data)
         check_budget(path, needed, budget, f"the file has {len(data):,} bytes, and reading that takes")
         network = read_network(path, data, form, options)
         del data
     except (MemoryError, RecursionError) as error:
         raise complaint(path, f"needs more memory than there is ({detail(error)}).") from None
-    table = None if agents is None else read_agents(agents, options)
-    try:
+    allows_zero = options.directed or bool(network.of_links)
+    table = None if agents is None else read_agents(agents, options, allows_zero=allows_zero)
+    with naming(path):
         market = _build(network, table, options)
-    except ValueError as error:
-        raise complaint(path, str(error)) from None
     if table is not None:
         dropped = (*market.origin.dropped_isolated, *market.origin.dropped_zero)
         table.check_agents(market.labels, dropped, _other_labels(network.attributes, options))
@@ -282,8 +269,12 @@ def with_table(market: Market, agents, options: FileOptions) -> Market:
     """`with_agents` with its options as one object."""
     table = read_agents(agents, options)
     table.check_agents(market.labels, market.origin.dropped_isolated)
-    endowment = np.broadcast_to(table.column("endowment", market.labels), (market.num_agents,))
-    market = without(market, np.flatnonzero(endowment == 0), options)
+    if options.zero == "drop":
+        endowment = np.broadcast_to(table.column("endowment", market.labels), (market.num_agents,))
+        market = without(market, np.flatnonzero(endowment == 0), options)
+    terms = table.terms(market.labels)
+    if terms:
+        market = market.with_terms(**terms)
     return market.with_contributions(
         endowment=table.column("endowment", market.labels),
         value=table.column("value", market.labels),
@@ -308,12 +299,14 @@ def _build(network: Network, table, options: FileOptions) -> Market:
         return 1.0 if found is None else found
 
     endowment = numbers("endowment", network.endowment)
+    fields = {"endowment": endowment, "value": numbers("value", network.value)}
+    is_dropped = options.zero == "drop" and np.ndim(endowment)
     market = market_without(
-        np.flatnonzero(np.asarray(endowment) == 0) if np.ndim(endowment) else (),
+        np.flatnonzero(np.asarray(endowment) == 0) if is_dropped else (),
         network.links,
-        endowment,
-        numbers("value", network.value),
+        fields | ({} if table is None else table.terms(network.labels)),
         network.labels,
         options,
+        network.of_links,
     )
     return dataclasses.replace(market, origin=market.origin.noting(network.notes))

@@ -10,16 +10,9 @@ from jaxtyping import Int
 
 from cmapjax.arguments._checks import listed, short
 from cmapjax.graphs._file_options import FileOptions
-from cmapjax.graphs._files import complaint
-from cmapjax.graphs._labels import (
-    as_labels,
-    check_label,
-    check_numbers,
-    endowment_number,
-    positive_number,
-    undirected,
-)
-from cmapjax.graphs._network import BLANKS, GROUP_AGENTS, GROUPS, Network
+from cmapjax.graphs._files import complaint, naming
+from cmapjax.graphs._labels import agent_number, as_labels, check_label, check_numbers
+from cmapjax.graphs._network import BLANKS, GROUP_AGENTS, GROUPS, Network, undirected
 
 
 class Node(NamedTuple):
@@ -72,20 +65,23 @@ def declared_network(path: Path, declared: Declared, options: FileOptions) -> Ne
             declared; numbers that are none.
     """
     nodes, edges = declared.nodes, declared.edges
-    _check_keys(path, nodes)
+    lines: dict[str, int | None] = {}
+    for node in nodes:
+        if node.key in lines:
+            raise complaint(
+                path,
+                f"node {short(node.key)} is declared twice; give every agent an id of its own.",
+                node.line,
+            )
+        lines[node.key] = node.line
     linked = {end for edge in edges for end in (edge.source, edge.target)}
     agents = [node for node in nodes if not node.is_group or node.key in linked]
     attributes = sorted(set().union(*(node.attributes for node in agents)))
-    remedy = _by_id(declared, options)
-    labels, num_stripped = _labels(path, agents, options, attributes, remedy)
-    place = {node.key: number for number, node in enumerate(agents)}
-    arcs = _arcs(path, edges, place)
-    try:
-        links = undirected(
-            arcs, options.symmetrize, "directed link", lambda i: labels[i], options.say("symmetrize")
-        )
-    except ValueError as error:
-        raise complaint(path, str(error)) from None
+    labels, num_stripped = _labels(path, agents, declared, options, attributes)
+    arcs = _arcs(path, edges, {node.key: number for number, node in enumerate(agents)})
+    remedy = options.say("symmetrize")
+    with naming(path):
+        links = undirected(arcs, options.symmetrize, "directed link", lambda i: labels[i], remedy)
     notes = dict(declared.notes) | {
         BLANKS: num_stripped,
         GROUPS: len(nodes) - len(agents),
@@ -94,82 +90,52 @@ def declared_network(path: Path, declared: Declared, options: FileOptions) -> Ne
     return Network(
         links,
         labels if declared.is_text and options.label_attribute in (None, "id") else as_labels(labels),
-        _attribute(path, agents, labels, options, "endowment", attributes),
-        _attribute(path, agents, labels, options, "value", attributes),
+        _numbers(path, agents, labels, options, "endowment", attributes),
+        _numbers(path, agents, labels, options, "value", attributes),
         notes,
         attributes,
     )
 
 
-def _check_keys(path: Path, nodes: Sequence[Node]) -> None:
-    """Raise unless every node has a key of its own."""
-    seen: set[str] = set()
-    for node in nodes:
-        if node.key in seen:
-            raise complaint(
-                path,
-                f"node {short(node.key)} is declared twice; give every agent an id of its own.",
-                node.line,
-            )
-        seen.add(node.key)
-
-
-def _by_id(declared: Declared, options: FileOptions) -> str:
-    """The remedy for bad labels to name agents by their ids, unless labels are those."""
-    if options.label_attribute == "id" or (options.label_attribute is None and not declared.has_labels):
-        return ""
-    return f" Or pass {options.say('label_attribute', 'id')} to name agents by their ids."
-
-
 def _labels(
-    path: Path, nodes: Sequence[Node], options: FileOptions, attributes: Sequence[str], remedy: str
+    path: Path, nodes: Sequence[Node], declared: Declared, options: FileOptions, attributes: Sequence[str]
 ) -> tuple[list[str], int]:
     """The label of every agent, blanks around it cut off, and how many had some."""
-    first: dict[str, Node] = {}
-    num_stripped = 0
+    name, first, num_stripped = options.label_attribute, {}, 0
+    # A remedy for bad labels, unless these are the ids.
+    is_id = name == "id" or (name is None and not declared.has_labels)
+    remedy = "" if is_id else f" Or pass {options.say('label_attribute', 'id')} to name agents by their ids."
     for node in nodes:
-        text = _label(path, node, options.label_attribute, attributes, remedy)
+        text = node.label if name is None else node.attributes.get(name)
+        if name == "id":
+            text = node.key if declared.has_labels else node.label
+        if text is None:
+            found = listed(attributes) or "none"
+            raise complaint(
+                path,
+                f"node {short(node.key)} has no attribute {short(name)} (found {found}); give it one, or "
+                f"name another.{remedy}",
+                node.line,
+            )
         label = text.strip()
         num_stripped += label != text
         try:
             check_label(label)
+            if label in first:
+                stands = f"stands also {_place(first[label], 'on line', 'at node')}"
+                raise ValueError(f"label {short(label)} {stands}; give every agent its own.")
         except ValueError as error:
             raise complaint(path, f"{error}{remedy}", node.line) from None
-        if label in first:
-            raise complaint(
-                path,
-                f"label {short(label)} {_stands_also(first[label])}; give every agent its own.{remedy}",
-                node.line,
-            )
         first[label] = node
     try:
-        check_numbers(list(first), lambda label: _place(first[label]))
+        check_numbers(list(first), lambda label: _place(first[label], "line", "node"))
     except ValueError as error:
         raise complaint(path, f"{error}{remedy}") from None
     return list(first), num_stripped
 
 
-def _label(path: Path, node: Node, name: str | None, attributes: Sequence[str], remedy: str) -> str:
-    if name is None:
-        return node.label
-    if name == "id" and "id" not in node.attributes:
-        return node.key
-    if name not in node.attributes:
-        raise complaint(
-            path,
-            f"node {short(node.key)} has no attribute {short(name)} (found {listed(attributes) or 'none'}); "
-            f"give it one, or name another.{remedy}",
-            node.line,
-        )
-    return node.attributes[name]
-
-
-def _place(node: Node) -> str:
-    return f"line {node.line}" if node.line else f"node {short(node.key)}"
-
-
-def _stands_also(node: Node) -> str:
-    return f"stands also on line {node.line}" if node.line else f"is also that of node {short(node.key)}"
+def _place(node: Node, line: str, otherwise: str) -> str:
+    return f"{line} {node.line}" if node.line else f"{otherwise} {short(node.key)}"
 
 
 def _arcs(path: Path, edges: Sequence[Edge], place: Mapping[str, int]) -> Int[np.ndarray, "arcs 2"]:
@@ -188,7 +154,7 @@ def _arcs(path: Path, edges: Sequence[Edge], place: Mapping[str, int]) -> Int[np
     return np.array(arcs, np.int64).reshape(-1, 2)
 
 
-def _attribute(
+def _numbers(
     path: Path,
     nodes: Sequence[Node],
     labels: Sequence[str],
@@ -212,9 +178,7 @@ def _attribute(
                 path, f"agent {short(label)} has no attribute {short(name)}; give it one.", node.line
             )
         try:
-            given = node.attributes[name]
-            is_endowment = field == "endowment"
-            numbers.append(endowment_number(given, options) if is_endowment else positive_number(given))
+            numbers.append(agent_number(field, label, node.attributes[name], options))
         except ValueError as error:
-            raise complaint(path, f"{name} of agent {short(label)} {error}", node.line) from None
+            raise complaint(path, f"{name} {error}", node.line) from None
     return numbers

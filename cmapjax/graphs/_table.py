@@ -13,27 +13,14 @@ from cmapjax.graphs._files import complaint, detail
 
 _ESCAPED = re.compile(r"'+[=+\-@]")
 # Names of the two columns of links, as tables have them; letter case, blanks and punctuation aside.
-_PAIRS = (
-    ("source", "target"),
-    ("from", "to"),
-    ("src", "dst"),
-    ("src", "dest"),
-    ("src", "tgt"),
-    ("source", "destination"),
-    ("sourceid", "targetid"),
-    ("sourcenode", "targetnode"),
-    ("fromid", "toid"),
-    ("fromnode", "tonode"),
-    ("fromnodeid", "tonodeid"),
-    ("start", "end"),
-    ("startid", "endid"),
-    ("startnode", "endnode"),
-    ("head", "tail"),
-    ("sender", "receiver"),
-    ("giver", "receiver"),
-)
-# Likewise, followed by 1 and 2 or by a and b.
+_ENDS = [("source", "target"), ("from", "to"), ("start", "end")]
+_OTHER_ENDS = ["src dst", "src dest", "src tgt", "source destination", "head tail", "sender receiver"]
 _STEMS = ("node", "nodeid", "id", "vertex", "agent", "person", "user", "actor", "label", "name")
+_PAIRS = [
+    *((a + suffix, b + suffix) for suffix in ("", "id", "node", "nodeid") for a, b in _ENDS),
+    *(tuple(words.split()) for words in (*_OTHER_ENDS, "giver receiver")),
+    *((stem + a, stem + b) for stem in _STEMS for a, b in ("12", "ab")),
+]
 _WEIGHTS = ("weight", "weights")
 
 
@@ -47,15 +34,23 @@ def folded(name: str) -> str:
     return name.strip().casefold()
 
 
-def read_table(path: Path, data: bytes, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """The line number and cells of every row that is not blank; the first is the header."""
-    rows = csv.reader(io.StringIO(data.decode(), newline=""), delimiter=delimiter, strict=True)
+def with_line_ends(data: bytes) -> bytes:
+    """The text, in which a carriage return alone ends lines where nothing else does (as on old machines)."""
+    return data if b"\n" in data else data.replace(b"\r", b"\n")
+
+
+def read_table(path: Path, data: bytes, delimiter: str, line: int = 1) -> Iterator[tuple[int, list[str]]]:
+    """The line number and cells of every row that is not blank; the first is the header, on this line or
+    below."""
+    lines = io.BytesIO(with_line_ends(data))
+    rows = csv.reader((row.decode() for row in lines), delimiter=delimiter, strict=True)
     width = None
     while True:
         try:
             row = next(rows, None)
         except csv.Error as error:
-            raise complaint(path, f"not a well-formed table ({detail(error)}).", rows.line_num) from None
+            place = line - 1 + rows.line_num
+            raise complaint(path, f"not a well-formed table ({detail(error)}).", place) from None
         if row is None:
             return
         if not row:
@@ -65,9 +60,9 @@ def read_table(path: Path, data: bytes, delimiter: str) -> Iterator[tuple[int, l
             raise complaint(
                 path,
                 f"{len(row)} cell(s) where the first row has {width}; complete or correct the row.",
-                rows.line_num,
+                line - 1 + rows.line_num,
             )
-        yield rows.line_num, row
+        yield line - 1 + rows.line_num, row
 
 
 def check_header(
@@ -102,8 +97,7 @@ def check_header(
 def known_pair(names: Sequence[str]) -> tuple[int, int] | None:
     """Where the two columns of links stand, if the names of one known pair are there, each once."""
     bare = [_bare(name) for name in names]
-    numbered = [(stem + a, stem + b) for stem in _STEMS for a, b in ("12", "ab")]
-    found = [pair for pair in (*_PAIRS, *numbered) if all(bare.count(name) == 1 for name in pair)]
+    found = [pair for pair in _PAIRS if all(bare.count(name) == 1 for name in pair)]
     # Source and target take precedence. Between two other pairs the reader would have to guess.
     if not found or (len(found) > 1 and found[0] != _PAIRS[0]):
         return None
@@ -125,83 +119,81 @@ def column_of_weights(names: Sequence[str]) -> int | None:
     return next((i for i, name in enumerate(names) if folded(name) in _WEIGHTS), None)
 
 
-def link_columns(path: Path, names: Sequence[str], options: FileOptions, line: int | None) -> tuple[int, int]:
-    """Which two columns hold the ends of links: those of the options, else a known pair.
+def link_columns(
+    path: Path, names: Sequence[str] | None, width: int, options: FileOptions, line: int | None
+) -> tuple[int, int]:
+    """Which two columns hold the ends of links: those of the options, else a known pair or the first two.
+
+    Args:
+        path: the table.
+        names: what its header calls the columns; None if there is no header, and columns have numbers.
+        width: how many columns there are.
+        options: which columns are asked for.
+        line: where the header or the first row stands.
 
     Raises:
         ValueError: columns that are not there or there twice, saying which ones are.
     """
-    pair = known_pair(names)
     asked = (options.source_column, options.target_column)
-    if pair is None and None in asked:
-        for name in _PAIRS[0]:
-            if [folded(other) for other in names].count(name) > 1:
-                raise complaint(path, f"column {name!r} occurs twice; name every column once.", line)
-        if len(names) == 1:
-            raise complaint(
-                path,
-                f"one column {short(names[0])}, but a link has two ends; say what stands between them with "
-                f"{options.say('separator', 'CHARACTER')}.",
-                line,
-            )
+    if width < 2 and (names is None or None in asked):
+        cell = "" if names is None else f" {short(names[0])}"
         raise complaint(
             path,
-            f"no columns source and target (found {listed(names)}); name them with "
-            f"{options.say('source_column', 'NAME')} and {options.say('target_column', 'NAME')}, "
-            f"or pass {options.say('header', False)} if there is no header.",
-            line,
-        )
-    source, target = (
-        pair[end] if name is None else _column(path, names, name, line) for end, name in enumerate(asked)
-    )
-    if source == target:
-        raise complaint(
-            path, f"column {short(names[source])} cannot hold both ends of a link; name two columns.", line
-        )
-    return source, target
-
-
-def numbered_columns(path: Path, width: int, options: FileOptions, line: int | None) -> tuple[int, int]:
-    """Which two columns of a table without a header hold the ends of links, by number from 1; else the first.
-
-    Raises:
-        ValueError: columns that are no numbers, or beyond the table.
-    """
-    if width < 2:
-        raise complaint(
-            path,
-            "one column, but a link has two ends; say what stands between columns with "
+            f"one column{cell}, but a link has two ends; say what stands between columns with "
             f"{options.say('separator', 'CHARACTER')}.",
             line,
         )
-    found = []
-    for default, (option, name) in enumerate(
-        (("source_column", options.source_column), ("target_column", options.target_column))
-    ):
-        number = str(default + 1 if name is None else name)
-        if not (number.isdecimal() and len(number) <= 9 and 1 <= int(number) <= width):
-            raise complaint(
-                path,
-                f"{options.say(option, name)} is no column of a table without a header; give a number from "
-                f"1 to {width}.",
-                line,
-            )
-        found.append(int(number) - 1)
-    if found[0] == found[1]:
-        raise complaint(path, f"column {found[0] + 1} cannot hold both ends of a link; name two.", line)
-    return found[0], found[1]
+    if names is None:
+        source, target = (_numbered(path, end, name, width, options, line) for end, name in enumerate(asked))
+    else:
+        pair = known_pair(names)
+        if pair is None and None in asked:
+            raise _no_pair(path, names, options, line)
+        source, target = (
+            pair[end] if name is None else _column(path, names, name, line) for end, name in enumerate(asked)
+        )
+    if source == target:
+        column = source + 1 if names is None else short(names[source])
+        raise complaint(path, f"column {column} cannot hold both ends of a link; name two columns.", line)
+    return source, target
+
+
+def _no_pair(path: Path, names: Sequence[str], options: FileOptions, line: int | None) -> ValueError:
+    for name in _PAIRS[0]:
+        if [folded(other) for other in names].count(name) > 1:
+            return complaint(path, f"column {name!r} occurs twice; name every column once.", line)
+    return complaint(
+        path,
+        f"no columns source and target (found {listed(names)}); name them with "
+        f"{options.say('source_column', 'NAME')} and {options.say('target_column', 'NAME')}, "
+        f"or pass {options.say('header', False)} if there is no header.",
+        line,
+    )
+
+
+def _numbered(path: Path, end: int, name: str | None, width: int, options: FileOptions, line) -> int:
+    """The column of one end in a table without a header, by number from 1; else the first or second."""
+    number = str(end + 1) if name is None else name
+    if not (number.isdecimal() and len(number) <= 9 and 1 <= int(number) <= width):
+        raise complaint(
+            path,
+            f"{options.say(('source_column', 'target_column')[end], name)} is no column of a table without a "
+            f"header; give a number from 1 to {width}.",
+            line,
+        )
+    return int(number) - 1
 
 
 def _column(path: Path, names: Sequence[str], name: str, line: int | None) -> int:
     """Where the column of this name stands: written exactly so, or else without regard to case and blanks."""
     for spell in (str, folded):
         places = [i for i, other in enumerate(names) if spell(other) == spell(name)]
-        if len(places) == 1:
-            return places[0]
-        if places:
+        if len(places) > 1:
             raise complaint(
                 path, f"column {short(name)} occurs {len(places)} times; name every column once.", line
             )
+        if places:
+            return places[0]
     raise complaint(path, f"no column {short(name)} (found {listed(names)}); name one of these.", line)
 
 

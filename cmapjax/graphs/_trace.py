@@ -14,8 +14,8 @@ from cmapjax.arguments._checks import ROUNDED, first_out_of_order, listed, short
 from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._files import check_path, complaint, format_and_packing, read_bytes
 from cmapjax.graphs._labels import no_surplus
+from cmapjax.graphs._network import without
 from cmapjax.graphs._table import check_header, read_table, unescape_cell
-from cmapjax.graphs._zero import without
 from cmapjax.market._market import Market
 
 # What a column of times is called: one of these words, perhaps among others ("Time (UTC)", "Unnamed: 0").

@@ -8,8 +8,8 @@ import numpy as np
 import scipy
 from jaxtyping import Bool, Int
 
-from cmapjax.graphs._families import Complete, Family, as_mean_degree
-from cmapjax.graphs._parameters import as_count, as_number, check_links, check_one_of
+from cmapjax.graphs._families import Complete, Family, mean_degree
+from cmapjax.graphs._parameters import real, whole
 
 # How many draws are converted to Python numbers at a time, which bounds memory.
 CHUNK = 2**17
@@ -33,20 +33,12 @@ class RandomGeometric(Family):
 
     known_as = ("geometric",)
 
-    num_agents: int
-    _: dataclasses.KW_ONLY
-    mean_degree: float | int | None = None
-    radius: float | int | None = None
+    _alternatives = ("mean_degree", "radius")
 
-    def __post_init__(self):
-        n = as_count("num_agents", self.num_agents, 2)
-        check_one_of(mean_degree=self.mean_degree, radius=self.radius)
-        self._set(num_agents=n)
-        if self.radius is None:
-            self._set(mean_degree=as_mean_degree(self.mean_degree, n - 1))
-        else:
-            self._set(radius=as_number("radius", self.radius, most=math.sqrt(2), bound="the diagonal"))
-        check_links("num_agents", n, self.mean_links)
+    num_agents: int = whole(2)
+    _: dataclasses.KW_ONLY
+    mean_degree: float | int | None = mean_degree(lambda family: family.num_agents - 1)
+    radius: float | int | None = real(most=math.sqrt(2), bound="the diagonal", default=None)
 
     @functools.cached_property
     def reach(self) -> float:
@@ -85,10 +77,7 @@ class RandomTree(Family):
 
     known_as = ("tree",)
 
-    num_agents: int
-
-    def __post_init__(self):
-        self._set(num_agents=as_count("num_agents", self.num_agents, 2))
+    num_agents: int = whole(2)
 
     @property
     def mean_links(self):
@@ -132,13 +121,8 @@ class BarabasiAlbert(Family):
 
     known_as = ("ba",)
 
-    num_agents: int
-    attachments: int
-
-    def __post_init__(self):
-        n = as_count("num_agents", self.num_agents, 2)
-        self._set(num_agents=n, attachments=as_count("attachments", self.attachments, 1, n - 1))
-        check_links("attachments", self.attachments, self.mean_links)
+    num_agents: int = whole(2)
+    attachments: int = whole(1, lambda family: family.num_agents - 1)
 
     @property
     def mean_links(self):
@@ -183,19 +167,15 @@ class RandomRegular(Family):
 
     known_as = ("regular",)
 
-    num_agents: int
-    degree: int
+    num_agents: int = whole(2)
+    degree: int = whole(1, lambda family: family.num_agents - 1)
 
-    def __post_init__(self):
-        n = as_count("num_agents", self.num_agents, 2)
-        degree = as_count("degree", self.degree, 1, n - 1)
-        if n * degree % 2:
+    def _check(self):
+        if self.num_agents * self.degree % 2:
             raise ValueError(
-                f"degree is {degree} for {n} agents, but links have two ends and num_agents × degree is odd; "
-                "make one of them even."
+                f"degree is {self.degree} for {self.num_agents} agents, but links have two ends and "
+                "num_agents × degree is odd; make one of them even."
             )
-        self._set(num_agents=n, degree=degree)
-        check_links("degree", degree, self.mean_links)
 
     @property
     def mean_links(self):
@@ -260,18 +240,15 @@ class WattsStrogatz(Family):
 
     known_as = ("ws",)
 
-    num_agents: int
-    neighbours: int
-    rewiring: float | int
+    num_agents: int = whole(3)
+    neighbours: int = whole(2, lambda family: family.num_agents - 1)
+    rewiring: float | int = real(most=1, above=False)
 
-    def __post_init__(self):
-        n = as_count("num_agents", self.num_agents, 3)
-        neighbours = as_count("neighbours", self.neighbours, 2, n - 1)
-        if neighbours % 2:
-            raise ValueError(f"neighbours is {neighbours}; give an even number, half of them on each side.")
-        rewiring = as_number("rewiring", self.rewiring, most=1, above=False)
-        self._set(num_agents=n, neighbours=neighbours, rewiring=rewiring)
-        check_links("neighbours", neighbours, self.mean_links)
+    def _check(self):
+        if self.neighbours % 2:
+            raise ValueError(
+                f"neighbours is {self.neighbours}; give an even number, half of them on each side."
+            )
 
     @property
     def mean_links(self):

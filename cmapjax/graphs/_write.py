@@ -1,5 +1,6 @@
 """Writers of files for other programs: allocations, agents, and networks."""
 
+import collections
 import csv
 import gzip
 import io
@@ -11,9 +12,9 @@ import numpy as np
 
 from cmapjax.arguments._checks import escape_cell, listed, short
 from cmapjax.graphs._files import check_writable_path, format_and_packing, write_bytes
-from cmapjax.graphs._graphml import AS_TEXT, LABELS
-from cmapjax.graphs._labels import check_numbers, is_whole
+from cmapjax.graphs._labels import check_label, check_numbers, is_whole
 from cmapjax.graphs._networkx import agent_columns, arc_flow, to_networkx
+from cmapjax.graphs._xml import AS_TEXT, LABELS
 from cmapjax.market._market import Market
 
 _TABLES = {".csv": ",", ".tsv": "\t", ".parquet": "parquet"}
@@ -51,8 +52,9 @@ def write_allocation(market: Market, flow, path) -> None:
 def write_agents(market: Market, path, attributes: Mapping | None = None) -> None:
     """Write one row per agent, in `.csv`, `.tsv` (`.gz`) or `.parquet`.
 
-    Columns: agent (label), endowment, value, contribution, `market` if there are several, and the given
-    vectors. `read_market(…, agents=path)` reads it back. Labels are written as by `write_allocation`.
+    Columns: agent (label), endowment, value, contribution, the other fields of agents that the market has,
+    `market` if there are several, and the given vectors. `read_market(…, agents=path)` reads it back. Labels
+    are written as by `write_allocation`.
 
     Args:
         market: one or several markets.
@@ -109,23 +111,21 @@ def written_labels(market: Market) -> np.ndarray:
     """
     if all(type(label) is int and 0 <= label < 2**63 for label in market.labels):
         return np.array(market.labels, np.int64)
-    texts = np.empty(market.num_agents, object)
-    texts[:] = [str(label) for label in market.labels]
+    texts = [str(label) for label in market.labels]
     for text in texts:
         _check_text(text, "labels:")
-        if text != text.strip():
-            raise ValueError(
-                f"labels: {short(text)} begins or ends with a blank, which readers cut off; relabel it."
-            )
-    if len(set(texts)) < len(texts):
-        seen: set[str] = set()
-        twice = [text for text in texts if text in seen or seen.add(text)]
+    twice = [text for text, count in collections.Counter(texts).items() if count > 1]
+    if twice:
         raise ValueError(f"labels: {listed(twice)} would stand for several agents in a file; relabel them.")
     try:
-        check_numbers(texts.tolist())
+        for text in texts:
+            check_label(text)
+        check_numbers(texts)
     except ValueError as error:
-        raise ValueError(f"{error} (Readers refuse such a file.)") from None
-    return texts
+        raise ValueError(f"labels: {error} (Readers refuse such a file.)") from None
+    array = np.empty(len(texts), object)
+    array[:] = texts
+    return array
 
 
 def _check_text(text, where: str) -> None:

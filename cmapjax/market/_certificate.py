@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from cmapjax.arguments._checks import as_real, short
+from cmapjax.arguments._checks import as_real, check_ordinary, short
 from cmapjax.arguments._labelled import unlabelled
+from cmapjax.market._bound import Arcs, certified_bound
 from cmapjax.market._market import Market
 from cmapjax.market._reductions import (
     Rows,
@@ -81,7 +82,7 @@ def _gap(rows: Rows, r, poorest, richest_poorest):
     return xp.where((least > 0) & (gap > -xp.inf), gap, xp.inf)
 
 
-@float64_on_host
+@float64_on_host(any_market=True)
 def certified_gap_of_flow(
     market: Market, flow: Float[Array, "... slots"], received: Float[Array, "... slots"] | None = None
 ) -> Float[Array, "... markets"]:
@@ -91,6 +92,10 @@ def certified_gap_of_flow(
     float32 run. The bound is rigorous for the scaled allocation, and negative only by the rounding of
     float64. For a float32 flow the bound is raised where needed, so that it also holds for the utilities
     stored in float32, whose welfare differs from that of the scaled rows by some 1e-8.
+
+    In a market with priorities, demands, own use, capacities or efficiencies (plain numbers only), what a
+    link carries is first cut to its capacity, and rows that spend more than their agent has are scaled down;
+    the bound is on Σ b_j log(û_j / b_j) / B with û_j = min(u_j, D_j), over the agents that count.
 
     Args:
         flow: y_ij in the market's layout.
@@ -103,7 +108,11 @@ def certified_gap_of_flow(
         ValueError: traced arguments outside x64 mode.
     """
     if not is_in_numpy():
+        check_ordinary("certified_gap_of_flow in compiled code", (market,))
         check_x64("certified_gap_of_flow")
+    elif market.terms:
+        arcs = Arcs.of(market)
+        return certified_bound(arcs, arcs.feasible(market.arc_values(flow)))
     xp, links = namespace(market, flow, received), market.links
     flow, parts = xp.asarray(flow), _delivered(market, flow, received)
     gap = _gap_of_blocks(market, parts)

@@ -12,23 +12,21 @@ import scipy
 from jaxtyping import Float, Int, Shaped, UInt
 
 from cmapjax.arguments._checks import (
-    CONTRIBUTION,
-    as_links,
     as_real,
-    check_fits,
+    check_not_negative,
     check_positive,
-    check_unique,
-    count_agents,
-    listed,
     short,
 )
 from cmapjax.arguments._labelled import by_name, unlabelled
 from cmapjax.arguments._origin import Origin
-from cmapjax.market._columns import Columns, entry_slots, lay_out
+from cmapjax.market._columns import Columns, entry_slots
+from cmapjax.market._given import read_agents, read_arcs, read_links
+from cmapjax.market._laid_out import in_slots, laid_out_links, listed_by_market
+from cmapjax.market._numbers import IF_ABSENT, OF_ARCS, check_numbers, renewed_terms
 from cmapjax.market._reductions import blocks, joined, over_ranges, over_slots, written
-from cmapjax.market._rows import compressed_rows, connected_parts, reverse_arcs
+from cmapjax.market._rows import compressed_rows, connected_parts
 from cmapjax.runtime._precision import float64_on_host, namespace
-from cmapjax.runtime._settings import entry
+from cmapjax.runtime._settings import check_plain, entry
 from cmapjax.runtime._types import Array
 
 
@@ -57,6 +55,16 @@ class Market(eqx.Module):
     """Each market's number in its ensemble. Random draws depend on it, not on the place in the ensemble."""
     origin: Origin = eqx.field(static=True)
     """The agents' labels, and what was merged, dropped and ignored when the market was made."""
+    priority: Float[Array, "agents"] | None = None
+    """b_i ≥ 0, by what fair shares are measured (value); None: the contribution."""
+    demand: Float[Array, "agents"] | None = None
+    """D_i ≥ a_i, what an agent can use in all (value); None: unlimited."""
+    own_use: Float[Array, "agents"] | None = None
+    """a_i ≥ 0, what it has without the others (value); None: 0."""
+    capacity: Float[Array, "slots"] | None = None
+    """K_ij ≥ 0, the most that i may give to j, laid out as a flow (value); None: unlimited."""
+    efficiency: Float[Array, "slots"] | None = None
+    """e_ij > 0, what arrives of a unit, laid out as a flow; None: 1."""
     repeats: Int[Array, "agents"] | None = None
     """In a market with padding rows (`_canonical`): the agent whose row each padding row repeats; agents
     repeat themselves."""
@@ -71,8 +79,14 @@ class Market(eqx.Module):
         num_agents: int | None = None,
         drop_self_loops: bool = False,
         drop_isolated: bool = False,
+        priority=None,
+        demand=None,
+        own_use=None,
+        capacity=None,
+        efficiency=None,
+        directed: bool = False,
     ) -> "Market":
-        """The market on these undirected links.
+        """The market on these links, by default undirected.
 
         A link given twice, in either direction, is one link; `market.origin.merged_links` counts them.
 
@@ -86,63 +100,42 @@ class Market(eqx.Module):
             num_agents: by default as many as there are labels, else the largest number plus one.
             drop_self_loops: leave out links of an agent with itself, instead of refusing them.
             drop_isolated: leave out agents without a neighbour, instead of refusing them.
+            priority: b_i ≥ 0, by what an agent's fair share is measured (value), given as endowments are; by
+                default its contribution. An agent of priority 0 receives nothing.
+            demand: D_i ≥ 0, what an agent can use in all, own use included (value); by default unlimited.
+                What it receives beyond is worth nothing.
+            own_use: a_i ≥ 0, what it has without the others (value); by default 0. It counts as received.
+            capacity: K ≥ 0, the most that can be given along a link in a round (value, as sent): one number,
+                or one per link, which holds in each direction; by default unlimited.
+            efficiency: e > 0, what arrives of a unit given along a link, likewise; by default 1.
+            directed: each row of `links` is one arc, from its first agent to its second, with its own
+                capacity and efficiency; a link both ways is two rows.
 
         Returns:
             One market, agents in the order of their numbers.
 
         Raises:
             ValueError: an empty network; agents out of range; self-loops or isolated agents not asked to
-                be dropped; endowments or values that are not finite and positive; names that are missing,
-                unknown or given twice.
+                be dropped; endowments or values that are not finite and positive; other fields out of
+                their range, or a demand below own use; names that are missing, unknown or given twice; links
+                given twice with different capacities or efficiencies.
         """
-        links = as_links(links)
-        if labels is not None:
-            labels = list(labels)
-            check_unique("labels", labels, "give every agent a name of its own")
-            if num_agents not in (None, len(labels)):
-                raise ValueError(f"labels: {len(labels)} names for num_agents={num_agents}; leave one out.")
-            num_agents = len(labels)
-        num_agents = count_agents(links, num_agents)
-
-        def name_of(i):
-            return i if labels is None else labels[i]
-
-        names = range(num_agents) if labels is None else labels
-        endowment = as_real("endowment", by_name("endowment", endowment, names), (num_agents,), name_of)
-        value = as_real("value", by_name("value", value, names), (num_agents,), name_of)
-
-        loops = links[:, 0] == links[:, 1]
-        looped = [name_of(int(i)) for i in np.unique(links[loops, 0])]
-        if looped and not drop_self_loops:
-            raise ValueError(
-                f"links: self-loop(s) at agent {listed(looped)}; an agent cannot give to itself. "
-                "Remove them, or pass drop_self_loops=True."
-            )
-        starts, neighbours, merged = compressed_rows(links[~loops] if looped else links, num_agents)
-        degree = np.diff(starts)
-        isolated = np.flatnonzero(degree == 0)
-        isolated_names = [name_of(i) for i in isolated.tolist()]
-        if len(isolated) and not drop_isolated:
-            raise ValueError(
-                f"links: {len(isolated)} agent(s) have no neighbour ({listed(isolated_names)}) and could "
-                "neither give nor receive. Link them, or pass drop_isolated=True."
-            )
-        if len(isolated):
-            kept = np.flatnonzero(degree)
-            neighbours = (np.cumsum(degree > 0, dtype=np.int32) - 1)[neighbours]
-            starts = np.append(starts[kept], starts[-1])
-            labels = [name_of(i) for i in kept.tolist()]
-            endowment, value = endowment[kept], value[kept]
-        if not len(neighbours):
-            raise ValueError("links: the network is empty; a market needs at least one link.")
-        origin = Origin(
-            labels,
-            merged_links=merged,
-            dropped_self_loops=looped,
-            dropped_isolated=isolated_names,
+        found = read_links(
+            links, labels, num_agents, drop_self_loops=drop_self_loops, drop_isolated=drop_isolated
         )
-        market_of, numbers = np.zeros(len(endowment), np.int32), np.zeros(1, np.uint32)
-        return assemble_rows(starts, neighbours, endowment, value, market_of, numbers, origin)
+        arcs = {
+            "capacity": read_arcs("capacity", capacity, found, directed=directed, otherwise=0.0),
+            "efficiency": read_arcs("efficiency", efficiency, found, directed=directed, otherwise=1.0),
+        }
+        if directed and capacity is None:
+            one_way = read_arcs("capacity", np.inf, found, directed=True, otherwise=0.0)
+            arcs["capacity"] = None if np.all(one_way == np.inf) else one_way
+        agents = {"endowment": endowment, "value": value, "priority": priority}
+        agents |= {"demand": demand, "own_use": own_use}
+        fields = {k: read_agents(k, x, found) for k, x in agents.items() if x is not None}
+        fields |= {k: x for k, x in arcs.items() if x is not None}
+        market_of, numbers = np.zeros(len(found.kept), np.int32), np.zeros(1, np.uint32)
+        return assemble_rows(found.starts, found.neighbours, fields, market_of, numbers, found.origin)
 
     def __repr__(self) -> str:
         several = f", {self.num_markets} markets" if self.num_markets > 1 else ""
@@ -177,6 +170,12 @@ class Market(eqx.Module):
     def contribution(self) -> Float[Array, "agents"]:
         """w_i = ε_i v_i, the mean value agent i brings to a round."""
         return self.endowment * self.value
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """The fields beyond endowment and value that this market has: of priority, demand, own_use, capacity
+        and efficiency."""
+        return tuple(name for name in IF_ABSENT if getattr(self, name) is not None)
 
     @property
     def degree(self) -> Int[Array, "agents"]:
@@ -218,20 +217,39 @@ class Market(eqx.Module):
             else:
                 new = by_name(field, new, self.labels)
                 new = as_real(field, new, (self.num_agents,), lambda i: self.labels[i])
-                check_positive(field, new, lambda i: self.labels[i])
+                check = check_not_negative if field == "endowment" and self.terms else check_positive
+                check(field, new, lambda i: self.labels[i])
             market = eqx.tree_at(lambda m, field=field: getattr(m, field), market, new)
         return market
+
+    def with_terms(self, **terms) -> "Market":
+        """The same network with other priorities, demands, own use, capacities or efficiencies.
+
+        Args:
+            **terms: priority, demand and own_use as `from_links` takes them; capacity and efficiency as one
+                number, or one for each arc, in the order of `arcs`. None removes a field.
+
+        Returns:
+            A new market on the same links.
+
+        Raises:
+            ValueError: no such field; numbers out of their range; traced arguments.
+        """
+        check_plain("with_terms", (self, terms), "make the market before")
+        return dataclasses.replace(self, **renewed_terms(self, self._arc_slots()[2], terms))
 
     def bare(self) -> "Market":
         """This market without its names, as compiled code sees it."""
         return dataclasses.replace(self, origin=Origin())
 
-    @entry(remedy="take it of a market of plain numbers")
+    @entry(remedy="take it of a market of plain numbers", any_market=True)
     def fingerprint(self) -> str:
-        """A short hash of links, endowments and values: equal markets, equal fingerprints."""
+        """A short hash of links and numbers: equal markets, equal fingerprints."""
         digest = hashlib.sha256()
-        for part in (*self.arcs(), self.endowment, self.value, self.market_of):
+        terms = [getattr(self, name) for name in self.terms]
+        for part in (*self.arcs(), self.endowment, self.value, self.market_of, *terms):
             digest.update(np.ascontiguousarray(part).tobytes())
+        digest.update(" ".join(self.terms).encode())
         return digest.hexdigest()[:16]
 
     # -- totals per market ---------------------------------------------------------------------
@@ -250,36 +268,38 @@ class Market(eqx.Module):
         """The greatest over the agents of each market."""
         return self._per_market(jnp.maximum, x, -jnp.inf)
 
-    @float64_on_host
+    @float64_on_host(any_market=True)
     def _per_market(self, combine, x, fill):
         return over_ranges(self.members, combine, x, fill)
 
     # -- storage: the engine's side ------------------------------------------------------------
 
-    @float64_on_host
+    @float64_on_host(any_market=True)
     def stored(self, x: Shaped[Array, "agents"]) -> Shaped[Array, "agents"]:
         """A vector over agents, from the caller's order to the order of storage."""
         return x[self.links.order]
 
-    @float64_on_host
+    @float64_on_host(any_market=True)
     def unstored(self, x: Shaped[Array, "agents"]) -> Shaped[Array, "agents"]:
         """A vector over agents, from the order of storage to the caller's."""
         return x[self.links.place]
 
-    @float64_on_host
+    @float64_on_host(any_market=True)
     def mirror(self, flow: Shaped[Array, "slots"]) -> Shaped[Array, "slots"]:
         """For every slot (i, j) what stands in slot (j, i): given becomes received."""
         return flow[self.reverse]
 
-    @float64_on_host
+    @float64_on_host(any_market=True)
     def gave(self, flow: Float[Array, "slots"]) -> Float[Array, "agents"]:
         """Σ_j y_ij: the value each agent gave away."""
         return self.unstored(over_slots(self.links, jnp.add, flow))
 
-    @float64_on_host
+    @float64_on_host(any_market=True)
     def received(self, flow: Float[Array, "slots"]) -> Float[Array, "agents"]:
-        """u_j = Σ_i y_ij: the value each agent received, its utility."""
-        return self.unstored(over_slots(self.links, jnp.add, self.mirror(flow)))
+        """u_j = a_j + Σ_i e_ij y_ij: the value each agent has received, its utility."""
+        arriving = flow if self.efficiency is None else flow * self.efficiency
+        total = self.unstored(over_slots(self.links, jnp.add, self.mirror(arriving)))
+        return total if self.own_use is None else total + self.own_use
 
     @float64_on_host
     def equal_flow(self) -> Float[Array, "slots"]:
@@ -306,7 +326,7 @@ class Market(eqx.Module):
         flow[slots] = as_real("flow", unlabelled("flow", values), slots.shape)
         return flow
 
-    @entry(remedy="take it of a flow that is computed")
+    @entry(remedy="take it of a flow that is computed", any_market=True)
     def allocation(self, flow: Shaped[np.ndarray, "slots"]) -> "scipy.sparse.csr_array":
         """The matrix x_ij = y_ij / v_i: what agent i gives to j, in units of i's resource (rows sum to ε_i).
 
@@ -340,24 +360,16 @@ class Market(eqx.Module):
         return np.unique(connected_parts(*self.arcs(), self.num_agents), return_inverse=True)[1]
 
 
-def assemble(
-    links: Int[np.ndarray, "links 2"],
-    endowment: np.ndarray,
-    value: np.ndarray,
-    market_of: Int[np.ndarray, "agents"],
-    numbers: UInt[np.ndarray, "markets"],
-    origin: Origin,
-) -> Market:
-    """The market on links that are distinct, without self-loops, and reach every agent."""
-    starts, neighbours, _ = compressed_rows(links, len(endowment))
-    return assemble_rows(starts, neighbours, endowment, value, market_of, numbers, origin)
+def assemble(links: Int[np.ndarray, "links 2"], fields: dict[str, np.ndarray], *rest) -> Market:
+    """`assemble_rows` of links that are distinct, without self-loops, and reach every agent."""
+    starts, neighbours, _ = compressed_rows(links, len(fields["endowment"]))
+    return assemble_rows(starts, neighbours, fields, *rest)
 
 
 def assemble_rows(
     starts: Int[np.ndarray, "bounds"],
     neighbours: Int[np.ndarray, "arcs"],
-    endowment: np.ndarray,
-    value: np.ndarray,
+    fields: dict[str, np.ndarray],
     market_of: Int[np.ndarray, "agents"],
     numbers: UInt[np.ndarray, "markets"],
     origin: Origin,
@@ -365,32 +377,20 @@ def assemble_rows(
 ) -> Market:
     """The market in which agent i's neighbours are `neighbours[starts[i]:starts[i + 1]]`, ascending.
 
-    `rows` are columns laid out but empty, which decide where links are stored; by default those of `lay_out`.
+    Args:
+        fields: endowment, value and those of `IF_ABSENT` that there are, of agents, or of arcs in the order
+            of the rows.
+        rows: columns laid out but empty, which decide where links are stored; by default those of `lay_out`.
     """
-
-    def name_of(i):
-        return i if origin.labels is None else origin.labels[i]
-
-    check_positive("endowment", endowment, name_of)
-    check_positive("value", value, name_of)
-    with np.errstate(over="ignore", under="ignore"):
-        contribution = endowment * value
-    check_fits(CONTRIBUTION, contribution, np.float64, name_of, "rescale them")
-
-    rows = lay_out(starts) if rows is None else rows
-    reverse_arc = reverse_arcs(starts, neighbours)
-    slot = entry_slots(rows)
-    # Rows point at where a neighbour is stored, so that agent vectors need no second look-up.
-    rows.entries[slot] = rows.place[neighbours]
-    reverse = np.arange(rows.num_slots, dtype=np.int32)
-    reverse[slot] = slot[reverse_arc]
-
-    members = listed_by_market(market_of)
-    return Market(endowment, value, rows, reverse, members, market_of.astype(np.int32), numbers, origin)
-
-
-def listed_by_market(market_of: Int[np.ndarray, "agents"]) -> Columns:
-    """The agents of each market, a market a row."""
-    members = lay_out(np.append(0, np.cumsum(np.bincount(market_of))))
-    members.entries[entry_slots(members)] = np.argsort(market_of, kind="stable")
-    return dataclasses.replace(members, is_full=members.num_slots == len(market_of))
+    check_numbers(fields, starts, neighbours, origin)
+    rows, reverse, slot = laid_out_links(starts, neighbours, rows)
+    arcs = {name: in_slots(rows, slot, fields[name]) for name in OF_ARCS if name in fields}
+    return Market(
+        **(fields | arcs),
+        links=rows,
+        reverse=reverse,
+        members=listed_by_market(market_of),
+        market_of=market_of.astype(np.int32),
+        numbers=numbers,
+        origin=origin,
+    )

@@ -5,11 +5,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from cmapjax.arguments._checks import CONTRIBUTION, as_real, check_fits, check_kind, check_positive
+from cmapjax.arguments._checks import as_real, check_kind
 from cmapjax.arguments._labelled import by_name
 from cmapjax.arguments._origin import Origin
 from cmapjax.market._columns import Columns
-from cmapjax.market._market import Market, assemble_rows, listed_by_market
+from cmapjax.market._laid_out import listed_by_market
+from cmapjax.market._market import Market, assemble_rows
+from cmapjax.market._numbers import IF_ABSENT, OF_AGENTS, OF_ARCS, check_numbers_of_agents
 from cmapjax.runtime._settings import check_plain
 
 
@@ -51,18 +53,33 @@ def pack(markets: Sequence[Market]) -> Market:
     numbers = np.concatenate([np.asarray(m.numbers) for m in markets])
     if len(np.unique(numbers)) < num_markets:
         numbers = np.arange(num_markets, dtype=np.uint32)
+    fields = ["endowment", "value", *(name for name in IF_ABSENT if any(name in m.terms for m in markets))]
     return assemble_rows(
         np.concatenate([[0], np.cumsum(np.concatenate(degrees))]),
         np.concatenate(neighbours),
-        np.concatenate([np.asarray(m.endowment) for m in markets]),
-        np.concatenate([np.asarray(m.value) for m in markets]),
+        {name: _joined(name, markets) for name in fields},
         np.concatenate(market_of),
         numbers,
         origin,
     )
 
 
-def copies(market: Market, *, endowment=None, value=None) -> Market:
+def _joined(name: str, markets: Sequence[Market]) -> np.ndarray:
+    """A field of all agents or arcs; markets without it have what holds where it is absent."""
+    parts = []
+    for market in markets:
+        x = getattr(market, name)
+        if x is not None:
+            parts.append(np.asarray(market.arc_values(x) if name in OF_ARCS else x))
+        elif name == "priority":
+            parts.append(np.asarray(market.contribution))
+        else:
+            size = market.num_agents if name in OF_AGENTS else 2 * market.num_links
+            parts.append(np.full(size, IF_ABSENT[name]))
+    return np.concatenate(parts)
+
+
+def copies(market: Market, *, endowment=None, value=None, priority=None, demand=None, own_use=None) -> Market:
     """One market whose components are copies of the given one, each with its own endowments or values.
 
     Nothing passes between them. The copies of an agent are stored side by side, so that their look-ups read
@@ -74,6 +91,7 @@ def copies(market: Market, *, endowment=None, value=None) -> Market:
         endowment: ε, one row [agents] per copy (units of the agent's resource); by default the market's. A
             table with names of its columns is matched by name.
         value: v, one row [agents] per copy (value per unit); by default the market's.
+        priority, demand, own_use: likewise (value); by default the market's.
 
     Returns:
         The ensemble: all agents of the first copy, then all of the second, and so on.
@@ -87,27 +105,35 @@ def copies(market: Market, *, endowment=None, value=None) -> Market:
     given = {
         "endowment": by_name("endowment", endowment, market.labels),
         "value": by_name("value", value, market.labels),
+        "priority": by_name("priority", priority, market.labels),
+        "demand": by_name("demand", demand, market.labels),
+        "own_use": by_name("own_use", own_use, market.labels),
     }
     shapes = {name: np.shape(x) for name, x in given.items() if x is not None}
     number = next((shape[0] for shape in shapes.values() if shape), 0)
     if not number or any(shape != (number, market.num_agents) for shape in shapes.values()):
         raise ValueError(
-            f"copies: given {shapes or 'nothing'}; give endowment, value or both as [copies, agents], "
+            f"copies: given {shapes or 'nothing'}; give endowment, value or others as [copies, agents], "
             f"one row of the {market.num_agents} agents' numbers per copy."
         )
     agents = {}
     for field, x in given.items():
-        one = np.asarray(getattr(market, field))
-        agents[field] = np.tile(one, number) if x is None else _checked(field, x, market)
-    with np.errstate(over="ignore", under="ignore"):
-        contribution = agents["endowment"] * agents["value"]
-    check_fits(CONTRIBUTION, contribution, np.float64, _names(market), "rescale them")
+        one = getattr(market, field)
+        if x is not None:
+            agents[field] = as_real(field, x, np.shape(x)).ravel()
+        elif one is not None:
+            agents[field] = np.tile(np.asarray(one), number)
+    arcs = {
+        name: np.repeat(np.asarray(getattr(market, name)), number) for name in market.terms if name in OF_ARCS
+    }
+    check_numbers_of_agents(agents, bool(arcs), _names(market))
     markets = np.arange(number, dtype=np.int32)[:, None] * np.int32(market.num_markets)
     market_of = (markets + np.asarray(market.market_of)).ravel()
     numbers = np.arange(number * market.num_markets, dtype=np.uint32)
     reverse = _side_by_side(market.reverse, number)
     return Market(
         **agents,
+        **arcs,
         links=_copied(market.links, number),
         reverse=reverse,
         members=listed_by_market(market_of),
@@ -115,13 +141,6 @@ def copies(market: Market, *, endowment=None, value=None) -> Market:
         numbers=numbers,
         origin=Origin(),
     )
-
-
-def _checked(field: str, rows, market: Market) -> np.ndarray:
-    """One number for every agent of every copy."""
-    numbers = as_real(field, rows, np.shape(rows)).ravel()
-    check_positive(field, numbers, _names(market))
-    return numbers
 
 
 def _names(market: Market) -> Callable[[int], tuple]:

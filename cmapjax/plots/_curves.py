@@ -11,7 +11,8 @@ from cmapjax.market._market import Market
 from cmapjax.plots._canvas import COLOURS, new_figure, plain
 
 STYLES = ("-", "--", "-.", ":")
-CLOCKS = ("rounds", "agent updates")
+TIME = {"rounds": "rounds", "agent updates": "agent updates per agent"}
+CLOCKS = tuple(TIME)
 # Metric: axis label, and whether small values are what matters (a logarithmic axis).
 MEASURES = {
     "share_of_equilibrium": ("Nash welfare, % of the equilibrium's", False),
@@ -59,9 +60,9 @@ def comparison(market: Market, runs: Mapping[str, Run]):
     panels = figure.subplots(len(rows), 2, sharey="row", squeeze=False)
     for panel_row, metric in zip(panels, rows, strict=True):
         for panel, clock in zip(panel_row, CLOCKS, strict=True):
-            _draw_curves(panel, market, runs, metric, clock)
+            lines = _draw_curves(panel, market, runs, metric, clock)
         panel_row[1].set_ylabel("")
-    _add_legend(figure, panels[0, 0], runs, ncols=1 if len(runs) > 6 else 2)
+    _add_legend(figure, lines, runs, ncols=1 if len(runs) > 6 else 2)
     return figure
 
 
@@ -95,9 +96,7 @@ def convergence(
         raise ValueError(f"clock is {clock!r}; give one of {', '.join(CLOCKS)}.")
     metric = _compared(runs)[0] if metric is None else metric
     figure = new_figure(7, 4.5)
-    panel = figure.subplots()
-    _draw_curves(panel, market, runs, metric, clock)
-    _add_legend(figure, panel, runs, ncols=1)
+    _add_legend(figure, _draw_curves(figure.subplots(), market, runs, metric, clock), runs, ncols=1)
     return figure
 
 
@@ -124,35 +123,58 @@ def _compared(runs: Mapping[str, Run]) -> tuple[str, ...]:
     return ("average_log_nash_welfare",)
 
 
-def _add_legend(figure, panel, runs, ncols: int) -> None:
-    lines = [line for line in panel.lines if line.get_gid() == "run"]
+def _add_legend(figure, lines, runs, ncols: int) -> None:
     labels = [_legend(name, run) for name, run in runs.items()]
     is_ensemble = any(len(run.verdict) > 1 for run in runs.values())
     title = "line: median market; band: 10 % to 90 % of markets" if is_ensemble else None
     figure.legend(lines, labels, loc="outside upper center", ncols=ncols, frameon=False, title=title)
 
 
-def _draw_curves(panel, market, runs, metric, clock) -> None:
+def _draw_curves(panel, market, runs, metric, clock) -> list:
+    """A line per run, with a band where there are several markets; returns the lines."""
     label, is_log = MEASURES.get(metric, (metric.replace("_", " "), False))
     is_worse_above = is_log or metric in WORSE_ABOVE
+    times = [run.rounds if clock == "rounds" else _updates(market, run) for run in runs.values()]
     curves = [_quantiles(_values(run, name, metric), is_log, is_worse_above) for name, run in runs.items()]
     edge = edge_of(np.concatenate([c.ravel() for c in curves]), is_log, is_worse_above)
-    for number, (run, curve) in enumerate(zip(runs.values(), curves, strict=True)):
-        time = run.rounds if clock == "rounds" else _updates(market, run)
-        low, middle, high = np.where(np.isfinite(curve), curve, edge)
-        colour = COLOURS[number % len(COLOURS)]
-        style = STYLES[number % len(STYLES)]
-        panel.plot(time, middle, style, color=colour, linewidth=1.6, gid="run")
-        if len(run.verdict) > 1:
-            panel.fill_between(time, low, high, color=colour, alpha=0.15, linewidth=0)
+    lines = [
+        draw_bands(panel, number, time, curve if len(run.verdict) > 1 else curve[1:2], edge, linewidth=1.6)
+        for number, (run, time, curve) in enumerate(zip(runs.values(), times, curves, strict=True))
+    ]
     if not all(np.isfinite(c).all() for c in curves):
         mark_edge(panel, edge, is_worse_above)
     if is_log:
         panel.set_yscale("log")
-    last = max((run.rounds if clock == "rounds" else _updates(market, run))[-1] for run in runs.values())
-    time_axis(panel, last)
-    panel.set_xlabel("rounds" if clock == "rounds" else "agent updates per agent")
-    panel.set_ylabel(label)
+    time_axis(panel, max(time[-1] for time in times))
+    name_axes(panel, TIME[clock], label)
+    return lines
+
+
+def draw_bands(panel, number: int, time, rows, edge: float, **style):
+    """A line and bands around it, in the colour and dashes of this number.
+
+    Args:
+        panel: where to.
+        number: of the line in its panel.
+        time: of every column of `rows`.
+        rows: quantiles in ascending order, of which the middle one is the line.
+        edge: where infinite values are drawn.
+        style: of the line.
+
+    Returns:
+        The line.
+    """
+    rows, colour = np.where(np.isfinite(rows), rows, edge), COLOURS[number % len(COLOURS)]
+    for k in range(len(rows) // 2):
+        panel.fill_between(time, rows[k], rows[-1 - k], color=colour, alpha=0.14 + 0.08 * k, linewidth=0)
+    (line,) = panel.plot(time, rows[len(rows) // 2], STYLES[number % len(STYLES)], color=colour, **style)
+    return line
+
+
+def name_axes(panel, across: str, up: str) -> None:
+    """Labels of both axes, a grid, and no frame at the top and the right."""
+    panel.set_xlabel(across)
+    panel.set_ylabel(up)
     panel.grid(alpha=0.25)
     panel.spines[["top", "right"]].set_visible(False)
 

@@ -46,16 +46,11 @@ def network(market: Market, flow: Float[np.ndarray, "slots"], *, title: str = ""
             f"market has {market.num_agents:,} agents; a drawing shows at most {MOST_AGENTS}. Draw a part of "
             "it, or ratio_histogram."
         )
-    giver, receiver = market.arcs()
     drawing = _Drawing(market, np.arange(market.num_agents), seed)
-    both = np.bincount(
-        np.minimum(giver, receiver) * market.num_agents + np.maximum(giver, receiver),
-        market.arc_values(flow),
-        minlength=market.num_agents**2,
-    )
-    widths = {(i, j): both[i * market.num_agents + j] for i, j in drawing.links}
-    most = max(widths.values())
-    drawing.draw_links({link: 0.3 + 5 * width / most for link, width in widths.items()})
+    links, there, back = links_of(market)
+    values = market.arc_values(flow)
+    both = values[there] + values[back]
+    drawing.draw_links(links, linewidths=0.3 + 5 * both / both.max())
     ratios = np.asarray(metrics.ratio(market, market.received(flow)))
     reach = max(np.abs(np.log(np.clip(ratios, 1e-2, 1e2))).max(), np.log(1.5))
     norm = LogNorm(np.exp(-reach), np.exp(reach))
@@ -114,10 +109,14 @@ def derivatives(
     finite = numbers[np.isfinite(numbers)]
     most = np.abs(finite).max() if np.any(finite) else 1.0
     norm = Normalize(-most, most)
-    drawing.draw_links(dict.fromkeys(drawing.links, 0.6))
+    drawing.draw_links(drawing.links, linewidths=0.6)
     if strongest:
-        for pair, change, is_new in strongest:
-            drawing.draw_link(pair, _colour(change, norm), is_new)
+        pairs, _, are_new = zip(*strongest, strict=True)
+        # A dark edge makes pale colours visible on white.
+        for width, tints in ((3.6, "#404040"), (2.6, _colours(numbers, norm))):
+            dashes = [(0, (8 / width, 4 / width)) if is_new else "-" for is_new in are_new]  # of its width
+            look = {"linewidths": width, "colors": tints, "linestyles": dashes, "capstyle": "butt"}
+            drawing.draw_links(pairs, zorder=1.5, **look)
         drawing.draw_agents(None, None, None)
     else:
         drawing.draw_agents(numbers[shown], norm, "PuOr")
@@ -145,10 +144,10 @@ def _strongest(market: Market, changes: LinkChanges) -> list[tuple[tuple[int, in
     ]
 
 
-def _colour(change: float, norm):
+def _colours(changes: np.ndarray, norm) -> list:
     import matplotlib as mpl
 
-    return mpl.colormaps["PuOr"](norm(change)) if np.isfinite(change) else "black"
+    return [mpl.colormaps["PuOr"](norm(x)) if np.isfinite(x) else "black" for x in changes.tolist()]
 
 
 def _part(market: Market, centres: Sequence[int]) -> np.ndarray:
@@ -167,7 +166,15 @@ def _part(market: Market, centres: Sequence[int]) -> np.ndarray:
     return np.array(sorted(chosen))
 
 
-def places_of(agents: list[int], links, seed: int = 0, most: int = MOST_AGENTS) -> dict[int, np.ndarray]:
+def links_of(market: Market) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs of agents, and of each the places among `market.arcs()` of the arcs there and back."""
+    giver, receiver = market.arcs()
+    is_link = giver < receiver
+    pairs = np.stack([giver[is_link], receiver[is_link]], axis=1)
+    return pairs, np.flatnonzero(is_link), np.lexsort((giver, receiver))[is_link]
+
+
+def places_of(agents: Sequence[int], links, seed: int = 0, most: int = MOST_AGENTS) -> np.ndarray:
     """Where agents stand: by Kamada and Kawai's layout, which is the clearer one, if the network is in one
     piece and of at most so many agents (its time grows with the cube of them)."""
     import networkx as nx
@@ -175,9 +182,9 @@ def places_of(agents: list[int], links, seed: int = 0, most: int = MOST_AGENTS) 
     graph = nx.Graph()
     graph.add_nodes_from(agents)
     graph.add_edges_from(links)
-    if nx.is_connected(graph) and len(agents) <= most:
-        return nx.kamada_kawai_layout(graph)
-    return nx.spring_layout(graph, seed=seed)
+    is_clear = nx.is_connected(graph) and len(agents) <= most
+    place = nx.kamada_kawai_layout(graph) if is_clear else nx.spring_layout(graph, seed=seed)
+    return np.array([place[agent] for agent in agents])
 
 
 class _Drawing:
@@ -185,27 +192,21 @@ class _Drawing:
 
     def __init__(self, market: Market, shown: np.ndarray, seed: int):
         self.market, self.shown = market, shown
-        giver, receiver = market.arcs()
-        keep = np.isin(giver, shown) & np.isin(receiver, shown) & (giver < receiver)
-        self.links = set(zip(giver[keep].tolist(), receiver[keep].tolist(), strict=True))
-        self.place = places_of(shown.tolist(), sorted(self.links), seed)
+        links, *_ = links_of(market)
+        self.links = links[np.isin(links, shown).all(axis=1)]
+        self.spots = places_of(shown.tolist(), self.links.tolist(), seed)
         self.figure = new_figure(7, 6)
         self.panel = self.figure.subplots()
-        self.spots = np.array([self.place[i] for i in shown.tolist()])
         weight = np.asarray(market.contribution)[shown]
         self.area = 40 + 200 * weight / weight.max() * min(1.0, 40 / len(shown))
 
-    def draw_links(self, widths: dict) -> None:
-        for (i, j), width in widths.items():
-            ends = zip(self.place[i], self.place[j], strict=True)
-            self.panel.plot(*ends, color="#888888", zorder=1, linewidth=width, solid_capstyle="round")
+    def draw_links(self, links, **style) -> None:
+        """Lines between pairs of agents."""
+        from matplotlib.collections import LineCollection
 
-    def draw_link(self, pair, colour, is_new: bool) -> None:
-        ends = [np.array(x) for x in zip(self.place[pair[0]], self.place[pair[1]], strict=True)]
-        # A dark edge makes pale colours visible on white; dashes are in units of the width.
-        for width, tint in ((3.6, "#404040"), (2.6, colour)):
-            dashes = (0, (8 / width, 4 / width)) if is_new else "-"
-            self.panel.plot(*ends, color=tint, zorder=1.5, linewidth=width, linestyle=dashes)
+        ends = self.spots[np.searchsorted(self.shown, links)]
+        look = {"colors": "#888888", "zorder": 1, "capstyle": "round"} | style
+        self.panel.add_collection(LineCollection(ends, **look))
 
     def draw_agents(self, numbers, norm, colours: str | None) -> None:
         tint = {"c": numbers, "norm": norm, "cmap": colours} if colours else {"c": "white"}

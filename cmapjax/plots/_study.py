@@ -10,13 +10,22 @@ import numpy as np
 import pandas as pd
 
 from cmapjax.plots._canvas import COLOURS, EXACT_SIZE, new_figure, plain, small_text
-from cmapjax.plots._curves import CLOCKS, SMALLEST_SHOWN, STYLES, edge_of, mark_edge, time_axis
+from cmapjax.plots._curves import (
+    CLOCKS,
+    SMALLEST_SHOWN,
+    STYLES,
+    TIME,
+    draw_bands,
+    edge_of,
+    mark_edge,
+    name_axes,
+    time_axis,
+)
 from cmapjax.plots._tables import (
     SCALES,
     VERDICTS,
     absent,
     bands,
-    cell_statistics,
     check_metric,
     chosen,
     is_worse_above,
@@ -25,6 +34,7 @@ from cmapjax.plots._tables import (
     over_cells,
     play_names,
     ranked,
+    statistics,
     updates_per_round,
     verdict_counts,
 )
@@ -41,6 +51,7 @@ VERDICT_COLOURS = dict(
 )
 
 
+@small_text()
 def convergence_bands(
     curves: pd.DataFrame,
     summary: pd.DataFrame,
@@ -78,39 +89,25 @@ def convergence_bands(
     for play, group in some.groupby(play_names(some), sort=False):
         cells = group["cell"].unique()
         rate = 1.0 if clock == "rounds" else rates[cells].mean()
-        drawn[play] = (rate, bands(curves[curves["cell"].isin(cells)], metric) * SCALES.get(metric, 1.0))
-    values = np.concatenate([table.to_numpy().ravel() for _, table in drawn.values()])
+        table = bands(curves[curves["cell"].isin(cells)], metric) * SCALES.get(metric, 1.0)
+        shown = np.maximum(table.to_numpy(), SMALLEST_SHOWN) if is_log else table.to_numpy()
+        drawn[play] = (rate * table.index.to_numpy(float), shown)
+    values = np.concatenate([shown.ravel() for _, shown in drawn.values()])
     edge = edge_of(values, is_log, is_worse)
-    with small_text():
-        figure = _new(width, 2.3 + 0.16 * len(drawn))
-        panel = figure.subplots()
-        for number, (play, (rate, table)) in enumerate(drawn.items()):
-            _draw_bands(panel, table, rate, number, play, edge, is_log)
-        if not np.isfinite(values).all():
-            mark_edge(panel, edge, is_worse)
-        time_axis(panel, max(rate * table.index.max() for rate, table in drawn.values()), int(3 * width))
-        across = "rounds" if clock == "rounds" else "agent updates per agent"
-        _name_axes(panel, across, _label(metric, values))
-        if is_log:
-            panel.set_yscale("log")
-        figure.legend(loc="outside upper left", frameon=False, ncols=1 if width < 5 else 2)
+    figure, panel = _new(width, 2.3 + 0.16 * len(drawn))
+    for number, (play, (time, shown)) in enumerate(drawn.items()):
+        draw_bands(panel, number, time, shown.T, edge, linewidth=1.3, label=plain(play))
+    if not np.isfinite(values).all():
+        mark_edge(panel, edge, is_worse)
+    time_axis(panel, max(time[-1] for time, _ in drawn.values()), int(3 * width))
+    name_axes(panel, TIME[clock], _label(metric, values))
+    if is_log:
+        panel.set_yscale("log")
+    figure.legend(loc="outside upper left", frameon=False, ncols=1 if width < 5 else 2)
     return figure
 
 
-def _draw_bands(panel, table, rate: float, number: int, play: str, edge: float, is_log: bool) -> None:
-    time = rate * table.index.to_numpy(float)
-    low, quarter, middle, three, high = np.where(np.isfinite(table), table, edge).T
-    if is_log:
-        low, quarter, middle, three, high = (
-            np.maximum(x, SMALLEST_SHOWN) for x in (low, quarter, middle, three, high)
-        )
-    colour = COLOURS[number % len(COLOURS)]
-    panel.fill_between(time, low, high, color=colour, alpha=0.12, linewidth=0)
-    panel.fill_between(time, quarter, three, color=colour, alpha=0.22, linewidth=0)
-    style = STYLES[number % len(STYLES)]
-    panel.plot(time, middle, style, color=colour, linewidth=1.3, label=plain(play))
-
-
+@small_text()
 def distributions(
     summary: pd.DataFrame,
     *,
@@ -135,32 +132,23 @@ def distributions(
     check_metric(summary, metric)
     some = chosen(summary, where)
     is_log = measure(metric)[1]
-    with small_text():
-        groups = list(some.groupby(play_names(some), sort=False))
-        figure = _new(width, 2.2 + 0.16 * len(groups))
-        panel = figure.subplots()
-        for number, (play, group) in enumerate(groups):
-            values = np.sort(ranked(group[metric], metric)) * SCALES.get(metric, 1.0)
-            finite = np.isfinite(values)
-            height = 100 * np.arange(1, len(values) + 1) / len(values)
-            shown = np.maximum(values, SMALLEST_SHOWN) if is_log else values
-            lost = int((~finite).sum())
-            words = f" ({lost:,} of {len(values):,} {absent(metric)})" if lost else ""
-            panel.step(
-                shown[finite],
-                height[finite],
-                STYLES[number % len(STYLES)],
-                where="post",
-                color=COLOURS[number % len(COLOURS)],
-                linewidth=1.3,
-                label=plain(f"{play}{words}"),
-            )
-        if is_log:
-            panel.set_xscale("log")
-        panel.set_ylim(0, 101)
-        shares = some[metric].to_numpy(np.float64, na_value=np.nan) * SCALES.get(metric, 1.0)
-        _name_axes(panel, _label(metric, shares), "% of markets at or below")
-        figure.legend(loc="outside upper left", frameon=False)
+    groups = list(some.groupby(play_names(some), sort=False))
+    figure, panel = _new(width, 2.2 + 0.16 * len(groups))
+    for number, (play, group) in enumerate(groups):
+        values = np.sort(ranked(group[metric], metric)) * SCALES.get(metric, 1.0)
+        finite = np.isfinite(values)
+        height = 100 * np.arange(1, len(values) + 1) / len(values)
+        shown = np.maximum(values, SMALLEST_SHOWN) if is_log else values
+        lost = int((~finite).sum())
+        words = f" ({lost:,} of {len(values):,} {absent(metric)})" if lost else ""
+        look = {"color": COLOURS[number % len(COLOURS)], "linewidth": 1.3, "label": plain(f"{play}{words}")}
+        panel.step(shown[finite], height[finite], STYLES[number % len(STYLES)], where="post", **look)
+    if is_log:
+        panel.set_xscale("log")
+    panel.set_ylim(0, 101)
+    shares = some[metric].to_numpy(np.float64, na_value=np.nan) * SCALES.get(metric, 1.0)
+    name_axes(panel, _label(metric, shares), "% of markets at or below")
+    figure.legend(loc="outside upper left", frameon=False)
     return figure
 
 
@@ -171,6 +159,7 @@ def _label(metric: str, values: np.ndarray) -> str:
     return f"{label}\n(above 100: rounds with more than mean surplus)" if is_above else label
 
 
+@small_text()
 def heat_map(
     summary: pd.DataFrame,
     across: str,
@@ -205,23 +194,21 @@ def heat_map(
     columns, column_of = levels(some[across])
     rows, row_of = levels(some[down])
     tiles = np.full((len(rows), len(columns)), np.nan)
-    medians = cell_statistics(some, metric)["median"] * SCALES.get(metric, 1.0)
+    medians = pd.Series(statistics(some, [metric])[:, 0, 0] * SCALES.get(metric, 1.0))
     first = np.unique(some["cell"], return_index=True)[1]  # in the order of the medians
     for (i, j), group in medians.groupby([row_of[first], column_of[first]]):
         tiles[i, j] = over_cells(group.to_numpy())
-    with small_text():
-        slant = _slant(columns, width)
-        below = 0.04 * max(map(len, columns)) if slant else 0  # inches that a letter of a leaning label takes
-        figure = _new(width, 0.9 + below + 0.32 * len(rows))
-        panel = figure.subplots()
-        picture = _draw_tiles(panel, tiles, metric)
-        panel.set_xticks(range(len(columns)), [plain(c) for c in columns], **slant)
-        panel.set_yticks(range(len(rows)), [plain(r) for r in rows])
-        panel.set_xlabel(plain(across))
-        panel.set_ylabel(plain(down))
-        above = _label(metric, tiles).removeprefix(measure(metric)[0])
-        panel.set_title(f"{measure(metric)[0]}, median market{above}", fontsize=7, loc="left")
-        _add_bar(figure, panel, picture)
+    slant = _slant(columns, width)
+    below = 0.04 * max(map(len, columns)) if slant else 0  # inches that a letter of a leaning label takes
+    figure, panel = _new(width, 0.9 + below + 0.32 * len(rows))
+    picture = _draw_tiles(panel, tiles, metric)
+    panel.set_xticks(range(len(columns)), [plain(c) for c in columns], **slant)
+    panel.set_yticks(range(len(rows)), [plain(r) for r in rows])
+    panel.set_xlabel(plain(across))
+    panel.set_ylabel(plain(down))
+    above = _label(metric, tiles).removeprefix(measure(metric)[0])
+    panel.set_title(f"{measure(metric)[0]}, median market{above}", fontsize=7, loc="left")
+    _add_bar(figure, panel, picture)
     return figure
 
 
@@ -262,6 +249,7 @@ def _slant(labels: list[str], width: float) -> dict:
     return {"rotation": 35, "ha": "right"} if max(map(len, labels)) > room else {}
 
 
+@small_text()
 def verdict_shares(
     summary: pd.DataFrame,
     *,
@@ -287,21 +275,19 @@ def verdict_shares(
         names, place = levels(some[by])
     counts = verdict_counts(some["verdict"], place, len(names))
     shares = 100 * counts / counts.sum(axis=1, keepdims=True)
-    with small_text():
-        figure = _new(width, 0.9 + 0.36 * len(names))
-        panel = figure.subplots()
-        for k, name in enumerate(VERDICT_COLOURS):
-            if counts[:, k].any():
-                _draw_bars(panel, shares[:, :k].sum(axis=1), shares[:, k], k, name)
-        for i, name in enumerate(names):  # above its bar, because beside it long names take too much space
-            text = name if by is None else f"{by} {name}"
-            panel.text(0, i - 0.33, plain(text), ha="left", va="bottom", fontsize=6.5)
-        panel.set_yticks([])
-        panel.set_ylim(len(names) - 0.6, -0.8)
-        panel.set_xlim(0, 100)
-        panel.set_xlabel("% of markets")
-        panel.spines[["top", "right", "left"]].set_visible(False)
-        figure.legend(loc="outside upper left", frameon=False, ncols=2)
+    figure, panel = _new(width, 0.9 + 0.36 * len(names))
+    for k, name in enumerate(VERDICT_COLOURS):
+        if counts[:, k].any():
+            _draw_bars(panel, shares[:, :k].sum(axis=1), shares[:, k], k, name)
+    for i, name in enumerate(names):  # above its bar, because beside it long names take too much space
+        text = name if by is None else f"{by} {name}"
+        panel.text(0, i - 0.33, plain(text), ha="left", va="bottom", fontsize=6.5)
+    panel.set_yticks([])
+    panel.set_ylim(len(names) - 0.6, -0.8)
+    panel.set_xlim(0, 100)
+    panel.set_xlabel("% of markets")
+    panel.spines[["top", "right", "left"]].set_visible(False)
+    figure.legend(loc="outside upper left", frameon=False, ncols=2)
     return figure
 
 
@@ -316,13 +302,7 @@ def _draw_bars(panel, left, shares, k: int, name: str) -> None:
 
 
 def _new(width: float, height: float):
+    """A figure of exactly this size in inches, and its one panel."""
     figure = new_figure(width, height)
     figure.set_gid(EXACT_SIZE)
-    return figure
-
-
-def _name_axes(panel, across: str, up: str) -> None:
-    panel.set_xlabel(across)
-    panel.set_ylabel(up)
-    panel.grid(alpha=0.25, linewidth=0.5)
-    panel.spines[["top", "right"]].set_visible(False)
+    return figure, figure.subplots()

@@ -27,7 +27,6 @@ STUDY_MEASURES = MEASURES | {
     "rounds_to_98": ("rounds until 98 % of the equilibrium", False),
     "rounds_to_999": ("rounds until 99.9 % of the equilibrium", False),
 }
-STATISTICS = ("median", "decile1", "decile9", "mean")
 # From good to bad.
 VERDICTS = (
     "converged", "closing in", "still moving", "oscillating", "settled elsewhere", "starved for now",
@@ -64,26 +63,16 @@ def quantiles(ordered: np.ndarray, wanted) -> np.ndarray:
 
 def play_names(summary: pd.DataFrame) -> pd.Series:
     """What every row plays, in words: the strategy, and schedule and damping where they differ somewhere."""
-    distinct = summary[[*PLAY]].drop_duplicates()
-    names = distinct["strategy"].astype(str)
-    if distinct["schedule"].nunique() > 1:
-        names = names + ", " + distinct["schedule"].astype(str)
-    if distinct["damping"].nunique() > 1:
-        damping = distinct["damping"].astype(str)
-        names = names + damping.map(lambda d: ", undamped" if d == "none" else f", damping {d}")
-    table = dict(zip(distinct.astype(str).itertuples(index=False, name=None), names, strict=True))
+    plays = summary[[*PLAY]].astype(str)
+    codes = plays.groupby([*PLAY], sort=False).ngroup().to_numpy()
     # Each distinct play once, because a study may have millions of rows.
-    keys, codes = _codes(summary)
-    return pd.Series(np.array([table[key] for key in keys], object)[codes], index=summary.index)
-
-
-def _codes(summary: pd.DataFrame) -> tuple[list, np.ndarray]:
-    """The distinct plays in order of appearance, and the place of every row's among them."""
-    grouped = summary[[*PLAY]].astype(str).groupby([*PLAY], sort=False, observed=True)
-    codes = grouped.ngroup().to_numpy()
-    first = np.unique(codes, return_index=True)[1]
-    keys = summary[[*PLAY]].astype(str).iloc[first]
-    return list(keys.itertuples(index=False, name=None)), codes
+    distinct = plays.iloc[np.unique(codes, return_index=True)[1]]
+    names = distinct["strategy"]
+    if distinct["schedule"].nunique() > 1:
+        names = names + ", " + distinct["schedule"]
+    if distinct["damping"].nunique() > 1:
+        names = names + distinct["damping"].map(lambda d: ", undamped" if d == "none" else f", damping {d}")
+    return pd.Series(names.to_numpy(object)[codes], index=summary.index)
 
 
 def levels(values: pd.Series) -> tuple[list[str], np.ndarray]:
@@ -123,17 +112,23 @@ def updates_per_round(summary: pd.DataFrame) -> pd.Series:
     return rates.groupby(summary["cell"]).mean()
 
 
-def cell_statistics(summary: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Of every cell a metric's median, first and last decile and mean over markets, by ascending number.
+def statistics(summary: pd.DataFrame, names: list[str]) -> np.ndarray:
+    """Of every cell, by ascending number, these metrics' median, first and last decile and mean over markets.
 
     A market whose metric is not a number counts as the worst.
+
+    Returns:
+        Cells × metrics × 4.
     """
-    values = pd.Series(ranked(summary[metric], metric), index=summary["cell"].to_numpy())
-    rows = {}
-    for cell, some in values.groupby(level=0):
-        with np.errstate(invalid="ignore"):
-            rows[cell] = [*quantiles(np.sort(some.to_numpy()), [0.5, 0.1, 0.9]), some.to_numpy().mean()]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=[*STATISTICS], dtype=float)
+    _, place, sizes = np.unique(summary["cell"], return_inverse=True, return_counts=True)
+    cuts = np.cumsum(sizes)[:-1]
+    table = np.zeros((len(sizes), len(names), 4))
+    for k, metric in enumerate(names):
+        values = ranked(summary[metric], metric)
+        for cell, some in enumerate(np.split(values[np.lexsort((values, place))], cuts)):
+            with np.errstate(invalid="ignore"):
+                table[cell, k] = *quantiles(some, [0.5, 0.1, 0.9]), some.mean()
+    return table
 
 
 def over_cells(values: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from cmapjax import metrics, studies
 from cmapjax.arguments._checks import short
-from cmapjax.plots._network import LABELLED_AGENTS, MOST_AGENTS, TICKS, places_of
+from cmapjax.plots._network import LABELLED_AGENTS, MOST_AGENTS, TICKS, links_of, places_of
 from cmapjax.plots._tables import axis_text, ranked
 from cmapjax.report import _plotly as draw
 from cmapjax.report._data import ReportData
@@ -95,9 +95,7 @@ def _again(data: ReportData, ground: int, number: int, why: str) -> Drawn:
     rows = data.summary[(data.summary["ground"] == ground) & (data.summary["market"] == number)]
     if market.fingerprint() != str(rows["fingerprint"].iloc[0]):
         raise ValueError("drawn again it is another market; the versions differ from those it was made with.")
-    giver, receiver = market.arcs()
-    is_link = giver < receiver
-    there, back = np.flatnonzero(is_link), np.lexsort((giver, receiver))[is_link]
+    links, there, back = links_of(market)
     cells = data.cells.set_index("cell")
     axes = [f"{axis} {axis_text(cells.at[rows['cell'].iloc[0], axis])}, " for axis in data.ground_axes]
     runs = []
@@ -106,13 +104,12 @@ def _again(data: ReportData, ground: int, number: int, why: str) -> Drawn:
         flows = market.arc_values(run.final.flow)
         ratio = np.asarray(metrics.ratio(market, run.final.utility), float)
         runs.append(Ended(int(row.play), str(row.verdict), ratio, flows[there], flows[back]))
-    links = np.stack([giver[is_link], receiver[is_link]], axis=1)
     place = places_of(list(range(market.num_agents)), links.tolist(), most=MOST_FOR_STRESS)
     return Drawn(
         title=f"{why}: {''.join(axes)}market {number}",
         # Names of agents of a random family are (market, agent), and the market is known.
         labels=[str(label[-1] if isinstance(label, tuple) else label) for label in market.labels],
-        place=np.round([place[i] for i in range(market.num_agents)], 4),
+        place=np.round(place, 4),
         contribution=np.asarray(market.contribution, float),
         links=links,
         runs=runs,
@@ -128,45 +125,31 @@ def _lean(document: dict, rounds: int):
 # -- figures -----------------------------------------------------------------------------------------
 
 
-def chart(drawn: list[Drawn], plays: list[str], table_of) -> dict | None:
+def chart(drawn: list[Drawn], plays: list[str]) -> dict | None:
     """The markets as a chart of the page; None if there are none."""
     if not drawn:
         return None
-    figures, narrow, options = {}, {}, []
-    for number, market in enumerate(drawn):
-        for run in market.runs:
-            key = f"{number}:{run.play}"
-            options.append((key, f"{market.title}; {plays[run.play]} ({run.verdict})"))
-            figures[key] = _figure(market, run, table_of)
-            many = len(market.labels) > LABELLED_AGENTS / 3
-            narrow[f"{key}|true"] = {"data": [{}] * (NUM_WIDTHS + 1) + [{"mode": "markers"} if many else {}]}
-            narrow[f"{key}|false"] = {}
+    runs = [
+        (f"{number}:{run.play}", market, run) for number, market in enumerate(drawn) for run in market.runs
+    ]
+    options = [(key, f"{market.title}; {plays[run.play]} ({run.verdict})") for key, market, run in runs]
     return {
         "controls": [("market", "Market and strategy", options)],
-        "parts": [{"by": ["market"], "figures": figures}, {"by": ["market", "narrow"], "figures": narrow}],
+        "parts": [{"by": ["market"], "figures": {key: _figure(market, run) for key, market, run in runs}}],
     }
 
 
-def _figure(market: Drawn, run: Ended, table_of) -> dict:
+def _figure(market: Drawn, run: Ended) -> dict:
     hidden = {"visible": False}
     layout = draw.LAYOUT | {"xaxis": hidden | {"scaleanchor": "y"}, "yaxis": hidden}
     layout |= {"margin": {"l": 8, "r": 8, "t": 8, "b": 8}}
-    rows = [
-        [label, *((float(v), amount(float(v))) for v in (weight, weight * ratio, ratio))]
-        for label, weight, ratio in zip(market.labels, market.contribution, run.ratio, strict=True)
-    ]
     hungry = int((run.ratio <= metrics.NOTHING).sum())
     note = (
         f"{len(market.labels)} agents, {len(market.links)} links; widest link: "
         f"{amount(float((run.there + run.back).max()))} per round. Ratios from {amount(run.ratio.min())} to "
         f"{amount(run.ratio.max())}.{f' {hungry} agent(s) with nothing.' if hungry else ''}"
     )
-    return {
-        "data": [*_link_traces(market, run), _agent_trace(market, run)],
-        "layout": layout,
-        "note": note,
-        "table": table_of("Its agents", ["agent", "contribution", "received", "ratio"], rows),
-    }
+    return {"data": [*_link_traces(market, run), _agent_trace(market, run)], "layout": layout, "note": note}
 
 
 def _link_traces(market: Drawn, run: Ended) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The page: one HTML file that needs nothing else and can load nothing."""
+"""From a results folder to its page: one HTML file that needs nothing else and can load nothing."""
 
 import base64
 import gzip
@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from cmapjax.graphs._files import check_writable_path, write_bytes
 from cmapjax.report import _bands, _networks, _sections, _spread, _tiles
 from cmapjax.report._data import ReportData
 from cmapjax.report._plotly import COLOURS, DARK, STROKES
@@ -47,6 +48,36 @@ CHARTS = {
 }
 
 
+def write(folder, path=None, *, networks: int = 3) -> Path:
+    """Write the page of a results folder, and say where it is.
+
+    The page opens offline from disk: scripts and numbers are inside, and its own policy forbids it to load
+    anything.
+
+    Args:
+        folder: results of a study, finished or not; nothing in it but the page is changed.
+        path: of the page; by default `report.html` in the folder.
+        networks: how many markets are drawn and played again for the network view; 0 leaves it out.
+
+    Returns:
+        Where the page is.
+
+    Raises:
+        ValueError: no results folder, a damaged one, or no place for the page.
+        ImportError: Plotly is not installed.
+    """
+    from cmapjax import open_study
+
+    folder = Path(folder)
+    results = open_study(folder)
+    path = check_writable_path(folder / "report.html" if path is None else path)
+    plotly_script()  # before any work
+    data = ReportData.from_results(results)
+    page = render(data, folder.resolve().name, *_networks.networks(data, networks))
+    write_bytes(path, page.encode("utf-8", "replace"))
+    return path
+
+
 def render(
     data: ReportData, folder_name: str, drawn: Sequence[_networks.Drawn] = (), notes: Sequence[str] = ()
 ) -> str:
@@ -67,9 +98,7 @@ def render(
     plotly, templates = plotly_script(), _templates()
     heard: list[str] = []
     view = view_of(data, heard) if data.played else None
-    charts = (
-        _figures(view, list(drawn), templates.get_template("tables.html").module.table_of) if view else {}
-    )
+    charts = _figures(view, list(drawn)) if view else {}
     packed = {
         "charts": {name: {"parts": chart.get("parts")} for name, chart in charts.items() if chart},
         "heat": charts.get("heat"),
@@ -92,7 +121,7 @@ def render(
     )
 
 
-def _figures(view: View, drawn: list, table_of) -> dict:
+def _figures(view: View, drawn: list) -> dict:
     """Of every chart what the page's script draws; None for those that there are no numbers for."""
     return {
         "bands": _bands.bands(view),
@@ -100,7 +129,7 @@ def _figures(view: View, drawn: list, table_of) -> dict:
         "loss": _spread.distribution(view, is_loss=True),
         "verdicts": _spread.verdicts(view),
         "heat": _tiles.tiles(view),
-        "network": _networks.chart(drawn, view.data.plays, table_of),
+        "network": _networks.chart(drawn, view.data.plays),
     }
 
 

@@ -1,5 +1,6 @@
 """Parts of Plotly figures as plain data: the page's script puts them together and draws them."""
 
+import functools
 import html
 import textwrap
 
@@ -38,9 +39,10 @@ def plain(text) -> str:
     return html.escape(str(text), quote=False)
 
 
-def wrapped(text, width: int) -> str:
+@functools.cache
+def wrapped(text: str, width: int) -> str:
     """Plain text in lines of that many letters at most."""
-    return "<br>".join(map(plain, textwrap.wrap(str(text), width) or [""]))
+    return "<br>".join(map(plain, textwrap.wrap(text, width) or [""]))
 
 
 def axis(title: str, **more) -> dict:
@@ -79,16 +81,22 @@ def time_axis(title: str, last: float) -> dict:
 def numbers(values, digits: int = 5) -> list:
     """As JSON's numbers, to so many digits (whole ones to all); what is not finite as null."""
     values = np.asarray(values, float)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        places = digits - 1 - np.floor(np.log10(np.abs(values)))
-        power = 10.0 ** np.clip(np.where(np.isfinite(places), places, 0), 0, 22)  # these are exact
-        rounded, is_there = np.round(values * power) / power, np.isfinite(values)
+    is_there = np.isfinite(values)
+    size = np.abs(np.where(is_there & (values != 0), values, 1.0))
+    power = 10.0 ** np.minimum(np.maximum(digits - 1 - np.floor(np.log10(size)), 0), 22)  # these are exact
+    rounded = np.round(np.where(is_there, values, 0.0) * power) / power
     return (rounded if is_there.all() else np.where(is_there, rounded, None)).tolist()
 
 
 def labels(metrics) -> list[tuple[str, str]]:
     """Metrics as a control offers them."""
     return [(name, measure(name)[0]) for name in metrics]
+
+
+def line(play: int, name: str) -> dict:
+    """The looks of a strategy's line."""
+    style = {"color": COLOURS[play % len(COLOURS)], "width": 2.4, "dash": DASHES[play % len(DASHES)]}
+    return {"name": plain(name), "meta": play, "line": style}
 
 
 def verdict_traces() -> list[dict]:
@@ -98,7 +106,10 @@ def verdict_traces() -> list[dict]:
             "type": "bar",
             "orientation": "h",
             "name": verdict,
-            "hoverinfo": "text",
+            "hovertemplate": f"%{{y}}<br>{verdict}: %{{x:.3~g}} %<extra></extra>",
+            "texttemplate": "%{x:.0f}",
+            "textposition": "inside",
+            "insidetextanchor": "middle",
             "marker": {
                 "color": VERDICT_COLOURS[verdict].lower(),
                 "line": {"color": GROUND, "width": 1},

@@ -4,8 +4,10 @@ A table has a name, a caption, heads and rows. A cell is text, or a number with 
 one, its interval.
 """
 
+import pprint
 import re
 import shlex
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,22 +21,21 @@ from cmapjax.report._summary import (
     Figure,
     Line,
     amount,
-    by_cell,
     by_play,
     common,
     key_metrics,
+    lines_of,
     percent,
     shown,
 )
-from cmapjax.report._toml import as_toml
 from cmapjax.report._view import some_cells
 from cmapjax.studies import mean_intervals
 from cmapjax.studies._interval import ROUNDING
 
 INTERVALS = (
-    "In brackets 95 % bootstrap intervals (2,000 resamples of the markets, fixed seed; for shares of 0 and "
-    "100, of which resamples say nothing, the rule of three). A market that is not finite, or never got "
-    "there, counts as the worst, not as absent."
+    "In brackets exact 95 % confidence intervals: of medians by order statistics (of fewer than six markets "
+    "from the least to the greatest), of shares Clopper and Pearson's. A market that is not finite, or never "
+    "got there, counts as the worst, not as absent."
 )
 A_RUN = "runs (a market under a strategy) have been played."
 
@@ -55,7 +56,7 @@ def words(data: ReportData, notes: list[str], folder_name: str) -> dict[str, Any
     if not shared.is_all:
         notes.append(
             "Strategies were not all played on the same markets; charts show each on its own. Choose cells "
-            "that all have, or compare by the first table above."
+            "that all have, or compare by the table above."
         )
     return {
         "title": str(data.study.get("name", "study")),
@@ -65,7 +66,7 @@ def words(data: ReportData, notes: list[str], folder_name: str) -> dict[str, Any
         "fixed": {
             k: v for k, v in data.study.get("cells", {}).items() if v is not None and k not in data.axes
         },
-        "figures": key_figures(data, shared) if data.played else [],
+        "figures": key_figures(data, shared) if data.played else None,
         "unplayed": [name for name, line in zip(data.plays, by_play(data), strict=True) if line is None],
         "shared": shared,
         "cells": cell_table(data),
@@ -132,32 +133,26 @@ def varying(data: ReportData) -> dict[str, str]:
     return rows
 
 
-def key_figures(data: ReportData, shared) -> list[Table]:
-    """A line per strategy; if their markets differ, a table of those they share and one of all."""
-    if shared.is_all:
-        return [_figures(data, data.summary, "figures-table", "All cells together, per strategy")]
-    caption = "Each strategy on its own markets, which are not the same"
-    own = _figures(data, data.summary, "own-figures-table", caption, is_compared=False)
-    if not shared.markets:
-        return [own]
-    caption = "On the markets that all strategies were played on"
-    first = _figures(data, shared.rows, "figures-table", caption)
-    return [first, own._replace(notes=own.notes[1:])]
-
-
-def _figures(data: ReportData, some: pd.DataFrame, name: str, caption: str, is_compared=True) -> Table:
-    """Key figures of these rows of the summary, and what they mean."""
-    lines, keys = [line for line in by_play(data, some) if line], key_metrics(data)
-    has_difference = is_compared and any(line.difference for line in lines)
-    verdicts = _occurring(lines)
+def key_figures(data: ReportData, shared) -> Table:
+    """A line per strategy, on the markets that all share; if there are none, each on its own."""
+    is_compared = shared.markets > 0
+    some = shared.rows if is_compared else data.summary
+    caption = "All cells together, per strategy"
+    if not shared.is_all:
+        caption = "On the markets that all strategies were played on"
+    if not is_compared:
+        caption = "Each strategy on its own markets, which are not the same"
+    lines = {name: line for name, line in zip(data.plays, by_play(data, some), strict=True) if line}
+    keys, verdicts = key_metrics(data), _occurring(lines.values())
+    has_difference = is_compared and any(line.difference for line in lines.values())
     heads = ["strategy", "markets", *(KEY_METRICS[key][0] for key in keys)]
     heads += ["more than the first"] * has_difference + [f"{v}, %" for v in verdicts]
     rows = [
-        [line.name, (line.markets, f"{line.markets:,}")]
+        [name, (line.markets, f"{line.markets:,}")]
         + [_figure(line.medians[key], key) for key in keys]
         + [_difference(line)] * has_difference
         + [_share(line.shares[v]) for v in verdicts]
-        for line in lines
+        for name, line in lines.items()
     ]
     note = [f"{KEY_METRICS[key][0]}: median market's {KEY_METRICS[key][1]}." for key in keys]
     if has_difference:
@@ -165,7 +160,7 @@ def _figures(data: ReportData, some: pd.DataFrame, name: str, caption: str, is_c
             "More than the first: median over markets of the difference on the same market, in points."
         )
     note.append(f"{', '.join(verdicts).capitalize()}: % of markets. {INTERVALS}")
-    return Table(name, caption, heads, rows, [" ".join(note), *above_all(some)])
+    return Table("figures-table", caption, heads, rows, [" ".join(note), *above_all(some)])
 
 
 def above_all(some: pd.DataFrame) -> list[str]:
@@ -188,9 +183,9 @@ def above_all(some: pd.DataFrame) -> list[str]:
 def cell_table(data: ReportData) -> Table:
     """A row per cell, with what the cell is."""
     notes: list[str] = []
-    some, keys, lines = some_cells(data.cells, notes), key_metrics(data), by_cell(data)
+    some, keys, lines = some_cells(data.cells, notes), key_metrics(data), lines_of(data, data.summary, "cell")
     intervals = mean_intervals(data.study, data.summary) if data.played else None
-    verdicts = _occurring([line for line in lines.values() if line])
+    verdicts = _occurring(lines.values())
     heads = ["cell", *data.axes, "markets", *(KEY_METRICS[key][0] for key in keys)]
     heads += [f"{v}, %" for v in verdicts]
     found: dict[int, Any] = {}
@@ -201,7 +196,7 @@ def cell_table(data: ReportData) -> Table:
     for number, planned, failed, *values in some[["cell", "planned", "failed", *data.axes]].itertuples(
         index=False, name=None
     ):
-        line = lines[number]
+        line = lines.get(number)
         row = [(number, str(number)), *map(_value, values), _markets(line, planned, failed)]
         if line is not None:
             row += [_mean(found[number])] if found else []
@@ -221,7 +216,7 @@ def cell_table(data: ReportData) -> Table:
     return Table("cells-table", caption, heads, rows, [note, *notes])
 
 
-def _occurring(lines: list[Line]) -> list[str]:
+def _occurring(lines: Iterable[Line]) -> list[str]:
     return [v for v in VERDICTS if any(line.shares[v].value > 0 for line in lines)]
 
 
@@ -232,21 +227,23 @@ def _value(value):
     return (value, axis_text(value)) if is_number else str(value)
 
 
-def _figure(figure: Figure, metric: str) -> tuple:
-    value, low, high = (shown(metric, x) for x in figure)
+def _cell(figure: Figure, text: Callable[[float], str]) -> tuple:
+    value, low, high = map(text, figure)
     return float(figure.value), value, (f"[{low},", f"{high}]")
+
+
+def _figure(figure: Figure, metric: str) -> tuple:
+    return _cell(figure, lambda x: shown(metric, x))
 
 
 def _share(figure: Figure) -> tuple:
-    value, low, high = (percent(100 * x) for x in figure)
-    return float(figure.value), value, (f"[{low},", f"{high}]")
+    return _cell(figure, lambda x: percent(100 * x))
 
 
 def _difference(line: Line):
     if line.difference is None:
         return "–"
-    value, low, high = (amount(100 * x, "+") if abs(x) >= 1e-11 else "0" for x in line.difference)
-    return float(line.difference.value), value, (f"[{low},", f"{high}]")
+    return _cell(line.difference, lambda x: amount(100 * x, "+") if abs(x) >= 1e-11 else "0")
 
 
 def _markets(line: Line | None, planned: int, failed: int) -> tuple:
@@ -264,8 +261,9 @@ def _mean(found):
     """The mean of a cell's markets and its interval; a star says that it is as narrow as asked for."""
     if not np.isfinite(found.mean):
         return "a market is not finite"
-    value, low, high = (shown(found.metric, end) for end in (found.mean, found.low, found.high))
-    return float(found.mean), value + " *" * found.is_reached, (f"[{low},", f"{high}]")
+    mark = " *" * found.is_reached
+    value, text, ends = _figure(Figure(found.mean, found.low, found.high), found.metric)
+    return value, text + mark, ends
 
 
 def failures(data: ReportData) -> Table | None:
@@ -308,11 +306,20 @@ def reproduce(data: ReportData, folder_name: str) -> dict[str, str]:
     folder = shlex.quote(re.sub(r"^-", "./-", folder_name))
     commit = data.about.get("commit")
     commands = [f"git checkout {shlex.quote(str(commit))}", "pip install '.[study]'"] if commit else []
-    commands += [f"cmapjax study run study.toml --out {folder}", f"cmapjax report {folder}"]
+    run, name, text = f"cmapjax study run study.toml --out {folder}", "study.toml", data.about.get("text")
+    if not text:
+        run, name, text = "python study.py", "study.py", _program(data.study, folder_name)
     version = (data.about.get("versions") or {}).get("cmapjax", "that is not known")
     source = "In a clone of cmapjax." if commit else f"With cmapjax {version}; its commit was not recorded."
     return {
-        "commands": "\n".join(commands),
+        "commands": "\n".join([*commands, run, f"cmapjax report {folder}"]),
         "source": source,
-        "study_file": data.about.get("text") or as_toml(data.study),
+        "study_name": name,
+        "study_file": text,
     }
+
+
+def _program(study: dict, folder_name: str) -> str:
+    """Python that makes and runs the study, for one that was not read from a file."""
+    made = pprint.pformat(study, width=100, sort_dicts=False)
+    return f"from cmapjax import Study\n\nstudy = Study(**{made})\nstudy.run({folder_name!r})\n"

@@ -1,14 +1,19 @@
-"""Key figures: what every strategy, and every cell, came to, with bootstrap intervals."""
+"""Key figures: what every strategy, and every cell, came to, with 95 % confidence intervals.
 
+Intervals assume nothing but that markets are drawn independently: of a median they end at two of the ordered
+values (by the binomial distribution of how many lie below it), of a share they are Clopper and Pearson's.
+"""
+
+import functools
 import re
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy import special
 
 from cmapjax.plots._tables import SCALES, VERDICTS, absent, quantiles, ranked, verdict_counts
 from cmapjax.report._data import ReportData
-from cmapjax.report._intervals import median_interval, share_interval
 
 # What the tables show of the metrics recorded, the most telling first: a head and what it means.
 KEY_METRICS = {
@@ -19,11 +24,12 @@ KEY_METRICS = {
     "rounds_to_98": ("98 % after", "rounds until 98 % of the equilibrium's Nash welfare was recorded"),
 }
 PAIRED = "share_of_equilibrium"
+TAIL = 0.025  # probability on either side of an interval
 _MARKET = ["ground", "market"]
 
 
 class Figure(NamedTuple):
-    """A number and its 95 % bootstrap interval, in the units of the results files."""
+    """A number and its 95 % confidence interval, in the units of the results files."""
 
     value: float
     low: float
@@ -33,17 +39,52 @@ class Figure(NamedTuple):
 class Line(NamedTuple):
     """What some markets came to: medians by metric, shares by verdict."""
 
-    name: str
     markets: int
     medians: dict[str, Figure]
     shares: dict[str, Figure]
     difference: Figure | None = None
 
 
+@functools.lru_cache(maxsize=1000)
+def _rank(n: int) -> int:
+    """The place, from either end of n ordered values, at which the interval of their median ends."""
+    below = special.bdtr(np.arange((n + 1) // 2), n, 0.5)
+    return max(int(np.count_nonzero(below <= TAIL)) - 1, 0)  # fewer than six: between the ends
+
+
+def median_of(values: np.ndarray) -> Figure:
+    """The median of values that may be infinite, and its interval."""
+    ordered, rank = np.sort(values), _rank(len(values))
+    return Figure(*(float(x) for x in (quantiles(ordered, [0.5])[0], ordered[rank], ordered[-1 - rank])))
+
+
+@functools.lru_cache(maxsize=10_000)
+def share_of(count: int, n: int) -> Figure:
+    """The share of markets with a property that `count` of n have, and its interval."""
+    low = float(special.betaincinv(count, n - count + 1, TAIL)) if count else 0.0
+    high = float(special.betaincinv(count + 1, n - count, 1 - TAIL)) if count < n else 1.0
+    return Figure(count / n, low, high)
+
+
 def key_metrics(data: ReportData) -> list[str]:
     """The metrics that tables show, of those recorded; the gap only where nothing better is known."""
     known = [name for name in KEY_METRICS if name in data.metrics]
     return [name for name in known if name != "certified_gap" or PAIRED not in known]
+
+
+def lines_of(data: ReportData, rows: pd.DataFrame, by: str) -> dict[int, Line]:
+    """What rows of the summary came to, by their play or cell."""
+    groups, place = np.unique(rows[by].to_numpy(int), return_inverse=True)
+    counts = verdict_counts(rows["verdict"], place, len(groups)).tolist()
+    order = np.argsort(place, kind="stable")
+    cuts = np.searchsorted(place[order], np.arange(1, len(groups)))
+    parts = {key: np.split(ranked(rows[key], key)[order], cuts) for key in key_metrics(data)}
+    found = {}
+    for k, group in enumerate(groups.tolist()):
+        n = sum(counts[k])
+        shares = {v: share_of(count, n) for v, count in zip(VERDICTS, counts[k], strict=True)}
+        found[group] = Line(n, {key: median_of(values[k]) for key, values in parts.items()}, shares)
+    return found
 
 
 def by_play(data: ReportData, rows: pd.DataFrame | None = None) -> list[Line | None]:
@@ -56,25 +97,12 @@ def by_play(data: ReportData, rows: pd.DataFrame | None = None) -> list[Line | N
     Returns:
         As many lines as there are plays; None where none of these rows is of the play.
     """
-    groups = dict(list((data.summary if rows is None else rows).groupby("play")))
-    first = groups[min(groups)] if groups else None
-    lines, keys = [], key_metrics(data)
-    for place, name in enumerate(data.plays):
-        some = groups.get(place)
-        line = None if some is None else _line(name, some, keys)
-        if line is not None and some is not first:
-            line = line._replace(difference=paired_difference(first, some))
-        lines.append(line)
-    return lines
-
-
-def by_cell(data: ReportData) -> dict[int, Line | None]:
-    """A line per cell; None where no market has been played."""
-    groups, keys = dict(list(data.summary.groupby("cell"))), key_metrics(data)
-    return {
-        cell: _line(str(cell), groups[cell], keys) if cell in groups else None
-        for cell in data.cells["cell"].tolist()
-    }
+    rows = data.summary if rows is None else rows
+    found = lines_of(data, rows, "play") if len(rows) else {}
+    for play in sorted(found)[1:]:
+        one, other = (rows[rows["play"] == number] for number in (min(found), play))
+        found[play] = found[play]._replace(difference=paired_difference(one, other))
+    return [found.get(play) for play in range(len(data.plays))]
 
 
 class Common(NamedTuple):
@@ -102,19 +130,6 @@ def common(data: ReportData) -> Common:
     return Common(rows, len(shared), len(plays))
 
 
-def _line(name: str, rows: pd.DataFrame, keys: list[str]) -> Line:
-    n = len(rows)
-    counts = verdict_counts(rows["verdict"], np.zeros(n, int), 1)[0].tolist()
-    shares = {v: Figure(c / n, *share_interval(c, n)) for v, c in zip(VERDICTS, counts, strict=True)}
-    return Line(name, n, {key: median_of(ranked(rows[key], key)) for key in keys}, shares)
-
-
-def median_of(values: np.ndarray) -> Figure:
-    """The median, and how far it may be off."""
-    ordered = np.sort(values)
-    return Figure(float(quantiles(ordered, [0.5])[0]), *median_interval(ordered))
-
-
 def paired_difference(one: pd.DataFrame, other: pd.DataFrame) -> Figure | None:
     """Median over markets of how much more `other` has reached of the equilibrium than `one` on the same."""
     if PAIRED not in one.columns:
@@ -136,7 +151,8 @@ def amount(value: float, sign: str = "") -> str:
     """A number to three digits, whole from a thousand on."""
     if 1000 <= abs(value) < 1e6:
         return f"{value:{sign}.0f}"
-    return re.sub(r"e\+?(-?)0*", r"e\1", f"{float(value):{sign}.3g}")
+    text = f"{value:{sign}.3g}"
+    return re.sub(r"e\+?(-?)0*", r"e\1", text) if "e" in text else text
 
 
 def percent(value: float) -> str:

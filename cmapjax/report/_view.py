@@ -2,9 +2,9 @@
 
 A chart is `controls` and `parts`, made by `bands`, `distribution`, `verdicts` and `networks.chart`. A control
 is an id, words, and pairs of a value and words. A part has the ids that it depends on (`by`) and `figures` by
-their values; the script lays the chosen ones over each other. The ids "condition" (values on the axes of
-markets) and "narrow" (a phone) belong to all charts. Besides `data` and `layout` a figure may have a `note`,
-a `table` (HTML) and a `readout`: pairs of a strategy (or none) and words.
+their values; the script lays the chosen ones over each other. The id "condition" (values on the axes of
+markets) belongs to all charts. Besides `data` and `layout` a figure may have a `note` and a `readout`: pairs
+of a strategy (or none) and words.
 """
 
 from typing import NamedTuple
@@ -38,29 +38,27 @@ class View(NamedTuple):
     """Those of markets; a condition has a level of each."""
     conditions: dict[str, np.ndarray]
     """Places in `cells`, by choice."""
-    statistics: dict[str, np.ndarray]
-    """By metric: cells × statistics."""
-    curves: dict[str, np.ndarray]
-    """By metric: cells × rounds × quantiles."""
+    groups: dict[str, list[np.ndarray]]
+    """The same, by choice and strategy."""
+    metrics: list[str]
+    statistics: np.ndarray
+    """Cells × metrics × statistics."""
+    verdicts: np.ndarray
+    """Cells × verdicts: how many markets came to each."""
+    stopped: np.ndarray
+    """Of every cell how many markets were stopped."""
+    recorded: list[str]
+    """Metrics of which there are curves here."""
+    curves: np.ndarray
+    """Cells × these metrics × rounds × quantiles."""
     rounds: np.ndarray
     rates: dict[str, np.ndarray]
     """By clock: of every cell what it counts in a round."""
-
-    @property
-    def stopped(self) -> np.ndarray:
-        """Which rows of the summary are of runs that were stopped."""
-        return self.data.stopped[self.data.summary["cell"].isin(self.cells["cell"])]
 
     def words(self, condition: str) -> str:
         """A condition in words."""
         levels = zip(self.axes, map(int, condition.split(",")), strict=True) if self.axes else ()
         return ", ".join(f"{a.name} {a.levels[k]}" for a, k in levels if k != ALL) or "all conditions"
-
-    def by_play(self, condition: str) -> list[np.ndarray]:
-        """Of every strategy the places in `cells` that a condition leaves."""
-        where = self.conditions[condition]
-        plays = self.cells["play"].to_numpy()[where]
-        return [where[plays == play] for play in range(len(self.data.plays))]
 
 
 def some_cells(cells: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
@@ -82,7 +80,9 @@ def view_of(data: ReportData, notes: list[str]) -> View:
     """The numbers that charts show; what is left out is said in notes."""
     cells = some_cells(data.cells, notes)
     cells = cells[cells["played"] > 0].reset_index(drop=True)
-    summary = data.summary[data.summary["cell"].isin(cells["cell"])]
+    is_shown = data.summary["cell"].isin(cells["cell"]).to_numpy()
+    summary = data.summary[is_shown]
+    place = np.searchsorted(cells["cell"], summary["cell"])
     axes = axes_of(cells, data.ground_axes, notes)
     rounds = _some_rounds(np.unique(data.curves["round"])) if len(data.curves) else np.zeros(0, int)
     numbers = max(len(data.plays) * len(rounds) * len(_tables.QUANTILES), 1)  # of a condition and metric
@@ -94,19 +94,37 @@ def view_of(data: ReportData, notes: list[str]) -> View:
             f"There are too many conditions for one page: a value of {words} at a time can be chosen."
         )
     room = max(MOST_NUMBERS // (numbers * len(choices)), 1)
-    statistics = {m: _tables.cell_statistics(summary, m).to_numpy() for m in data.metrics}
     conditions = {key_text(key): where for key, where in choices.items()}
-    curves = _curves(data, cells, rounds, room, notes)
+    plays = cells["play"].to_numpy()
+    recorded, curves = _curves(data, cells, rounds, room, notes)
     each = _tables.updates_per_round(summary).to_numpy()
     agents = summary.groupby("cell")["num_agents"].mean().to_numpy()
     rates = dict(zip(CLOCKS, (np.ones_like(each), each, each * agents), strict=True))
-    return View(data, summary, cells, axes, conditions, statistics, curves, rounds, rates)
+    return View(
+        data,
+        summary,
+        cells,
+        axes,
+        conditions,
+        groups={
+            name: [where[plays[where] == play] for play in range(len(data.plays))]
+            for name, where in conditions.items()
+        },
+        metrics=data.metrics,
+        statistics=_tables.statistics(summary, data.metrics),
+        verdicts=_tables.verdict_counts(summary["verdict"], place, len(cells)),
+        stopped=np.bincount(place[data.stopped[is_shown]], minlength=len(cells)),
+        recorded=recorded,
+        curves=curves,
+        rounds=rounds,
+        rates=rates,
+    )
 
 
-def _curves(data: ReportData, cells, rounds, room: int, notes: list[str]) -> dict[str, np.ndarray]:
-    """Of the metrics there is room for: quantiles of every cell at the rounds shown."""
+def _curves(data: ReportData, cells, rounds, room: int, notes: list[str]) -> tuple[list[str], np.ndarray]:
+    """The metrics there is room for, and their quantiles in every cell at the rounds shown."""
     if not len(data.curves):
-        return {}
+        return [], np.zeros(0)
     curves = data.curves[data.curves["cell"].isin(cells["cell"])]
     names = curves["metric"].astype(str)
     recorded = ordered(names.unique(), FIRST)
@@ -117,11 +135,11 @@ def _curves(data: ReportData, cells, rounds, room: int, notes: list[str]) -> dic
         notes.append(f"Curves of {', '.join(recorded[:room])} are here; of {more} more in the files.")
     if (data.study.get("record") or {}).get("curves") == "full" and data.stopped.any():
         notes.append("Curves of markets that were stopped end there; later points are of those that went on.")
-    found = {}
+    found = []
     for metric in recorded[:room]:
         _, known, values = _tables.cell_bands(curves[names == metric], metric)
-        found[metric] = values[:, np.searchsorted(known, rounds)]
-    return found
+        found.append(values[:, np.searchsorted(known, rounds)])
+    return recorded[:room], np.stack(found, axis=1)
 
 
 def ordered(names, first) -> list[str]:

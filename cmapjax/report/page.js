@@ -28,7 +28,7 @@ function choose(changed) {
 }
 
 function figureOf(name) {
-  const values = { condition: condition().join(), narrow: isNarrow() };
+  const values = { condition: condition().join() };
   const figure = {};
   for (const { by, figures } of DATA.charts[name].parts)
     overlay(figure, figures[by.map((id) => String(values[id] ?? byId(`${name}-${id}`).value)).join("|")]);
@@ -50,7 +50,7 @@ function overlay(figure, part) {
 function withoutHidden(trace) {
   const { meta } = trace;
   if (Array.isArray(meta))
-    for (const key of ["x", "y", "text", "hovertext"]) trace[key] = trace[key].filter((_, k) => isShown(meta[k]));
+    for (const key of ["x", "y"]) trace[key] = trace[key].filter((_, k) => isShown(meta[k]));
   else if (meta !== undefined && !isShown(meta)) trace.visible = false;
   return trace;
 }
@@ -64,7 +64,7 @@ function themed(value) {
 }
 
 function redraw(name) {
-  const { data, layout, note, readout = [], table } = name === "heat" ? tiles() : figureOf(name);
+  const { data, layout, note, readout = [] } = name === "heat" ? tiles() : figureOf(name);
   const chart = byId(`${name}-chart`), isDark = darkScheme.matches && !isPrinting;
   const figure = { data: data.map(withoutHidden), layout: { ...layout, dragmode: isTouch ? false : "zoom" } };
   if (isPrinting) figure.layout.width = 660;
@@ -75,8 +75,6 @@ function redraw(name) {
     item.append(...(label ? [label.querySelector("svg").cloneNode(true), `${label.textContent.trim()}: `] : []), text);
     return item;
   }));
-  byId(`${name}-table`).innerHTML = table ?? "";
-  all("table", byId(`${name}-table`)).forEach(makeSortable);
   Plotly.react(chart, isDark ? themed(figure.data) : figure.data, isDark ? themed(figure.layout) : figure.layout, CONFIG);
 }
 

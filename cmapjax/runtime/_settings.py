@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cmapjax.arguments._checks import check_ordinary
 from cmapjax.runtime._generator import GENERATOR
 from cmapjax.runtime._programs import forget_if_many
 
@@ -127,7 +128,11 @@ def _setting(name: str):
 
 
 def entry(
-    function: Callable | None = None, *, remedy: str | None = None, any_precision: bool = False
+    function: Callable | None = None,
+    *,
+    remedy: str | None = None,
+    any_precision: bool = False,
+    any_market: bool = False,
 ) -> Callable:
     """A public function that runs compiled code, in x64 mode and with the standard settings.
 
@@ -138,15 +143,19 @@ def entry(
         remedy: for functions that only take plain numbers, what to do instead of tracing them.
         any_precision: for functions that enter no compiled code of the package when traced: they follow the
             transformation's precision, 32-bit too.
+        any_market: for functions that know markets with more than endowments and values (`Market.terms`).
 
     Raises:
-        ValueError: traced arguments, and JAX is not in x64 mode or the function takes plain numbers only.
+        ValueError: traced arguments, and JAX is not in x64 mode or the function takes plain numbers only; a
+            market that the function does not know.
     """
     if function is None:
-        return functools.partial(entry, remedy=remedy, any_precision=any_precision)
+        return functools.partial(entry, remedy=remedy, any_precision=any_precision, any_market=any_market)
 
     @functools.wraps(function)
     def wrapped(*args, **kwargs):
+        if not any_market:
+            check_ordinary(function.__name__, (*args, *kwargs.values()))
         if remedy is not None:
             check_plain(function.__name__, (args, kwargs), remedy)
         traced = is_traced((args, kwargs))

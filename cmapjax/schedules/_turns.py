@@ -211,17 +211,11 @@ def first_conflict(
     turn: Int[np.ndarray, "agents"],
 ) -> int | None:
     """A receiver to which two agents give in the same turn, or None."""
-    num_agents = len(starts) - 1
-    turns = scipy.sparse.csr_array(
-        (np.zeros(len(neighbours), np.bool_), turn[neighbours].astype(np.int32), starts.astype(np.int32)),
-        shape=(num_agents, int(turn.max()) + 1),
-    )
-    turns = turns.tocsc().tocsr()  # row r: the turns of the givers to r, ascending
-    is_again = np.zeros(len(neighbours) + 1, np.bool_)
-    np.equal(turns.indices[1:], turns.indices[:-1], out=is_again[1:-1])
-    is_again[starts[:-1]] = False
-    twice = np.flatnonzero(is_again)
-    return int(np.searchsorted(starts, twice[0], side="right")) - 1 if len(twice) else None
+    receivers = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    width = int(turn.max()) + 1
+    pairs = np.sort(receivers * width + turn[neighbours])
+    twice = np.flatnonzero(pairs[1:] == pairs[:-1])
+    return int(pairs[twice[0]]) // width if len(twice) else None
 
 
 def joined_classes(

@@ -13,15 +13,12 @@ _HOMES = {
     "_build": ("draw",),
     "_cells": ("Cell", "CellWords", "Ground"),
     "_chunks": ("Chunk", "blocks", "chunks", "due", "is_known_well"),
-    "_description": ("Study",),
+    "_description": ("Study", "parse_study", "read_study", "starter"),
+    "_estimate": ("Estimate", "chunk_bytes", "estimate"),
     "_interval": ("MeanInterval", "mean_interval", "mean_intervals"),
     "_play": ("ChunkResult", "play_chunk", "replay"),
-    "_reading": ("parse_study", "read_study"),
-    "_names": ("SCHEMA_VERSION",),
-    "_estimate": ("Estimate", "chunk_bytes", "estimate"),
-    "_starter": ("starter",),
-    "_schema": ("curves_schema", "summary_schema"),
-    "_sketch": ("buckets", "quantiles", "values_of"),
+    "_schema": ("SCHEMA_VERSION", "curves_schema", "summary_schema"),
+    "_sketch": ("buckets", "values_of"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -1,7 +1,5 @@
 """The axes of a study: factors whose product is the set of cells."""
 
-import dataclasses
-import functools
 import itertools
 import math
 from collections.abc import Iterator, Mapping
@@ -10,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cmapjax.arguments._checks import short
-from cmapjax.studies._names import FIELDS
+from cmapjax.studies._schema import FIELDS
 
 # Digits to which sampled numbers are rounded: readable, and the same whatever a machine's last bits.
 DIGITS = 9
@@ -33,9 +31,8 @@ def factors(grid: Mapping, zips: list, sample, seed: int) -> list[Factor]:
     """
     found = [Factor("grid", (name,), [(value,) for value in values]) for name, values in grid.items()]
     for number, table in enumerate(zips):
-        lengths = {name: len(values) for name, values in table.items()}
-        if len(set(lengths.values())) != 1:
-            given = ", ".join(f"{name} has {n}" for name, n in lengths.items()) or "it is empty"
+        if len({len(values) for values in table.values()}) != 1:
+            given = ", ".join(f"{name} has {len(values)}" for name, values in table.items()) or "it is empty"
             raise ValueError(
                 f"zip[{number}]: {given}; axes that go together need lists of one length, at least one."
             )
@@ -86,24 +83,6 @@ def _scaled(one, unit: np.ndarray) -> list[float] | list[int]:
     return [round(x) for x in values] if one.whole else values
 
 
-def kind_of(name: str, values: list) -> type:
-    """The type of an axis: int, float or str. Raises ValueError for numbers mixed with texts."""
-    if name in FIELDS:
-        return str
-    kinds = {type(value) for value in values}
-    if kinds == {int}:
-        return int
-    if kinds <= {int, float}:
-        return float
-    if kinds == {str}:
-        return str
-    text = next(value for value in values if isinstance(value, str))
-    number = next(value for value in values if not isinstance(value, str))
-    raise ValueError(
-        f"axis {name} has the text {short(text)} and the number {short(number)}; give one kind of value."
-    )
-
-
 def product(found: list[Factor]) -> Iterator[dict[str, Any]]:
     """Every combination of the factors' points, as axes by name."""
     names = [name for factor in found for name in factor.axes]
@@ -111,41 +90,52 @@ def product(found: list[Factor]) -> Iterator[dict[str, Any]]:
         yield dict(zip(names, itertools.chain.from_iterable(combination), strict=True))
 
 
-@dataclasses.dataclass(frozen=True)
 class Axes:
-    """All axes, with their types and all their values, in order of appearance."""
+    """All axes, in order of appearance: their types, and their values as given and typed.
 
-    values: dict[str, list]
+    Args:
+        found: the factors.
+        listed: explicit cells.
 
-    @classmethod
-    def of(cls, found: list[Factor], listed: list[dict[str, Any]]) -> "Axes":
-        """Of the factors and of explicit cells."""
-        values: dict[str, dict] = {}
+    Raises:
+        ValueError: an axis of numbers and texts.
+    """
+
+    def __init__(self, found: list[Factor], listed: list[dict[str, Any]]):
+        self.given: dict[str, list] = {}
         for factor in found:
-            for k, name in enumerate(factor.axes):
-                values.setdefault(name, {}).update(dict.fromkeys(point[k] for point in factor.points))
+            for name, values in zip(factor.axes, zip(*factor.points, strict=True), strict=True):
+                self.given[name] = list(values)
         for row in listed:
             for name, value in row.items():
-                values.setdefault(name, {}).setdefault(value)
-        return cls({name: cls._typed(name, list(known)) for name, known in values.items()})
+                self.given.setdefault(name, []).append(value)
+        self.kinds = {name: kind_of(name, values) for name, values in self.given.items()}
+        self.values = {
+            name: list(dict.fromkeys(self._typed(name, value) for value in values))
+            for name, values in self.given.items()
+        }
 
-    @staticmethod
-    def _typed(name: str, values: list) -> list:
-        kind = kind_of(name, values)
-        return list(dict.fromkeys(kind(value) if kind is not str else text_of(value) for value in values))
+    def _typed(self, name: str, value: Any) -> Any:
+        kind = self.kinds[name]
+        return text_of(value) if kind is str else kind(value)
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(self.values)
-
-    def typed(self, row: Mapping[str, Any]) -> dict[str, Any]:
+    def row(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """A cell's values in the types of the axes, in the order of the axes."""
-        kinds = self.kinds
-        return {n: text_of(row[n]) if kinds[n] is str else kinds[n](row[n]) for n in self.values}
+        return {name: self._typed(name, row[name]) for name in self.values}
 
-    @functools.cached_property
-    def kinds(self) -> dict[str, type]:
-        return {name: type(known[0]) for name, known in self.values.items()}
+
+def kind_of(name: str, values: list) -> type:
+    """The type of an axis: int, float or str. Raises ValueError for numbers mixed with texts."""
+    kinds = {type(value) for value in values}
+    if name in FIELDS or kinds == {str}:
+        return str
+    if str not in kinds:
+        return int if kinds == {int} else float
+    text = next(value for value in values if isinstance(value, str))
+    number = next(value for value in values if not isinstance(value, str))
+    raise ValueError(
+        f"axis {name} has the text {short(text)} and the number {short(number)}; give one kind of value."
+    )
 
 
 def text_of(value: int | float | str) -> str:

@@ -1,7 +1,9 @@
 """From the words of a study to markets, strategies, schedules and processes."""
 
+import contextlib
 import dataclasses
 import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +20,17 @@ from cmapjax.graphs._read import known_market, market_from_file
 from cmapjax.graphs._trace import market_with_trace
 from cmapjax.market._market import Market
 from cmapjax.market._random import key_of
-from cmapjax.studies._cells import OWN, CellWords, Ground
+from cmapjax.studies._cells import OWN, Ground
 from cmapjax.studies._files import NetworkFile, is_file, network_file, sha256
+from cmapjax.studies._schema import MARKET_FIELDS
 from cmapjax.words._networks import is_family, network_name, trace_path
 from cmapjax.words._own import check_laws, own_metric
 from cmapjax.words._plans import make, plan
 
 # Keys of runs lie beside those of grounds: no ground has this number.
 PLAY = 2**32 - 1
-# What a check draws, at most: agents and markets of a ground, and so many grounds.
-DRAWN_AGENTS, DRAWN_MARKETS, DRAWN_GROUNDS = 2_000, 8, 200
+# What a check draws, at most: agents and markets of a network, and so many networks.
+DRAWN_AGENTS, DRAWN_MARKETS, DRAWN_NETWORKS = 2_000, 8, 200
 KEY_OF = {
     "isolated=Drop()": 'isolated = "drop"',
     "isolated=Redraw()": 'isolated = "redraw"',
@@ -92,13 +95,12 @@ def random_market(study, ground: Ground) -> RandomMarket:
         own = fixed_market(study, ground)
         drawn, isolated = OneNetwork(own), Reject()
 
-    def over_agents(field: str) -> Distribution:
-        text = getattr(ground, field)
-        return Own(np.asarray(getattr(own, field))) if text == OWN else build(Distribution, text)
-
-    return RandomMarket(
-        drawn, endowment=over_agents("endowment"), value=over_agents("value"), isolated=isolated
-    )
+    texts = {field: getattr(ground, field) for field in ("endowment", "value")}
+    over_agents = {
+        field: Own(np.asarray(getattr(own, field))) if text == OWN else build(Distribution, text)
+        for field, text in texts.items()
+    }
+    return RandomMarket(drawn, isolated=isolated, **over_agents)
 
 
 def _is_drawn(study, ground: Ground) -> bool:
@@ -189,7 +191,7 @@ def process(study, ground: Ground, count: int = 1):
     return Trace(np.tile(table.to_numpy(), (1, count)))
 
 
-def strategy_and_schedule(study, words: CellWords) -> tuple[Any, Any]:
+def strategy_and_schedule(study, words) -> tuple[Any, Any]:
     """What a cell plays, as objects."""
     return make(plan(words.strategy, words.schedule, words.damping), study.builder)
 
@@ -228,43 +230,39 @@ def check_all(study) -> None:
         ValueError: which cell, which words, and what is wrong with them.
     """
     recorders(study, np.ones(1) if study.equilibrium else None)
-    seen: set[tuple] = set()
-    drawn = 0
-    for cell in study.cells():
-        ground, words = study.grounds()[cell.ground], cell.words
-        trials = {
-            ("play", *words[5:]): lambda words=words: _check_play(study, words),
-            ("market", *words[:4]): lambda ground=ground: random_market(study, ground),
-            ("process", words.process, words.network): lambda ground=ground: _check_process(study, ground),
-            ("drawn", words.network, words.isolated): lambda ground=ground: _check_drawable(study, ground),
-        }
-        for key, trial in trials.items():
-            if key in seen or (key[0] == "drawn" and drawn >= DRAWN_GROUNDS):
-                continue
-            drawn += key[0] == "drawn"
-            seen.add(key)
-            try:
-                trial()
-            except (ValueError, OSError) as error:
-                axes = ", ".join(f"{name} = {value!r}" for name, value in cell.axes.items())
-                where = f" ({axes})" if axes else ""
-                raise ValueError(f"cell {cell.number}{where}: {_named(error, key)}") from None
+    cells, grounds = study.cells(), study.grounds()
+    played, drawn = set(), set()
+    for cell in cells:
+        if (play := cell.words[len(MARKET_FIELDS) :]) not in played:
+            played.add(play)
+            with _of_cell(cell, play):
+                check_laws(strategy_and_schedule(study, cell.words)[0])
+    for ground in grounds:
+        cell, network = cells[ground.cells[0]], (ground.network, ground.isolated)
+        with _of_cell(cell, cell.words[: len(MARKET_FIELDS)]):
+            random_market(study, ground)
+            made = process(study, ground)
+            if trace_path(ground.process) is not None:
+                made.check(fixed_market(study, ground), study.rounds)
+            agents, _ = size_of(study, ground)
+            if agents <= DRAWN_AGENTS and network not in drawn and len(drawn) < DRAWN_NETWORKS:
+                # A family may leave agents alone, and `reject` them.
+                draw(study, ground, 0, min(ground.markets, max(1, DRAWN_AGENTS // agents), DRAWN_MARKETS))
+                drawn.add(network)
 
 
-def _check_play(study, words: CellWords) -> None:
-    check_laws(strategy_and_schedule(study, words)[0])
-
-
-def _named(error: Exception, key: tuple) -> str:
-    words = ", ".join(f"{text!r}" for text in key[1:])
-    return f"{_in_words_of_a_study(str(error))} The words are {words}."
-
-
-def _check_drawable(study, ground: Ground) -> None:
-    """Draw a few markets, where that takes no time: a family may leave agents alone, and `reject` them."""
-    agents, _ = size_of(study, ground)
-    if agents <= DRAWN_AGENTS:
-        draw(study, ground, 0, min(ground.markets, max(1, DRAWN_AGENTS // agents), DRAWN_MARKETS))
+@contextlib.contextmanager
+def _of_cell(cell, words: tuple[str, ...]) -> Iterator[None]:
+    """Name the cell, and the words that were tried, in whatever is refused."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        axes = ", ".join(f"{name} = {value!r}" for name, value in cell.axes.items())
+        where = f" ({axes})" if axes else ""
+        said = _in_words_of_a_study(str(error))
+        raise ValueError(
+            f"cell {cell.number}{where}: {said} The words are {', '.join(map(repr, words))}."
+        ) from None
 
 
 def _in_words_of_a_study(complaint: str) -> str:
@@ -272,9 +270,3 @@ def _in_words_of_a_study(complaint: str) -> str:
     for argument, key in KEY_OF.items():
         complaint = complaint.replace(argument, key)
     return complaint
-
-
-def _check_process(study, ground: Ground) -> None:
-    made = process(study, ground)
-    if trace_path(ground.process) is not None:
-        made.check(fixed_market(study, ground), study.rounds)

@@ -1,13 +1,15 @@
 """Cells and grounds: every combination of the axes, in words."""
 
 import re
+from collections import namedtuple
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from cmapjax.arguments._checks import short
-from cmapjax.studies._axes import Axes, text_of
+from cmapjax.studies._axes import Axes, product, text_of
 from cmapjax.studies._files import check_network, check_there
-from cmapjax.studies._names import FIELDS, MARKET_FIELDS
+from cmapjax.studies._schema import FIELDS, MARKET_FIELDS
+from cmapjax.studies._where import Constraint
 from cmapjax.words._networks import is_family, trace_path
 from cmapjax.words._objects import NOT_LOADED, Builder
 from cmapjax.words._plans import NO_DAMPING, make, plan
@@ -15,18 +17,8 @@ from cmapjax.words._plans import NO_DAMPING, make, plan
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 OWN = "own"
 
-
-class CellWords(NamedTuple):
-    """What a cell is, all axes put in."""
-
-    network: str
-    endowment: str
-    value: str
-    isolated: str
-    process: str
-    strategy: str
-    schedule: str
-    damping: str
+CellWords = namedtuple("CellWords", FIELDS)
+CellWords.__doc__ = "What a cell is, all axes put in."
 
 
 class Cell(NamedTuple):
@@ -50,18 +42,50 @@ def kind_of(cell: Cell) -> tuple[str, ...]:
     return line.strategy, line.schedule, "fixed" if is_number else line.damping
 
 
-class Ground(NamedTuple):
-    """What decides markets: cells of one ground are played on the same markets."""
+Ground = namedtuple("Ground", ("number", *MARKET_FIELDS, "cells", "markets"))
+Ground.__doc__ = """What decides markets: cells of one ground are played on the same markets.
 
-    number: int
-    network: str
-    endowment: str
-    value: str
-    isolated: str
-    process: str
-    cells: tuple[int, ...]
-    markets: int
-    """One if nothing is random here."""
+`cells` are the numbers of its cells; `markets` is 1 if nothing is random here."""
+
+
+def kept_rows(study, axes: Axes) -> tuple[list[dict[str, Any]], list[int]]:
+    """The axes' values of every cell, and which conditions leave out no cell that those before leave.
+
+    Raises:
+        ValueError: a condition that cannot be worked out; a listed cell that lacks an axis, breaks a
+            condition or is there already; no cell at all.
+    """
+    conditions = []
+    for number, text in enumerate(study.where):
+        try:
+            conditions.append(Constraint(text, axes.given))
+        except ValueError as error:
+            raise ValueError(f"where[{number}] is {error}") from None
+    rows: dict[tuple, dict] = {}
+    idle = set(range(len(conditions)))
+    for row in product(study.factors) if study.factors or not study.listed else ():
+        broken = next((k for k, condition in enumerate(conditions) if not condition.holds(row)), None)
+        idle.discard(broken)
+        if broken is None:
+            row = axes.row(row)
+            rows[tuple(row.values())] = row
+    for number, row in enumerate(study.listed):
+        place = f"list[{number}]"
+        if missing := sorted(set(axes.values) - set(row)):
+            raise ValueError(
+                f"{place} lacks {', '.join(missing)}; every cell listed gives every axis "
+                f"({', '.join(axes.values)})."
+            )
+        for k, condition in enumerate(conditions):
+            if not condition.holds(row):
+                raise ValueError(f"{place} breaks where[{k}], {condition.text}; take one of them out.")
+        row = axes.row(row)
+        if tuple(row.values()) in rows:
+            raise ValueError(f"{place} is a cell that is there already; list it once.")
+        rows[tuple(row.values())] = row
+    if not rows:
+        raise ValueError("where leaves no cell; relax a condition.")
+    return list(rows.values()), sorted(idle)
 
 
 class Resolver:
@@ -82,53 +106,50 @@ class Resolver:
 
     def _check_use(self) -> None:
         """Every axis is used, every placeholder is an axis."""
-        used = {name for name in self.axes.names if name in FIELDS}
+        names = tuple(self.axes.values)
+        used = {name for name in names if name in FIELDS}
         texts = [(f"cells.{field}", text) for field, text in self.defaults.items() if text is not None]
         texts += [(f"axis {n}", str(v)) for n, known in self.axes.values.items() for v in known]
         for place, text in texts:
             for name in PLACEHOLDER.findall(text):
-                if name not in self.axes.names:
-                    known = ", ".join(self.axes.names) or "none yet"
+                if name not in names:
+                    known = ", ".join(names) or "none yet"
                     raise ValueError(
                         f"{place} is {short(text)}, but {short(name)} is not an axis; the axes are {known}."
                     )
                 used.add(name)
-        unused = [name for name in self.axes.names if name not in used]
-        if unused:
+        if unused := [name for name in names if name not in used]:
             raise ValueError(
                 f"axis {unused[0]} is used nowhere; write {{{unused[0]}}} in a field of [cells] (as in "
                 f'network = "er:n=20,degree={{{unused[0]}}}"), or name it after a field: {", ".join(FIELDS)}.'
             )
-        if self.defaults["network"] is None and "network" not in self.axes.names:
+        if self.defaults["network"] is None and "network" not in names:
             raise ValueError(
                 'cells.network is missing; name a family or a file: network = "er:n=20,degree=4".'
             )
 
     def resolve(self, rows: Iterable[dict[str, Any]]) -> tuple[list[Cell], list[Ground]]:
         """All cells and grounds."""
-        cells, places = [], {}
-        members: list[list[int]] = []
+        cells: list[Cell] = []
+        members: dict[tuple, list[Cell]] = {}
         for number, row in enumerate(rows):
             words = self.words(number, row)
-            ground = places.setdefault(words[: len(MARKET_FIELDS)], len(places))
-            if ground == len(members):
-                members.append([])
-            members[ground].append(number)
+            of_ground = members.setdefault(words[: len(MARKET_FIELDS)], [])
+            ground = of_ground[0].ground if of_ground else len(members) - 1
             cells.append(Cell(number, row, ground, words))
+            of_ground.append(cells[-1])
         grounds = []
-        for key, ground in places.items():
-            played = {cells[number].words[len(MARKET_FIELDS) :] for number in members[ground]}
-            is_random = self._are_markets_random(key) or any(map(self._is_play_random, played))
+        for ground, (key, own) in enumerate(members.items()):
+            plays = {cell.words[len(MARKET_FIELDS) :] for cell in own}
+            is_random = self._are_markets_random(key) or any(map(self._is_play_random, plays))
             markets = self.study.markets if is_random else 1
-            grounds.append(Ground(ground, *key, tuple(members[ground]), markets))
+            grounds.append(Ground(ground, *key, tuple(cell.number for cell in own), markets))
         return cells, grounds
 
     def words(self, number: int, row: dict[str, Any]) -> CellWords:
         """The words of one cell, checked."""
         texts = self.defaults | {name: text_of(row[name]) for name in FIELDS if name in row}
-        if texts["network"] is None:
-            raise ValueError(f"cell {number} has no network; give cells.network.")
-        given = {}
+        given: dict[str, str] = {}
         for field, text in texts.items():
             if text is None:
                 text = "unit" if self._is_family(given["network"]) else OWN
@@ -140,57 +161,37 @@ class Resolver:
                 )
             given[field] = text.strip()
         words = CellWords(**given)
-        self._check(words, number, row)
-        return words
-
-    def _check(self, words: CellWords, number: int, row: dict[str, Any]) -> None:
         for field in FIELDS:
             # What a field may say of agents depends on whether their network is drawn.
-            texts = (getattr(words, field), *([words.network] if field in MARKET_FIELDS else []))
-            if (field, *texts) in self.checked:
-                continue
-            try:
-                self._object(field, *texts)
-            except (ValueError, OSError) as error:
-                raise ValueError(f"{self.place(field, row, number)} is {short(texts[0])}: {error}") from None
-            self.checked.add((field, *texts))
+            key = field, getattr(words, field), words.network if field in MARKET_FIELDS else ""
+            if key not in self.checked:
+                try:
+                    self._object(*key)
+                except (ValueError, OSError) as error:
+                    raise ValueError(f"{self.place(field, row)} is {short(key[1])}: {error}") from None
+                self.checked.add(key)
+        return words
 
-    def _object(self, field: str, text: str, network: str = "") -> Any:
+    def _object(self, field: str, text: str, network: str) -> Any:
         """What words of a field come to, as far as that can be told without loading a file of the user's."""
-        if field == "network":
-            check_network(text, self.study.folder, self.builder)
-        elif field in ("endowment", "value"):
-            return self._distribution(text, network)
-        elif field == "process":
-            return self._process(text, network)
-        elif field == "isolated":
-            from cmapjax.graphs import IsolatedAgents
+        from cmapjax.endowments import Endowments
+        from cmapjax.graphs import Distribution, IsolatedAgents
 
-            return self.builder.build(IsolatedAgents, text)
-        else:
+        if field not in MARKET_FIELDS:
             usual = {"strategy": "cmap", "schedule": "simultaneous", "damping": NO_DAMPING}
             return make(plan(*(usual | {field: text}).values()), self.builder)
-        return None
-
-    def _distribution(self, text: str, network: str) -> Any:
-        from cmapjax.graphs import Distribution
-
-        if text != OWN:
-            return self.builder.build(Distribution, text)
-        if self._is_family(network):
-            raise ValueError("own is what a file says of its agents; for a family name a distribution.")
-        return None
-
-    def _process(self, text: str, network: str) -> Any:
-        from cmapjax.endowments import Endowments
-
-        path = trace_path(text)
-        if path is None:
-            return self.builder.build(Endowments, text)
-        if self._is_family(network):
-            raise ValueError("a trace is recorded of the agents of one network; name its file as network.")
-        check_there(path, self.study.folder)
-        return None
+        if field == "network":
+            return check_network(text, self.study.folder, self.builder)
+        if field == "process" and (path := trace_path(text)) is not None:
+            if self._is_family(network):
+                raise ValueError("a trace is of the agents of one network; name its file as network.")
+            return check_there(path, self.study.folder)
+        if text == OWN and field in ("endowment", "value"):
+            if self._is_family(network):
+                raise ValueError("own is what a file says of its agents; for a family name a distribution.")
+            return None
+        kinds = {"isolated": IsolatedAgents, "process": Endowments}
+        return self.builder.build(kinds.get(field, Distribution), text)
 
     def _is_family(self, network: str) -> bool:
         if network not in self.families:
@@ -199,30 +200,23 @@ class Resolver:
 
     def _are_markets_random(self, key: tuple[str, ...]) -> bool:
         """Whether two markets of a ground may differ. What is not loaded counts as random."""
-        from cmapjax.graphs import Family
-
-        network, endowment, value, _, process = key
-        parts = [self.builder.build(Family, network)] if self._is_family(network) else []
-        parts += [self._distribution(endowment, network), self._distribution(value, network)]
-        parts.append(self._process(process, network))
-        return any(part is NOT_LOADED or (part is not None and part.is_random) for part in parts)
+        parts = [self._object(field, text, key[0]) for field, text in zip(MARKET_FIELDS, key, strict=True)]
+        return any(part is NOT_LOADED or getattr(part, "is_random", False) for part in parts)
 
     def _is_play_random(self, words: tuple[str, ...]) -> bool:
         _, schedule = make(plan(*words), self.builder)
         return schedule is NOT_LOADED or schedule.is_random
 
-    def place(self, field: str, row: dict[str, Any], number: int) -> str:
+    def place(self, field: str, row: dict[str, Any]) -> str:
         """Where the words of a field come from, as a path in the description."""
         study = self.study
-        if field not in row:
-            path, text = f"cells.{field}", self.defaults[field] or ""
-        else:
+        path, text = f"cells.{field}", self.defaults[field] or ""
+        if field in row:
             path, text = f"axis {field}", text_of(row[field])
-            if field in study.grid:
-                path = f"grid.{field}[{[text_of(v) for v in study.grid[field]].index(text)}]"
-            for k, table in enumerate(study.zipped):
+            tables = {"grid": study.grid} | {f"zip[{k}]": table for k, table in enumerate(study.zipped)}
+            for name, table in tables.items():
                 if field in table:
-                    path = f"zip[{k}].{field}[{[text_of(v) for v in table[field]].index(text)}]"
+                    path = f"{name}.{field}[{[text_of(v) for v in table[field]].index(text)}]"
         names = dict.fromkeys(PLACEHOLDER.findall(text))
         values = ", ".join(f"{name} = {row[name]!r}" for name in names if name in row)
         return f"{path} (where {values})" if values else path

@@ -1,7 +1,9 @@
 """Chunks: the pieces of work that a study is cut into."""
 
+import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from cmapjax.arguments._checks import short
@@ -15,6 +17,7 @@ VALUES = 10_000_000
 COLUMNS = 40
 # A quarter more chunks, at most, so that all are of one size.
 MORE_PARTS = 4
+NOTHING: Mapping[int, int] = MappingProxyType({})
 
 
 class Chunk(NamedTuple):
@@ -74,7 +77,7 @@ def chunks(study, size: int | None = None) -> list[Chunk]:
     for ground in study.grounds():
         num_agents, num_links = size_of(study, ground)
         weights[ground.number] = num_agents + 2 * num_links
-        most = size or default_size(study, ground, num_agents)
+        most = size or _default_size(study, ground, num_agents)
         for first, count in blocks(study, ground):
             parts = _num_parts(count, most)
             even = -(-count // parts)
@@ -93,18 +96,14 @@ def _num_parts(count: int, most: int) -> int:
     return next((parts for parts in few_more if count % parts == 0), least)
 
 
-def default_size(study, ground: Ground, num_agents: int) -> int:
+def _default_size(study, ground: Ground, num_agents: int) -> int:
     """Markets of a chunk by default, of so many agents each."""
-    return max(1, min(VALUES // values_per_market(study, ground), AGENTS // num_agents))
-
-
-def values_per_market(study, ground: Ground) -> int:
-    """How many values a market of the ground leaves in tables, or has while it is played."""
     from cmapjax.engine._records import recorded_rounds
 
     values = len(recorded_rounds(study.rounds, study.record.every)) * len(study.metrics)  # of one run
     kept = COLUMNS + (values if study.record.curves == "full" else 0)
-    return max(values, kept * len(ground.cells))
+    per_market = max(values, kept * len(ground.cells))  # while it is played, or left in tables
+    return max(1, min(VALUES // per_market, AGENTS // num_agents))
 
 
 def blocks(study, ground: Ground) -> list[tuple[int, int]]:
@@ -112,6 +111,56 @@ def blocks(study, ground: Ground) -> list[tuple[int, int]]:
     interval = study.stop.interval
     step = ground.markets if interval is None else min(interval.least, ground.markets)
     return [(first, min(step, ground.markets - first)) for first in range(0, ground.markets, step)]
+
+
+# -- what is there, and what is lacking --------------------------------------------------------------
+
+
+def without_overlaps(chunks: Iterable[Chunk]) -> list[Chunk]:
+    """The chunks in order, without those that hold a market which one before them holds.
+
+    Of a chunk and its halves, which runs with less memory have played, the whole comes first.
+    """
+    kept: list[Chunk] = []
+    for chunk in sorted(chunks, key=lambda c: (c.ground, c.first, -c.count)):
+        last = kept[-1] if kept else None
+        if last is None or last.ground != chunk.ground or last.first + last.count <= chunk.first:
+            kept.append(chunk)
+    return kept
+
+
+def lacking(
+    plan: Iterable[Chunk], done: Iterable[Chunk], too_many: Mapping[int, int] = NOTHING
+) -> list[Chunk]:
+    """What none of the chunks done holds: whole chunks of the plan, or halves of them, in its order.
+
+    Halves are always the same, so what runs with less memory have left undone is cut as they would cut it.
+
+    Args:
+        plan: chunks that do not overlap.
+        done: chunks of the plan, or any others.
+        too_many: by ground, how many markets do not fit in memory; so many are halved.
+    """
+    plan, done = list(plan), set(done)
+    others: dict[int, list[Chunk]] = {}
+    for chunk in done.difference(plan):
+        others.setdefault(chunk.ground, []).append(chunk)
+    return [
+        left
+        for chunk in plan
+        if chunk not in done
+        for left in _left(chunk, others.get(chunk.ground, []), too_many.get(chunk.ground, math.inf))
+    ]
+
+
+def _left(chunk: Chunk, done: list[Chunk], too_many: float) -> list[Chunk]:
+    end = chunk.first + chunk.count
+    near = [have for have in done if have.first < end and chunk.first < have.first + have.count]
+    if any(have.first <= chunk.first and end <= have.first + have.count for have in near):
+        return []
+    if chunk.count > 1 and (near or chunk.count >= too_many):
+        return [left for half in chunk.halves() for left in _left(half, near, too_many)]
+    return [chunk]
 
 
 # -- stopping early --------------------------------------------------------------------------------

@@ -4,18 +4,21 @@ import functools
 import hashlib
 import json
 import math
-from typing import Annotated, Any, Literal
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
 
-from pydantic import AfterValidator, Field, PrivateAttr, ValidationError
+from pydantic import Field, PrivateAttr, ValidationError
 
 from cmapjax.arguments._checks import short
 from cmapjax.metrics import RECORDED
-from cmapjax.studies._axes import Axes, Factor, factors, product
-from cmapjax.studies._cells import Cell, Ground, Resolver
-from cmapjax.studies._errors import explained
+from cmapjax.studies._axes import Axes, Factor, factors
+from cmapjax.studies._cells import Cell, Ground, Resolver, kept_rows
+from cmapjax.studies._errors import explained, located
 from cmapjax.studies._files import digests
 from cmapjax.studies._interval import fewest_markets
-from cmapjax.studies._names import SCHEMA_VERSION, SHARE
+from cmapjax.studies._schema import SCHEMA_VERSION
 from cmapjax.studies._sections import (
     AxisName,
     CellWords,
@@ -29,29 +32,16 @@ from cmapjax.studies._sections import (
     Words,
     own_metrics,
 )
-from cmapjax.studies._where import Constraint
 from cmapjax.words import _grammar
 from cmapjax.words._networks import network_name
 from cmapjax.words._objects import Builder
 from cmapjax.words._sources import Sources, kept_in, sha256
 
 MOST_CELLS = 1_000_000
-# Rows of the summary per allowed cell: with the default, a thousand million.
-MARKETS_PER_CELL = 1000
 MOST_RECORDS = 100_000
 
 
-def _study_name(name: str) -> str:
-    is_plain = all(c.isalnum() or c in " _.-" for c in name) and name.strip() == name
-    if not is_plain or not name[:1].isalnum() or len(name) > 100:
-        raise ValueError(
-            "call a study by letters, digits, blanks, _ . and -, beginning with a letter or digit, at most "
-            "100 characters (a name is no path)."
-        )
-    return name
-
-
-class Study(Table, table="study"):
+class Study(Table):
     """A study: cells, each a strategy on markets of one kind, and what is recorded of them.
 
     The same as its TOML file (`read_study`), as an object: `Study(name=…, cells={…}, grid={…})`. Objects do
@@ -61,7 +51,7 @@ class Study(Table, table="study"):
         ValueError: whatever is wrong, with the key, the value and what is allowed.
     """
 
-    name: Annotated[str, AfterValidator(_study_name)]
+    name: str = Field(min_length=1, max_length=100)
     seed: int = Field(0, ge=0, lt=2**63)
     markets: int = Field(100, ge=1, lt=2**31)
     """Markets per cell."""
@@ -94,7 +84,6 @@ class Study(Table, table="study"):
     _grounds: list[Ground] = PrivateAttr()
     _files: dict[str, str] = PrivateAttr()
     _own_metrics: dict[str, _grammar.Words | None] = PrivateAttr()
-    _checks: Builder = PrivateAttr()
     _builder: Builder = PrivateAttr()
     _idle: list[int] = PrivateAttr()
     """Conditions that leave out no cell that those before leave."""
@@ -105,12 +94,15 @@ class Study(Table, table="study"):
         except ValidationError as error:
             raise explained(error, keys=self.known_keys()) from None
         sources = Sources(self.folder, kept_in(self.sources))
-        self._checks, self._builder = Builder(sources, loads=False), Builder(sources)
-        self._own_metrics = own_metrics(self.record.metrics, sources)
+        self._builder = Builder(sources)
+        self._own_metrics = self._metrics_of(sources)
         self._factors = factors(self.grid, self.zipped, self.sample, self.seed)
-        self._axes = Axes.of(self._factors, self.listed)
-        self._check()
-        self._cells, self._grounds = self._expand()
+        self._axes = Axes(self._factors, self.listed)
+        self._check_sizes()
+        self._check_metrics()
+        resolver = Resolver(self, self._axes, Builder(sources, loads=False))
+        rows, self._idle = kept_rows(self, self._axes)
+        self._cells, self._grounds = resolver.resolve(rows)
         self._check_bounds()
         sources.is_complete = True
         self._files = digests(self._grounds, self.folder)
@@ -120,11 +112,6 @@ class Study(Table, table="study"):
                     f"{path} is not the file that this study was described with (SHA-256 {digest[:12]}…, now "
                     f"{self._files.get(path, 'not used')[:12]}…); put the old one back, or start anew."
                 )
-
-    @classmethod
-    def known_keys(cls) -> list[str]:
-        """The keys that a file may have at its top."""
-        return [field.alias or name for name, field in cls.model_fields.items()]
 
     # -- what follows from it ------------------------------------------------------------------
 
@@ -154,12 +141,15 @@ class Study(Table, table="study"):
     @property
     def metrics(self) -> list[str]:
         """The names of what is recorded, in order."""
-        return list(self.own_metrics())
+        return list(self._own_metrics)
 
     def own_metrics(self) -> dict[str, _grammar.Words | None]:
         """What is recorded by name, in order: the words of one's own functions, None for the package's."""
+        return self._own_metrics
+
+    def _metrics_of(self, sources: Sources) -> dict[str, _grammar.Words | None]:
         if self.record.metrics != "standard":
-            return self._own_metrics
+            return own_metrics(self.record.metrics, sources)
         return {
             name: None
             for name, metric in RECORDED.items()
@@ -170,11 +160,6 @@ class Study(Table, table="study"):
     def builder(self) -> Builder:
         """What makes objects of this study's words, loading classes of one's own."""
         return self._builder
-
-    @property
-    def has_milestones(self) -> bool:
-        """Whether it is known when a share of the equilibrium was reached."""
-        return SHARE in self.metrics
 
     @property
     def own_files(self) -> dict[str, str]:
@@ -198,8 +183,7 @@ class Study(Table, table="study"):
             f"{place} (SHA-256 {sha256(text)[:12]}…) is run, and kept with the results."
             for place, text in self.own_files.items()
         ]
-        alone = [ground for ground in self._grounds if ground.markets < self.markets]
-        if alone:
+        if alone := [ground for ground in self._grounds if ground.markets < self.markets]:
             notes.append(
                 f"nothing is random in {len(alone)} ground(s) such as {short(alone[0].network)}: one market "
                 f"each instead of {self.markets}."
@@ -224,10 +208,9 @@ class Study(Table, table="study"):
             )
         return notes
 
-    # -- checks --------------------------------------------------------------------------------
+    # -- checks of several keys at once --------------------------------------------------------
 
-    def _check(self) -> None:
-        """What concerns several keys at once."""
+    def _check_sizes(self) -> None:
         count = math.prod(len(f.points) for f in self._factors) if self._factors or not self.listed else 0
         count += len(self.listed)
         if count > self.most_cells:
@@ -236,22 +219,18 @@ class Study(Table, table="study"):
                 f"the product has {count:,} cells ({sizes}); at most {self.most_cells:,} are allowed. "
                 "Shorten a list, use [sample] or [[zip]], or raise most_cells."
             )
-        if count * self.markets > MARKETS_PER_CELL * self.most_cells:
-            raise ValueError(
-                f"{count:,} cells × markets = {self.markets:,} makes {count * self.markets:,} markets; at "
-                f"most {MARKETS_PER_CELL * self.most_cells:,} allowed. Lower markets, or raise most_cells."
-            )
         if self.record.every and (records := self.rounds // self.record.every) > MOST_RECORDS:
             raise ValueError(
                 f"record.every is {self.record.every}, which makes {records:,} records "
                 f"of {self.rounds:,} rounds; at most {MOST_RECORDS:,} are kept. Raise record.every."
             )
-        if not self.equilibrium:
-            for name in self.metrics:
-                if name in RECORDED and RECORDED[name].needs_equilibrium:
-                    raise ValueError(
-                        f"record.metrics has {name}, which needs the equilibrium; say equilibrium = true."
-                    )
+
+    def _check_metrics(self) -> None:
+        for name in self.metrics:
+            if name in RECORDED and RECORDED[name].needs_equilibrium and not self.equilibrium:
+                raise ValueError(
+                    f"record.metrics has {name}, which needs the equilibrium; say equilibrium = true."
+                )
         if self.stop.interval is not None and self.stop.interval.metric not in self.metrics:
             raise ValueError(
                 f"stop.interval.metric is {self.stop.interval.metric}, which is not recorded; recorded are "
@@ -261,7 +240,7 @@ class Study(Table, table="study"):
     def _check_bounds(self) -> None:
         """The metric that decides whether more markets are drawn lies in [0, 1] in every cell."""
         interval, always = self.stop.interval, [n for n, m in RECORDED.items() if m.bounds == "always"]
-        if interval is None or RECORDED[interval.metric].bounds == "always":
+        if interval is None or interval.metric in always:
             return
         for ground in self._grounds:
             if network_name(ground.process) != "constant":
@@ -271,52 +250,7 @@ class Study(Table, table="study"):
                     f"{' or '.join(always)}, or leave out interval and set markets."
                 )
 
-    def _expand(self) -> tuple[list[Cell], list[Ground]]:
-        axes = self._axes
-        conditions, values = [], self._given()
-        for number, text in enumerate(self.where):
-            try:
-                conditions.append(Constraint(text, values))
-            except ValueError as error:
-                raise ValueError(f"where[{number}] is {error}") from None
-        resolver = Resolver(self, axes, self._checks)
-        rows: dict[tuple, dict] = {}
-        idle = set(range(len(conditions)))
-        for row in product(self._factors) if self._factors or not self.listed else ():
-            broken = next((k for k, condition in enumerate(conditions) if not condition.holds(row)), None)
-            idle.discard(broken)
-            if broken is None:
-                row = axes.typed(row)
-                rows[tuple(row.values())] = row
-        for number, row in enumerate(self.listed):
-            place = f"list[{number}]"
-            if set(row) != set(axes.names):
-                missing = ", ".join(sorted(set(axes.names) - set(row)))
-                raise ValueError(
-                    f"{place} lacks {missing}; every cell listed gives every axis ({', '.join(axes.names)})."
-                )
-            for k, condition in enumerate(conditions):
-                if not condition.holds(row):
-                    raise ValueError(f"{place} breaks where[{k}], {condition.text}; take one of them out.")
-            row = axes.typed(row)
-            if tuple(row.values()) in rows:
-                raise ValueError(f"{place} is a cell that is there already; list it once.")
-            rows[tuple(row.values())] = row
-        if not rows:
-            raise ValueError("where leaves no cell; relax a condition.")
-        self._idle = sorted(idle)
-        return resolver.resolve(rows.values())
-
-    def _given(self) -> dict[str, list]:
-        """Every axis with its values as given, numbers as numbers."""
-        values: dict[str, list] = {name: [] for name in self._axes.names}
-        for factor in self._factors:
-            for k, name in enumerate(factor.axes):
-                values[name] += [point[k] for point in factor.points]
-        for row in self.listed:
-            for name, value in row.items():
-                values[name].append(value)
-        return values
+    # -- what it is for ------------------------------------------------------------------------
 
     def run(self, folder, *, workers: int | None = None, cluster: str | None = None, chunk_size=None):
         """Play what a folder lacks of this study (`cmapjax.studies.run.run`, which has more options).
@@ -355,3 +289,48 @@ class Study(Table, table="study"):
 
         check_all(self)
         return True
+
+
+# -- from its file -----------------------------------------------------------------------------
+
+
+def read_study(path) -> Study:
+    """The study described in a TOML file; `docs/studies.md` says what it may hold.
+
+    Raises:
+        ValueError: whatever is wrong with the file or what it says, with file, line, key, value and what
+            is allowed.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: {'no ordinary file' if path.exists() else 'no such file'}.")
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8.") from None
+    return parse_study(text, folder=path.parent, source=str(path))
+
+
+def parse_study(text: str, *, folder=".", source: str = "study") -> Study:
+    """The study described in a text; relative paths in it start at `folder`.
+
+    Raises:
+        ValueError: as `read_study`.
+    """
+    try:
+        description = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise ValueError(f"{source}: {reason}; a study is written in TOML.") from None
+    for key in ("folder", "files", "sources"):
+        if key in description:
+            raise ValueError(f"{source}: {key} is not a key of a study's file; leave it out.")
+    try:
+        return Study(**description, folder=os.path.abspath(folder))
+    except ValueError as error:
+        raise located(error, source, text) from None
+
+
+def starter() -> str:
+    """The text of a commented study file, ready to run and to be changed into one's own."""
+    return (Path(__file__).parent / "starter.toml").read_text(encoding="utf-8")

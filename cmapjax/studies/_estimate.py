@@ -1,5 +1,6 @@
 """What a study would cost, from its description and from playing a little of it."""
 
+import collections
 import dataclasses
 import io
 import statistics
@@ -28,9 +29,9 @@ SAMPLE_SECONDS = 30.0
 BASE_BYTES = 750e6
 SLOT_BYTES, AGENT_BYTES, PROGRAM_BYTES = 260, 600, 50e6
 MOST_PROGRAMS = 60  # in memory at once; then they are forgotten
-# Bytes of a row on disk where nothing was measured.
+# Bytes on disk of a row of the summary, and of a curve's record of one metric of one market, where nothing
+# was measured; the buckets of a sketch grow more slowly than the markets counted in them.
 SUMMARY_ROW, CURVE_ROW = 150.0, 6.0
-# Buckets of a sketch grow more slowly than the markets counted in them.
 BUCKET_GROWTH = 0.6
 
 
@@ -69,22 +70,24 @@ def estimate(study, sample: bool = True) -> Estimate:
         ValueError: whatever `Study.check` refuses.
     """
     study.check()
-    plan_of_work = _Work(study)
-    rates = _Rates(study, plan_of_work) if sample else None
+    work = _Work(study)
+    rates = _Rates(study, work) if sample else None
     grounds = study.grounds()
     return Estimate(
         cells=len(study.cells()),
         grounds=len(grounds),
         markets=sum(ground.markets for ground in grounds),
         runs=sum(ground.markets * len(ground.cells) for ground in grounds),
-        agents=sum(g.markets * len(g.cells) * plan_of_work.agents[g.number] for g in grounds),
-        chunks=len(plan_of_work.chunks),
-        programs=len(plan_of_work.programs),
-        memory_bytes=round(plan_of_work.memory()),
-        chunk_bytes=round(plan_of_work.of_chunk()),
-        disk_bytes=round(_disk(study, plan_of_work, rates)),
+        agents=sum(g.markets * len(g.cells) * work.agents[g.number] for g in grounds),
+        chunks=len(work.chunks),
+        programs=len(work.programs),
+        memory_bytes=round(
+            BASE_BYTES + PROGRAM_BYTES * min(len(work.programs), MOST_PROGRAMS) + work.of_chunk()
+        ),
+        chunk_bytes=round(work.of_chunk()),
+        disk_bytes=round(_disk(study, work, rates)),
         seconds=None if rates is None else rates.seconds(),
-        compile_seconds=None if rates is None else rates.compiling * len(plan_of_work.programs),
+        compile_seconds=None if rates is None else rates.compiling * len(work.programs),
         notes=(*study.notes(), *reading_notes(study)),
     )
 
@@ -110,10 +113,6 @@ class _Work:
         """Agents and link ends of a market: about what a round of it costs."""
         return self.agents[ground.number] + self.ends[ground.number]
 
-    def memory(self) -> float:
-        """Bytes of a process that plays one chunk at a time."""
-        return BASE_BYTES + PROGRAM_BYTES * min(len(self.programs), MOST_PROGRAMS) + self.of_chunk()
-
     def of_chunk(self) -> float:
         """Bytes that the largest chunk takes, without the programs."""
         records = len(recorded_rounds(self.study)) * len(self.study.metrics) * 8
@@ -132,7 +131,7 @@ def chunk_bytes(study, plan: list[Chunk]) -> float:
 
 
 class _Rates:
-    """What was measured on a small sample: seconds by size of what is done."""
+    """What was measured on a small sample: seconds and bytes by size of what is done."""
 
     def __init__(self, study, work: _Work):
         self.study, self.work = study, work
@@ -141,15 +140,18 @@ class _Rates:
         # The copy has the same cells and grounds; only how long it is played differs.
         record = study.record.model_copy(update={"every": every})
         self.probe = study.model_copy(update={"rounds": rounds, "stop": Stop(), "record": record})
-        self.drawing, self.tables, self.compiled = [], [], []
-        self.playing: dict[tuple, list[float]] = {}
-        self.summary_bytes, self.curve_bytes, self.per_group = [], [], []
+        self.measured: dict[str, list[float]] = collections.defaultdict(list)
+        self.playing: dict[tuple, list[float]] = collections.defaultdict(list)
         began = time.perf_counter()
         for ground, cell in self._samples():
-            if self.compiled and time.perf_counter() - began > SAMPLE_SECONDS:
+            if self.playing and time.perf_counter() - began > SAMPLE_SECONDS:
                 break
             self._measure(ground, cell)
-        self.compiling = statistics.fmean(self.compiled)
+        self.compiling = self.mean("compiling")
+
+    def mean(self, what: str, otherwise: float = 0.0) -> float:
+        """Of what was measured."""
+        return statistics.fmean(self.measured[what]) if self.measured[what] else otherwise
 
     def _samples(self) -> list[tuple[Ground, Cell]]:
         """Cells to play: every kind on the largest ground that has it, and one on the smallest ground."""
@@ -164,64 +166,55 @@ class _Rates:
         agents = self.work.agents[ground.number]
         count = min(self.work.largest[ground.number], max(1, SAMPLE_AGENTS // agents))
         chunk = Chunk(ground.number, 0, count)
-        first = play_cells(self.probe, chunk, [cell.number])
-        again = play_cells(self.probe, chunk, [cell.number])
-        size = self.work.size(ground) * count
-        spent = again.timings
-        self.compiled.append(first.timings["compiling"])
-        self.drawing.append((spent["drawing"] + spent.get("solving", 0.0)) / size)
-        self.playing.setdefault(kind_of(cell), []).append(spent["simulating"] / (size * self.probe.rounds))
-        values = len(recorded_rounds(self.probe)) * len(self.study.metrics) * count
-        self.tables.append(spent["tables"] / values)
-        self.summary_bytes.append(_bytes(again.summary) / count)
+        first, again = (play_cells(self.probe, chunk, [cell.number]) for _ in range(2))
+        size, spent = self.work.size(ground) * count, again.timings
+        values = len(recorded_rounds(self.probe)) * len(self.study.metrics)
+        self.playing[kind_of(cell)].append(spent["simulating"] / (size * self.probe.rounds))
+        found = {
+            "compiling": first.timings["compiling"],
+            "drawing": (spent["drawing"] + spent.get("solving", 0.0)) / size,
+            "tables": spent["tables"] / (values * count),
+            "row": _bytes(again.summary) / count,
+        }
         if again.curves is not None:
-            self.curve_bytes.append(_bytes(again.curves) / max(1, again.curves.num_rows))
-            self.per_group.append((count, again.curves.num_rows / (values / count)))
+            found["curve"] = _bytes(again.curves) / values / count ** _growth(self.study)
+        for what, number in found.items():
+            self.measured[what].append(number)
 
     def seconds(self) -> float:
         """Of everything, compiling included."""
         records = len(recorded_rounds(self.study)) * len(self.study.metrics)
         known = {kind: statistics.fmean(rates) for kind, rates in self.playing.items()}
-        usual, drawing, tables = (
-            statistics.fmean(rates) for rates in (known.values(), self.drawing, self.tables)
-        )
+        usual = statistics.fmean(known.values())
         total = self.compiling * len(self.work.programs)
         for ground in self.study.grounds():
-            total += drawing * self.work.size(ground) * ground.markets
+            total += self.mean("drawing") * self.work.size(ground) * ground.markets
         for cell in self.study.cells():
             ground = self.study.grounds()[cell.ground]
-            rate = known.get(kind_of(cell), usual)
-            total += ground.markets * (rate * self.work.size(ground) * self.study.rounds + tables * records)
+            round_of_all = known.get(kind_of(cell), usual) * self.work.size(ground)
+            total += ground.markets * (round_of_all * self.study.rounds + self.mean("tables") * records)
         return total
 
 
 def _bytes(table: pa.Table) -> int:
-    """On disk, as the store writes it."""
+    """On disk, as results are written."""
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     return buffer.tell()
 
 
+def _growth(study) -> float:
+    """The power of the markets of a chunk by which its curves grow."""
+    return 1.0 if study.record.curves == "full" else BUCKET_GROWTH
+
+
 def _disk(study, work: _Work, rates: _Rates | None) -> float:
     """Bytes of all tables."""
-    is_measured = rates is not None
-    row = statistics.fmean(rates.summary_bytes) if is_measured else SUMMARY_ROW
-    curve = statistics.fmean(rates.curve_bytes) if is_measured and rates.curve_bytes else CURVE_ROW
-    groups = len(recorded_rounds(study)) * len(study.metrics)
-    total = 0.0
-    for chunk in work.chunks:
-        cells = len(study.grounds()[chunk.ground].cells)
-        total += cells * chunk.count * row
-        if study.record.curves == "full":
-            total += cells * chunk.count * groups * curve
-        elif study.record.curves == "quantiles":
-            total += cells * groups * _buckets(chunk.count, rates) * curve
-    return total
-
-
-def _buckets(count: int, rates: _Rates | None) -> float:
-    """How many buckets so many markets fill."""
-    if rates is None:
-        return count**BUCKET_GROWTH
-    seen = [found * (count / few) ** BUCKET_GROWTH for few, found in rates.per_group]
-    return min(count, statistics.fmean(seen))
+    row = rates.mean("row") if rates else SUMMARY_ROW
+    curve = rates.mean("curve", CURVE_ROW) if rates else CURVE_ROW
+    values = 0 if study.record.curves == "none" else len(recorded_rounds(study)) * len(study.metrics)
+    return sum(
+        len(study.grounds()[chunk.ground].cells)
+        * (chunk.count * row + values * curve * chunk.count ** _growth(study))
+        for chunk in work.chunks
+    )

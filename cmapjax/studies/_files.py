@@ -2,18 +2,15 @@
 
 import dataclasses
 import hashlib
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from cmapjax.arguments._checks import short
-from cmapjax.graphs._file_options import FileOptions
-from cmapjax.graphs._named_networks import KNOWN_NETWORKS
+from cmapjax.graphs._file_options import KNOWN_NETWORKS, FileOptions
+from cmapjax.words import _grammar
 from cmapjax.words._networks import check_known, is_family, known_networks, network_name, trace_path
 from cmapjax.words._objects import Builder
-
-CHUNK = 1 << 20
 
 
 class NetworkFile(NamedTuple):
@@ -31,7 +28,7 @@ class NetworkFile(NamedTuple):
 
 # What is an option of a file in a study: all but what a study says otherwise.
 OPTIONS = {
-    field.name: field
+    field.name: str(field.type)
     for field in dataclasses.fields(FileOptions)
     if field.name not in ("drop_isolated", "place")
 }
@@ -39,37 +36,30 @@ OPTIONS = {
 
 def network_file(text: str) -> NetworkFile:
     """The files and options that `file:links.txt,agents=agents.csv,symmetrize=true` names."""
-    path, *options = (part.strip() for part in text.partition(":")[2].split(","))
-    given: dict[str, str] = {}
-    for option in options:
-        key, _, value = (part.strip() for part in option.partition("="))
-        name = key.replace("-", "_")
+    path, _, options = text.partition(":")[2].partition(",")
+    if not path.strip():
+        raise ValueError("file: needs a path; write file:PATH, from the folder of the study's file.")
+    given = dict(_grammar.parts(options))
+    for name, value in given.items():
         if name not in ("agents", *OPTIONS) or not value:
             known = ", ".join(["agents", *(name.replace("_", "-") for name in OPTIONS)])
             raise ValueError(
-                f"{short(option)} is no option of a file; write file:PATH,option=value,… with: {known}."
+                f"{short(name or value)} is no option of a file; write file:PATH,option=value,… with: "
+                f"{known}."
             )
-        if name in given:
-            raise ValueError(f"option {key} of a file is given twice; give it once.")
-        given[name] = value
-    if not path:
-        raise ValueError("file: needs a path; write file:PATH, from the folder of the study's file.")
     agents = given.pop("agents", None)
     values = {name: _value(name, value) for name, value in given.items()}
-    return NetworkFile(path, agents, FileOptions(**values, place="study"))
+    return NetworkFile(path.strip(), agents, FileOptions(**values, place="study"))
 
 
 def _value(name: str, text: str) -> str | bool | int:
     """An option's value: true or false, bytes, or text."""
-    kind = OPTIONS[name].type
-    if "bool" in str(kind):
-        if text not in ("true", "false"):
-            raise ValueError(f"{name.replace('_', '-')} is {short(text)}; write true or false.")
-        return text == "true"
-    if "int" in str(kind):
-        if not re.fullmatch(r"[0-9]{1,18}", text):
-            raise ValueError(f"{name.replace('_', '-')} is {short(text)}; write a whole number of bytes.")
-        return int(text)
+    value = _grammar.literal(text)
+    for kind, words in ((bool, "true or false"), (int, "a whole number of bytes")):
+        if kind.__name__ in OPTIONS[name]:
+            if type(value) is not kind or value < 0:
+                raise ValueError(f"{name.replace('_', '-')} is {short(text)}; write {words}.")
+            return value
     return text
 
 
@@ -77,21 +67,22 @@ def is_file(text: str) -> bool:
     return text.partition(":")[0].strip().lower() == "file"
 
 
-def check_network(text: str, folder: str, builder: Builder) -> None:
-    """Raise ValueError unless this is a family, a known network, or a file that is there."""
+def check_network(text: str, folder: str, builder: Builder):
+    """The family, if it is one. Raises ValueError if it is neither that nor a known network nor a file."""
     if is_file(text):
         for path in network_file(text).paths:
             check_there(path, folder)
-        return
+        return None
     check_known(text)
     if is_family(text, builder.sources):
         from cmapjax.graphs import Family
 
-        builder.build(Family, text)
-    elif network_name(text) not in KNOWN_NETWORKS:
+        return builder.build(Family, text)
+    if network_name(text) not in KNOWN_NETWORKS:
         raise ValueError(
             f"this is no family and no known network; a file is written file:PATH. {known_networks()}."
         )
+    return None
 
 
 def check_there(path: str, folder: str) -> None:
@@ -113,8 +104,5 @@ def digests(grounds: Iterable, folder: str) -> dict[str, str]:
 
 def sha256(path: Path) -> str:
     """Of a file's bytes."""
-    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while part := file.read(CHUNK):
-            digest.update(part)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

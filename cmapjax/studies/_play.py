@@ -1,9 +1,8 @@
 """Chunks played: drawn, solved, simulated under every cell of their grounds, and summed up in tables."""
 
 import itertools
-import threading
-from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -11,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from cmapjax import metrics
+from cmapjax.arguments._checks import span_warning
 from cmapjax.engine._canonical import fitted, padded, padded_endowments, small_shape
 from cmapjax.engine._records import parts
 from cmapjax.engine._run import Run
@@ -18,15 +18,14 @@ from cmapjax.engine._simulate import simulate
 from cmapjax.equilibrium._solve import solve
 from cmapjax.market._market import Market
 from cmapjax.runtime._settings import entry
+from cmapjax.runtime._timings import Timings
 from cmapjax.studies._build import draw, ground_key, play_key, process, recorders, strategy_and_schedule
 from cmapjax.studies._cells import Cell, Ground, kind_of
 from cmapjax.studies._chunks import Chunk
 from cmapjax.studies._shape import chunk_plan, chunk_shape
-from cmapjax.studies._tables import Facts, Played, Tables, recorded_rounds
+from cmapjax.studies._tables import VERDICT, Facts, Played, Tables, recorded_rounds
 from cmapjax.words._plans import plan
-from cmapjax.words._timings import Timings
 
-VERDICT = "verdict"
 # A study that stops markets by their verdict looks up, so many times, whether all have stopped.
 LOOKS = 8
 # Multiples of it, less their whole parts, are spread evenly over 0 to 1, however many there are.
@@ -41,6 +40,8 @@ class ChunkResult(NamedTuple):
     timings: dict[str, float]
     """Seconds of drawing, solving, planning, simulating, compiling and making tables, of all threads, and in
     all by the clock."""
+    warning: tuple[str, float] | None = None
+    """What is to be said of contributions too far apart for float32, and how far."""
 
 
 def play_chunk(study, chunk: Chunk, threads: int = 1) -> ChunkResult:
@@ -64,11 +65,14 @@ def play_cells(study, chunk: Chunk, cells: Sequence[int], threads: int = 1) -> C
     """The tables of some cells of the chunk's ground."""
     timings = Timings()
     player = _Player(study, chunk, timings)
-    rows = [study.cells()[number] for number in cells]
-    _play_by_threads(player, rows, threads, timings)
+    rows = _in_order_of_programs([study.cells()[number] for number in cells], chunk)
+    with ThreadPoolExecutor(min(threads, len(rows))) as pool:
+        for spent in pool.map(player.add, rows):  # after an error the cells that wait are not played
+            for stage, seconds in spent.items():
+                timings.seconds[stage] = timings.seconds.get(stage, 0.0) + seconds
     with timings("tables"):
         tables = player.tables.summary(), player.tables.curves()
-    return ChunkResult(*tables, timings.document())
+    return ChunkResult(*tables, timings.document(), player.warning)
 
 
 def replay(study, cell: int, market: int) -> tuple[Market, Run]:
@@ -119,48 +123,6 @@ def _fold(key, numbers):
     return jax.vmap(jax.random.fold_in, (None, 0))(key, numbers)
 
 
-def _play_by_threads(player: "_Player", cells: list[Cell], threads: int, timings: Timings) -> None:
-    """Play every cell, by so many threads; the first is this one."""
-    pending = deque(_in_order_of_programs(cells, player.chunk))
-    spent, errors = [], []
-
-    def help_out() -> None:
-        noted = Timings()
-        try:
-            _play_pending(player, pending, noted)
-        except Exception as error:  # raised below, by the thread that was asked
-            errors.append(error)
-            pending.clear()
-        spent.append(noted.seconds)
-
-    # Daemons: compiled code cannot be interrupted, only left.
-    number = min(threads, len(cells)) - 1
-    helpers = [threading.Thread(target=help_out, daemon=True) for _ in range(number)]
-    for helper in helpers:
-        helper.start()
-    try:
-        _play_pending(player, pending, timings)
-    finally:
-        pending.clear()  # not empty if this thread failed
-        for helper in helpers:
-            helper.join()
-    for error in errors:
-        raise error
-    for stage, seconds in itertools.chain.from_iterable(each.items() for each in spent):
-        timings.seconds[stage] = timings.seconds.get(stage, 0.0) + seconds
-
-
-def _play_pending(player: "_Player", pending: deque[Cell], timings: Timings) -> None:
-    while True:
-        try:
-            cell = pending.popleft()
-        except IndexError:
-            return  # another thread has taken the last
-        played = player.play(cell, timings)
-        with timings("tables"):
-            player.tables.add(cell, played)
-
-
 def _in_order_of_programs(cells: list[Cell], chunk: Chunk) -> list[Cell]:
     """A cell of every program first, and chunks side by side begin with different ones.
 
@@ -193,6 +155,9 @@ class _Player:
             if self.ground.markets > 1 and small_shape(self.market) is None:
                 self.larger = fitted(self.market, chunk_shape(study, chunk, self.market))
             self.process = process(study, self.ground, chunk.count)
+        labels = self.market.labels
+        said = span_warning(self.market.contribution, study.precision, lambda i: labels[i])
+        self.warning = None if said is None else (str(said), said.ratio)
         utility = None if equilibrium is None else equilibrium.utility
         if self.is_fitted:
             self.process = padded_endowments(self.process, self.larger)
@@ -217,6 +182,14 @@ class _Player:
                     found = schedule.plan(self.market, hops)
             self.plans[words, hops] = found
         return self.plans[words, hops]
+
+    def add(self, cell: Cell) -> dict[str, float]:
+        """Play a cell and keep its rows; the seconds that each stage of it took."""
+        timings = Timings()
+        played = self.play(cell, timings)
+        with timings("tables"):
+            self.tables.add(cell, played)
+        return timings.seconds
 
     def play(self, cell: Cell, timings: Timings) -> Played:
         """What becomes of the markets under the words of this cell."""
@@ -245,42 +218,13 @@ class _Player:
                     key=self.key if is_random else None,
                     native="off",  # as above
                 )
-            seen.append(_played(run, state is not None))
+            # Without the record that the part before ended with.
+            seen.append(Played.of(run, self.record, slice(0 if state is None else 1, None)))
             state, played = run.final, due[-1]
-            joined = _joined(seen)
+            joined = Played.joined(seen)
             if self.study.stop.when and joined.ends(self.study.stop.when)[1].all():
                 break
         return joined
-
-
-def _played(run, is_continued: bool) -> Played:
-    """The run without the record that the part before ended with."""
-    rows = slice(1 if is_continued else 0, None)
-    records = {name: table[rows] for name, table in run.records.items()}
-    verdicts = records.pop(VERDICT, None)
-    return Played(
-        run.rounds[rows],
-        run.agent_updates[rows],
-        records,
-        run.verdict[None] if verdicts is None else verdicts,
-        run.spending_error,
-    )
-
-
-def _joined(parts: list[Played]) -> Played:
-    if len(parts) == 1:
-        return parts[0]
-
-    def join(name: str) -> np.ndarray:
-        return np.concatenate([getattr(part, name) for part in parts])
-
-    return Played(
-        join("rounds"),
-        join("agent_updates"),
-        {n: np.concatenate([part.records[n] for part in parts]) for n in parts[0].records},
-        join("verdicts"),
-        parts[-1].spending_error,
-    )
 
 
 def _verdict_by_averages(market, state):

@@ -19,8 +19,7 @@ from pydantic import (
 
 from cmapjax.arguments._checks import short
 from cmapjax.metrics import RECORDED
-from cmapjax.studies._errors import KEYS
-from cmapjax.studies._names import ENDS, FIELDS, TAKEN
+from cmapjax.studies._schema import ENDS, FIELDS, TAKEN
 from cmapjax.words import _grammar
 from cmapjax.words._sources import Sources
 from cmapjax.words._texts import words_of
@@ -48,12 +47,10 @@ def as_words(value: Any) -> Any:
 
 def _point(value: Any) -> int | float | str:
     value = as_words(value)
-    if isinstance(value, (bool,)) or not isinstance(value, (int, float, str)):
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise ValueError("give a whole number, a decimal number or a text in quotes.")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError("give a finite number.")
-    if isinstance(value, int) and abs(value) >= 2**63:
-        raise ValueError("give a whole number below 2^63.")
+    if not isinstance(value, str) and not (math.isfinite(value) and abs(value) < 2**63):
+        raise ValueError("give a finite number, below 2^63.")
     if isinstance(value, str) and (len(value) > LONGEST_TEXT or not value.strip() or not value.isprintable()):
         raise ValueError(f"give a text of 1 to {LONGEST_TEXT} printable characters.")
     return value
@@ -69,15 +66,9 @@ def _different(values: list) -> list:
     return values
 
 
-def _some(values: list) -> list:
-    if not values:
-        raise ValueError("give at least one value.")
-    return values
-
-
 AxisName = Annotated[str, AfterValidator(_axis_name)]
 Point = Annotated[Any, PlainValidator(_point)]
-Points = Annotated[list[Point], AfterValidator(_some)]
+Points = Annotated[list[Point], Field(min_length=1)]
 DifferentPoints = Annotated[Points, AfterValidator(_different)]
 Text = Annotated[str, BeforeValidator(as_words), Field(min_length=1, max_length=LONGEST_TEXT)]
 Width = Annotated[float, Field(gt=0, lt=1)]
@@ -90,16 +81,13 @@ class Table(BaseModel):
         strict=True, extra="forbid", frozen=True, allow_inf_nan=False, validate_default=False
     )
 
-    def __init_subclass__(cls, table: str = "", **more):
-        super().__init_subclass__(**more)
-
     @classmethod
-    def __pydantic_init_subclass__(cls, table: str = "", **more):
-        if table:
-            KEYS[table] = [field.alias or name for name, field in cls.model_fields.items()]
+    def known_keys(cls) -> list[str]:
+        """The keys that this table may have in a file."""
+        return [field.alias or name for name, field in cls.model_fields.items()]
 
 
-class Words(Table, table="cells"):
+class Words(Table):
     """What a cell is, in the words of the command line; `{x}` stands for the value of axis x."""
 
     network: Text | None = None
@@ -119,9 +107,6 @@ def _damping_as_text(data: Any) -> Any:
     if isinstance(data, dict) and type(data.get("damping")) in (int, float):
         return data | {"damping": str(data["damping"])}
     return data
-
-
-CellWords = Annotated[Words, BeforeValidator(_damping_as_text)]
 
 
 def _known_metrics(names: str | list) -> str | list:
@@ -174,7 +159,7 @@ def own_metrics(names: str | list, sources: Sources) -> dict[str, _grammar.Words
     return found
 
 
-class Record(Table, table="record"):
+class Record(Table):
     """What is kept of a run."""
 
     metrics: Annotated[Any, PlainValidator(_known_metrics)] = "standard"
@@ -183,7 +168,7 @@ class Record(Table, table="record"):
     """Rounds between two records; by default records are after 1, 2, 3, 5, 8, 13, … rounds."""
 
 
-class Range(Table, table="range"):
+class Range(Table):
     """An interval that an axis is sampled from."""
 
     range: list[float] = Field(min_length=2, max_length=2)
@@ -208,7 +193,7 @@ def _as_range(given: Any) -> Any:
     return {"range": given} if isinstance(given, list) else given
 
 
-class Sample(Table, table="sample"):
+class Sample(Table):
     """Points of continuous axes, one factor of the product: method, number, and a range for every axis."""
 
     method: Literal["sobol", "latin-hypercube"] = "sobol"
@@ -231,18 +216,16 @@ class Sample(Table, table="sample"):
 
 
 def _bounded_metric(name: Any) -> str:
-    bounded = ", ".join(name for name, metric in RECORDED.items() if metric.bounds)
-    if name not in RECORDED:
-        raise ValueError(f"this is not a metric of the package; give one of {bounded}.")
-    if not RECORDED[name].bounds:
+    if name not in RECORDED or not RECORDED[name].bounds:
+        bounded = ", ".join(name for name, metric in RECORDED.items() if metric.bounds)
         raise ValueError(
-            "this metric has no bounds, so a few markets never seen could move its mean by any amount, and "
-            f"no interval of it can be trusted; take one that lies in [0, 1]: {bounded}."
+            "no interval of its mean can be trusted: a metric without bounds may be moved by any amount by a "
+            f"few markets never seen; take one of the package that lies in [0, 1]: {bounded}."
         )
     return name
 
 
-class Interval(Table, table="interval"):
+class Interval(Table):
     """Markets are drawn until the mean of a metric is known this well in every cell of the ground."""
 
     metric: Annotated[Any, PlainValidator(_bounded_metric)]
@@ -252,27 +235,29 @@ class Interval(Table, table="interval"):
     """Markets drawn at a time; after every so many it is decided whether more are."""
 
 
-# Verdicts that later rounds may change, and why.
-_PASSING = {
-    "starved": "an agent that has nothing in one round often has something in a later one",
-    "cycles": "a market that swings may come to rest",
-}
-_PASSING |= {"starved for now": _PASSING["starved"], "oscillating": _PASSING["cycles"]}
-
-
 def _verdict_for_good(name: Any) -> str:
-    if name in _PASSING:
-        raise ValueError(
-            f"{_PASSING[name]}, so this is no reason to stop; give {' or '.join(ENDS)}, and find the others "
-            "by the column verdict of the results."
-        )
     if name not in ENDS:
-        raise ValueError(f"give one of {', '.join(ENDS)}.")
+        raise ValueError(
+            f"give {', '.join(ENDS[:-1])} or {ENDS[-1]}: further rounds may change any other verdict, which "
+            "so is no reason to stop; the column verdict of the results finds such markets."
+        )
     return name
 
 
-class Stop(Table, table="stop"):
+class Stop(Table):
     """When a market, or the drawing of further ones, may end before its time."""
 
     when: list[Annotated[Any, PlainValidator(_verdict_for_good)]] = Field([])
     interval: Interval | None = None
+
+
+CellWords = Annotated[Words, BeforeValidator(_damping_as_text)]
+TABLES: dict[str, type[Table]] = {
+    "cells": Words,
+    "record": Record,
+    "range": Range,
+    "sample": Sample,
+    "interval": Interval,
+    "stop": Stop,
+}
+"""Tables by the key that holds them, for complaints about unknown keys."""

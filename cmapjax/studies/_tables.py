@@ -10,11 +10,11 @@ from cmapjax import metrics
 from cmapjax.engine import _records
 from cmapjax.market._market import Market
 from cmapjax.studies._cells import Cell, Ground
-from cmapjax.studies._names import BEFORE_AXES, MILESTONES, SHARE, WORD
-from cmapjax.studies._schema import curves_schema, summary_schema
+from cmapjax.studies._schema import BEFORE_AXES, MILESTONES, SHARE, WORD, curves_schema, summary_schema
 from cmapjax.studies._sketch import buckets
 from cmapjax.words._plans import plan
 
+VERDICT = "verdict"
 # Rounds after which a verdict can be made: of the last three utilities, the start's among them.
 LEAST_ROUNDS = 2
 
@@ -32,6 +32,30 @@ class Played:
     verdicts: np.ndarray
     """[records, markets], places in `metrics.VERDICTS`; if not recorded the last row alone is given."""
     spending_error: np.ndarray
+
+    @classmethod
+    def of(cls, run, names, rows: slice = slice(None)) -> "Played":
+        """What was recorded of a run under these names, or some rows of it."""
+        records = {name: run.records[name][rows] for name in names}
+        verdicts = run.records[VERDICT][rows] if VERDICT in run.records else run.verdict[None]
+        return cls(run.rounds[rows], run.agent_updates[rows], records, verdicts, run.spending_error)
+
+    @classmethod
+    def joined(cls, parts: list["Played"]) -> "Played":
+        """Parts of one run, played one after another."""
+        if len(parts) == 1:
+            return parts[0]
+
+        def join(of) -> np.ndarray:
+            return np.concatenate([of(part) for part in parts])
+
+        return cls(
+            join(lambda part: part.rounds),
+            join(lambda part: part.agent_updates),
+            {name: join(lambda part, name=name: part.records[name]) for name in parts[0].records},
+            join(lambda part: part.verdicts),
+            parts[-1].spending_error,
+        )
 
     def verdict(self, at: np.ndarray) -> np.ndarray:
         """That of each market at its end."""
@@ -95,61 +119,61 @@ def fingerprints(market: Market, bounds: np.ndarray) -> list[str]:
     return found
 
 
-# -- the summary -----------------------------------------------------------------------------------
-
-
 class Tables:
-    """The tables of a chunk, made cell by cell, so that runs need not be kept."""
+    """The tables of a chunk, made cell by cell, so that runs need not be kept.
+
+    Args:
+        study: what is recorded (or, of `cmapjax simulate`, what says the same of a comparison).
+        ground: whose markets they are.
+        facts: about these markets.
+    """
 
     def __init__(self, study, ground: Ground, facts: Facts):
         self.study, self.ground, self.facts = study, ground, facts
-        self.summaries: dict[int, dict] = {}
-        self.curved: dict[int, dict] = {}
+        self.summaries: dict[int, pa.Table] = {}
+        self.curved: dict[int, pa.Table] = {}
 
     def add(self, cell: Cell, played: Played) -> None:
         """Take in what became of the markets under a cell; in any order."""
-        self.summaries[cell.number] = _summary_of(self.study, self.ground, self.facts, cell, played)
-        match self.study.record.curves:
-            case "full":
-                self.curved[cell.number] = _in_full(self.study, self.facts, cell, played)
-            case "quantiles":
-                self.curved[cell.number] = _counted(self.study, cell, played)
+        rows = _summary_of(self.study, self.ground, self.facts, cell, played)
+        self.summaries[cell.number] = _table(summary_schema(self.study), rows)
+        if (schema := curves_schema(self.study)) is not None:
+            is_full = self.study.record.curves == "full"
+            rows = (_in_full if is_full else _counted)(self.study, self.facts, cell, played)
+            self.curved[cell.number] = _table(schema, rows)
 
     def summary(self) -> pa.Table:
         """A row per cell and market, cells in order."""
-        return self._joined(summary_schema(self.study), self.summaries)
+        return _joined(self.summaries)
 
     def curves(self) -> pa.Table | None:
         """What was recorded round by round, as the study asks for it."""
-        schema = curves_schema(self.study)
-        return None if schema is None else self._joined(schema, self.curved)
-
-    @staticmethod
-    def _joined(schema: pa.Schema, of_cells: dict[int, dict]) -> pa.Table:
-        parts = [of_cells[number] for number in sorted(of_cells)]
-        columns = [_column(schema.field(n).type, [part[n] for part in parts]) for n in schema.names]
-        return pa.table(columns, schema=schema)
+        return _joined(self.curved) if self.curved else None
 
 
-def _column(kind: pa.DataType, parts: list) -> pa.Array:
-    """One column of all cells. Of words a part is one for all its rows, or places in a list of words."""
-    if not pa.types.is_dictionary(kind):
-        return pa.concat_arrays([pa.array(part, kind) for part in parts])
-    words: dict[str, int] = {}
-    places = []
-    for known, rows in parts:
-        numbers = np.array([words.setdefault(word, len(words)) for word in known], np.int32)
-        places.append(np.where(rows < 0, -1, numbers[rows]))  # below 0: no word at all
-    joined = np.concatenate(places)
-    return pa.DictionaryArray.from_arrays(
-        pa.array(joined, pa.int32(), mask=joined < 0), pa.array(list(words), pa.string())
-    )
+def _table(schema: pa.Schema, columns: dict) -> pa.Table:
+    arrays = [
+        column if isinstance(column := columns[field.name], pa.Array) else pa.array(column, field.type)
+        for field in schema
+    ]
+    return pa.table(arrays, schema=schema)
+
+
+def _joined(tables: dict[int, pa.Table]) -> pa.Table:
+    whole = pa.concat_tables([tables[number] for number in sorted(tables)])
+    return whole.unify_dictionaries().combine_chunks()
+
+
+def _words(known, places: np.ndarray) -> pa.Array:
+    """Words by their places in a list of them; below 0 there is none."""
+    places = pa.array(places.astype(np.int32), mask=places < 0)
+    return pa.DictionaryArray.from_arrays(places, pa.array(known, pa.string()))
 
 
 def _summary_of(study, ground: Ground, facts: Facts, cell: Cell, played: Played) -> dict:
     count = len(facts.seeds)
     at, stopped = played.ends(study.stop.when)
-    numbers, same = np.arange(count), np.zeros(count, np.int32)
+    numbers = np.arange(count)
     line = plan(cell.words.strategy, cell.words.schedule, cell.words.damping)
     columns = {
         "cell": np.full(count, cell.number),
@@ -171,7 +195,7 @@ def _summary_of(study, ground: Ground, facts: Facts, cell: Cell, played: Played)
     words = cell.words._asdict() | {"schedule": line.schedule, "damping": line.damping} | cell.axes
     for name, value in words.items():
         is_word = name in BEFORE_AXES and BEFORE_AXES[name].kind == WORD
-        columns[name] = ([value], same) if is_word else [value] * count
+        columns[name] = _words([value], np.zeros(count)) if is_word else [value] * count
     flags = [""] * count
     for name in study.metrics:
         values = played.records[name][at, numbers].astype(np.float64)
@@ -179,17 +203,17 @@ def _summary_of(study, ground: Ground, facts: Facts, cell: Cell, played: Played)
         for number in np.flatnonzero(~is_plain):
             flags[number] += f"{',' if flags[number] else ''}{name}={values[number]:g}"
         columns[name] = pa.array(values, mask=~is_plain)
-    if study.has_milestones:
+    if SHARE in study.metrics:
         for name, wanted in MILESTONES.items():
-            columns[name] = _first_round(played, at, wanted)
+            columns[name] = first_round(played, at, wanted)
     return columns | {"flags": [text or None for text in flags]}
 
 
-def _or_null(values: np.ndarray | None, count: int):
+def _or_null(values: np.ndarray | None, count: int) -> pa.Array:
     return pa.nulls(count, pa.float64()) if values is None else pa.array(np.asarray(values, np.float64))
 
 
-def _first_round(played: Played, at: np.ndarray, wanted: float) -> pa.Array:
+def first_round(played: Played, at: np.ndarray, wanted: float) -> pa.Array:
     """The first recorded round, up to each market's end, at which the share is reached."""
     reached = played.records[SHARE] >= wanted
     reached &= np.arange(len(played.rounds))[:, None] <= at
@@ -213,13 +237,13 @@ def _in_full(study, facts: Facts, cell: Cell, played: Played) -> dict:
         "market": np.tile(facts.first + market, times),
         "round": np.tile(played.rounds[row], times),
         "agent_updates": np.tile(played.agent_updates[row, market], times),
-        "metric": (study.metrics, np.repeat(np.arange(times), len(row))),
+        "metric": _words(study.metrics, np.repeat(np.arange(times), len(row))),
         "value": pa.array(values, mask=~is_plain),
-        "flags": (("nan", "inf", "-inf"), np.where(is_plain, -1, flags)),
+        "flags": _words(("nan", "inf", "-inf"), np.where(is_plain, -1, flags)),
     }
 
 
-def _counted(study, cell: Cell, played: Played) -> dict:
+def _counted(study, facts: Facts, cell: Cell, played: Played) -> dict:
     """How many markets are in which bucket, metric by metric and round by round.
 
     A market that has ended stands with its last value, so that every round counts the same markets.
@@ -239,7 +263,7 @@ def _counted(study, cell: Cell, played: Played) -> dict:
     return {
         "cell": np.full(len(code), cell.number),
         "round": rounds[row],
-        "metric": (study.metrics, metric),
+        "metric": _words(study.metrics, metric),
         "sign": sign,
         "bucket": pa.array(bucket.astype(np.int32), mask=(sign == 0) & (bucket == 0)),
         "count": count,

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from cmapjax.arguments._checks import short
-from cmapjax.graphs._named_networks import KNOWN_NETWORKS
+from cmapjax.graphs._file_options import KNOWN_NETWORKS
 from cmapjax.words._classes import find
 from cmapjax.words._grammar import file_words, module_words
 from cmapjax.words._objects import Builder

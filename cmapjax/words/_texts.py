@@ -30,7 +30,7 @@ def unknown(kind: type, name: str) -> ValueError:
     near = difflib.get_close_matches(key(name), table, 1)
     close = [usage(table[each]) for each in near]
     guess = f" (did you mean {close[0]}?)" if close else ""
-    own = f"a {kind_name(kind)} of your own is FILE.py:Class or MODULE:Class"
+    own = "or name your own: FILE.py:Class or MODULE:Class"
     return ValueError(
         f"{kind_name(kind)} {short(name)} is not known{guess}; use one of {choices(kind)}; {own}."
     )

@@ -5,10 +5,10 @@ ever executed.
 """
 
 from cmapjax.studies.results._diff import Difference, diff
-from cmapjax.studies.results._errors import Busy, Damaged, ResultsError
-from cmapjax.studies.results._open import StudyResults, open_study
-from cmapjax.studies.results._results import Results, verify
+from cmapjax.studies.results._disk import Busy, Damaged, ResultsError
+from cmapjax.studies.results._results import StudyResults, open_study, verify
 from cmapjax.studies.results._verify import Finding
+from cmapjax.studies.results._writing import Results
 
 __all__ = [
     "Busy",

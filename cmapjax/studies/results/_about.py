@@ -1,20 +1,22 @@
 """study.json: what a results folder is the outcome of. It is written once and never changed."""
 
+import contextlib
 import functools
 import hashlib
 import json
 import platform
 import subprocess
 import time
+from importlib import metadata
 from pathlib import Path
 
 from cmapjax.arguments._checks import short
 from cmapjax.runtime._generator import GENERATOR
 from cmapjax.studies.results import _disk
-from cmapjax.studies.results._errors import Damaged, ResultsError, shown
+from cmapjax.studies.results._disk import Damaged, ResultsError, shown
 
 STUDY, FORMAT = "study.json", 2
-_PACKAGES = ("cmapjax", "jax", "jaxlib", "numpy", "scipy", "networkx", "equinox", "pyarrow")
+_PACKAGES = ("jax", "jaxlib", "numpy", "scipy", "networkx", "equinox", "pyarrow")
 # What makes it this study and no other, and what its values depend on besides.
 IDENTITY = ("study", "sources", "plan")
 CIRCUMSTANCES = ("versions", "device", "precision", "generator")
@@ -22,19 +24,10 @@ _AGAIN = "run the study again with --out there: chunks that belong to it are kep
 
 
 def new_about(study: dict, more: dict) -> dict:
-    """What study.json says of a study that begins now.
-
-    Raises:
-        ResultsError: a description that JSON cannot hold.
-    """
+    """What study.json says of a study that begins now."""
     about = {"format": FORMAT, "created": now(), "study": study, **more}
     about |= {"versions": versions(), "commit": commit(), "generator": GENERATOR}
-    try:
-        return json.loads(json.dumps(about, allow_nan=False))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ResultsError(
-            f"the study's description is not plain JSON ({error}); give numbers and text."
-        ) from None
+    return json.loads(json.dumps(about, allow_nan=False))
 
 
 def render(about: dict) -> bytes:
@@ -54,7 +47,6 @@ def read_about(folder: Path) -> dict:
         ResultsError: the folder is of another format.
     """
     path = folder / STUDY
-    check_not_format_1(folder)
     try:
         data = _disk.read(path)
     except Damaged as error:
@@ -76,15 +68,6 @@ def read_about(folder: Path) -> dict:
     if found != FORMAT or not isinstance(study, dict) or not isinstance(check, str) or render(about) != data:
         raise Damaged(path, "is altered since it was written (its check differs)", _AGAIN)
     return about
-
-
-def check_not_format_1(folder: Path) -> None:
-    """Raise ResultsError if the folder is as cmapjax made it before 0.2."""
-    if (folder / "manifest.json").is_file() and not (folder / STUDY).exists():
-        raise ResultsError(
-            f"{shown(folder)} holds results of format 1, which this version of cmapjax does not read; run "
-            "the study again in a new folder, or read its Parquet files with pandas, Polars or DuckDB."
-        )
 
 
 def digest_of_study(about: dict) -> str:
@@ -157,14 +140,12 @@ def now() -> str:
 @functools.cache
 def versions() -> dict[str, str]:
     """The versions of Python and of the packages that values depend on; none is imported for it."""
-    from importlib import metadata
+    import cmapjax
 
-    found = {"python": platform.python_version()}
+    found = {"python": platform.python_version(), "cmapjax": cmapjax.__version__}
     for package in _PACKAGES:
-        try:
+        with contextlib.suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
     return found
 
 

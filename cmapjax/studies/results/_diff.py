@@ -6,12 +6,12 @@ import numpy as np
 
 from cmapjax.arguments._checks import listed
 from cmapjax.studies._chunks import Chunk
-from cmapjax.studies._names import FIELDS
+from cmapjax.studies._schema import FIELDS
+from cmapjax.studies._sketch import added_up, counted
 from cmapjax.studies.results._about import CIRCUMSTANCES, changes
-from cmapjax.studies.results._curves import counted
-from cmapjax.studies.results._frames import frame
-from cmapjax.studies.results._open import axes_of
-from cmapjax.studies.results._results import CURVES, Results
+from cmapjax.studies.results._frames import AT_ONCE
+from cmapjax.studies.results._results import StudyResults
+from cmapjax.studies.results._verify import CURVES
 
 
 class Difference(NamedTuple):
@@ -46,14 +46,14 @@ def diff(folder_a, folder_b) -> list[Difference]:
     Raises:
         ResultsError: one of the two is no results folder, or is damaged (the file is named).
     """
-    a, b = Results(folder_a), Results(folder_b)
+    a, b = StudyResults(folder_a), StudyResults(folder_b)
+    keys = {"description": ("study", "sources"), "versions": ("commit", *CIRCUMSTANCES)}
     found = [
-        Difference("description", text)
-        for key in ("study", "sources")
+        Difference(kind, text)
+        for kind, some in keys.items()
+        for key in some
         for text in changes(a.about.get(key), b.about.get(key), key)
     ]
-    for key in ("commit", *CIRCUMSTANCES):
-        found += [Difference("versions", text) for text in changes(a.about.get(key), b.about.get(key), key)]
     markets_a, markets_b = _markets(a), _markets(b)
     for here, there, which in ((markets_a, markets_b, "first"), (markets_b, markets_a, "second")):
         for ground, markets in sorted(here.items()):
@@ -67,69 +67,62 @@ def diff(folder_a, folder_b) -> list[Difference]:
     return found
 
 
-def _markets(results: Results) -> dict[int, set[int]]:
+def _markets(results: StudyResults) -> dict[int, set[int]]:
     """The markets played, by ground."""
     found: dict[int, set[int]] = {}
-    for chunk in map(Chunk.named, results.chunks()):
+    for chunk in map(Chunk.named, results.chunks):
         found.setdefault(chunk.ground, set()).update(range(chunk.first, chunk.first + chunk.count))
     return found
 
 
-def _values(a: Results, b: Results, grounds: list[int]) -> list[Difference]:
+def _values(a: StudyResults, b: StudyResults, grounds: list[int]) -> list[Difference]:
     """Columns of the summary whose values differ, with how often and by how much."""
-    counts: dict[str, list] = {}
+    differing: dict[str, list] = {}
     alone: dict[str, None] = {}
     strangers = rows = 0
-    axes = [*axes_of(a.about["study"]), *axes_of(b.about["study"])]
     for ground in grounds:
-        first, second = (frame(each, ground=ground).set_index(["cell", "market"]) for each in (a, b))
+        first, second = (each.frame(ground=ground).set_index(["cell", "market"]) for each in (a, b))
         alone |= dict.fromkeys(first.columns.symmetric_difference(second.columns))
-        both = first.index.intersection(second.index)
-        first, second = first.loc[both], second.loc[both]
-        same = np.ones(len(first), bool)
-        for name in first.columns.intersection(second.columns).intersection([*axes, *FIELDS]):
-            same &= first[name].astype(object).to_numpy() == second[name].astype(object).to_numpy()
+        first, second = first.align(second, join="inner")
+        of_cell = first.columns.intersection([*a.axes, *b.axes, *FIELDS])
+        same = (first[of_cell].astype(object) == second[of_cell].astype(object)).all(axis=1).to_numpy()
         strangers += int((~same).sum())
         first, second = first[same], second[same]
         rows += len(first)
-        for name in first.columns.intersection(second.columns, sort=False):
-            _compare(counts, name, first[name], second[name])
+        for name in first.columns:
+            gaps = _gaps(first[name], second[name])
+            if len(gaps):
+                differing.setdefault(name, []).append(gaps)
     found = [Difference("values", f"column {name} is in one of the two only") for name in alone]
     if strangers:
         found.append(Difference("values", f"{strangers:,} rows have equal numbers but describe other cells"))
-    for name, (number, largest, where) in counts.items():
+    for name, some in differing.items():
+        number, largest = sum(map(len, some)), max(gaps.max() for gaps in some)
         by = f", by up to {largest:.3g}" if np.isfinite(largest) and largest else ""
-        places = listed([f"cell {cell} market {market}" for cell, market in where], 3).replace("'", "")
+        where = [f"cell {cell} market {market}" for gaps in some for cell, market in gaps.index[:4]]
+        places = listed(where, 3).replace("'", "")
         found.append(Difference("values", f"{name} differs in {number:,} of {rows:,} rows{by} ({places})"))
     return found
 
 
-def _compare(counts: dict, name: str, first, second) -> None:
-    """Add to `counts`: in how many rows a column differs, by how much at most, and some of them."""
-    if first.dtype.kind in "iufb" and second.dtype.kind in "iufb":
-        x, y = first.to_numpy(np.float64), second.to_numpy(np.float64)
-        differs = (x != y) & ~(np.isnan(x) & np.isnan(y))
-        gaps = np.abs(x - y)[differs]
-        largest = float(np.nanmax(gaps)) if np.any(np.isfinite(gaps)) else float("nan")
-    else:
-        x, y = (column.astype(object).fillna("").to_numpy() for column in (first, second))
-        differs, largest = x != y, 0.0
-    if differs.any():
-        record = counts.setdefault(name, [0, 0.0, []])
-        record[0] += int(differs.sum())
-        record[1] = np.fmax(record[1], largest)
-        record[2] += [tuple(map(int, key)) for key in first.index[differs][:4]]
+def _gaps(first, second):
+    """Of the rows in which a column differs by how much, by cell and market; by 0 if it is no number."""
+    is_number = first.dtype.kind in "iufb" and second.dtype.kind in "iufb"
+    if not is_number:
+        first, second = (column.astype(object).fillna("") for column in (first, second))
+    differs = (first != second) & ~(first.isna() & second.isna())
+    gaps = (first - second).abs() if is_number else 0.0 * differs
+    return gaps.replace(np.inf, np.nan).fillna(0.0)[differs]
 
 
-def _same_curves(a: Results, b: Results, ground: int) -> bool:
+def _same_curves(a: StudyResults, b: StudyResults, ground: int) -> bool:
     """Whether the markets of a ground have equal curves, or equal sketches of them."""
     tables = []
     for results in (a, b):
-        parts = list(results.tables(CURVES, ground=ground))
-        if not parts:
-            tables.append(None)
-            continue
-        table = counted(parts)
-        tables.append(table.sort_by([(name, "ascending") for name in table.column_names]))
+        table = added_up(results.tables(CURVES, ground=ground), AT_ONCE)
+        if table is not None:
+            table = counted([table])
+            table = table.sort_by([(name, "ascending") for name in table.column_names])
+        tables.append(table)
     first, second = tables
     return first is second or (None not in (first, second) and first.equals(second))

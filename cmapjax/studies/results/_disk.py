@@ -1,4 +1,4 @@
-"""Files put in place whole or not at all, and kept through a loss of power; errors of the disk in words.
+"""Files put in place whole or not at all, and kept through a loss of power; what can be wrong, in a line.
 
 Every change goes through here, so that tests can let any single call of the operating system fail.
 """
@@ -8,18 +8,61 @@ import errno
 import hashlib
 import os
 import secrets
-import stat
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from cmapjax.graphs._files import replacing
-from cmapjax.studies.results._errors import Damaged, ResultsError, reason, shown
 
+MAX_SHOWN = 80
 FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
-_BINARY = getattr(os, "O_BINARY", 0)
-# What was a file when it was listed may be a pipe by now: do not wait for its writer.
-_READ = os.O_RDONLY | _BINARY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+_NO_RIGHT = "name a folder where you may write, or change its permissions"
+_NO_FOLDER = "its folder is not there: make it, or check the name"
+REMEDIES = {
+    errno.EACCES: _NO_RIGHT,
+    errno.EPERM: _NO_RIGHT,
+    errno.EROFS: _NO_RIGHT,
+    errno.ENOENT: _NO_FOLDER,
+    errno.ENOTDIR: _NO_FOLDER,
+    errno.ENAMETOOLONG: "a name may have 255 bytes at most: choose a shorter one",
+}
+
+
+class ResultsError(ValueError):
+    """A results folder that cannot be used as asked."""
+
+
+class Busy(ResultsError):
+    """Another process is running the study of this folder."""
+
+
+class Damaged(ResultsError):
+    """A file of the folder is missing, altered, cut short or of another study.
+
+    Args:
+        path: the file.
+        what: what is wrong with it, in words.
+        remedy: what to do about it.
+    """
+
+    REMEDY = "`cmapjax study verify DIR --repair` puts it aside, and resume plays its chunk again"
+
+    def __init__(self, path, what: str, remedy: str = REMEDY):
+        super().__init__(f"{shown(path)} {what}; {remedy}.")
+        self.path, self.what, self.remedy = path, what, remedy
+
+
+def shown(path) -> str:
+    """A path as one line of a terminal may show it: control characters spelt out, the end kept."""
+    text = str(path)
+    text = text if text.isprintable() else repr(text)
+    return text if len(text) <= MAX_SHOWN else "…" + text[1 - MAX_SHOWN :]
+
+
+def reason(error: BaseException) -> str:
+    """The words of another library's error, cut to one short line."""
+    text = " ".join((getattr(error, "strerror", None) or str(error)).split()) or type(error).__name__
+    return text if len(text) <= 160 else text[:159] + "…"
 
 
 @contextlib.contextmanager
@@ -41,15 +84,8 @@ def _words(error: OSError, path: Path, needed: int | None) -> str:
             free = os.statvfs(path.parent)
             space += f", {free.f_bavail * free.f_frsize:,} are free"
         return f"{words}; {space}: make room (or raise the limit), then resume"
-    remedies = {
-        errno.EACCES: "name a folder where you may write, or change its permissions",
-        errno.ENAMETOOLONG: "a name may have 255 bytes at most: choose a shorter one",
-        errno.ENOENT: "its folder is not there: make it, or check the name",
-    }
-    remedies[errno.EPERM] = remedies[errno.EROFS] = remedies[errno.EACCES]
-    remedies[errno.ENOTDIR] = remedies[errno.ENOENT]
-    remedy = remedies.get(error.errno, "look after that disk, then resume: what is finished is kept")
-    return f"{words}; {remedy}"
+    usual = "look after that disk, then resume: what is finished is kept"
+    return f"{words}; {REMEDIES.get(error.errno, usual)}"
 
 
 def make_folder(path: Path) -> None:
@@ -61,10 +97,10 @@ def make_folder(path: Path) -> None:
 
 def put(path: Path, parts: bytes | Iterable[bytes]) -> None:
     """Write a file, whole or not at all, also after a loss of power; one already there is replaced."""
-    parts = [parts] if isinstance(parts, bytes) else parts
-    with trouble(path, len(parts[0]) if isinstance(parts, list) else None):
+    needed = len(parts) if isinstance(parts, bytes) else None
+    with trouble(path, needed):
         with replacing(path) as stream:
-            for part in parts:
+            for part in [parts] if isinstance(parts, bytes) else parts:
                 stream.write(part)
         sync_folder(path.parent)
 
@@ -89,25 +125,17 @@ def sync_folder(folder: Path) -> None:
 
 
 def read(path: Path) -> bytes:
-    """The bytes of a regular file: no link, pipe or device.
+    """The bytes of a file.
 
     Raises:
-        Damaged: there is no such file, or it is not a regular one.
+        Damaged: there is no such file.
         OSError: the disk does not give it.
     """
     with trouble(path):
         try:
-            handle = os.open(path, _READ)
+            return path.read_bytes()
         except FileNotFoundError:
             raise Damaged(path, "is missing") from None
-        except OSError as error:
-            if error.errno == errno.ELOOP:
-                raise Damaged(path, "is a symbolic link", "put the file itself there") from None
-            raise
-        with os.fdopen(handle, "rb") as stream:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise Damaged(path, "is not a regular file", "move it away")
-            return stream.read()
 
 
 def listed(folder: Path) -> list[str]:
@@ -133,14 +161,10 @@ def put_aside(path: Path, folder: Path) -> None:
         sync_folder(folder)
 
 
-def check_folder(path: Path, inside: Iterable[str]) -> None:
-    """Raise ResultsError unless this is a folder, and it and these entries of it are no symbolic links."""
-    for entry in (path, *(path / name for name in inside)):
-        with trouble(entry):
-            if entry.is_symlink():
-                remedy = f"name the folder itself ({shown(os.path.realpath(entry))})"
-                raise ResultsError(f"{shown(entry)} is a symbolic link, which is not followed; {remedy}.")
-    if not path.exists():
-        raise ResultsError(f"{shown(path)}: there is no such folder; check the name.")
-    if not path.is_dir():
-        raise ResultsError(f"{shown(path)} is not a folder; name the folder that holds the results.")
+def check_folder(path: Path) -> None:
+    """Raise ResultsError unless this is a folder."""
+    with trouble(path):
+        if not path.exists():
+            raise ResultsError(f"{shown(path)}: there is no such folder; check the name.")
+        if not path.is_dir():
+            raise ResultsError(f"{shown(path)} is not a folder; name the folder that holds the results.")

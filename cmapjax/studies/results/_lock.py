@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cmapjax.studies.results._about import now
-from cmapjax.studies.results._disk import trouble
-from cmapjax.studies.results._errors import Busy, shown
+from cmapjax.studies.results._disk import Busy, shown, trouble
 
 try:
     import fcntl
@@ -22,12 +21,11 @@ except ImportError:  # Windows
 
 LOCK = "lock"
 PATIENCE = 0.5  # seconds; somebody who looks (`runner`) holds the lock for microseconds
-_OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
 
 
 @contextlib.contextmanager
 def announced(folder: Path) -> Iterator[None]:
-    """Be the one runner of this folder for as long as the block lasts.
+    """Be the one runner of this folder for as long as the block lasts. The file stays, and is empty then.
 
     Raises:
         Busy: another process is.
@@ -35,44 +33,26 @@ def announced(folder: Path) -> Iterator[None]:
     """
     path = folder / LOCK
     with trouble(path):
-        handle = _acquire(path)
-        try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while not _take(handle, exclusively=True):
+            if time.monotonic() > deadline:
+                raise Busy(
+                    f"{shown(folder)}: {_text(handle)} is running this study; wait for it, or end it first."
+                )
+            time.sleep(PATIENCE / 10)
+        with trouble(path):
             os.ftruncate(handle, 0)
             os.write(handle, f"process {os.getpid()} on {socket.gethostname()}, since {now()}\n".encode())
-        except OSError:
-            os.close(handle)
-            raise
-    try:
         yield
-    finally:
         with contextlib.suppress(OSError):
-            os.unlink(path)  # while it is still locked, so that nobody else's is taken away
+            os.ftruncate(handle, 0)
+    finally:
         os.close(handle)
 
 
-def _acquire(path: Path) -> int:
-    end = time.monotonic() + PATIENCE
-    while True:
-        handle = os.open(path, _OPEN, 0o666)
-        if _is_locked_now(handle, exclusively=True):
-            if _is_in_place(handle, path):
-                return handle
-            os.close(handle)  # the runner before has just taken it away
-            continue
-        who = _text(handle)
-        os.close(handle)
-        if time.monotonic() > end:
-            raise Busy(f"{shown(path.parent)}: {who} is running this study; wait for it, or end it first.")
-        time.sleep(PATIENCE / 10)
-
-
-def _is_in_place(handle: int, path: Path) -> bool:
-    with contextlib.suppress(FileNotFoundError):
-        return os.path.samestat(os.fstat(handle), os.stat(path))
-    return False
-
-
-def _is_locked_now(handle: int, exclusively: bool) -> bool:
+def _take(handle: int, exclusively: bool) -> bool:
     """Take the lock, unless another holds it; True also where there are no locks."""
     if fcntl is None:
         return True
@@ -93,10 +73,10 @@ def _text(handle: int) -> str:
 def runner(folder: Path) -> str | None:
     """Who is running the study of the folder; None if nobody is, or where disks know no locks."""
     try:
-        handle = os.open(folder / LOCK, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        handle = os.open(folder / LOCK, os.O_RDONLY)
     except FileNotFoundError:
         return None
     try:
-        return None if _is_locked_now(handle, exclusively=False) else _text(handle)
+        return None if _take(handle, exclusively=False) else _text(handle)
     finally:
         os.close(handle)

@@ -5,10 +5,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from cmapjax.studies._chunks import Chunk
 from cmapjax.studies.results import _disk
 from cmapjax.studies.results._about import FORMAT
-from cmapjax.studies.results._errors import Damaged, ResultsError, reason
+from cmapjax.studies.results._disk import Damaged, reason
 
 NAME = re.compile(r"(.+)-([0-9a-f]{16})\.(parquet|json)", re.ASCII)
 
@@ -76,21 +75,3 @@ def encoded(table, tags: dict[str, str]) -> bytes:
         table.replace_schema_metadata(metadata), sink, compression="zstd", write_page_checksum=True
     )
     return sink.getvalue().to_pybytes()
-
-
-def check_rows(chunk: Chunk, summary) -> None:
-    """Raise ResultsError unless the rows are of the chunk's markets, each once per cell."""
-    import pyarrow.compute as pc
-
-    if not summary.num_rows:
-        raise ResultsError(f"summary of {chunk.name} has no rows.")
-    markets, grounds = (pc.min_max(summary[name]).as_py() for name in ("market", "ground"))
-    end = chunk.first + chunk.count
-    if markets["min"] < chunk.first or markets["max"] >= end or set(grounds.values()) != {chunk.ground}:
-        raise ResultsError(
-            f"summary of {chunk.name} holds markets {markets['min']} to {markets['max']} of ground "
-            f"{grounds['min']}; its name says otherwise."
-        )
-    keys = ["cell", "market"]
-    if summary.group_by(keys).aggregate([]).num_rows < summary.num_rows:
-        raise ResultsError(f"summary of {chunk.name} has several rows for one cell and market.")

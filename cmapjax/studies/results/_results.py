@@ -13,99 +13,68 @@ twice has the same name, so two runners that do not know of each other waste wor
 import contextlib
 import json
 import os
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from cmapjax.arguments._checks import short
-from cmapjax.studies._chunks import Chunk
-from cmapjax.studies.results import _about, _disk, _lock, _ranges
-from cmapjax.studies.results._errors import Damaged, ResultsError, shown
-from cmapjax.studies.results._parquet import (
-    check_rows,
-    checked,
-    declared,
-    decoded,
-    encoded,
-    split_name,
-)
-from cmapjax.studies.results._verify import DAMAGED, RUNS, Finding, inspect
+from cmapjax.studies._chunks import Chunk, lacking, without_overlaps
+from cmapjax.studies.results import _about, _disk, _frames, _lock
+from cmapjax.studies.results._disk import Damaged
+from cmapjax.studies.results._parquet import checked, declared, decoded, split_name
+from cmapjax.studies.results._verify import CURVES, DAMAGED, KINDS, RUNS, SUMMARY, Finding, inspect
 
-SUMMARY, CURVES = "summary", "curves"
-KINDS = (CURVES, SUMMARY)  # in the order of writing: a chunk counts once its summary is there
 # What a file of a chunk says of itself.
 _TAGS = (b"cmapjax.study", b"cmapjax.chunk", b"cmapjax.kind")
-_KNOWN = {_about.STUDY, *KINDS, RUNS, DAMAGED, _lock.LOCK, "log.txt", "report.html", "cancel"}
 
 
-class Results:
-    """The results folder of a study: read by anyone at any time, written to by whoever runs the study.
+def open_study(folder) -> "StudyResults":
+    """The results of a study, as far as it has been played.
+
+    Nothing in the folder is executed. Every file is compared with its checksum when it is read.
+
+    Args:
+        folder: a results folder, made by `cmapjax study run`.
+
+    Returns:
+        The results. Nothing but study.json has been read yet.
+
+    Raises:
+        ValueError: there is no such folder; it is of another format; its study.json is missing or altered.
+    """
+    return StudyResults(folder)
+
+
+class StudyResults:
+    """What a study has come to. Files are read when they are asked for.
 
     Attributes:
         folder: where it is.
-        about: what study.json says.
+        about: what study.json says: the study, its text and plan, versions, commit, device, when it began.
         digest: what the study's files are known by.
-        is_announced: whether this object is the one that runs the study (`announce`).
     """
 
     def __init__(self, folder):
-        """Open a results folder.
-
-        Raises:
-            Damaged: its study.json is missing or altered.
-            ResultsError: there is no such folder, or it is of another format.
-        """
-        self.folder = _as_folder(folder)
-        _disk.check_folder(self.folder, _KNOWN)
+        self.folder = Path(folder)
+        _disk.check_folder(self.folder)
         self.about = _about.read_about(self.folder)
         self.digest = _about.digest_of_study(self.about)
-        self._made = _about.circumstances(self.about)
-        self.is_announced = False
 
-    @classmethod
-    def begin(cls, folder, study: dict, *, mixed: bool = False, **about) -> "Results":
-        """A new folder, or one that holds this very study.
+    def __repr__(self) -> str:
+        what = f"{sum(self.num_rows().values()):,} rows in {len(self.chunks):,} chunks"
+        return f"StudyResults({self.study['name']!r}: {what}, {self.folder})"
 
-        Args:
-            folder: where the results go; made if its parent exists.
-            study: the study's description, plain JSON.
-            mixed: go on with other versions or on another device than it was begun with.
-            about: what else study.json says: `plan` (names of all chunks), `text` (of the study file),
-                `sources` (of strategies of the user's own), `device`, `precision`, `cells`, `rows`, …
+    # -- what is there ---------------------------------------------------------------------------------
 
-        Returns:
-            The results, open. What is there already of the study is kept.
+    @property
+    def study(self) -> dict:
+        """The study's description, as data; `cmapjax.studies.Study(**results.study)` is the study itself."""
+        return self.about["study"]
 
-        Raises:
-            ResultsError: the folder holds another study (what differs is named) or anything else.
-            OSError: it cannot be written to.
-        """
-        folder = _as_folder(folder)
-        wanted = _about.new_about(study, about)
-        for name in wanted.get("plan") or ():
-            Chunk.named(name)
-        _disk.make_folder(folder)
-        _disk.check_folder(folder, _KNOWN)
-        if not os.path.lexists(folder / _about.STUDY):
-            _check_vacant(folder, _about.digest_of_study(wanted))
-            _disk.put(folder / _about.STUDY, _about.render(wanted))
-        found = cls(folder)
-        found.check_same(mixed, **({"sources": None} | wanted))
-        return found
-
-    def check_same(self, mixed: bool = False, **about) -> None:
-        """Check that a run goes on with the same study, under the same circumstances.
-
-        Args:
-            mixed: allow other versions and another device; the files written from now on say so.
-            about: what study.json would say of them if the study began now, as far as known.
-
-        Raises:
-            ResultsError: it does not; what differs is named.
-        """
-        about = {"versions": _about.versions()} | about
-        _about.check_same(self.folder, self.about, about, mixed)
-        self._made = _about.circumstances(self.about | about)
+    @property
+    def axes(self) -> list[str]:
+        """The names of the study's axes, in order."""
+        tables = [self.study.get("grid"), *(self.study.get("zip") or ()), self.study.get("sample")]
+        names = [name for table in (*tables, *(self.study.get("list") or ())) for name in table or ()]
+        return [name for name in dict.fromkeys(names) if name not in ("method", "number")]
 
     @property
     def plan(self) -> list[Chunk]:
@@ -115,25 +84,28 @@ class Results:
     @property
     def has_curves(self) -> bool:
         """Whether the study records curves: then a chunk without them is not whole."""
-        return (self.about["study"].get("record") or {}).get("curves", "none") != "none"
+        return (self.study.get("record") or {}).get("curves", "none") != "none"
 
-    # -- what is there ---------------------------------------------------------------------------------
+    @property
+    def chunks(self) -> dict[str, Path]:
+        """The summaries of finished chunks, by name."""
+        return self.files(SUMMARY)
 
-    def chunks(self, kind: str = SUMMARY) -> dict[str, Path]:
+    def files(self, kind: str) -> dict[str, Path]:
         """The files of that kind by chunk, in order of ground and market, of all whole chunks.
 
         Of several files of one chunk the first counts; of chunks that overlap the larger.
         """
-        files = {each: self._files(each) for each in KINDS}
-        names = set(files[SUMMARY])
+        found = {each: self._named(each) for each in KINDS}
+        names = set(found[SUMMARY])
         if self.has_curves:
-            names &= set(files[CURVES])
-        kept = [chunk.name for chunk in _ranges.without_overlaps(map(Chunk.named, names))]
+            names &= set(found[CURVES])
+        kept = [chunk.name for chunk in without_overlaps(map(Chunk.named, names))]
         if kind == SUMMARY:
-            return {name: files[SUMMARY][name][0] for name in kept}
-        return {name: self._curves_of(name, files) for name in kept if name in files[CURVES]}
+            return {name: found[SUMMARY][name][0] for name in kept}
+        return {name: self._curves_of(name, found) for name in kept if name in found[CURVES]}
 
-    def _files(self, kind: str) -> dict[str, list[Path]]:
+    def _named(self, kind: str) -> dict[str, list[Path]]:
         """Files by chunk, by the look of their names."""
         found: dict[str, list[Path]] = {}
         for file in _disk.listed(self.folder / kind):
@@ -142,45 +114,48 @@ class Results:
                 found.setdefault(Chunk.named(split_name(path)[0]).name, []).append(path)
         return found
 
-    def _curves_of(self, name: str, files: dict) -> Path:
+    def _curves_of(self, name: str, found: dict) -> Path:
         """The curves that the chunk's summary was written with, if there are several."""
-        if len(files[CURVES][name]) > 1:
-            digest = declared(files[SUMMARY][name][0]).metadata.get(b"cmapjax.curves", b"").decode()
-            for path in files[CURVES][name]:
+        if len(found[CURVES][name]) > 1:
+            digest = declared(found[SUMMARY][name][0]).metadata.get(b"cmapjax.curves", b"").decode()
+            for path in found[CURVES][name]:
                 if split_name(path)[1] == digest:
                     return path
-        return files[CURVES][name][0]
+        return found[CURVES][name][0]
 
-    def lacking(self, plan: Iterable[Chunk] | None = None) -> list[Chunk]:
-        """What is left to play of a plan (the study's own by default): whole chunks, or halves of them."""
-        return _ranges.lacking(self.plan if plan is None else plan, map(Chunk.named, self.chunks()))
+    @property
+    def lacking(self) -> list[Chunk]:
+        """What is left to play of the study's plan: whole chunks, or halves of them."""
+        return lacking(self.plan, map(Chunk.named, self.chunks))
 
+    @property
     def runs(self) -> list[dict]:
-        """What has been noted of every run that ended, in order.
+        """What every run that ended has noted, in order: when, how long it took, timings by stage.
 
         Raises:
             Damaged: a note is altered.
         """
-        return [json.loads(checked(self.folder / RUNS / name)) for name in _disk.listed(self.folder / RUNS)
-                if not _disk.is_draft(name)]  # fmt: skip
+        names = [name for name in _disk.listed(self.folder / RUNS) if not _disk.is_draft(name)]
+        return [json.loads(checked(self.folder / RUNS / name)) for name in names]
 
+    @property
     def failed(self) -> dict[str, str]:
         """Chunks that runs have given up, with the reason; not those whose markets were played since."""
-        given_up = {name: why for run in self.runs() for name, why in (run.get("failed") or {}).items()}
-        done = [Chunk.named(name) for name in self.chunks()]
-        return {name: why for name, why in given_up.items() if _ranges.lacking([Chunk.named(name)], done)}
+        given_up = {name: why for run in self.runs for name, why in (run.get("failed") or {}).items()}
+        done = [Chunk.named(name) for name in self.chunks]
+        return {name: why for name, why in given_up.items() if lacking([Chunk.named(name)], done)}
 
     def runner(self) -> str | None:
         """Who is running the study now, as far as the disk can tell."""
         return _lock.runner(self.folder)
 
-    # -- reading and writing ---------------------------------------------------------------------------
+    # -- tables ----------------------------------------------------------------------------------------
 
     def read(self, path: Path, columns: Sequence[str] | None = None):
         """The table of a chunk's file, checked against its name, its study and its chunk.
 
         Args:
-            path: one of `chunks()`.
+            path: one of `files(…)`.
             columns: the names of those to read; all by default.
 
         Returns:
@@ -199,71 +174,129 @@ class Results:
         return table
 
     def tables(self, kind: str = SUMMARY, columns: Sequence[str] | None = None, ground: int | None = None):
-        """The chunks' tables (pyarrow) one after another, each checked; of one ground, or of all."""
-        for name, path in self.chunks(kind).items():
+        """The chunks' tables (pyarrow) one after another, each checked: for what does not fit in memory.
+
+        Args:
+            kind: "summary" or "curves".
+            columns: the names of those to read; all by default.
+            ground: the number of the one whose chunks are read; all by default.
+
+        Returns:
+            An iterator over pyarrow tables, in order of ground and market.
+
+        Raises:
+            ValueError: a damaged file.
+        """
+        for name, path in self.files(kind).items():
             if ground is None or Chunk.named(name).ground == ground:
                 yield self.read(path, columns)
 
     def num_rows(self, kind: str = SUMMARY) -> dict[str, int]:
         """How many rows the files of each chunk declare; nothing else of them is read."""
-        return {name: declared(path).num_rows for name, path in self.chunks(kind).items()}
+        return {name: declared(path).num_rows for name, path in self.files(kind).items()}
 
-    def write(self, name: str, *, summary, curves=None) -> None:
-        """Keep a chunk: whole or not at all, for good once this returns.
+    def frame(
+        self,
+        columns: Sequence[str] | None = None,
+        cells: Iterable[int] | None = None,
+        ground: int | None = None,
+    ):
+        """One row per market and cell, as a pandas DataFrame sorted by cell and market.
+
+        docs/results.md says what the columns are; `frame.attrs["units"]` has their units.
 
         Args:
-            name: of the chunk.
-            summary: one row per market and cell, a pyarrow table.
-            curves: what was recorded round by round; None if the study records none.
+            columns: the names of those wanted; all by default.
+            cells: the numbers of the cells wanted; all by default.
+            ground: the number of the one whose cells are wanted; all by default.
+
+        Returns:
+            The frame; nulls are NaN.
 
         Raises:
-            ValueError: not a chunk's name; rows of other markets; curves that the study does not record.
-            OSError: the disk is full, or worse; nothing is left behind.
+            ValueError: a damaged file; an unknown column or cell; more than half the memory, and what fits.
         """
-        check_rows(Chunk.named(name), summary)
-        if (curves is not None) != self.has_curves:
-            raise ResultsError(
-                f"chunk {name} has {'no ' if curves is None else ''}curves; the study says otherwise."
-            )
-        digest = ""
-        for kind, table in ((CURVES, curves), (SUMMARY, summary)):
-            if table is not None:
-                tags = {"study": self.digest, "chunk": name, "kind": kind, "made": _plain(self._made)}
-                data = encoded(table, tags | ({"curves": digest} if digest else {}))
-                digest = self._put(kind, name, data, "parquet")
+        return _frames.frame(self, columns, cells, ground)
 
-    def note_run(self, **about) -> None:
-        """Keep what a run took, and what it gave up (`failed`: reasons by chunk); `ended` is added."""
-        about = {"ended": _about.now(), **about}
-        self._put(RUNS, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()), _plain(about).encode(), "json")
+    def curves(self, cells: Iterable[int] | None = None):
+        """Quantiles over markets, round by round, as a pandas DataFrame; None if no curves were recorded.
 
-    def _put(self, place: str, label: str, data: bytes, ending: str) -> str:
-        """Write a file under a name of its own, unless it is there; the last part of the name."""
-        digest = _disk.digest_of(data)
-        path = self.folder / place / f"{label}-{digest}.{ending}"
-        _disk.make_folder(path.parent)
-        if not path.exists() or _disk.read(path) != data:
-            _disk.put(path, data)
-        return digest
+        Columns: cell, round, metric, q05, q25, q50, q75, q95 and count (markets). From sketches quantiles are
+        right to 1 %; the value of rank ⌊q (n - 1)⌋ of n. What is no finite number takes part: infinities
+        at their end, NaN last. Curves of single markets, where recorded in full, are in `tables("curves")`;
+        the memory that quantiles take does not depend on how many markets there are.
 
-    @contextlib.contextmanager
-    def announce(self) -> Iterator[None]:
-        """Be the one runner of this folder for as long as the block lasts.
+        Args:
+            cells: the numbers of the cells wanted; all by default.
 
         Raises:
-            Busy: another process is; it is named, and since when.
-            OSError: the folder cannot be written to.
+            ValueError: a damaged file; an unknown cell.
         """
-        with _lock.announced(self.folder):
-            self.is_announced = True
-            try:
-                yield
-            finally:
-                self.is_announced = False
+        return _frames.curves(self, cells)
 
-    def verify(self, repair: bool = False) -> list:
-        """Read everything and name what is not as it was written; see the function `verify`."""
-        return inspect(self, repair)
+    def intervals(self):
+        """Per cell the mean by which the study stops drawing markets, and its 95 % interval, as a DataFrame.
+
+        Columns: cell, metric, markets, mean, low, high and `is_reached`: whether that is as narrow as asked.
+        With probability 95 % the interval has the mean over all markets that could be drawn, however often
+        it has been looked at. Mean and ends are NaN where a market's metric is not finite. None if the study
+        has no `[stop] interval`, or nothing has been played.
+
+        Raises:
+            ValueError: a damaged file.
+        """
+        from cmapjax.studies import mean_intervals
+
+        asked = (self.study.get("stop") or {}).get("interval")
+        if not asked or not self.chunks:
+            return None
+        return mean_intervals(self.study, self.frame(["cell", "market", asked["metric"]]))
+
+    def dataset(self):
+        """The results as an xarray Dataset, its dimensions named after the study's axes, and `market`.
+
+        Every number of the summary is a variable over the axes and `market`; `num_played` counts the markets
+        of every cell (0 where the study has none), `curve_<metric>` has quantiles over the axes, `round` and
+        `quantile`. Axes that go together (of a zip, of the sample; all, if cells are listed) share one
+        dimension, named after all of them, and are its coordinates.
+
+        Raises:
+            ValueError: a damaged file; more than the memory holds.
+            ImportError: xarray is missing (`pip install 'cmapjax[study]'`).
+        """
+        from cmapjax.studies.results import _export
+
+        return _export.dataset(self)
+
+    def to_csv(self, path) -> None:
+        """Write the summary as CSV (`.csv`, `.csv.gz`); a file there is replaced, whole or not at all.
+
+        Text that a spreadsheet would run as a formula (= + - @ first) gets an apostrophe in front. Rows are
+        in the order of the chunks: by ground, then some markets at a time, then by cell and market.
+
+        Args:
+            path: of the file.
+
+        Raises:
+            ValueError: an ending that is not known, a damaged file, a path that cannot be written.
+        """
+        from cmapjax.studies.results import _export
+
+        _export.to_csv(self, path)
+
+    def to_netcdf(self, path) -> None:
+        """Write `dataset()` as netCDF 4, whole or not at all; a file that is there is replaced.
+
+        Args:
+            path: of the file.
+
+        Raises:
+            ValueError: an ending other than `.nc`, a damaged file, a path that cannot be written.
+            ImportError: xarray or h5netcdf is missing (`pip install 'cmapjax[study]'`).
+        """
+        from cmapjax.studies.results import _export
+
+        _export.to_netcdf(self, path)
 
 
 def verify(folder, repair: bool = False) -> list[Finding]:
@@ -284,7 +317,7 @@ def verify(folder, repair: bool = False) -> list[Finding]:
         OSError: the folder cannot be read, or not be repaired.
     """
     try:
-        results = Results(folder)
+        results = StudyResults(folder)
     except Damaged as error:
         if not os.path.lexists(error.path):
             raise
@@ -293,30 +326,4 @@ def verify(folder, repair: bool = False) -> list[Finding]:
                 _disk.put_aside(error.path, error.path.parent / DAMAGED)
         remedy = f"put aside in {DAMAGED}/" if repair else f"--repair puts it aside in {DAMAGED}/"
         return [Finding(_about.STUDY, error.what, f"{remedy}; {error.remedy}")]
-    return results.verify(repair)
-
-
-def _check_vacant(folder: Path, digest: str) -> None:
-    """Raise unless the folder holds nothing but chunks of this study, whose study.json was lost."""
-    _about.check_not_format_1(folder)
-    foreign = [name for name in _disk.listed(folder) if name not in _KNOWN and not _disk.is_draft(name)]
-    if foreign:
-        raise ResultsError(f"{shown(folder)} is not empty (it holds {short(foreign[0])}); name a new folder.")
-    for name in _disk.listed(folder / SUMMARY):
-        path = folder / SUMMARY / name
-        if not _disk.is_draft(name) and declared(path).metadata.get(_TAGS[0]) != digest.encode():
-            raise Damaged(path, "belongs to another study", "name a new folder")
-
-
-def _as_folder(folder) -> Path:
-    if (
-        not isinstance(folder, (str, os.PathLike))
-        or isinstance(os.fspath(folder), bytes)
-        or "\0" in str(folder)
-    ):
-        raise ResultsError(f"folder is {short(folder)}; give the path of a results folder.")
-    return Path(folder)
-
-
-def _plain(document: dict) -> str:
-    return json.dumps(document, allow_nan=False, separators=(",", ":"))
+    return inspect(results, repair)

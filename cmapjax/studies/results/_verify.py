@@ -1,19 +1,19 @@
 """Reading everything in a results folder to see whether it is what was written."""
 
-import contextlib
 import json
 import os
 from pathlib import Path
 from typing import NamedTuple
 
 from cmapjax.arguments._checks import listed
-from cmapjax.studies._chunks import Chunk
-from cmapjax.studies.results import _disk
+from cmapjax.studies._chunks import Chunk, lacking
+from cmapjax.studies.results import _disk, _lock
 from cmapjax.studies.results._about import circumstances
-from cmapjax.studies.results._errors import Damaged, reason
+from cmapjax.studies.results._disk import Damaged, reason
 from cmapjax.studies.results._parquet import checked, split_name
 
-KINDS, RUNS, DAMAGED = ("summary", "curves"), "runs", "damaged"
+SUMMARY, CURVES, RUNS, DAMAGED = "summary", "curves", "runs", "damaged"
+KINDS = (SUMMARY, CURVES)
 
 
 class Finding(NamedTuple):
@@ -34,14 +34,14 @@ class Inspection:
     def __init__(self, results):
         self.results, self.folder, self.begun = results, results.folder, circumstances(results.about)
         self.found: list[tuple[Path, str, str, bool]] = []
-        whole = {kind: self._files(kind) for kind in (*KINDS, RUNS)}
+        whole = {kind: self._whole(kind) for kind in (*KINDS, RUNS)}
         self._unused(whole)
-        if left := results.lacking():
+        if left := results.lacking:
             names = listed([chunk.name for chunk in left]).replace("'", "")
             what = f"lacks {len(left):,} chunks of the plan ({names})"
-            self.found.append((self.folder / KINDS[0], what, "resume plays them", True))
+            self.found.append((self.folder / SUMMARY, what, "resume plays them", True))
 
-    def _files(self, place: str) -> dict[Path, dict]:
+    def _whole(self, place: str) -> dict[Path, dict]:
         """Files that are what they are called, with what they say of themselves."""
         whole = {}
         for name in _disk.listed(self.folder / place):
@@ -55,10 +55,8 @@ class Inspection:
                 again = place != RUNS and "is no chunk" not in error.what
                 self._note(path, error.what, "; resume plays its chunk again" if again else "")
             except OSError as error:
-                what = f"cannot be read ({reason(error)})"
-                self.found.append(
-                    (path, what, "look after the disk or the permissions, then verify again", False)
-                )
+                remedy = "look after the disk or the permissions, then verify again"
+                self.found.append((path, f"cannot be read ({reason(error)})", remedy, False))
         return whole
 
     def _read(self, path: Path, place: str) -> dict:
@@ -77,22 +75,23 @@ class Inspection:
 
     def _unused(self, whole: dict[str, dict[Path, dict]]) -> None:
         """Files that are whole, and yet no part of a whole chunk."""
-        summaries, curves = (self.results.chunks(kind) for kind in KINDS)
+        summaries, curves = (self.results.files(kind) for kind in KINDS)
         used = set()
         for name, summary in summaries.items():
             pair = [summary, *([curves[name]] if name in curves else [])]
             if not all(path in whole[kind] for kind, path in zip(KINDS, pair, strict=False)):
                 continue
-            digest = whole[KINDS[0]][summary].get(b"cmapjax.curves", b"").decode()
+            digest = whole[SUMMARY][summary].get(b"cmapjax.curves", b"").decode()
             if not digest or digest == split_name(pair[-1])[1]:
                 used |= {*pair}
-        for path in whole[KINDS[0]].keys() - used:
+        done = [Chunk.named(name) for name in summaries]
+        for path in whole[SUMMARY].keys() - used:
             name = split_name(path)[0]
-            if summaries.get(name) == path or self.results.lacking([Chunk.named(name)]):
+            if summaries.get(name) == path or lacking([Chunk.named(name)], done):
                 self._note(path, "lacks the curves it was written with", "; resume plays its chunk again")
             else:
                 self._note(path, "is not used: another file holds its markets", harmless=True)
-        for path in whole[KINDS[1]].keys() - used:
+        for path in whole[CURVES].keys() - used:
             self._note(path, "is not used: no summary was written with it", harmless=True)
 
     def _note(self, path: Path, what: str, then: str = "", harmless: bool = False) -> None:
@@ -113,7 +112,7 @@ def inspect(results, repair: bool) -> list[Finding]:
     """What is out of order in a results folder; with `repair`, what is damaged or unused is put aside."""
     if not repair:
         return Inspection(results).findings(False)
-    with contextlib.nullcontext() if results.is_announced else results.announce():
+    with _lock.announced(results.folder):
         found = Inspection(results)
         for path, _, remedy, _ in found.found:
             if remedy.startswith("--repair") and os.path.lexists(path):

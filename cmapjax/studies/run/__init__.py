@@ -6,13 +6,10 @@ may be ended at any moment. The process that runs alone writes; workers send the
 whether or not disks are shared, and a worker that was given up for dead and comes back has nothing to spoil.
 """
 
-from cmapjax.studies.run._folder import reopened
-from cmapjax.studies.run._options import Options
-from cmapjax.studies.run._progress import State
-from cmapjax.studies.run._run import Summary, run
-from cmapjax.studies.run._status import Status, status
+from cmapjax.studies.run._pool import RunnerError
+from cmapjax.studies.run._progress import State, Status, status
+from cmapjax.studies.run._run import Options, Summary, reopened, run
 from cmapjax.studies.run._stop import cancel
-from cmapjax.studies.run._trouble import RunnerError
 
 __all__ = [
     "Options",

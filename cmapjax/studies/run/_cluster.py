@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from cmapjax.studies.run._trouble import RunnerError
+from cmapjax.studies.run._pool import RunnerError
 from cmapjax.studies.run._workers import ANSWER_SECONDS, Workers
 
 # A worker holds one chunk and nothing besides: there is nothing to spill or to pause for. At this share of

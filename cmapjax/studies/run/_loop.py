@@ -4,17 +4,19 @@ A pass plays what is missing. What fails is missing still, and so tried again by
 failed because of a chunk beside it is suspected, and tried alone: then its failure is its own.
 """
 
+import math
 import queue
 import time
+import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from cmapjax.studies._chunks import Chunk
+from cmapjax.arguments._checks import SpanWarning
+from cmapjax.studies._chunks import Chunk, due, lacking
+from cmapjax.studies.run._pool import Kind, Trouble
 from cmapjax.studies.run._progress import Log, State, Tally
-from cmapjax.studies.run._rest import Rest
 from cmapjax.studies.run._stop import Stop
-from cmapjax.studies.run._trouble import Kind, Trouble
 
 # A chunk that killed its worker, or met an error, is tried so many times in all, the last time alone.
 TRIES = 3
@@ -26,6 +28,46 @@ TICK = 0.2
 GRACE = 5.0
 # How long it may take to fetch a result that is ready, over whatever network.
 FETCH_SECONDS = 60
+
+
+class Rest:
+    """The chunks of the plan that the folder lacks; those given up, or found too large, in this run.
+
+    A chunk that is too large is played as its halves, and these as theirs.
+    """
+
+    def __init__(self, study, results):
+        self._study, self.results, self._plan = study, results, results.plan
+        self.failed: dict[Chunk, str] = {}
+        self._too_many: dict[int, int] = {}  # of every ground the fewest markets that did not fit
+
+    def missing(self) -> list[Chunk]:
+        """What is neither on the disk nor given up."""
+        done = [Chunk.named(name) for name in self.results.chunks]
+        return lacking(self._plan, [*done, *self.failed], self._too_many)
+
+    def due(self) -> list[Chunk]:
+        """Of that, what can be played now: a study may stop drawing markets of a ground."""
+        missing = self.missing()
+        if self._study.stop.interval is None:
+            return missing
+        # Whether more markets are needed cannot be told from a part of those before.
+        broken = {chunk.ground for chunk in self.failed}
+        return due(self._study, [chunk for chunk in missing if chunk.ground not in broken], self._values)
+
+    def halve(self, chunk: Chunk) -> None:
+        """The chunk does not fit in memory: from now on it, and others as large of its ground, are halved."""
+        self._too_many[chunk.ground] = min(chunk.count, self._too_many.get(chunk.ground, chunk.count))
+
+    def _values(self, ground: int, count: int) -> list[list]:
+        """The metric that decides whether more markets are drawn: of every cell its values, by market."""
+        metric = self._study.stop.interval.metric
+        values: dict[int, dict[int, float]] = {cell: {} for cell in self._study.grounds()[ground].cells}
+        for table in self.results.tables("summary", ["cell", "market", metric], ground):
+            columns = (table[n].to_pylist() for n in ("cell", "market", metric))
+            for cell, market, value in zip(*columns, strict=True):
+                values[cell][market] = math.nan if value is None else value
+        return [[by_market[m] for m in sorted(by_market) if m < count] for by_market in values.values()]
 
 
 class Loop:
@@ -48,6 +90,7 @@ class Loop:
         self._suspected: set[Chunk] = set()
         self._singles: Counter = Counter()
         self._crowded: set[int] = set()
+        self._warned: dict[str, float] = {}
         self.under_way: dict = {}
         self.done: list[Chunk] = []
         self.halved: list[Chunk] = []
@@ -62,6 +105,10 @@ class Loop:
             self._pass(suspects[:1] or due, stop)
         if self.under_way:
             self._wait_for_last(stop)
+        if len(self._warned) > 1:
+            widest = max(self._warned, key=self._warned.get)
+            more = f"{len(self._warned) - 1:,} more such warnings, of other markets; the widest: {widest}"
+            self._warn(more, self._warned[widest])
 
     def _pass(self, chunks: Sequence[Chunk], stop: Stop) -> None:
         waiting, is_alone = deque(chunks), len(chunks) == 1
@@ -93,17 +140,27 @@ class Loop:
             return
         chunk = self.under_way.pop(future)
         try:
-            outcome = self._pool.result(future, timeout=FETCH_SECONDS)
+            outcome = future.result(timeout=FETCH_SECONDS)
         except Exception as error:  # whatever it is, it is said with the chunk
             outcome = self._pool.trouble(error)
             self.log(f"chunk {chunk.name}: {outcome.reason}")
         yield chunk, outcome
 
     def _write(self, chunk: Chunk, result) -> None:
-        self._rest.results.write(chunk.name, summary=result.summary, curves=result.curves)
+        self._rest.results.write(chunk, summary=result.summary, curves=result.curves)
         self.timings.update(result.timings)
         self.done.append(chunk)
         self.tally.add(chunk)
+        if result.warning is not None:
+            text, ratio = result.warning
+            if not self._warned:
+                self._warn(text, ratio)
+            self._warned[text] = ratio
+
+    def _warn(self, text: str, ratio: float) -> None:
+        text = text.replace("use precision float64", 'begin a study with precision = "float64"')
+        self.log(f"warning: {text}")
+        warnings.warn(SpanWarning(text, ratio), stacklevel=2)
 
     def _mind(self, chunk: Chunk, trouble: Trouble, was_alone: bool) -> None:
         """Give up or halve the chunk, or leave it to the next pass."""
@@ -130,7 +187,7 @@ class Loop:
             return
         self._give_up(chunk, f"{reason}; a single market does not fit")
         self._singles[chunk.ground] += 1
-        fits = any(Chunk.named(name).ground == chunk.ground for name in self._rest.results.chunks())
+        fits = any(Chunk.named(name).ground == chunk.ground for name in self._rest.results.chunks)
         if self._singles[chunk.ground] >= SINGLES and not fits:
             for other in self._rest.missing():
                 if other.ground == chunk.ground:

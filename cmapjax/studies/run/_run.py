@@ -1,19 +1,63 @@
 """A run: whoever plays what the folder lacks is started, and what it did is noted."""
 
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cmapjax.studies._chunks import Chunk, chunks
-from cmapjax.studies.run._folder import begin, opened
-from cmapjax.studies.run._loop import Loop
-from cmapjax.studies.run._options import Options
+from cmapjax.studies.results import Results, ResultsError
+from cmapjax.studies.run import _pool
+from cmapjax.studies.run._loop import Loop, Rest
 from cmapjax.studies.run._progress import Log, State, Tally
-from cmapjax.studies.run._rest import Rest
 from cmapjax.studies.run._stop import Stop
-from cmapjax.studies.run._warnings import said_once
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a study is run: by whom, and for how long.
+
+    Args:
+        workers: so many processes of this machine; None for threads of this process.
+        cluster: the address or the file of a Dask scheduler whose workers play.
+        threads: of this process; None for one per core, as far as memory reaches.
+        time_limit: seconds after which the run ends in good order.
+        worker_memory: bytes of each of `workers`.
+        mixed: go on although versions or the device are not those that the study was begun with.
+        chunk_size: markets to play at once, at most, of a study that begins now.
+
+    Raises:
+        ValueError: options that make no sense, or not together.
+    """
+
+    workers: int | None = None
+    cluster: str | None = None
+    threads: int | None = None
+    time_limit: float | None = None
+    worker_memory: int | None = None
+    mixed: bool = False
+    chunk_size: int | None = None
+
+    def __post_init__(self):
+        for name in ("workers", "threads", "time_limit", "chunk_size"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"--{name.replace('_', '-')} is {value}; give more than 0.")
+        if self.workers is not None and self.cluster is not None:
+            raise ValueError(
+                f"--workers {self.workers} and --cluster {self.cluster}: give one; a cluster has its workers."
+            )
+        if self.threads is not None and not self.is_here:
+            raise ValueError(f"threads is {self.threads}; leave it out where workers or a cluster play.")
+        if self.worker_memory is not None and self.workers is None:
+            raise ValueError("--worker-memory limits the workers of this machine; say how many: --workers N.")
+
+    @property
+    def is_here(self) -> bool:
+        """Whether threads of this process play."""
+        return self.workers is None and self.cluster is None
 
 
 @dataclass(frozen=True)
@@ -41,7 +85,7 @@ class Summary:
 def run(
     study,
     folder,
-    options: Options = Options(),  # noqa: B008 - frozen
+    options: Options = Options(),
     *,
     text: str | None = None,
     progress: Callable[[State], None] = lambda state: None,
@@ -73,20 +117,20 @@ def run(
     folder, began = Path(folder), time.monotonic()
     log = Log(folder)
     with Stop(options.time_limit) as stop, ExitStack() as stack:
-        results = opened(study, folder, options.chunk_size)
+        results = _opened(study, folder, options.chunk_size)
         if results is not None:
             stack.enter_context(results.announce())
             stop.watch(folder)
             if not Rest(study, results).due():
                 return Summary(0, {}, 0, time.monotonic() - began)
         plan = chunks(study, options.chunk_size) if results is None else results.plan
-        pool = stack.enter_context(_pool(study, plan, options, play, log.file))
+        pool = stack.enter_context(_players(study, plan, options, play, log.file))
         tally = Tally(study, plan, plan)
         device = pool.ask_device(stop.reason, lambda note: progress(tally.state(0, note)))
         if device is None:
             return Summary(0, {}, len(plan), time.monotonic() - began, stop.reason())
         if results is None:
-            results = begin(study, folder, plan, device, text)
+            results = _begun(study, folder, plan, device, text)
             stack.enter_context(results.announce())
             stop.watch(folder)
         results.check_same(options.mixed, device=device)
@@ -95,9 +139,10 @@ def run(
         missing = rest.missing()
         log(f"run begins: {len(missing)} of {len(plan)} chunks are missing, played by {pool.where}")
         loop = Loop(rest, pool, Tally(study, plan, missing), log, progress)
+        stack.enter_context(warnings.catch_warnings())
+        _pool.leave_warnings_to_the_run()
         try:
-            with said_once(log):
-                loop.play(stop)
+            loop.play(stop)
         except (OSError, RuntimeError, ValueError) as error:
             with suppress(OSError, ValueError):
                 _end(loop, rest, options, began, str(error))
@@ -127,17 +172,64 @@ def _end(loop: Loop, rest: Rest, options: Options, began: float, why: str | None
     return summary
 
 
-def _pool(study, plan: list[Chunk], options: Options, play: Callable | None, log: Path):
+def _players(study, plan: list[Chunk], options: Options, play: Callable | None, log: Path):
     """Who plays."""
     from cmapjax import studies
-    from cmapjax.studies.run import _cluster, _threads, _worker
+    from cmapjax.studies.run import _cluster
 
     if options.workers is not None:
         memory = options.worker_memory
         return _cluster.own_workers(options.workers, memory, study, play or studies.play_chunk, log)
     if options.cluster is not None:
         return _cluster.given_workers(options.cluster, study, play or studies.play_chunk, log)
-    number = options.threads or _threads.num_threads(studies.chunk_bytes(study, plan), _worker.device())
+    number = options.threads or _pool.num_threads(studies.chunk_bytes(study, plan), _pool.device())
     if play is None:
-        return _threads.Threads(lambda chunk, threads: studies.play_chunk(study, chunk, threads), number)
-    return _threads.Threads(lambda chunk, threads: play(study, chunk), number)
+        return _pool.Threads(lambda chunk, threads: studies.play_chunk(study, chunk, threads), number)
+    return _pool.Threads(lambda chunk, threads: play(study, chunk), number)
+
+
+# -- the folder ----------------------------------------------------------------------------------------
+
+
+def _opened(study, folder: Path, chunk_size: int | None) -> Results | None:
+    """The results that the folder holds of this study; None where none are begun."""
+    if not (folder / "study.json").exists():
+        return None
+    results = Results(folder)
+    results.check_same(mixed=True, study=study.document())
+    if chunk_size is not None and (begun := results.plan) != chunks(study, chunk_size):
+        most = max(chunk.count for chunk in begun)
+        raise ResultsError(
+            f"--chunk-size is {chunk_size}, but {folder} was begun with chunks of up to {most} markets; how "
+            "a study is cut decides the last digits of values: leave out --chunk-size, or name a new folder."
+        )
+    return results
+
+
+def _begun(study, folder: Path, plan: list[Chunk], device: str, text: str | None) -> Results:
+    """A folder for the results of this study, played by this plan of chunks."""
+    grounds = study.grounds()
+    return Results.begin(
+        folder,
+        study.document(),
+        plan=[chunk.name for chunk in plan],
+        text=text,
+        read_from=study.folder,
+        device=device,
+        precision=study.precision,
+        cells=len(study.cells()),
+        cells_of_grounds=[len(ground.cells) for ground in grounds],
+        rows=sum(ground.markets * len(ground.cells) for ground in grounds),
+    )
+
+
+def reopened(folder):
+    """The study of a results folder.
+
+    Raises:
+        ValueError: no results folder, or a damaged one; a file that the study reads has changed.
+    """
+    from cmapjax import studies
+
+    about = Results(folder).about
+    return studies.Study(**about["study"], folder=about.get("read_from", "."))

@@ -1,15 +1,22 @@
 """A pool of Dask's workers."""
 
+import functools
 import json
 import os
 import time
-import warnings
 from collections.abc import Callable
 
-from cmapjax.arguments._checks import SpanWarning
 from cmapjax.studies._chunks import Chunk
-from cmapjax.studies.run._trouble import Kind, RunnerError, Trouble, of_error
-from cmapjax.studies.run._worker import OtherCircumstances, device_here, versions, work
+from cmapjax.studies.run._pool import (
+    Kind,
+    OtherCircumstances,
+    RunnerError,
+    Trouble,
+    device_here,
+    leave_warnings_to_the_run,
+    of_error,
+    versions,
+)
 
 # News of a worker killed for its memory, or of the scheduler's death, may come just after what it caused.
 NEWS_SECONDS = 0.3
@@ -21,6 +28,21 @@ BACKLOG, PER_THREAD = 64, 2
 ASK_EVERY = 2.0
 # A cluster of our own restarts its workers; one without any for this long will not recover.
 NO_WORKER_SECONDS = 60.0
+
+
+def work(document: str, play: Callable, chunk: Chunk, expected: dict[str, str]):
+    """The result of a chunk of a study that arrives as text, played by no other code than expected."""
+    device_here(expected)  # a worker may have joined after the run began
+    return play(_study(document), chunk)
+
+
+@functools.lru_cache(maxsize=2)
+def _study(document: str):
+    """The study, kept for the next chunk."""
+    from cmapjax import studies
+
+    leave_warnings_to_the_run()
+    return studies.Study(**json.loads(document))
 
 
 class Workers:
@@ -101,13 +123,6 @@ class Workers:
             time.sleep(NEWS_SECONDS)
             self._check_scheduler()
             raise
-
-    def result(self, future, timeout: float):
-        """What came back; its warnings are given here."""
-        result, heard = future.result(timeout=timeout)
-        for text, ratio in heard:
-            warnings.warn(SpanWarning(text, ratio), stacklevel=2)
-        return result
 
     def trouble(self, error: Exception) -> Trouble:
         """What became of an attempt that raised this; raises RunnerError if the run cannot go on."""
