@@ -177,7 +177,7 @@ def test_options_of_a_file_are_part_of_a_study(tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ("colour=red", ["'colour=red' is no option", "symmetrize", "source-column", "agents"]),
+        ("colour=red", ["'colour' is no option", "symmetrize", "source-column", "agents"]),
         ("symmetrize", ["'symmetrize' is no option", "option=value"]),
         ("symmetrize=yes", ["symmetrize is 'yes'", "true or false"]),
         ("symmetrize=true,symmetrize=true", ["given twice"]),

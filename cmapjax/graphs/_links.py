@@ -90,8 +90,8 @@ class Layout(NamedTuple):
     @property
     def numbers(self) -> dict[str, int]:
         """The columns of capacities and efficiencies, where the header names them."""
-        names = [folded(name) for name in self.names or ()]
-        return {field: names.index(field) for field in OF_ARCS if field in names}
+        places = {folded(name): place for place, name in enumerate(self.names or ())}
+        return {field: places[field] for field in OF_ARCS if field in places}
 
 
 def read_edge_list(path: Path, data: bytes, options: FileOptions) -> Network:
@@ -170,7 +170,7 @@ class _Links:
             network = self._named(number_of, ends, notes)
             network = network._replace(of_links={field: np.array(x) for field, x in of_links.items()})
         is_weight = layout.has_weight or (layout.names and column_of_weights(layout.names) is not None)
-        if is_weight or (width > 2 and not layout.is_table):
+        if is_weight or (width > 2 + len(layout.numbers) and not layout.is_table):
             network = network._replace(
                 notes=network.notes | {WEIGHTS if is_weight else COLUMNS: len(network.links)}
             )
@@ -180,10 +180,9 @@ class _Links:
 
     def _number(self, field: str, row: list, place: int, line: int) -> float:
         """The capacity or efficiency of a link; what holds where there is none if the cell is blank."""
-        text = row[place].decode() if isinstance(row[place], bytes) else row[place]
         ends = " and ".join(short(self._label(row[end])) for end in self.layout.columns)
         try:
-            number = term(f"the link of {ends}", text)
+            number = term(f"the link of {ends}", _decoded([row[place]])[0])
         except ValueError as error:
             raise complaint(self.path, f"{field} {error}", line) from None
         return OF_ARCS[field] if np.isnan(number) else number
@@ -211,7 +210,7 @@ class _Links:
         return next((k for k, row in self.rows() if label in (self._label(row[end]) for end in ends)), None)
 
     def _label(self, cell: bytes | str) -> str:
-        text = cell.decode() if isinstance(cell, bytes) else cell
+        (text,) = _decoded([cell])
         return (unescape_cell(text) if self.layout.is_table else text).strip()
 
     def _named(self, number_of: dict, ends: array, notes: dict[str, int]) -> Network:
