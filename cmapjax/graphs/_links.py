@@ -164,25 +164,24 @@ class _Links:
             number_of, ends, of_links = _numbering(), array("q"), {field: [] for field in layout.numbers}
             for line, row in self.rows():
                 ends.extend([number_of[row[end]] for end in layout.columns])
-                for field, place in layout.numbers.items():
-                    of_links[field].append(self._number(field, row, place, line))
+                for field, numbers in of_links.items():
+                    numbers.append(self._number(field, row, line))
                 width = max(width, len(row))
             network = self._named(number_of, ends, notes)
             network = network._replace(of_links={field: np.array(x) for field, x in of_links.items()})
         is_weight = layout.has_weight or (layout.names and column_of_weights(layout.names) is not None)
         if is_weight or (width > 2 + len(layout.numbers) and not layout.is_table):
-            network = network._replace(
-                notes=network.notes | {WEIGHTS if is_weight else COLUMNS: len(network.links)}
-            )
+            unused = {WEIGHTS if is_weight else COLUMNS: len(network.links)}
+            network = network._replace(notes=network.notes | unused)
         if layout.names is not None:
             check_header(self.path, layout.line, layout.names, layout.columns, network, self.options)
         return network
 
-    def _number(self, field: str, row: list, place: int, line: int) -> float:
+    def _number(self, field: str, row: list, line: int) -> float:
         """The capacity or efficiency of a link; what holds where there is none if the cell is blank."""
         ends = " and ".join(short(self._label(row[end])) for end in self.layout.columns)
         try:
-            number = term(f"the link of {ends}", _decoded([row[place]])[0])
+            number = term(f"the link of {ends}", _decoded([row[self.layout.numbers[field]]])[0])
         except ValueError as error:
             raise complaint(self.path, f"{field} {error}", line) from None
         return OF_ARCS[field] if np.isnan(number) else number
