@@ -192,6 +192,24 @@ def test_no_certificate_is_below_the_truth(kind):
     assert np.median(finite) < 1
 
 
+def test_what_a_flow_has_too_much_is_measured():
+    arcs = Arcs.of(as_market(Dense(s=[4], K=[[1, INF]])))
+    outward = arcs.giver == 0
+    for row, expected in (([1, 3], 0), ([1, 3.5], 1 / 8), ([2, 2], 1 / 4), ([-1, 2], 1 / 4)):
+        flow = np.zeros(len(outward))
+        flow[outward] = row
+        assert arcs.excess(flow).tolist() == [expected]
+
+
+@pytest.mark.parametrize(
+    "fields", [{"priority": [1e-300, 1.0], "endowment": 1e200}, {"priority": 1e300, "endowment": [1, 1e-200]}]
+)
+def test_utilities_out_of_range_are_refused(fields):
+    market = cj.Market.from_links([[0, 1]], demand=INF, **fields)
+    with pytest.raises(ValueError, match="float64 does not hold that"):
+        cj.solve(market)
+
+
 def test_losses_that_are_products_are_taken_out():
     market = as_market(Dense(s=[2, 2], K=[[INF, INF], [INF, INF]]))
     market = market.with_terms(efficiency=_spread(market, [[1, 1 / 4], [1 / 2, 1 / 8]], 2))

@@ -6,6 +6,8 @@ from fractions import Fraction
 
 import numpy as np
 
+from cmapjax.arguments._checks import short
+from cmapjax.equilibrium._decomposition import as_integers
 from cmapjax.equilibrium._equilibrium import Equilibrium, Fractions, Settlement
 from cmapjax.equilibrium._levels import UNLIMITED, Levels, Terms, levels
 from cmapjax.equilibrium._losses import product_losses
@@ -39,7 +41,7 @@ def solve_general(market: Market, tolerance: float, *, exact: bool) -> Equilibri
     if exact:
         verify_levels(terms, found)
     utility, level, flow = scale.floats()
-    flow = arcs.feasible(flow / sent[arcs.giver])
+    flow = flow / sent[arcs.giver]
     proof = scale.fractions() if exact else None
     return _answer(market, arcs, (utility * got, level * got, flow), found.num_flows, tolerance, proof)
 
@@ -67,17 +69,13 @@ def as_whole(x: np.ndarray, market_of: np.ndarray) -> tuple[np.ndarray, np.ndarr
     Infinity becomes `UNLIMITED`.
     """
     is_some = np.isfinite(x) & (x > 0)
-    mantissa, power = np.frexp(np.where(is_some, x, 1.0))
-    number = np.ldexp(mantissa, 53).astype(np.int64)
-    lowest = number & -number
-    number //= lowest
-    power = power - 53 + np.frexp(lowest.astype(np.float64))[1] - 1
-    least = np.full(int(market_of.max()) + 1, np.iinfo(np.int64).max)
-    np.minimum.at(least, market_of[is_some], power[is_some])
-    least = np.where(least == np.iinfo(np.int64).max, 0, least)
-    shift = np.where(is_some, power - least[market_of], 0)
-    whole = np.where(is_some, number.astype(object) << shift.astype(object), 0)
-    return np.where(np.isinf(x), UNLIMITED, whole), least
+    whole = np.where(np.isinf(x), UNLIMITED, 0).astype(object)
+    power = np.zeros(int(market_of.max()) + 1, np.int64)
+    if np.any(is_some):
+        whole[is_some], unit = as_integers(x[is_some], market_of[is_some])
+        some = np.unique(market_of[is_some])
+        power[some] = unit[some]
+    return whole, power
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,12 +99,10 @@ class _Scale:
         """Utilities, levels and flows, each rounded once (a quotient of Python's integers is)."""
         terms, market_of, d = self.terms, self.terms.market_of, self.denominator
         power = self.amount[market_of]
-        utility = np.ldexp(_quotient(self.found.got + terms.own_use * d, d), power)
-        flow = np.ldexp(_quotient(self.found.parts, d[terms.receiver]), power[terms.receiver])
+        utility = _quotients(self.found.got + terms.own_use * d, d, power)
+        flow = _quotients(self.found.parts, d[terms.receiver], power[terms.receiver])
         top, bottom = self._levels(d)
-        level = np.ldexp(
-            _quotient(np.where(top == UNLIMITED, 0, top), bottom), power - self.priority[market_of]
-        )
+        level = _quotients(np.where(top == UNLIMITED, 0, top), bottom, power - self.priority[market_of])
         return utility, np.where(top == UNLIMITED, np.inf, level), flow
 
     def fractions(self) -> Fractions:
@@ -138,13 +134,26 @@ class _Scale:
         return top, np.where(found.group >= 0, of_groups[1], np.where(wants, terms.priority, 1))
 
 
-def _quotient(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
-    """The nearest float64 of each fraction of integers of any size."""
-    return np.true_divide(top, bottom).astype(np.float64)
+def _quotients(top: np.ndarray, bottom: np.ndarray, power: np.ndarray) -> np.ndarray:
+    """The nearest float64 of top / bottom · 2^power, of integers of any size; inf where it is too large."""
+
+    def nearest(x, y, p):
+        try:
+            return (int(x) << max(int(p), 0)) / (int(y) << max(-int(p), 0))
+        except OverflowError:
+            return np.inf
+
+    try:  # quicker, where numbers are not far apart
+        with np.errstate(over="ignore", under="ignore"):
+            return np.ldexp(np.true_divide(top, bottom).astype(np.float64), power)
+    except OverflowError:
+        return np.frompyfunc(nearest, 3, 1)(top, bottom, power).astype(np.float64)
 
 
 def _answer(market, arcs: Arcs, found: tuple, num_flows: int, tolerance: float, proof) -> Equilibrium:
     utility, level, flow = found
+    excess, flow = arcs.excess(flow), arcs.feasible(flow)
+    _check_in_range(market, arcs, utility)
     with np.errstate(divide="ignore", invalid="ignore"):
         is_satisfied = arcs.counts & (level * arcs.priority >= arcs.demand)
         ratio = np.where(arcs.priority > 0, utility / arcs.priority, np.nan)
@@ -166,7 +175,7 @@ def _answer(market, arcs: Arcs, found: tuple, num_flows: int, tolerance: float, 
         log_nash_welfare=arcs.log_welfare(utility),
         gap=gap,
         price_error=np.full(market.num_markets, np.nan),
-        spending_error=np.zeros(market.num_markets),
+        spending_error=excess,
         iterations=np.asarray(num_flows),
         result=(~(gap <= tolerance)).astype(np.int32),
         settlement=Settlement(
@@ -180,3 +189,19 @@ def _answer(market, arcs: Arcs, found: tuple, num_flows: int, tolerance: float, 
         ),
         exact=proof,
     )
+
+
+def _check_in_range(market, arcs: Arcs, utility: np.ndarray) -> None:
+    """Raise ValueError if a utility, or what it is per priority, lies outside what float64 holds."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        ratio = utility / arcs.priority
+    tiny = np.finfo(np.float64).tiny
+    holds = np.isfinite(ratio) & (ratio >= tiny) & (utility >= tiny)
+    bad = np.flatnonzero(arcs.counts & ~holds)
+    if len(bad):
+        i = bad[0]
+        raise ValueError(
+            f"utility: agent {short(market.labels[i])}, of priority {arcs.priority[i]:g}, would receive "
+            f"{utility[i]:g}, and float64 does not hold that per priority (so for {len(bad)} agent(s)); "
+            "bring amounts and priorities nearer to each other, or leave those agents out."
+        )

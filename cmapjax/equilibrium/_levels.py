@@ -314,9 +314,10 @@ def _level_of(priority, own_use, room, group, supplied, between, full) -> tuple[
 
 def _guess(priority, own_use, room, group, supplied) -> tuple[np.ndarray, np.ndarray]:
     """Who is between and who is full at the level, in float64."""
-    b, a = priority.astype(float), own_use.astype(float)
     is_bounded = room != UNLIMITED
-    end = np.where(is_bounded, a + np.where(is_bounded, room, 0).astype(float), np.inf) / b
+    (b,) = _as_floats(priority)
+    a, bounded, supplied = _as_floats(own_use, np.where(is_bounded, room, 0), supplied)
+    end = np.where(is_bounded, a + bounded, np.inf) / b
     start = a / b
     points = np.concatenate([start, end[is_bounded]])
     owner = np.concatenate([group, group[is_bounded]])
@@ -333,13 +334,20 @@ def _guess(priority, own_use, room, group, supplied) -> tuple[np.ndarray, np.nda
         risen - slope * step - np.repeat((risen - slope * step)[first], np.diff(np.append(first, len(owner))))
     )
     # At the last point that all together do not yet take what is supplied at, the level's interval begins.
-    is_below = at < supplied.astype(float)[owner]
+    is_below = at < supplied[owner]
     last = np.maximum.reduceat(np.where(is_below, np.arange(len(owner)), first[0]), first)
     last = np.maximum(last, first)
     with np.errstate(divide="ignore", invalid="ignore"):
-        level = points[last] + np.where(slope[last] > 0, (supplied.astype(float) - at[last]) / slope[last], 0)
+        level = points[last] + np.where(slope[last] > 0, (supplied - at[last]) / slope[last], 0)
     level = level[group]
     return (start < level) & (level <= end), end < level
+
+
+def _as_floats(*parts: np.ndarray) -> list[np.ndarray]:
+    """Integers of any size as float64, in a unit in which none of them overflows."""
+    bits = max(int(x).bit_length() for part in parts for x in part)
+    unit = 1 << max(bits - 1000, 0)
+    return [np.true_divide(part, unit).astype(float) for part in parts]
 
 
 def _bisected(priority, own_use, room, supplied) -> tuple[int, int]:

@@ -73,6 +73,18 @@ class Arcs:
         scale = np.minimum(1, self.supply / np.where(spent > 0, spent, 1))
         return flow * scale[self.giver]
 
+    def excess(self, flow: Float[np.ndarray, "arcs"]) -> Float[np.ndarray, "markets"]:
+        """The worst violation of feasibility, in parts of what the giver has: a negative flow, one over its
+        link's capacity, a row over its giver's supply.
+        """
+        spent = np.bincount(self.giver, np.maximum(flow, 0), len(self.supply))
+        over = np.maximum(spent - self.supply, 0)
+        np.maximum.at(over, self.giver, np.maximum(-flow, flow - self.capacity))
+        worst = np.zeros(int(self.market_of.max()) + 1)
+        share = np.where(over > 0, over / np.where(self.supply > 0, self.supply, 1), 0)
+        np.maximum.at(worst, self.market_of, share)
+        return worst
+
     def log_welfare(self, utility: Float[np.ndarray, "agents"]) -> Float[np.ndarray, "markets"]:
         """Σ b_j log(û_j / b_j) / B over those who count, û_j = min(u_j, D_j)."""
         counts = self.counts
