@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cmapjax.graphs._arrays import from_arrays, from_sparse
     from cmapjax.graphs._distributions import (
+        Constant,
         Distribution,
         Exponential,
         Gamma,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         TorusGrid,
     )
     from cmapjax.graphs._networkx import from_networkx, to_networkx
+    from cmapjax.graphs._priorities import Coverage, Mix, PriorityRule
     from cmapjax.graphs._random import Drop, IsolatedAgents, RandomMarket, Redraw, Reject
     from cmapjax.graphs._read import read_market, shipped, with_agents
     from cmapjax.graphs._trace import read_trace
@@ -44,6 +46,7 @@ _HOMES = {
         "from_sparse",
     ),
     "_distributions": (
+        "Constant",
         "Distribution",
         "Exponential",
         "Gamma",
@@ -65,6 +68,11 @@ _HOMES = {
     "_networkx": (
         "from_networkx",
         "to_networkx",
+    ),
+    "_priorities": (
+        "Coverage",
+        "Mix",
+        "PriorityRule",
     ),
     "_random": (
         "Drop",
@@ -98,6 +106,8 @@ __all__ = [
     "BarabasiAlbert",
     "Bipartite",
     "Complete",
+    "Constant",
+    "Coverage",
     "Distribution",
     "Drop",
     "ErdosRenyi",
@@ -106,7 +116,9 @@ __all__ = [
     "Gamma",
     "IsolatedAgents",
     "LogNormal",
+    "Mix",
     "Pareto",
+    "PriorityRule",
     "RandomGeometric",
     "RandomMarket",
     "RandomRegular",

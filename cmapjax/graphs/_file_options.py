@@ -91,7 +91,8 @@ class FileOptions:
     drop_isolated: bool = False
     directed: bool = option(
         False,
-        "Every line of a table or edge list is a link one way, from the first agent to the second.",
+        "Links go one way: from the first agent of a line to the second, as a file of another format says, "
+        "or as it is drawn for a random family.",
     )
     symmetrize: bool = option(False, "Make the links of a directed network go both ways.")
     ignore_extra_columns: bool = option(False, "Read edge lists of more than two columns.")
