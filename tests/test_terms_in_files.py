@@ -104,12 +104,6 @@ def test_what_is_wrong_is_said_with_its_line(tmp_path, links, agents, message):
         cj.graphs.read_market(tmp_path / "links.csv", agents=agents and tmp_path / "agents.csv")
 
 
-def test_directed_is_for_lists_of_links(tmp_path):
-    (tmp_path / "net.graphml").write_text("")
-    with pytest.raises(ValueError, match="the format graphml has no directed"):
-        cj.graphs.read_market(tmp_path / "net.graphml", directed=True)
-
-
 def test_solve_says_what_is_settled(files, tmp_path):
     links, agents = files
     out = tmp_path / "found.json"

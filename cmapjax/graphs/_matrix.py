@@ -3,6 +3,7 @@
 Files are checked before SciPy reads them, because it allocates what a file declares.
 """
 
+import dataclasses
 import io
 import re
 import zipfile
@@ -16,10 +17,11 @@ import scipy
 from jaxtyping import Int
 
 from cmapjax.arguments._checks import short
+from cmapjax.graphs._directions import links_of
 from cmapjax.graphs._doubts import is_number
 from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._files import FileError, check_budget, complaint, detail, naming
-from cmapjax.graphs._network import WEIGHTS, ZEROS, Network, undirected
+from cmapjax.graphs._network import WEIGHTS, ZEROS, Network
 from cmapjax.graphs._quick import blocks, cells_of
 
 _BYTES_PER_ENTRY = 160  # positions, their sorted copies and keys, and two arcs of the market
@@ -49,14 +51,13 @@ class Pattern(NamedTuple):
         return Network(self.links, labels, notes={ZEROS: self.num_zeros, WEIGHTS: self.num_weights})
 
 
-def pattern_of(matrix, symmetrize: bool, name_of: Callable[[int], object], remedy: str) -> Pattern:
-    """The links of a matrix: its entries other than zero; those on the diagonal are self-loops.
+def pattern_of(matrix, options: FileOptions, name_of: Callable[[int], object]) -> Pattern:
+    """The links of a matrix: its entries other than zero, from row to column; on the diagonal self-loops.
 
     Args:
         matrix: dense, or sparse of any format. Entries given twice stay links given twice.
-        symmetrize: make every entry of an unsymmetric matrix a link.
+        options: whether every entry of an unsymmetric matrix is a link, or all go one way.
         name_of: the name of a row, for errors.
-        remedy: how to ask for `symmetrize`.
 
     Raises:
         ValueError: a matrix that is not square, numeric, finite or symmetric in its pattern.
@@ -76,7 +77,7 @@ def pattern_of(matrix, symmetrize: bool, name_of: Callable[[int], object], remed
         )
     is_link = entries.data != 0
     ends = ends if is_link.all() else ends[is_link]
-    links = undirected(ends, symmetrize, "matrix: entry", name_of, remedy)
+    links = links_of(ends, options, "matrix: entry", name_of)
     return Pattern(links, int(np.sum(~is_link)), int(np.sum(is_link & (entries.data != 1))))
 
 
@@ -117,9 +118,11 @@ def read_matrix_market(path: Path, data: bytes, options: FileOptions) -> Network
     if is_half:  # a link listed from both ends is listed twice
         index = np.sort(index, axis=1)[:, ::-1]  # below the diagonal, as such files have them
     matrix = scipy.sparse.coo_array((values, tuple(index.T)), shape=(size, size))
-    is_symmetric = options.symmetrize or is_half
+    if is_half and options.directed:
+        raise complaint(path, f"is declared {words[4]}; leave out {options.say('directed')}.", 1)
+    options = dataclasses.replace(options, symmetrize=True) if is_half else options
     with naming(path):
-        pattern = pattern_of(matrix, is_symmetric, lambda i: i + 1, options.say("symmetrize"))
+        pattern = pattern_of(matrix, options, lambda i: i + 1)
     return pattern.network(range(1, size + 1))
 
 
@@ -182,5 +185,5 @@ def read_npz(path: Path, data: bytes, options: FileOptions) -> Network:
             path, f"is no sparse matrix of SciPy's ({detail(error)}); write it by scipy.sparse.save_npz."
         ) from None
     with naming(path):
-        pattern = pattern_of(matrix, options.symmetrize, lambda i: i, options.say("symmetrize"))
+        pattern = pattern_of(matrix, options, lambda i: i)
     return pattern.network(range(matrix.shape[0]))
