@@ -150,9 +150,11 @@ class _Player:
                 equilibrium = solve(self.market)
         with timings("drawing"):
             facts = Facts.of(self.market, chunk.first, _keys(study, self.ground, chunk), equilibrium)
-            # One network has a shape of its own, and `simulate` fits small markets itself.
+            # One network has a shape of its own, `simulate` fits small markets itself, and markets with
+            # other terms are not fitted.
             self.larger = self.market
-            if self.ground.markets > 1 and small_shape(self.market) is None:
+            is_fitted = self.ground.markets > 1 and not self.market.terms
+            if is_fitted and small_shape(self.market) is None:
                 self.larger = fitted(self.market, chunk_shape(study, chunk, self.market))
             self.process = process(study, self.ground, chunk.count)
         labels = self.market.labels
