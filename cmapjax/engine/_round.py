@@ -53,14 +53,14 @@ class Known(eqx.Module):
     """What the market has beyond endowments and values."""
 
     @property
-    def gives(self) -> Blocks:
+    def gives(self) -> tuple[Bool[Array, "_ _"], ...]:
         """Where something can be given; false on padding."""
         if self.terms is not None:
             return self.terms.sent.is_open
         return tuple(w > 0 for w in self.neighbour_contribution)
 
     @property
-    def takes(self) -> Blocks:
+    def takes(self) -> tuple[Bool[Array, "_ _"], ...]:
         """Where something can be received."""
         return self.gives if self.terms is None else self.terms.received.is_open
 
