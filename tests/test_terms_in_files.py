@@ -1,5 +1,6 @@
 """Priorities, demands, capacities and what else markets may have, in files and on the command line."""
 
+import csv
 import json
 
 import numpy as np
@@ -117,10 +118,16 @@ def test_solve_says_what_is_settled(files, tmp_path):
     assert found["settlement"]["claim"] == [0, 0.23529411764705882, 2, 2]
 
 
-def test_simulate_refuses_what_it_does_not_know_yet(files):
-    printed = cmapjax("simulate", files[0], "--agents", files[1], "--directed")
-    assert printed.returncode == 2
-    assert "simulate: this market has priority, demand, own_use, capacity, efficiency" in printed.stderr
+def test_simulate_compares_strategies_that_make_sense_and_its_tables_say_what_there_was(files, tmp_path):
+    words = ["simulate", files[0], "--agents", files[1], "--directed", "--rounds", "8"]
+    printed = cmapjax(*words, "-s", "bid-response", "--out", tmp_path / "out")
+    assert printed.returncode == 0, printed.stderr
+    (row,) = csv.DictReader((tmp_path / "out" / "summary.csv").open())
+    assert (row["demand"], row["efficiency"], row["directed"]) == ("own", "own", "true")
+    assert 0.9 < float(row["share_of_equilibrium"]) <= 1 + 1e-12
+    refused = cmapjax(*words, "-s", "pr")
+    assert refused.returncode == 2
+    assert "ProportionalResponse answers what neighbours gave" in refused.stderr
 
 
 def test_writers_keep_what_a_market_has(files, tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from cmapjax import metrics
-from cmapjax.arguments._checks import span_warning
+from cmapjax.arguments._checks import span_warning, without_zeros
 from cmapjax.engine._canonical import fitted, padded, padded_endowments, small_shape
 from cmapjax.engine._records import parts
 from cmapjax.engine._run import Run
@@ -158,7 +158,7 @@ class _Player:
                 self.larger = fitted(self.market, chunk_shape(study, chunk, self.market))
             self.process = process(study, self.ground, chunk.count)
         labels = self.market.labels
-        said = span_warning(self.market.contribution, study.precision, lambda i: labels[i])
+        said = span_warning(without_zeros(self.market.contribution), study.precision, lambda i: labels[i])
         self.warning = None if said is None else (str(said), said.ratio)
         utility = None if equilibrium is None else equilibrium.utility
         if self.is_fitted:
