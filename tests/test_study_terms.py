@@ -107,6 +107,17 @@ def test_what_does_not_go_together_is_refused_by_cell_before_anything_is_played(
         Study(name="wrong", cells={"network": "ring:n=5"} | cells).check()
 
 
+def test_an_interval_needs_a_metric_that_is_bounded_in_such_markets():
+    def study(metric):
+        stop = {"interval": {"metric": metric, "width": 0.5}}
+        cells = {"network": "ring:n=5", "demand": "uniform:1,2"}
+        return Study(name="a", markets=9, cells=cells, stop=stop)
+
+    with pytest.raises(ValueError, match=r"cell 0: stop.interval.metric is min_ratio, which may exceed 1"):
+        study("min_ratio").check()
+    study("share_of_equilibrium").check()
+
+
 # -- markets -----------------------------------------------------------------------------------
 
 

@@ -214,9 +214,24 @@ def check_all(study) -> None:
                 count = min(ground.markets, max(1, DRAWN_AGENTS // agents), DRAWN_MARKETS)
                 market = draw(study, ground, 0, count)
                 drawn.add(like)
-        for number in ground.cells if has_terms and market is not None else ():
+        if market is None or not market.terms:
+            continue
+        with _of_cell(cell, _market_words(cell)):
+            _check_bounds(study)
+        for number in ground.cells:
             with _of_cell(cells[number], cells[number].words[len(MARKET_FIELDS) :]):
                 strategy_and_schedule(study, cells[number].words)[0].check_market(market)
+
+
+def _check_bounds(study) -> None:
+    """Raise ValueError unless what decides the number of markets lies in [0, 1] in markets with terms."""
+    bounded = ["share_of_equilibrium", *(n for n, m in metrics.RECORDED.items() if m.bounds == "always")]
+    if study.stop.interval is not None and study.stop.interval.metric not in bounded:
+        raise ValueError(
+            f"stop.interval.metric is {study.stop.interval.metric}, which may exceed 1 where markets have "
+            f"more than endowments and values; take {', '.join(bounded[:-1])} or {bounded[-1]}, or leave out "
+            "interval and set markets."
+        )
 
 
 def _market_words(cell) -> tuple[str, ...]:
