@@ -71,8 +71,8 @@ def write_agents(market: Market, path, attributes: Mapping | None = None) -> Non
 def write_graphml(market: Market, path, flow=None, attributes: Mapping | None = None) -> None:
     """Write the graph of `to_networkx`, with its attributes, as `.graphml` (`.gz`).
 
-    `read_market(path, endowment_attribute="endowment", value_attribute="value")` reads it back. Labels are
-    written as text, by `str`; whole numbers become integers again, unless they were text before.
+    `read_market(path, endowment_attribute="endowment", value_attribute="value")` reads it back, other fields by
+    their names likewise (`capacity_attribute="capacity"`). Labels are written as text, by `str`; whole numbers become integers again, unless they were text before.
 
     Args:
         path: the file; one that is there is replaced, whole or not at all.
