@@ -59,6 +59,14 @@ def test_a_field_has_random_numbers_of_its_own(name):
         assert len(set(numbers(with_it, name))) > 10
 
 
+def test_no_two_fields_have_the_same_random_numbers():
+    alike = dict.fromkeys(("endowment", "value", *FIELDS), graphs.Uniform(1, 2))
+    alike["own_use"] = graphs.Uniform(0, 1)
+    market = dataclasses.replace(PLAIN, **alike).draw(KEY)
+    numbers_of = [np.round(numbers(market, name)[0] % 1, 9) for name in alike]
+    assert len(set(numbers_of)) == len(alike)
+
+
 def test_a_market_is_the_same_alone_and_among_others_and_when_agents_are_dropped():
     directed = dataclasses.replace(ALL, directed=True)
     whole, alone = directed.draw(KEY, 5), directed.draw(KEY, first=3)

@@ -125,7 +125,8 @@ def test_simulate_compares_strategies_that_make_sense_and_its_tables_say_what_th
     (row,) = csv.DictReader((tmp_path / "out" / "summary.csv").open())
     assert (row["demand"], row["efficiency"], row["directed"]) == ("own", "own", "true")
     assert 0.9 < float(row["share_of_equilibrium"]) <= 1 + 1e-12
-    refused = cmapjax(*words, "-s", "pr")
+    refused = cmapjax(*words, "-s", "cmap", "-s", "pr", "--out", tmp_path / "none")
+    assert not (tmp_path / "none").exists()
     assert refused.returncode == 2
     assert "ProportionalResponse answers what neighbours gave" in refused.stderr
 

@@ -102,6 +102,15 @@ def test_a_market_becomes_a_graph_and_again_this_market():
     assert from_networkx(to_networkx(MARKET), **OWN_NAMES).fingerprint() == MARKET.fingerprint()
 
 
+def test_numbers_from_both_ends_belong_to_the_ends_that_are_named():
+    ends = {"first": "a", "second": "b", "K_from_first": 1, "K_from_second": 2}
+    market = from_networkx(nx.Graph([("b", "a", ends)]), capacity_attribute="K")
+    assert there(market, "capacity") == {("a", "b"): 1, ("b", "a"): 2}
+    wrong = nx.Graph([("b", "a", ends | {"second": "c"})])
+    with pytest.raises(ValueError, match="the link of 'b' and 'a': first is 'a' and second 'c'; name"):
+        from_networkx(wrong, capacity_attribute="K")
+
+
 @pytest.mark.parametrize(
     ("change", "options", "message"),
     [
@@ -277,6 +286,16 @@ def test_an_edge_list_has_columns_of_links_if_it_names_them(tmp_path):
 def test_formats_without_attributes_refuse_them_by_name(tmp_path, name):
     with pytest.raises(ValueError, match=r"has no demand_attribute .*; give an agents table, agents="):
         read_market(write(tmp_path, name, ""), demand_attribute="D")
+
+
+@pytest.mark.parametrize("name", ["links.csv", "links.tsv.gz"])
+def test_tables_of_links_and_agents_hold_a_whole_market(tmp_path, name):
+    closed = cj.Market.from_links([[0, 1], [1, 2]], capacity=[0, 2], endowment=[1, 0, 3])
+    for market in (MARKET, closed, cj.Market.from_links([[0, 1], [1, 2]], endowment=[1, 2, 3])):
+        cj.graphs.write_links(market, tmp_path / name)
+        cj.graphs.write_agents(market, tmp_path / "agents.csv")
+        again = read_market(tmp_path / name, agents=tmp_path / "agents.csv", directed=True)
+        assert again.fingerprint() == market.fingerprint()
 
 
 # -- arrays ------------------------------------------------------------------------------------

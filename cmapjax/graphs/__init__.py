@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         RandomTree,
         WattsStrogatz,
     )
-    from cmapjax.graphs._write import write_agents, write_allocation, write_graphml
+    from cmapjax.graphs._write import write_agents, write_allocation, write_graphml, write_links
 
 # Imported on first use: reading a file does not need random families.
 _HOMES = {
@@ -98,6 +98,7 @@ _HOMES = {
         "write_agents",
         "write_allocation",
         "write_graphml",
+        "write_links",
     ),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -143,6 +144,7 @@ __all__ = [
     "write_agents",
     "write_allocation",
     "write_graphml",
+    "write_links",
 ]
 
 
