@@ -14,6 +14,7 @@ from cmapjax.cli._progress import interruptible
 from cmapjax.cli._receipts import ENDINGS
 from cmapjax.cli._requests import Share
 from cmapjax.cli._source import Source, check, market
+from cmapjax.graphs._amounts import check_rules
 
 NOT_REACHED = 1
 TOLERANCE = 1e-9
@@ -23,6 +24,8 @@ PRIORITIES = "coverage, reciprocity, solidarity:0.2 or heads"
 
 def run(source: Source, request: Share) -> int:
     """Read, solve every round, report, write; the exit code."""
+    rules = {"gaps": request.gaps, "negative": request.negative, "absent": request.absent}
+    check_rules(rules, source.file)
     solidarity = _checked(source, request)
     switch_on()
     from cmapjax import share
@@ -35,7 +38,6 @@ def run(source: Source, request: Share) -> int:
     if request.reach > 1:
         reached = within(network, request.reach)
         say(f"within {request.reach} links: {reached.num_links:,} pairs may share")
-    rules = {"gaps": request.gaps, "negative": request.negative, "absent": request.absent}
     files = (request.balance, None) if request.balance is not None else (request.production, request.need)
     balance = Balance(*read_by_rules(network, *files, rules, source.file))
     network = reached if request.reach > 1 else network

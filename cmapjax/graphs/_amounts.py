@@ -20,6 +20,13 @@ RULES = {
 _BLANK = ("", "nan", "na", "n/a", "null", "none", "-")
 
 
+def check_rules(rules: Mapping[str, str], options: FileOptions) -> None:
+    """Raise ValueError unless these are rules, named as where they were given."""
+    for name, rule in rules.items():
+        if rule not in RULES[name]:
+            raise ValueError(f"{options.called(name)} is {short(rule)}; give {', '.join(RULES[name])}.")
+
+
 @dataclasses.dataclass(frozen=True)
 class Amounts:
     """How the cells of one table are read. What a rule changes is counted in a warning."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from cmapjax.arguments._checks import short
-from cmapjax.graphs._amounts import RULES, Amounts
+from cmapjax.graphs._amounts import RULES, Amounts, check_rules
 from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._files import check_path, complaint, format_and_packing, read_bytes
 from cmapjax.graphs._table import check_header, folded, read_table, unescape_cell
@@ -60,9 +60,7 @@ def read_balance(
 
 def read_by_rules(market: Market, production, need, rules: dict[str, str], options: FileOptions):
     """`read_balance` with its rules together; errors name options as where they were given."""
-    for name, rule in rules.items():
-        if rule not in RULES[name]:
-            raise ValueError(f"{options.called(name)} is {short(rule)}; give {', '.join(RULES[name])}.")
+    check_rules(rules, options)
     amounts = [Amounts(field, **rules) for field in FIELDS]
     if need is None:
         return _read_long(check_path(production), market, options, amounts)

@@ -18,9 +18,8 @@ NAMED_AGENTS = 25
 def sharing(shared: Sharing):
     """Where need came from over time, in the mean day (if times are dates), and for every agent.
 
-    Areas are own use, what others shared, and what stayed unmet, which are need together; the line is
-    production. Where it is above own use and what is shared, surplus is kept. Agents stand by the share of
-    need that is met.
+    Areas are own use, what others shared, and what stayed unmet, which are need together. The line is
+    production; the part of it that is kept is shaded. Agents stand by the share of need that is met.
 
     Args:
         shared: what `cmapjax.share` returned.
@@ -47,7 +46,7 @@ def sharing(shared: Sharing):
     figure.legend(
         *panels["time"].get_legend_handles_labels(),
         loc="outside upper center",
-        ncols=4,
+        ncols=5,
         frameon=False,
         fontsize=8,
     )
@@ -70,20 +69,25 @@ def _dates(times):
 
 def _draw_time(panel, sums: dict, times) -> None:
     """Need and production by day if there are many, else by round, or by so many rounds."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
+
     rounds = len(sums["need"])
     if times is not None and times.normalize().nunique() > DAYS:
         days, step = np.unique(times.normalize(), return_inverse=True)
-        place, per = days, "per day"
+        place, per = date2num(days), "per day"
     else:
         size = -(-rounds // MOST_STEPS)
         step = np.arange(rounds) // size
-        place = np.arange(1, rounds + 1)[::size] if times is None else times[::size]
+        place = (np.arange(1, rounds + 1) if times is None else date2num(times))[::size]
         per = "per round" if size == 1 else f"per {size} rounds"
-        if times is None:
-            panel.set_xlabel("round")
+    if times is None:
+        panel.set_xlabel("round")
+    else:
+        locator = AutoDateLocator()
+        panel.xaxis.set_major_locator(locator)
+        panel.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     _stack(panel, place, {name: np.bincount(step, x) for name, x in sums.items()})
     panel.set_ylabel(per)
-    panel.tick_params(axis="x", labelsize=8)
 
 
 def _draw_day(panel, sums: dict, hours: np.ndarray) -> None:
@@ -94,16 +98,19 @@ def _draw_day(panel, sums: dict, hours: np.ndarray) -> None:
 
 
 def _stack(panel, place, sums: dict) -> None:
-    """The parts of need above each other, and a line of production."""
-    place, bottom = np.asarray(place), np.zeros(len(place))
+    """The parts of need above each other, and production, of which what is kept is shaded."""
+    place, bottom = np.asarray(place, float), np.zeros(len(place))
+    is_few = len(place) <= FEW_STEPS
     for name, (label, colour) in PARTS.items():
-        top = bottom + sums[name]
-        if len(place) <= FEW_STEPS:  # each has a width
-            panel.bar(place, sums[name], bottom=bottom, color=colour, label=label)
+        if is_few:  # each has a width
+            width = 0.9 * np.diff(place).min(initial=1 if len(place) < 2 else np.inf)
+            panel.bar(place, sums[name], width, bottom=bottom, color=colour, label=label)
         else:
-            panel.fill_between(place, bottom, top, color=colour, label=label, linewidth=0)
-        bottom = top
-    panel.plot(place, sums["production"], "k.-", linewidth=0.8, markersize=2, label="production")
+            panel.fill_between(place, bottom, bottom + sums[name], color=colour, label=label, linewidth=0)
+        bottom = bottom + sums[name]
+    made, used = sums["production"], sums["production"] - sums["kept"]
+    panel.fill_between(place, used, made, color=COLOURS[1], alpha=0.25, linewidth=0, label="kept")
+    panel.plot(place, made, "k.-" if is_few else "k-", linewidth=0.7, markersize=3, label="production")
     panel.set_ylim(0)
     panel.margins(x=0)
 
