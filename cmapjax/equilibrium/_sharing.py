@@ -141,19 +141,28 @@ def share(market: Market, balance: Balance, *, priority=None) -> Sharing:
     check_kind("market", market, Market, "Market.from_links(…), or a reader of cmapjax.graphs")
     check_kind("balance", balance, Balance, "endowments.Balance(production, need)")
     check_plain("share", (market, balance, priority), "give it plain numbers")
+    balance.markets(market, [0], priority=priority)  # refuses what does not fit, though it may be night
     own = balance.matched(market)
-    surplus, deficit = own.surplus, own.need - own.own_use
-    needs_solving = np.flatnonzero(np.any(surplus > 0, axis=1) & np.any(deficit > 0, axis=1))
+    return Sharing(
+        labels=market.labels,
+        times=balance.times,
+        production=np.asarray(own.production),
+        need=np.asarray(own.need),
+        **_given(market, balance, own.surplus, own.need - own.own_use, priority),
+    )
+
+
+def _given(market: Market, balance: Balance, surplus, deficit, priority) -> dict[str, np.ndarray]:
+    """What passes along the links, in rounds in which somebody has a surplus and somebody a deficit."""
     giver, receiver = market.arcs()
     loss = 0 if market.efficiency is None else 1 - np.asarray(market.arc_values(market.efficiency))
     given, lost, received = (np.zeros(surplus.shape) for _ in range(3))
     sent, gap = np.zeros(len(giver)), np.zeros(len(surplus))
+    solved = np.flatnonzero(np.any(surplus > 0, axis=1) & np.any(deficit > 0, axis=1))
     step = max(1, AT_ONCE // market.num_agents)
-    for first in range(0, max(len(needs_solving), 1), step):
-        rounds = needs_solving[first : first + step]
-        packed = balance.markets(market, rounds if len(rounds) else slice(0, 1), priority=priority)
-        if not len(rounds):  # the words are checked all the same
-            break
+    for first in range(0, len(solved), step):
+        rounds = solved[first : first + step]
+        packed = balance.markets(market, rounds, priority=priority)
         equilibrium = solve(packed)
         flow = packed.arc_values(equilibrium.flow).reshape(len(rounds), -1)
         given[rounds] = _sums(flow, giver, market.num_agents)
@@ -161,19 +170,8 @@ def share(market: Market, balance: Balance, *, priority=None) -> Sharing:
         received[rounds] = _sums((1 - loss) * flow, receiver, market.num_agents)
         gap[rounds] = equilibrium.gap
         sent += flow.sum(axis=0)
-    return Sharing(
-        labels=market.labels,
-        times=balance.times,
-        production=np.asarray(own.production),
-        need=np.asarray(own.need),
-        given=given,
-        lost=lost,
-        received=received,
-        giver=giver,
-        receiver=receiver,
-        sent=sent,
-        gap=gap,
-    )
+    amounts = {"given": given, "lost": lost, "received": received, "gap": gap}
+    return amounts | {"giver": giver, "receiver": receiver, "sent": sent}
 
 
 def _sums(flow: Float[np.ndarray, "rounds arcs"], index: Int[np.ndarray, "arcs"], size: int) -> np.ndarray:

@@ -8,8 +8,8 @@ Made of public formulas and one seed, and of no measurement:
 - **Clouds.** One number per hour for the whole village says what they let through: a mean of the day, which
   resembles the day before and is lower in winter, and a deviation of the hour.
 - **Load.** Households: a base, and rises in the morning, at noon and in the evening, at hours of their own;
-  over the year the polynomial by which the German standard load profile H0 is made dynamic. Shops and schools:
-  office hours on working days. Farms: mornings and evenings. Heat pumps: degrees below 15 °C.
+  over the year the polynomial by which the German standard load profile H0 is made dynamic. Shops and
+  schools: office hours on working days. Farms: mornings and evenings. Heat pumps: degrees below 15 °C.
 
 `python village.py FOLDER` writes links.csv, production.csv and need.csv (kWh in each hour, to the watt-hour).
 It needs NumPy and pandas.
