@@ -70,6 +70,7 @@ _HOMES = {
         "Turns",
     ),
     "cmapjax.strategies": (
+        "BidResponse",
         "CMAP",
         "Damped",
         "Damping",
