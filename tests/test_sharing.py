@@ -125,6 +125,15 @@ def test_simulate_refuses_a_balance_and_names_what_finds_its_sharing(path, balan
         cj.simulate(path, cj.EqualSplit(), rounds=1, endowments=balance)
 
 
+def test_simulate_plays_the_markets_of_rounds_to_what_is_shared(path, balance):
+    hours = balance.markets(path, [0, 1])
+    run = cj.simulate(hours, cj.CMAP(), schedule=cj.Sequential(), rounds=60, record={})
+    utility = np.minimum(run.final.utility, hours.demand).reshape(2, 4)
+    # Claims fall by what was received too much, by a constant share of it each round.
+    best = balance.matched(path).own_use[:2] + cj.share(path, balance).received[:2]
+    np.testing.assert_allclose(utility, best, atol=1e-6)
+
+
 # -- who shares what -------------------------------------------------------------------------------
 
 
