@@ -177,9 +177,9 @@ class Balance(Endowments):
 
     def check(self, market, rounds):
         raise ValueError(
-            "Balance: demand and own use change every round, which simulate does not play; give it the "
-            "markets of rounds, simulate(balance.markets(market, rounds), …), or find who gives what to whom by "
-            "cmapjax.share(market, balance)."
+            "Balance: demand and own use change every round, which simulate does not play; play the markets "
+            "of rounds side by side, simulate(balance.markets(market, rounds), …), or find who gives what to "
+            "whom by cmapjax.share(market, balance)."
         )
 
     def draw(self, market, round, key):

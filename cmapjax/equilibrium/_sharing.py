@@ -51,7 +51,9 @@ class Sharing:
     """Of what an agent gave."""
     received: Float[np.ndarray, "rounds agents"]
     giver: Int[np.ndarray, "arcs"]
+    """From which agent each link leads, by its place among the labels."""
     receiver: Int[np.ndarray, "arcs"]
+    """To which agent it leads."""
     sent: Float[np.ndarray, "arcs"]
     """What the giver gave to the receiver in all rounds."""
     gap: Float[np.ndarray, "rounds"]
