@@ -14,6 +14,7 @@ from scipy.sparse.csgraph import maximum_flow
 import cmapjax as cj
 from cmapjax import plots
 from cmapjax.endowments import Balance
+from cmapjax.equilibrium import _sharing
 from cmapjax.graphs import from_arrays, within
 
 ROUNDING = 1e-12  # of sums of a few flows near 1
@@ -42,6 +43,7 @@ def test_surplus_demand_and_own_use_of_a_round_follow(path, balance):
     assert market.demand.tolist() == market.priority.tolist() == [1, 1, 6, 1]
     assert market.own_use.tolist() == [0, 1, 2, 0]
     assert balance.times == tuple(homes.HOURS)
+    assert repr(balance) == "Balance(4 rounds, 4 agents)"
 
 
 def test_rounds_packed_are_the_rounds_one_by_one(path, balance):
@@ -116,6 +118,8 @@ def test_markets_that_do_not_fit_are_refused(path, balance):
         Balance(np.ones((3, 2)), np.ones((3, 2))).markets(path)
     with pytest.raises(ValueError, match=r"round is 4; give a whole number from 0 to 3"):
         balance.at(path, 4)
+    with pytest.raises(ValueError, match=r"rounds is \[2, 4\]; give whole numbers from 0 to 3"):
+        balance.markets(path, [2, 4])
     with pytest.raises(ValueError, match=r"priority has shape \(3,\); give one number per agent \(4,\)"):
         cj.share(path, balance, priority=[1, 2, 3])
 
@@ -166,6 +170,14 @@ def test_hours_by_hand(path, balance):
     rows = shared.to_frame().set_index(["time", "agent"])
     assert rows.loc[(homes.HOURS[1], "south"), "received"] == pytest.approx(22 / 7)
     assert len(rows) == 16
+
+
+def test_rounds_solved_one_at_a_time_add_up(path, balance, monkeypatch):
+    whole = cj.share(path, balance)
+    monkeypatch.setattr(_sharing, "AT_ONCE", 4)
+    apart = cj.share(path, balance)
+    for name in ("given", "received", "sent", "gap"):
+        np.testing.assert_allclose(getattr(apart, name), getattr(whole, name), atol=ROUNDING)
 
 
 def test_priorities_decide_who_gets_what(path, balance):

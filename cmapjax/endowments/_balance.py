@@ -59,6 +59,10 @@ class Balance(Endowments):
         for field in ("production", "need"):
             check_amounts(field, getattr(self, field), self.names, field)
 
+    def __repr__(self) -> str:
+        rounds, agents = self.production.shape
+        return f"Balance({rounds:,} rounds, {agents:,} agents)"
+
     @property
     def is_random(self):
         return False
@@ -144,10 +148,15 @@ class Balance(Endowments):
             A market per round.
 
         Raises:
-            ValueError: agents that do not fit; a market of other values than 1, or with demands or own use of
-                its own; priorities out of range.
+            ValueError: agents or rounds that do not fit; a market of other values than 1, or with demands or
+                own use of its own; priorities out of range.
         """
-        rounds = np.arange(self.num_rounds)[slice(None) if rounds is None else rounds]
+        try:
+            rounds = np.arange(self.num_rounds)[slice(None) if rounds is None else rounds]
+        except IndexError:
+            raise ValueError(
+                f"rounds is {short(rounds)}; give whole numbers from 0 to {self.num_rounds - 1}."
+            ) from None
         return copies(market, **self._fields(market, rounds, priority))
 
     def _fields(self, market: Market, rounds: np.ndarray, priority) -> dict[str, np.ndarray]:
