@@ -24,6 +24,7 @@ LEAST_PICTURES = {
     "strategies": 5,
     "sensitivity": 1,
     "tutorials/bandwidth": 3,
+    "tutorials/energy": 2,
     "tutorials/ensemble": 2,
     "tutorials/design": 1,
 }

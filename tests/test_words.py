@@ -148,7 +148,8 @@ def test_every_name_is_among_the_words_tried_here():
     tried = {type(thing) for _, thing in MEANT}
     every = {cls for kind in KINDS for cls in _classes.members(kind).values()}
     within = {cj.JaxoptGradient, cj.OptaxGradient, cj.FixedStep, cj.DiminishingStep, cj.LineSearch}
-    plain = {cj.Simultaneous, cj.RandomOrder, endowments.Trace}  # without fields, or read from a file
+    # Without fields, or read from files.
+    plain = {cj.Simultaneous, cj.RandomOrder, endowments.Trace, endowments.Balance}
     assert every - within - plain == tried
 
 

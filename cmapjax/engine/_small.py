@@ -114,7 +114,7 @@ def is_small(market: Market, strategy: Strategy, plan: Plan, endowments: Endowme
         and market.links.mesh is None
         and strategy.hops <= 1
         and _is_known(plan)
-        and type(endowments).__module__ == Endowments.__module__
+        and type(endowments).__module__.startswith("cmapjax.endowments.")
     )
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cmapjax.graphs._arrays import from_arrays, from_sparse
+    from cmapjax.graphs._balance import read_balance
     from cmapjax.graphs._distributions import (
         Constant,
         Distribution,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         RandomTree,
         WattsStrogatz,
     )
+    from cmapjax.graphs._within import within
     from cmapjax.graphs._write import write_agents, write_allocation, write_graphml, write_links
 
 # Imported on first use: reading a file does not need random families.
@@ -45,6 +47,7 @@ _HOMES = {
         "from_arrays",
         "from_sparse",
     ),
+    "_balance": ("read_balance",),
     "_distributions": (
         "Constant",
         "Distribution",
@@ -87,6 +90,7 @@ _HOMES = {
         "with_agents",
     ),
     "_trace": ("read_trace",),
+    "_within": ("within",),
     "_wired": (
         "BarabasiAlbert",
         "RandomGeometric",
@@ -136,11 +140,13 @@ __all__ = [
     "from_arrays",
     "from_networkx",
     "from_sparse",
+    "read_balance",
     "read_market",
     "read_trace",
     "shipped",
     "to_networkx",
     "with_agents",
+    "within",
     "write_agents",
     "write_allocation",
     "write_graphml",
