@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         StochasticBlockModel,
         TorusGrid,
     )
+    from cmapjax.graphs._fisher import FisherOutcome, fisher, fisher_outcome
     from cmapjax.graphs._networkx import from_networkx, to_networkx
     from cmapjax.graphs._random import Drop, IsolatedAgents, RandomMarket, Redraw, Reject
     from cmapjax.graphs._read import read_market, shipped, with_agents
@@ -61,6 +62,11 @@ _HOMES = {
         "Star",
         "StochasticBlockModel",
         "TorusGrid",
+    ),
+    "_fisher": (
+        "FisherOutcome",
+        "fisher",
+        "fisher_outcome",
     ),
     "_networkx": (
         "from_networkx",
@@ -103,6 +109,7 @@ __all__ = [
     "ErdosRenyi",
     "Exponential",
     "Family",
+    "FisherOutcome",
     "Gamma",
     "IsolatedAgents",
     "LogNormal",
@@ -120,6 +127,8 @@ __all__ = [
     "Uniform",
     "Unit",
     "WattsStrogatz",
+    "fisher",
+    "fisher_outcome",
     "from_arrays",
     "from_networkx",
     "from_sparse",
