@@ -69,6 +69,7 @@ _HOMES = {
         "Turns",
     ),
     "cmapjax.strategies": (
+        "BidResponse",
         "CMAP",
         "Damped",
         "Damping",

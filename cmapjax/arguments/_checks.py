@@ -272,6 +272,16 @@ def check_hops(hops: int | float) -> None:
         raise ValueError(f"community_hops is {hops!r}; give 0, 1, 2, …, or math.inf for everybody.")
 
 
+def check_fairness(fairness: float, *, may_be_infinite: bool = True) -> None:
+    """Raise ValueError unless α is a number above 0."""
+    is_number = isinstance(fairness, (int, float)) and not isinstance(fairness, bool)
+    if not (is_number and fairness > 0 and (may_be_infinite or fairness < math.inf)):
+        remedy = " or math.inf" if may_be_infinite else ""
+        raise ValueError(
+            f"fairness is {short(fairness)}; give a number α above 0{remedy}, 1 for the logarithm."
+        )
+
+
 def memory_of_process() -> int:
     """Bytes of memory that this process may use: the least of the machine's, its container's and its own
     limit."""

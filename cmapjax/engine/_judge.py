@@ -11,8 +11,10 @@ from cmapjax import metrics
 from cmapjax.endowments import Endowments
 from cmapjax.engine._play import last_budget
 from cmapjax.engine._run import Run
+from cmapjax.engine._terms import open_links, owed, terms_of
 from cmapjax.market._feasibility import TOLERANCE, Breach, breach_in_words, broken_markets, find_breach
 from cmapjax.market._market import Market
+from cmapjax.market._reductions import slot_blocks
 from cmapjax.market._verdict import VERDICTS, gap_judged
 from cmapjax.metrics._recorded import is_gap
 from cmapjax.runtime._precision import namespace
@@ -90,8 +92,12 @@ def _fields(market: Market, final, breach: Breach | None, by_averages: bool, gap
 def _last_breach(market: Market, run: Run, budget) -> Breach:
     """The breaches of the last round, found from its flow."""
     dtype = run.final.flow.dtype
-    of_round = (market.stored(x) for x in (np.asarray(budget).astype(dtype), np.asarray(run.final.utility)))
-    return find_breach(market, run.final.round, market.links.blocks(run.final.flow), *of_round)
+    budget, utility = (
+        market.stored(x) for x in (np.asarray(budget).astype(dtype), np.asarray(run.final.utility))
+    )
+    terms = terms_of(market, dtype)
+    sent, budget = slot_blocks(market.links, np.asarray(run.final.flow)), np.asarray(owed(budget, terms))
+    return find_breach(market, run.final.round, sent, budget, utility, None, None, *open_links(terms))
 
 
 def _complain(market: Market, strategy: Strategy, breach: Breach, strict: bool) -> None:

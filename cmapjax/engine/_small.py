@@ -109,6 +109,7 @@ def is_small(market: Market, strategy: Strategy, plan: Plan, endowments: Endowme
     """Whether a run can be played by the shared program."""
     return (
         small_shape(market) is not None
+        and not market.terms
         and market.repeats is None
         and market.links.mesh is None
         and strategy.hops <= 1

@@ -1,0 +1,59 @@
+"""Proportional response for markets of every kind: receivers bid, givers split in proportion to bids."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Float
+
+from cmapjax.arguments._checks import check_fairness
+from cmapjax.market._columns import total
+from cmapjax.runtime._types import Array
+from cmapjax.strategies._base import Link, PostedStrategy, View
+from cmapjax.strategies._capped import level_of, up_to
+
+# Posted by an agent that has given nothing to anybody, so that it repeats its last row.
+AS_BEFORE = -1.0
+
+
+class BidResponse(PostedStrategy):
+    """Each receiver bids its claim where value came from, and each giver splits in proportion to the bids.
+
+    y_ij ← min(K_ij, P_i · y_ij β_j e_ij^(1/α) / u_j), with P_i such that i spends what it has; that is what
+    an agent posts. Welfare never falls from round to round, whatever the capacities, efficiencies,
+    priorities and directions; without demands it misses the optimum by at most a constant divided by the
+    number of rounds. In a market of endowments and values, one round is two of `ProportionalResponse`.
+
+    Args:
+        fairness: α > 0 of the welfare Σ b_j (u_j / b_j)^(1−α) / (1−α), the logarithm for 1. It matters only
+            where there are losses.
+
+    Raises:
+        ValueError: an α that is not above 0, or infinite.
+
+    Source: docs/strategies.md; for α = 1 the proportional response of Birnbaum, Devanur and Xiao,
+    Distributed algorithms via gradient descent for Fisher markets, EC 2011, with capacities and claims added.
+    """
+
+    known_as = ("bid",)
+    fairness: float = eqx.field(static=True, default=1.0)
+
+    def __check_init__(self):
+        check_fairness(self.fairness, may_be_infinite=False)
+
+    def post(self, view: View):
+        weight = jnp.where(view.is_neighbour, self._bid(view), 0)
+        level, fine = level_of(view.budget, weight, jnp.zeros_like(weight), view.capacity)
+        has = total(weight) > 0
+        return jnp.where(has, level, AS_BEFORE), jnp.where(has, fine, 0)
+
+    def flow(self, terms, link: Link):
+        bid = self._bid(link)
+        answer = up_to(terms, bid, jnp.zeros_like(bid), link.capacity)
+        return jnp.where(terms[0] >= 0, answer, link.repeated)
+
+    def _bid(self, link: Link) -> Float[Array, "..."]:
+        """ω_ij = y_ij β_j e_ij^(1/α) / u_j."""
+        has = link.utility > 0
+        bid = link.sent * link.claim / jnp.where(has, link.utility, 1)
+        if link.efficiency is not None:
+            bid = bid * link.efficiency ** (1 / self.fairness)
+        return jnp.where(has, bid, 0)
