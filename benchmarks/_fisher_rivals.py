@@ -1,12 +1,13 @@
-"""Linear Fisher markets as others would solve them. Every function readies a rival; `play` returns the share of
-a good along every link.
+"""Linear Fisher markets as others would solve them.
+
+Every function readies a rival; `play` returns the share of its good along every link.
 
 Bid response: buyers bid for goods in proportion to the value that came of each, p_g = Σ_b z_bg / s_g,
 
     z_bg ← B_b · (v_bg z_bg / p_g) / Σ_h (v_bh z_bh / p_h).
 
-After t rounds z = diag(a) V^t diag(c), entrywise powers: a round is a product with V and one sweep of scaling,
-a = B / (X c), then c = 1 / (Xᵀ a). What others return is an allocation of their own.
+After t rounds z = diag(a) V^t diag(c), entrywise powers: a round is a product with V and one sweep of
+scaling, a = B / (X c), then c = 1 / (Xᵀ a). What others return is an allocation of their own.
 """
 
 import dataclasses
@@ -100,7 +101,7 @@ def scipy_scaling(trade: Trade):
 
 
 def numba_links(trade: Trade):
-    """One pass over the links a round, rows of buyers shared out to the cores."""
+    """One pass over the links a round, on one core."""
     from benchmarks._numba import bid_rounds
 
     def play(rounds):
@@ -144,18 +145,26 @@ def pdhcg(trade: Trade, accuracy: float, max_seconds: float):
             gets, gives = _incidence(trade)
             # Behind the shares stands (t_b, 1, u_b) of each buyer, with u_b ≥ exp(t_b).
             of_buyer = scipy.sparse.eye_array(size, format="csr")
-            logs, ones, utility = (scipy.sparse.kron(of_buyer, [[float(k == i) for k in range(3)]]) for i in range(3))
+            logs, ones, utility = (
+                scipy.sparse.kron(of_buyer, [[float(k == i) for k in range(3)]]) for i in range(3)
+            )
             no_share = scipy.sparse.csr_array((size, links))
             rows = scipy.sparse.block_array([[gives, None], [gets, -utility], [no_share, ones]])
             model = pdhcg.Model(
                 objective_vector=np.concatenate([np.zeros(links), -(budget @ logs)]),
                 constraint_matrix=scipy.sparse.csr_matrix(rows),
-                constraint_lower_bound=np.concatenate([np.full(trade.num_goods, -np.inf), np.zeros(size), np.ones(size)]),
-                constraint_upper_bound=np.concatenate([np.ones(trade.num_goods), np.zeros(size), np.ones(size)]),
+                constraint_lower_bound=np.concatenate(
+                    [np.full(trade.num_goods, -np.inf), np.zeros(size), np.ones(size)]
+                ),
+                constraint_upper_bound=np.concatenate(
+                    [np.ones(trade.num_goods), np.zeros(size), np.ones(size)]
+                ),
                 variable_lower_bound=np.concatenate([np.zeros(links), np.full(3 * size, -np.inf)]),
                 variable_cones=pdhcg.ConeSpec("exp", links + 3 * np.arange(size)),
             )
-            model.setParams(LogLevel=0, TimeLimit=max_seconds, OptimalityTol=accuracy, FeasibilityTol=accuracy)
+            model.setParams(
+                LogLevel=0, TimeLimit=max_seconds, OptimalityTol=accuracy, FeasibilityTol=accuracy
+            )
             model.optimize()
         return lambda: np.array(model.X)[:links]
 

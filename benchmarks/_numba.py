@@ -1,7 +1,7 @@
 """Rivals in Numba, parallel over agents or markets. Importing this needs numba."""
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import njit, prange
 
 
 @njit(parallel=True, fastmath=True)
@@ -129,29 +129,22 @@ def cmap_markets(market_starts, widest, starts, neighbours, b, theta, u, y, z, l
             _cmap_get(low, high, starts, neighbours, b, theta, u, z, level)
 
 
-@njit(parallel=True, fastmath=True)
+@njit(fastmath=True)
 def bid_rounds(starts, good, worth, budget, bids, num_goods, rounds):
-    """Bid response in a linear Fisher market, in rows of buyers; the bids are overwritten, prices returned."""
-    parts = get_num_threads()
-    paid = np.zeros((parts, num_goods))
+    """Bid response in a linear Fisher market, on one core; the bids are overwritten, prices returned."""
+    price = np.zeros(num_goods)
     for e in range(len(good)):
-        paid[0, good[e]] += bids[e]
-    per_price = np.empty(num_goods)
+        price[good[e]] += bids[e]
     for _ in range(rounds):
-        for g in range(num_goods):
-            per_price[g] = 1 / paid[:, g].sum()
-        paid[:] = 0
-        for part in prange(parts):
-            for b in range(part * len(budget) // parts, (part + 1) * len(budget) // parts):
-                utility = 0.0
-                for e in range(starts[b], starts[b + 1]):
-                    bids[e] *= worth[e] * per_price[good[e]]
-                    utility += bids[e]
-                scale = budget[b] / utility
-                for e in range(starts[b], starts[b + 1]):
-                    bids[e] *= scale
-                    paid[part, good[e]] += bids[e]
-    price = np.empty(num_goods)
-    for g in range(num_goods):
-        price[g] = paid[:, g].sum()
+        per_price = 1 / price
+        price[:] = 0
+        for b in range(len(budget)):
+            utility = 0.0
+            for e in range(starts[b], starts[b + 1]):
+                bids[e] *= worth[e] * per_price[good[e]]
+                utility += bids[e]
+            scale = budget[b] / utility
+            for e in range(starts[b], starts[b + 1]):
+                bids[e] *= scale
+                price[good[e]] += bids[e]
     return price

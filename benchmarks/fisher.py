@@ -8,16 +8,10 @@ of 6e-5 of the budgets. Rounds of bid response are as many as that needs, found 
 tolerance of their own, the loosest of a few at which their allocation is certified. All are timed as a whole.
 """
 
-import functools
-from collections.abc import Iterator
-
 import numpy as np
 import scipy.sparse
 
-import cmapjax as cj
-from benchmarks import _fisher_rivals as rivals
 from benchmarks._fisher_rivals import Trade
-from benchmarks._race import Job, Rival
 from benchmarks._race import results as race_results
 
 GAP = 6e-5
