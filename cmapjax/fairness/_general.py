@@ -78,8 +78,8 @@ def envy_error(market: Market, flow: Float[Array, "slots"]) -> Float[np.ndarray,
     if np.any(arcs.own_use > 0):
         label = short(market.labels[int(np.argmax(arcs.own_use))])
         raise ValueError(
-            f"envy_error: this market has own_use (agent {label}), and who has little of its own receives more, "
-            "which others may envy at the equilibrium too; use lexicographic_error or pareto_error."
+            f"envy_error: this market has own_use (agent {label}), and who has little of its own receives "
+            "more, which others may envy at the equilibrium too; use lexicographic_error or pareto_error."
         )
     flow = _feasible(market, arcs, flow)
     size, counts = len(arcs.supply), arcs.counts
