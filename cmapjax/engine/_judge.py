@@ -49,12 +49,17 @@ def judged(
                 "strict is asked for inside a transformation of JAX, where nothing can be raised; look at "
                 "run.verdict, or play once outside."
             )
-        fields = _judge_traced(market.bare(), endowments, key, run.final, run.breach, by_averages)
+        fields = _judge_traced(
+            market.bare(), endowments, key, run.final, run.breach, by_averages, strategy.may_keep
+        )
         return dataclasses.replace(run, **fields)
     budget = market.contribution
     if run.final.round > 0 and not endowments.is_constant:
         budget = np.asarray(last_budget(market.bare(), endowments, key, run.final.round))
-    error = metrics.spending_error(market, run.final.flow.astype(np.float64), budget)
+    flow = run.final.flow.astype(np.float64)
+    if strategy.may_keep:
+        budget = np.minimum(budget, market.gave(flow))
+    error = metrics.spending_error(market, flow, budget)
     breach = run.breach
     if breach is None and rounds and not np.all(error <= TOLERANCE[str(run.final.flow.dtype)]):
         breach = _last_breach(market, run, budget)
@@ -70,12 +75,17 @@ def judged(
 
 # Compiled, because JAX would otherwise differentiate operation by operation; its results are constants.
 @compiled
-def _judge_traced(market: Market, endowments: Endowments, key, final, breach, by_averages: bool):
+def _judge_traced(
+    market: Market, endowments: Endowments, key, final, breach, by_averages: bool, may_keep: bool
+):
     market, endowments, final = jax.lax.stop_gradient((market, endowments, final))
     budget = market.contribution
     if not endowments.is_constant:
         budget = jnp.where(final.round > 0, last_budget(market, endowments, key, final.round), budget)
-    error = metrics.spending_error(market, final.flow.astype(np.float64), budget)
+    flow = final.flow.astype(np.float64)
+    if may_keep:
+        budget = jnp.minimum(budget, market.gave(flow))
+    error = metrics.spending_error(market, flow, budget)
     return _fields(market, final, breach, by_averages) | {"spending_error": error}
 
 

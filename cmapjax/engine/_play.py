@@ -132,7 +132,10 @@ def _breach(rules: Rules, round, flows: Flows, budget, utility, lost) -> Breach:
     if rules.strategy.is_posted and together:  # each end has computed its own copy
         received = links.blocks(market.mirror(links.join(flows.received)))
     terms = rules.known.terms
-    found = flows.sent, owed(budget, terms), utility, received, lost, *open_links(terms)
+    due = owed(budget, terms)
+    if rules.strategy.may_keep:
+        due = jnp.minimum(due, links.fold_blocks(jnp.add, flows.sent))
+    found = flows.sent, due, utility, received, lost, *open_links(terms)
     return find_breach(market, round, *jax.lax.stop_gradient(found))
 
 

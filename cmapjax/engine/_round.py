@@ -26,6 +26,7 @@ from cmapjax.strategies import Beyond, Link, PerAgent, Strategy, View, _calls
 
 Blocks = tuple[Float[Array, "_ _"], ...]
 """A value per slot as one array [width, rows] per block."""
+Masks = tuple[Bool[Array, "_ _"], ...]
 
 
 class Flows(eqx.Module):
@@ -53,14 +54,14 @@ class Known(eqx.Module):
     """What the market has beyond endowments and values."""
 
     @property
-    def gives(self) -> Blocks:
+    def gives(self) -> Masks:
         """Where something can be given; false on padding."""
         if self.terms is not None:
             return self.terms.sent.is_open
         return tuple(w > 0 for w in self.neighbour_contribution)
 
     @property
-    def takes(self) -> Blocks:
+    def takes(self) -> Masks:
         """Where something can be received."""
         return self.gives if self.terms is None else self.terms.received.is_open
 
@@ -80,7 +81,12 @@ def known_facts(
         contribution,
         degree,
         market.stored(largest),
-        tuple(block.take(contribution) for block in blocks(links)),
+        tuple(block.take(contribution) for block in blocks(links))
+        if terms is None
+        else tuple(
+            xp.where(m, block.look(contribution), 0)
+            for m, block in zip(terms.sent.is_open, blocks(links), strict=True)
+        ),
         beyond,
         None if average_utility is None else average_utility.astype(dtype),
         terms,
@@ -342,14 +348,14 @@ def _terms_at(links, terms: Terms | None, slots, receivers) -> dict:
     """The fields of `Link` that a market's terms fill, at some slots."""
     if terms is None:
         return {}
-    is_open, seen = _at(links.join(terms.sent.is_open), slots), {}
-    seen["priority"] = jnp.where(is_open, _at(terms.claims, receivers), 0)
+    seen = {"priority": _at(terms.claims, receivers)}
     if terms.demand is not None:
         seen["demand"] = _at(terms.demand, receivers)
     if terms.sent.capacity is not None:
         seen["capacity"] = _at(links.join(terms.sent.capacity), slots)
     if terms.sent.efficiency is not None:
-        seen["efficiency"] = jnp.where(is_open, _at(links.join(terms.sent.efficiency), slots), 1)
+        lossy = links.join(terms.sent.efficiency).at[slots]
+        seen["efficiency"] = lossy.get(mode="fill", fill_value=1)
     return seen
 
 
@@ -366,19 +372,23 @@ def _answer_rows(market, known, strategy, width, agents, flow, utility, budget, 
         if known.beyond is not None:
             members = jnp.asarray(known.beyond).at[agents].get(mode="fill", fill_value=market.num_agents)
             beyond = _beyond(known, utility, members)
+        is_open, of = is_link, receivers
+        if known.terms is not None:
+            is_open = look(links.join(known.terms.sent.is_open), slots)
+            of = jnp.where(is_open, receivers, market.num_agents)
         view = View(
             old,
             old if repeated is None else look(repeated, slots),
             look(flow, back),
-            look(known.contribution, receivers),
-            look(utility, receivers),
-            look(known.degree, receivers),
+            look(known.contribution, of),
+            look(utility, of),
+            look(known.degree, of),
             look(budget, agents),
-            is_link if known.terms is None else look(links.join(known.terms.sent.is_open), slots),
+            is_open,
             look(known.max_degree, agents),
             beyond,
-            average_utility=None if known.average_utility is None else look(known.average_utility, receivers),
-            **_terms_at(links, known.terms, slots, receivers),
+            average_utility=None if known.average_utility is None else look(known.average_utility, of),
+            **_terms_at(links, known.terms, slots, of),
         )
         # Padding reads some agent's parameters (`PerAgent`); its result is dropped.
         new = _answer(market, strategy, agents, view)

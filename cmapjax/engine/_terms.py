@@ -126,7 +126,7 @@ def arriving(flows: Blocks, of: Terms | None) -> Blocks:
 
 def owed(budget: Agents, of: Terms | None) -> Agents:
     """What a row has to sum to: the budget, or what the agent's links let through."""
-    return budget if of is None else jnp.minimum(budget, of.room)
+    return budget if of is None else namespace(budget).minimum(budget, of.room)
 
 
 def repeated_rows(links: Columns, of: Terms, sent: Blocks, budget: Agents) -> list[Array]:

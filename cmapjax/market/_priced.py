@@ -27,9 +27,9 @@ def bound_of_flow(
         Gap = Σ_j [b_j log(v_j / û_j) − ρ_j (v_j − a_j)] / B + Σ_i [q_i s_i + Σ_j K_ij (ρ_j e_ij − q_i)⁺] / B,
 
     with v_j = b_j / ρ_j brought into [a_j, D_j]. Prices come from the flow. An unsatisfied receiver has
-    ρ_j = b_j / u_j; a satisfied one that of its claim, β_j / u_j, or 0 without claims. A giver has that of
-    its best link that is not full. Then prices are raised to the least at which no giver would rather serve
-    a receiver, and those of satisfied ones to what their givers could have elsewhere; the least gap is kept.
+    ρ_j = b_j / u_j; a satisfied one 0, or that of its claim, β_j / u_j. A giver has that of its best link
+    that is not full. Then prices are raised to the least at which no giver would rather serve a receiver,
+    and those of satisfied ones to what their givers could have elsewhere; the least gap is kept.
 
     Args:
         flow: y_ij in the market's layout; cut to capacities, and rows that spend too much scaled down.
@@ -67,11 +67,11 @@ def _least_gap(market: Market, of: Filled, utility: Agents, flow: Slots | None, 
     counts, counted = of.counts, xp.minimum(utility, of.demand)
     top = xp.where(counts & (counted > 0), of.priority / xp.where(counted > 0, counted, 1), 0)
     is_satisfied = counts & (utility >= of.demand * (1 - FULL))
-    least_price = 0.0
+    starts = [xp.where(is_satisfied, 0, top)]
     if claim is not None:
         claim = look(xp.asarray(claim, np.float64), links.order)
-        least_price = xp.minimum(claim / xp.where(utility > 0, utility, 1), top)
-    price = xp.where(is_satisfied, least_price, top)
+        claimed = xp.minimum(claim / xp.where(utility > 0, utility, 1), top)
+        starts.append(xp.where(is_satisfied, claimed, top))
     supply = in_rows(links, of.supply)
     is_open = leads = (of.capacity > 0) & (supply > 0)
     serves = False
@@ -79,8 +79,9 @@ def _least_gap(market: Market, of: Filled, utility: Agents, flow: Slots | None, 
         is_open = leads & (flow < of.capacity * (1 - FULL))
         serves = look(leads & (flow > FULL * supply), market.reverse)
     leads, efficiency = look(leads, market.reverse), look(of.efficiency, market.reverse)
-    best = np.inf
-    for _ in range(SWEEPS_ON_HOST if is_in_numpy() else SWEEPS):
+
+    def swept(price):
+        """The best gap of these prices and of raised ones, and the raised prices."""
         worth = of_neighbours(links, price) * of.efficiency
         outlet = over_slots(links, jnp.maximum, xp.where(is_open, worth, 0))
         offered = of_neighbours(links, outlet) / efficiency
@@ -88,11 +89,17 @@ def _least_gap(market: Market, of: Filled, utility: Agents, flow: Slots | None, 
         raised = xp.maximum(price, xp.where(counts & xp.isfinite(least), least, 0))
         dear = over_slots(links, jnp.maximum, xp.where(serves, offered, 0))
         raised = xp.where(is_satisfied, xp.maximum(raised, xp.minimum(dear, top)), raised)
-        for prices in (price, raised):
-            best = xp.fmin(best, _gap_of_prices(market, of, counted, prices, outlet))
-        if is_in_numpy() and np.array_equal(raised, price):
-            break
-        price = raised
+        gaps = [_gap_of_prices(market, of, counted, prices, outlet) for prices in (price, raised)]
+        return xp.fmin(*gaps), raised
+
+    best = np.inf
+    for price in starts:
+        for _ in range(SWEEPS_ON_HOST if is_in_numpy() else SWEEPS):
+            gap, raised = swept(price)
+            best = xp.fmin(best, gap)
+            if is_in_numpy() and np.array_equal(raised, price):
+                break
+            price = raised
     return best
 
 

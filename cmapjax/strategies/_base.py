@@ -116,6 +116,11 @@ class Strategy(eqx.Module):
         return True
 
     @property
+    def may_keep(self) -> bool:
+        """Whether an agent may keep a part of its surplus that capacities would let through."""
+        return False
+
+    @property
     def is_posted(self) -> bool:
         """Whether rows follow from what agents post, by `post` and `flow` (see `PostedStrategy`)."""
         return False

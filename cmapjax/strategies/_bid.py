@@ -10,17 +10,15 @@ from cmapjax.runtime._types import Array
 from cmapjax.strategies._base import Link, PostedStrategy, View
 from cmapjax.strategies._capped import level_of, up_to
 
-# Posted by an agent that has given nothing to anybody, so that it repeats its last row.
-AS_BEFORE = -1.0
-
 
 class BidResponse(PostedStrategy):
     """Each receiver bids its claim where value came from, and each giver splits in proportion to the bids.
 
     y_ij ← min(K_ij, P_i · y_ij β_j e_ij^(1/α) / u_j), with P_i such that i spends what it has; that is what
-    an agent posts. Welfare never falls from round to round, whatever the capacities, efficiencies,
-    priorities and directions; without demands it misses the optimum by at most a constant divided by the
-    number of rounds. In a market of endowments and values, one round is two of `ProportionalResponse`.
+    an agent posts. What is left where all that is bid for is full goes to the others in equal parts. Without
+    demands welfare never falls from round to round, whatever the capacities, efficiencies, priorities and
+    directions, and misses the optimum by at most a constant divided by the number of rounds. In a market of
+    endowments and values one round is two of `ProportionalResponse`.
 
     Args:
         fairness: α > 0 of the welfare Σ b_j (u_j / b_j)^(1−α) / (1−α), the logarithm for 1. It matters only
@@ -41,14 +39,22 @@ class BidResponse(PostedStrategy):
 
     def post(self, view: View):
         weight = jnp.where(view.is_neighbour, self._bid(view), 0)
-        level, fine = level_of(view.budget, weight, jnp.zeros_like(weight), view.capacity)
-        has = total(weight) > 0
-        return jnp.where(has, level, AS_BEFORE), jnp.where(has, fine, 0)
+        none = jnp.zeros_like(weight)
+        price = level_of(view.budget, weight, none, view.capacity)
+        row = up_to(price, weight, none, view.capacity)
+        # Bids take all that there is, unless every link with a bid is full, or there is none.
+        has_room = (weight > 0) if view.capacity is None else (weight > 0) & (row < view.capacity)
+        takes_all = total(has_room.astype(row.dtype)) > 0
+        rest = jnp.where(takes_all, 0, jnp.maximum(view.budget - total(row), 0))
+        others = (view.is_neighbour & (weight == 0)).astype(row.dtype)
+        return price, level_of(rest, others, none, view.capacity)
 
     def flow(self, terms, link: Link):
+        price, even = terms
         bid = self._bid(link)
-        answer = up_to(terms, bid, jnp.zeros_like(bid), link.capacity)
-        return jnp.where(terms[0] >= 0, answer, link.repeated)
+        none, one = jnp.zeros_like(bid), jnp.ones_like(bid)
+        answer = up_to(price, bid, none, link.capacity)
+        return jnp.where(bid > 0, answer, up_to(even, one, none, link.capacity))
 
     def _bid(self, link: Link) -> Float[Array, "..."]:
         """ω_ij = y_ij β_j e_ij^(1/α) / u_j."""

@@ -52,6 +52,10 @@ class CMAP(PostedStrategy):
     def uses_claims(self):
         return not self.respects_demand
 
+    @property
+    def may_keep(self):
+        return self.respects_demand
+
     def post(self, view: View):
         if self.community_hops == 0:
             return None

@@ -114,6 +114,10 @@ class Damped(Strategy):
         return self.strategy.uses_claims
 
     @property
+    def may_keep(self):
+        return self.strategy.may_keep
+
+    @property
     def is_posted(self):
         return self.strategy.is_posted
 

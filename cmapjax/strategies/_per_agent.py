@@ -56,6 +56,10 @@ class PerAgent(Strategy):
     def uses_claims(self):
         return self.strategy.uses_claims
 
+    @property
+    def may_keep(self):
+        return self.strategy.may_keep
+
     def respond(self, view):
         """Raises TypeError: the engine hands each agent its own parameters and calls `strategy`."""
         raise TypeError("PerAgent.respond: one agent's view does not say which agent it is.")
