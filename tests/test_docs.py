@@ -24,6 +24,9 @@ LEAST_PICTURES = {
     "strategies": 5,
     "sensitivity": 1,
     "tutorials/bandwidth": 3,
+    "tutorials/food-bank": 2,
+    "tutorials/mesh": 3,
+    "which-rule": 2,
     "tutorials/ensemble": 2,
     "tutorials/design": 1,
 }
