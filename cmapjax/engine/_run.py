@@ -196,7 +196,7 @@ def completed(market: Market, state: State) -> State:
     if state.received is None:
         state = dataclasses.replace(state, received=market.mirror(state.flow))
     if not len(state.history):
-        utility = market.received(state.flow)
+        utility = market.received(state.flow).astype(state.flow.dtype)
         state = dataclasses.replace(state, history=namespace(utility).stack([utility] * 3))
     return state
 

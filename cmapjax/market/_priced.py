@@ -11,7 +11,7 @@ from cmapjax.runtime._precision import is_in_numpy, namespace
 from cmapjax.runtime._types import Array
 
 # What counts as satisfied, or as a full link, in parts of the demand or the capacity.
-FULL = 1e-9
+FULL = {"float64": 1e-9, "float32": 1e-5}
 # How often prices of satisfied receivers are raised along chains of them: compiled, and in NumPy, which stops
 # when nothing moves.
 SWEEPS, SWEEPS_ON_HOST = 3, 12
@@ -27,7 +27,7 @@ def bound_of_flow(
         Gap = Σ_j [b_j log(v_j / û_j) − ρ_j (v_j − a_j)] / B + Σ_i [q_i s_i + Σ_j K_ij (ρ_j e_ij − q_i)⁺] / B,
 
     with v_j = b_j / ρ_j brought into [a_j, D_j]. Prices come from the flow. An unsatisfied receiver has
-    ρ_j = b_j / u_j; a satisfied one 0, or that of its claim, β_j / u_j. A giver has that of its best link
+    ρ_j = b_j / u_j; a satisfied one 0, or one with a claim β_j / u_j. A giver has that of its best link
     that is not full. Then prices are raised to the least at which no giver would rather serve a receiver,
     and those of satisfied ones to what their givers could have elsewhere; the least gap is kept.
 
@@ -39,9 +39,10 @@ def bound_of_flow(
         One number per market; +inf where somebody who counts has nothing.
     """
     xp, links, of = namespace(market, flow), market.links, filled(market)
+    full = FULL[str(flow.dtype)]
     flow = feasible_flow(market, of, xp.asarray(flow, np.float64))
     arriving = look(flow * of.efficiency, market.reverse)
-    return _least_gap(market, of, of.own_use + over_slots(links, jnp.add, arriving), flow, claim)
+    return _least_gap(market, of, of.own_use + over_slots(links, jnp.add, arriving), flow, claim, full)
 
 
 def bound_of_utility(
@@ -51,7 +52,7 @@ def bound_of_utility(
     as not full, which makes the bound larger where some are."""
     xp = namespace(market, utility)
     utility = look(xp.asarray(utility, np.float64), market.links.order)
-    return _least_gap(market, filled(market), utility, None, claim)
+    return _least_gap(market, filled(market), utility, None, claim, FULL["float64"])
 
 
 def feasible_flow(market: Market, of: Filled, flow: Slots) -> Slots:
@@ -62,22 +63,23 @@ def feasible_flow(market: Market, of: Filled, flow: Slots) -> Slots:
     return flow * in_rows(links, xp.minimum(1, of.supply / xp.where(spent > 0, spent, 1)))
 
 
-def _least_gap(market: Market, of: Filled, utility: Agents, flow: Slots | None, claim: Agents | None):
+def _least_gap(
+    market: Market, of: Filled, utility: Agents, flow: Slots | None, claim: Agents | None, full: float
+):
     xp, links = namespace(market, utility), market.links
     counts, counted = of.counts, xp.minimum(utility, of.demand)
     top = xp.where(counts & (counted > 0), of.priority / xp.where(counted > 0, counted, 1), 0)
-    is_satisfied = counts & (utility >= of.demand * (1 - FULL))
+    is_satisfied = counts & (utility >= of.demand * (1 - full))
     starts = [xp.where(is_satisfied, 0, top)]
     if claim is not None:
         claim = look(xp.asarray(claim, np.float64), links.order)
-        claimed = xp.minimum(claim / xp.where(utility > 0, utility, 1), top)
-        starts.append(xp.where(is_satisfied, claimed, top))
+        starts.append(xp.minimum(claim / xp.where(utility > 0, utility, 1), top))
     supply = in_rows(links, of.supply)
     is_open = leads = (of.capacity > 0) & (supply > 0)
     serves = False
     if flow is not None:
-        is_open = leads & (flow < of.capacity * (1 - FULL))
-        serves = look(leads & (flow > FULL * supply), market.reverse)
+        is_open = leads & (flow < of.capacity * (1 - full))
+        serves = look(leads & (flow > full * supply), market.reverse)
     leads, efficiency = look(leads, market.reverse), look(of.efficiency, market.reverse)
 
     def swept(price):

@@ -41,7 +41,9 @@ class ProportionalResponse(PostedStrategy):
     known_as = ("pr",)
 
     def check_market(self, market):
-        check_is_exchange("ProportionalResponse", market, "BidResponse()")
+        check_is_exchange(
+            "ProportionalResponse", market, "BidResponse(), its form for such markets, or CMAP()"
+        )
 
     def post(self, view: View):
         received = total(view.received)
@@ -97,7 +99,7 @@ def check_is_exchange(name: str, market, remedy: str) -> None:
     }
     for field, matters in fields.items():
         if matters:
-            what = "endowments of 0" if field == "endowment" else f"a {field}"
+            what = "endowments of 0" if field == "endowment" else f"the field {field}"
             raise ValueError(
                 f"strategy: {name} answers what neighbours gave or contribute, and leads nowhere in a market "
                 f"with {what}; use {remedy}."
