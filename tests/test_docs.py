@@ -25,6 +25,9 @@ LEAST_PICTURES = {
     "sensitivity": 1,
     "tutorials/bandwidth": 3,
     "tutorials/energy": 2,
+    "tutorials/food-bank": 2,
+    "tutorials/mesh": 3,
+    "which-rule": 2,
     "tutorials/ensemble": 2,
     "tutorials/design": 1,
 }

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         StochasticBlockModel,
         TorusGrid,
     )
+    from cmapjax.graphs._fisher import FisherOutcome, fisher, fisher_outcome
     from cmapjax.graphs._networkx import from_networkx, to_networkx
     from cmapjax.graphs._priorities import Coverage, Mix, PriorityRule
     from cmapjax.graphs._random import Drop, IsolatedAgents, RandomMarket, Redraw, Reject
@@ -67,6 +68,11 @@ _HOMES = {
         "Star",
         "StochasticBlockModel",
         "TorusGrid",
+    ),
+    "_fisher": (
+        "FisherOutcome",
+        "fisher",
+        "fisher_outcome",
     ),
     "_networkx": (
         "from_networkx",
@@ -118,6 +124,7 @@ __all__ = [
     "ErdosRenyi",
     "Exponential",
     "Family",
+    "FisherOutcome",
     "Gamma",
     "IsolatedAgents",
     "LogNormal",
@@ -137,6 +144,8 @@ __all__ = [
     "Uniform",
     "Unit",
     "WattsStrogatz",
+    "fisher",
+    "fisher_outcome",
     "from_arrays",
     "from_networkx",
     "from_sparse",
