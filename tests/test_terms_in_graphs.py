@@ -260,7 +260,7 @@ def test_a_sparse_matrix_in_a_file_too(tmp_path):
         (
             "a.mtx",
             f"{MTX} pattern symmetric\n2 2 1\n2 1\n",
-            "line 1: is declared symmetric; leave out",
+            "line 1: lists the entries below the diagonal only; leave out",
         ),
         (
             "out.a",

@@ -107,7 +107,7 @@ def _last_breach(market: Market, run: Run, budget) -> Breach:
     )
     terms = terms_of(market, dtype)
     sent, budget = slot_blocks(market.links, np.asarray(run.final.flow)), np.asarray(owed(budget, terms))
-    return find_breach(market, run.final.round, sent, budget, utility, None, None, *open_links(terms))
+    return find_breach(market, run.final.round, sent, budget, utility, None, None, open_links(terms))
 
 
 def _complain(market: Market, strategy: Strategy, breach: Breach, strict: bool) -> None:

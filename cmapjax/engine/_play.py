@@ -135,7 +135,7 @@ def _breach(rules: Rules, round, flows: Flows, budget, utility, lost) -> Breach:
     due = owed(budget, terms)
     if rules.strategy.may_keep:
         due = jnp.minimum(due, links.fold_blocks(jnp.add, flows.sent))
-    found = flows.sent, due, utility, received, lost, *open_links(terms)
+    found = flows.sent, due, utility, received, lost, open_links(terms)
     return find_breach(market, round, *jax.lax.stop_gradient(found))
 
 

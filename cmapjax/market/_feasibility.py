@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from cmapjax.arguments._checks import short
 from cmapjax.market._market import Market
@@ -67,8 +67,7 @@ def find_breach(
     utility: Float[Array, "agents"],
     received: list[Float[Array, "_ _"]] | None = None,
     lost: Float[Array, "agents"] | None = None,
-    is_open: list[Bool[Array, "_ _"]] | None = None,
-    capacity: list[Float[Array, "_ _"]] | None = None,
+    lets_through: tuple = (None, None),
 ) -> Breach:
     """Who breaks which law in this round, all in the order of storage.
 
@@ -79,12 +78,13 @@ def find_breach(
         utility: what every agent receives (value).
         received: what y_ij is by the terms posted, as the receivers work it out, in i's slots.
         lost: the largest amount that an agent gave where its row was cut off.
-        is_open: where something can be given, by blocks; by default along every link.
-        capacity: K_ij by blocks.
+        lets_through: where something can be given, and K_ij, both by blocks; None stands for every link, and
+            for any amount.
     """
     xp = namespace(market, sent, budget)
     links, nothing = market.links, [None] * len(sent)
-    rows = zip(blocks(links), sent, received or nothing, is_open or nothing, capacity or nothing, strict=True)
+    by_blocks = (x or nothing for x in (received, *lets_through))
+    rows = zip(blocks(links), sent, *by_blocks, strict=True)
     columns = [_of_block(xp, utility, *row) for row in rows]
     spent, least, outside, over, apart, most = (
         joined(links, list(parts)) for parts in zip(*columns, strict=True)
