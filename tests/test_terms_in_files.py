@@ -131,6 +131,21 @@ def test_simulate_compares_strategies_that_make_sense_and_its_tables_say_what_th
     assert "ProportionalResponse answers what neighbours gave" in refused.stderr
 
 
+def test_a_trace_may_be_zero_for_agents_who_receive_all_the_same(files, tmp_path):
+    from cmapjax.graphs._file_options import FileOptions
+    from cmapjax.graphs._trace import market_with_trace
+
+    trace = tmp_path / "days.csv"
+    trace.write_text("donor,small,town,hill\n6,0,0,0\n2,0,0,1\n")
+    market = cj.graphs.read_market(files[0], agents=files[1], directed=True)
+    brings, _ = market_with_trace(trace, market, FileOptions())
+    assert brings.endowment.tolist() == [4, 0, 0, 0.5]
+    assert brings.demand.tolist() == market.demand.tolist()
+    plain = cj.Market.from_links([[0, 1], [0, 2], [0, 3]], labels=market.labels)
+    with pytest.raises(ValueError, match=r"column.s. 'small', 'town' are zero in every round"):
+        market_with_trace(trace, plain, FileOptions())
+
+
 def test_writers_keep_what_a_market_has(files, tmp_path):
     market = cj.graphs.read_market(files[0], agents=files[1], directed=True)
     for name in ("written.csv", "written.parquet"):

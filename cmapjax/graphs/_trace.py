@@ -67,7 +67,7 @@ def market_with_trace(path, market: Market, options: FileOptions, *, given_in: s
 
     Raises:
         ValueError: what `read_trace` refuses; means that differ from the endowments that are given; agents
-            who never have surplus, unless they are to be dropped.
+            who never have surplus, unless they are to be dropped or the market has other fields.
     """
     read = read_recorded(path, market, options)
     if given_in is not None:
@@ -75,6 +75,8 @@ def market_with_trace(path, market: Market, options: FileOptions, *, given_in: s
         return market, read.of(market.labels)
     mean = read.mean(market.labels)
     zero = np.flatnonzero(mean == 0)
+    if market.terms and options.zero == "reject":
+        zero = zero[:0]  # where a market has such fields, who never has surplus receives all the same
     if len(zero) and options.zero == "reject":
         raise complaint(
             read.path,
