@@ -23,6 +23,7 @@ LEAST_PICTURES = {
     "start": 2,
     "strategies": 5,
     "sensitivity": 1,
+    "rules": 1,
     "tutorials/bandwidth": 3,
     "tutorials/energy": 2,
     "tutorials/ensemble": 2,
