@@ -112,6 +112,8 @@ def _report(shared) -> None:
     show(rows, ("over all rounds", "amount", "share"), right=("amount", "share"))
     agents = shared.per_agent().sort_values("coverage", kind="stable")
     agents = agents[agents["need"] > 0]
+    if not len(agents):
+        return
     if len(agents) > SHOWN_AGENTS:
         half = SHOWN_AGENTS // 2
         agents = agents.iloc[[*range(half), *range(-half, 0)]]
