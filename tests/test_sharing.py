@@ -124,11 +124,6 @@ def test_markets_that_do_not_fit_are_refused(path, balance):
         cj.share(path, balance, priority=[1, 2, 3])
 
 
-def test_simulate_refuses_a_balance_and_names_what_finds_its_sharing(path, balance):
-    with pytest.raises(ValueError, match=r"Balance: .* simulate does not play; .* cmapjax\.share"):
-        cj.simulate(path, cj.EqualSplit(), rounds=1, endowments=balance)
-
-
 def test_simulate_plays_the_markets_of_rounds_to_what_is_shared(path, balance):
     hours = balance.markets(path, [0, 1])
     run = cj.simulate(hours, cj.CMAP(), schedule=cj.Sequential(), rounds=60, record={})

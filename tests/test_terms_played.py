@@ -238,3 +238,42 @@ def test_slopes_of_a_run_are_those_of_differences():
             change = jnp.zeros(4).at[k].set(step)
             wanted = (poorest(at + change) - poorest(at - change)) / (2 * step)
             np.testing.assert_allclose(slope[k], wanted, atol=1e-6)
+
+
+NETWORK = cj.Market.from_links([[0, 1], [1, 2], [2, 3], [3, 0], [0, 2]])
+
+
+def test_a_balance_that_never_changes_is_a_market_that_does_not():
+    production, need = np.tile([3.0, 0.5, 0, 1], (60, 1)), np.tile([1.0, 1, 2, 0.5], (60, 1))
+    balance = cj.endowments.Balance(production, need)
+    runs = [
+        cj.simulate(balance.mean(NETWORK), Own(), rounds=60, record={}, endowments=surplus, strict=True)
+        for surplus in (balance, cj.endowments.Constant())
+    ]
+    np.testing.assert_allclose(*(run.final.utility for run in runs), rtol=1e-12)
+    np.testing.assert_allclose(*(run.final.claim for run in runs), rtol=1e-12)
+
+
+def test_roles_change_from_round_to_round():
+    rng = np.random.default_rng(0)
+    production = rng.lognormal(0, 1, (50, 4)) * (rng.random((50, 4)) < 0.5)
+    need = rng.lognormal(-0.3, 0.5, (50, 4))
+    balance = cj.endowments.Balance(production, need)
+    strategy = cj.CMAP(respects_demand=True)
+    play = {"record": ["received"], "endowments": balance, "schedule": cj.Sequential()}
+    received = cj.simulate(balance.mean(NETWORK), strategy, rounds=50, **play).records["received"][1:]
+    has_enough = production >= need
+    assert has_enough.any(axis=0).all()
+    np.testing.assert_array_equal(received[has_enough], need[has_enough])  # nobody gives them anything
+    shared = (received - np.minimum(production, need)).sum(axis=1)
+    most = cj.share(NETWORK, balance).received.sum(axis=1)
+    assert np.all(shared <= most + 1e-9)
+    assert shared.sum() > 0.8 * most.sum()
+
+
+def test_a_balance_is_played_on_the_market_of_its_means_only():
+    balance = cj.endowments.Balance(np.ones((3, 4)), np.full((3, 4), 0.5))
+    with pytest.raises(ValueError, match=r"endowment is not the mean of the rounds; play on balance.mean"):
+        cj.simulate(NETWORK, cj.CMAP(), rounds=3, endowments=balance)
+    with pytest.raises(ValueError, match="balance has 3 rounds, and 4 are to be played"):
+        cj.simulate(balance.mean(NETWORK), cj.CMAP(), rounds=4, endowments=balance)

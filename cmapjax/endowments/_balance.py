@@ -21,7 +21,9 @@ class Balance(Endowments):
     demand is d, own use included. So who gives in one round may receive in the next. Columns with names are
     matched with the market's agents, and the tables' index are the times of the rounds, as in `Trace`.
 
-    `cmapjax.share` finds who gives what to whom.
+    `cmapjax.share` finds who gives what to whom in the equilibrium of every round. `simulate` plays the
+    rounds one after another on the market of their means, `mean(market)`: a round's surplus, demand and own
+    use are announced at its beginning, and claims are carried on from round to round.
 
     Args:
         production: g, a row per round and a column per agent, in any unit of value.
@@ -184,15 +186,54 @@ class Balance(Endowments):
         fields = {"endowment": own.surplus, "priority": priority, "demand": own.need, "own_use": own.own_use}
         return {name: x[rounds] for name, x in fields.items()}
 
+    def mean(self, market: Market, *, priority=None) -> Market:
+        """The market of the means of all rounds, on which `simulate` plays one round after another.
+
+        Args:
+            market: the network, whose endowments play no part.
+            priority: a number per agent, as `markets` takes it; by default the market's priority if it has
+                one, else the mean need.
+
+        Returns:
+            A market with the mean surplus, demand and own use.
+
+        Raises:
+            ValueError: as `markets`.
+        """
+        fields = self._fields(market, np.arange(self.num_rounds), priority)
+        surplus, *terms = (field.mean(axis=0) for field in fields.values())
+        terms = dict(zip(list(fields)[1:], terms, strict=True))
+        return market.with_terms(**terms).with_contributions(endowment=surplus)
+
     def check(self, market, rounds):
-        raise ValueError(
-            "Balance: demand and own use change every round, which simulate does not play; play the markets "
-            "of rounds side by side, simulate(balance.markets(market, rounds), …), or find who gives what to "
-            "whom by cmapjax.share(market, balance)."
-        )
+        if rounds > self.num_rounds:
+            raise ValueError(
+                f"balance has {self.num_rounds:,} rounds, and {rounds:,} are to be played; play fewer."
+            )
+        means = {"endowment": self.surplus, "demand": self.need, "own_use": self.own_use}
+        for field, x in means.items():
+            has = getattr(market, field)
+            if has is None or not np.allclose(has, x.mean(axis=0), rtol=1e-9, atol=0):
+                raise ValueError(
+                    f"Balance: the market's {field} is not the mean of the rounds; play on "
+                    "balance.mean(market), or the markets of rounds side by side, "
+                    "simulate(balance.markets(market, rounds), …)."
+                )
+
+    @property
+    def changes_needs(self):
+        return True
 
     def draw(self, market, round, key):
-        return jnp.asarray(self.matched(market).surplus)[round]
+        production, need = self._of(round)
+        return jnp.maximum(production - need, 0)
+
+    def needs(self, market, round):
+        production, need = self._of(round)
+        return need, jnp.minimum(production, need)
+
+    def _of(self, round):
+        return jnp.asarray(self.production)[round], jnp.asarray(self.need)[round]
 
 
 def _check_same_rounds(shape, need_shape, times, need_times) -> None:

@@ -53,6 +53,15 @@ class Endowments(eqx.Module):
             ValueError: what does not fit.
         """
 
+    @property
+    def changes_needs(self) -> bool:
+        """Whether demands and own use differ from round to round too (`needs`)."""
+        return False
+
+    def needs(self, market: Market, round: Int[Array, ""]):
+        """Demand D_j and own use a_j of one round (float64), if `changes_needs`."""
+        raise NotImplementedError
+
     @abc.abstractmethod
     def draw(self, market: Market, round: Int[Array, ""], key: Array | None) -> Float[Array, "agents"]:
         """The endowments of one round (float64).

@@ -42,6 +42,7 @@ def judged(
     Raises:
         ValueError: with `strict`, which agent broke which law; or that compiled code cannot raise.
     """
+    may_keep = strategy.may_keep or endowments.changes_needs
     by_averages = not endowments.is_constant or strategy.needs_averages
     if is_traced((market, endowments, key, run)):
         if strict:
@@ -49,15 +50,13 @@ def judged(
                 "strict is asked for inside a transformation of JAX, where nothing can be raised; look at "
                 "run.verdict, or play once outside."
             )
-        fields = _judge_traced(
-            market.bare(), endowments, key, run.final, run.breach, by_averages, strategy.may_keep
-        )
+        fields = _judge_traced(market.bare(), endowments, key, run.final, run.breach, by_averages, may_keep)
         return dataclasses.replace(run, **fields)
     budget = market.contribution
     if run.final.round > 0 and not endowments.is_constant:
         budget = np.asarray(last_budget(market.bare(), endowments, key, run.final.round))
     flow = run.final.flow.astype(np.float64)
-    if strategy.may_keep:
+    if may_keep:
         budget = np.minimum(budget, market.gave(flow))
     error = metrics.spending_error(market, flow, budget)
     breach = run.breach

@@ -18,7 +18,7 @@ from cmapjax.engine._round import (
     received_totals,
     take_part,
 )
-from cmapjax.engine._terms import next_claims, open_links, owed
+from cmapjax.engine._terms import Terms, in_round, next_claims, open_links, owed
 from cmapjax.market._feasibility import Breach, find_breach
 from cmapjax.market._market import Market
 from cmapjax.runtime._precision import namespace
@@ -53,6 +53,14 @@ class Rules(eqx.Module):
         """Value that each agent has to give in a round, float64."""
         return self.market.stored(_budget(self.market, self.endowments, self.key, round))
 
+    def terms_of_round(self, round: Int[Array, ""]) -> Terms:
+        """What the market has beyond endowments and values in a round."""
+        terms = self.known.terms
+        if not self.endowments.changes_needs:
+            return terms
+        needs = (self.market.stored(x * self.market.value) for x in self.endowments.needs(self.market, round))
+        return in_round(self.market.links, terms, *(x.astype(terms.room.dtype) for x in needs))
+
 
 class StoredState(eqx.Module):
     """A market between two rounds as the engine holds it: flows in blocks, agents in the order of storage."""
@@ -82,8 +90,8 @@ def average_utility(at) -> Float[Array, "agents"]:
 def play_round(rules: Rules, now: StoredState) -> StoredState:
     """The market one round later."""
     if now.claim is not None:
-        known = dataclasses.replace(rules.known, terms=rules.known.terms.with_claim(now.claim))
-        rules = dataclasses.replace(rules, known=known)
+        terms = rules.terms_of_round(now.round).with_claim(now.claim)
+        rules = dataclasses.replace(rules, known=dataclasses.replace(rules.known, terms=terms))
     if rules.strategy.needs_averages:
         average = average_utility(now).astype(now.history[0].dtype)
         known = dataclasses.replace(rules.known, average_utility=average)

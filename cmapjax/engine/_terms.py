@@ -109,9 +109,35 @@ def _least_claims(market: Market, of) -> Agents:
     return xp.where(has, LEAST_CLAIM * demand * per_demand, 0)
 
 
+def in_round(links: Columns, of: Terms, demand: Agents, own_use: Agents) -> Terms:
+    """The terms of a round with its own demand and own use. Nothing can be given to who has enough without
+    others."""
+    wants = demand > own_use
+    of_neighbours = [look(wants, at) for at in links.blocks(jnp.asarray(links.entries))]
+    ends = {}
+    for name, masks in (("sent", of_neighbours), ("received", links.row_blocks(wants))):
+        end = getattr(of, name)
+        is_open = tuple(m & n for m, n in zip(end.is_open, masks, strict=True))
+        ends[name] = dataclasses.replace(end, is_open=is_open)
+    most = ends["sent"].capacity or [jnp.inf] * len(of_neighbours)
+    room = [jnp.where(m, k, 0) for m, k in zip(ends["sent"].is_open, most, strict=True)]
+    room = links.fold_blocks(jnp.add, [x.astype(of.room.dtype) for x in room])
+    return dataclasses.replace(of, demand=demand, own_use=own_use, room=room, **ends)
+
+
 def next_claims(terms: Terms, utility: Agents) -> Agents:
-    """β_j ← min(b_j, max(β_j D_j / u_j, least)): who received more than its demand claims less next round."""
+    """β_j ← min(b_j, max(β_j D_j / u_j, least)): who received more than its demand claims less next round.
+
+    Who has enough without others, in this round, claims as before.
+    """
     has = (utility > 0) & jnp.isfinite(terms.demand)
+    if terms.own_use is not None:
+        has = has & (terms.demand > terms.own_use)
+        return jnp.where(terms.demand > terms.own_use, _next_claims(terms, utility, has), terms.claims)
+    return _next_claims(terms, utility, has)
+
+
+def _next_claims(terms: Terms, utility: Agents, has: Array) -> Agents:
     share = jnp.where(has, terms.demand, 1) / jnp.where(has, utility, 1)
     claim = jnp.maximum(terms.claims * share, terms.least_claim)
     return jnp.where(has, jnp.minimum(claim, terms.priority), terms.priority)
