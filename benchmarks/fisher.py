@@ -1,4 +1,4 @@
-"""Claim: bid response finds the prices of a linear Fisher market, to a certified gap of 6e-5 of the budgets, in 3 s.
+"""Claim: bid response finds the prices of a linear Fisher market, certified to 6e-5 of the budgets, in 3 s.
 
 Command: python -m benchmarks --only fisher
 Typical outcome: the table in docs/benchmarks.md, which that command writes.
@@ -33,7 +33,9 @@ QUICK = {"500 × 40, density 0.2": (500, 40, 0.2, 450), "80 × 160": (80, 160, 1
 
 
 def results(quick: bool) -> dict:
-    claim = "Bid response finds the prices of a linear Fisher market, to a certified gap of 6e-5 of the budgets, in 3 s."
+    claim = (
+        "Bid response finds the prices of a linear Fisher market, certified to 6e-5 of the budgets, in 3 s."
+    )
     markets = QUICK if quick else MARKETS
     found = race_results(claim, (job(name, *size) for name, size in markets.items()))
     rows = [row for name, size in markets.items() for row in solvers(name, *size)]
