@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import _cmap_rivals, _devices, _fill_rivals, _pr_rivals, first_answer, proportional_response
+from benchmarks import (
+    _cmap_rivals,
+    _devices,
+    _fill_rivals,
+    _fisher_rivals,
+    _pr_rivals,
+    first_answer,
+    fisher,
+    proportional_response,
+)
 from benchmarks._networks import ensemble, rows_of
 from benchmarks._race import Job, MissingRival, Rival, largest_difference, race, results
 from benchmarks._shortfalls import shortfalls
@@ -151,6 +160,17 @@ def test_kernels_in_c_fill_to_the_level():
         data = [x.astype(np.float32) for x in (b, w, c)]
         wanted = _fill_rivals.numpy_sort(*data, 32)(1)()
         assert largest_difference(_ready(lambda: _fill_rivals.c_kernel(*data))(1)(), wanted) < 1e-4  # noqa: B023
+
+
+def test_rivals_in_a_fisher_market_play_bid_response():
+    trade = fisher.trade_of(12, 5, 0.6)
+    wanted = fisher.simulating(trade)(ROUNDS)()
+    for ready in (_fisher_rivals.numpy_links, _fisher_rivals.numpy_table, _fisher_rivals.scipy_scaling):
+        assert largest_difference(fisher.playing(trade, ready)(ROUNDS)(), wanted) < 1e-12, ready
+    market, rounds = fisher.market_of(trade), 2 * _fisher_rivals.RESCALE
+    few, many = (_fisher_rivals.scipy_scaling(trade)(count)() for count in (1, 100 * rounds))
+    assert fisher.certified_gap(market, trade, few) > 1e-2 > 1e-4 > fisher.certified_gap(market, trade, many)
+    assert fisher.certified_gap(market, trade, None) == np.inf
 
 
 def _ready(ready):

@@ -3,7 +3,9 @@
 import jax.numpy as jnp
 import numpy as np
 
+from cmapjax.arguments._checks import listed
 from cmapjax.market._columns import largest, total
+from cmapjax.runtime._settings import is_traced
 from cmapjax.strategies._base import Link, PostedStrategy, Strategy, View, equal_part, repeat
 from cmapjax.strategies._capped import capped_level, up_to
 
@@ -87,6 +89,12 @@ def check_is_exchange(name: str, market, remedy: str) -> None:
         name: of the strategy, which measures others by what they contribute or gave.
         remedy: strategies that know other markets.
     """
+    if not market.terms:
+        return
+    if is_traced(market):
+        raise ValueError(
+            f"strategy: {name} takes {listed(market.terms)} as plain numbers only; use {remedy}."
+        )
     contribution = np.asarray(market.contribution)
     is_entry = np.asarray(market.links.is_entry)
     fields = {
