@@ -361,7 +361,7 @@ def test_list_shows_names_fields_and_defaults():
     done = cmapjax("list")
     assert done.returncode == 0
     for text in (
-        "cmap (community_hops|hops=1)",
+        "cmap (community_hops|hops=1, ",
         "The row that maximises",
         "watts-strogatz | ws (num_agents|n, neighbours|k, rewiring)",
         "gamma (variation|cv=0.5)",

@@ -237,7 +237,7 @@ REFUSED = {
     ),
     "strategy": (
         ring(strategy="magic"),
-        "cells.strategy is 'magic'; cmap (community_hops|hops=1); FILE.py:Class",
+        "cells.strategy is 'magic'; cmap (community_hops|hops=1, ; FILE.py:Class",
     ),
     "schedule in a zip": (changed(zip=[{"schedule": ["never"]}]), "zip[0].schedule[0]; 'never'; sequential"),
     "family": (ring(network="nonsense:n=3"), "cells.network; erdos-renyi; file:PATH"),
