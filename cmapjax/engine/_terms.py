@@ -83,6 +83,8 @@ def terms_of(market: Market, dtype) -> Terms | None:
         return OfLinks(blocks(mirrored(carries)), *real)
 
     capacity = None if market.capacity is None else of.capacity
+    if isinstance(capacity, np.ndarray) and np.all(np.isinf(capacity[carries])):
+        capacity = None  # directions only, which `is_open` has
     efficiency = None if market.efficiency is None else of.efficiency
     demand = None if market.demand is None else of.demand
     back = look(carries, market.reverse)

@@ -39,8 +39,11 @@ class BidResponse(PostedStrategy):
 
     def post(self, view: View):
         weight = jnp.where(view.is_neighbour, self._bid(view), 0)
-        none = jnp.zeros_like(weight)
-        price = level_of(view.budget, weight, none, view.capacity)
+        none, bids = jnp.zeros_like(weight), total(weight)
+        if view.capacity is None:
+            price = jnp.where(bids > 0, view.budget / jnp.where(bids > 0, bids, 1), 0), jnp.zeros_like(bids)
+        else:
+            price = level_of(view.budget, weight, none, view.capacity)
         row = up_to(price, weight, none, view.capacity)
         # Bids take all that there is, unless every link with a bid is full, or there is none.
         has_room = (weight > 0) if view.capacity is None else (weight > 0) & (row < view.capacity)
