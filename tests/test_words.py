@@ -22,6 +22,7 @@ KINDS = {
     schedules.Schedule: schedules,
     graphs.Family: graphs,
     graphs.Distribution: graphs,
+    graphs.PriorityRule: graphs,
     graphs.IsolatedAgents: graphs,
     endowments.Endowments: endowments,
     cj.Method: equilibrium,
@@ -92,6 +93,9 @@ MEANT = [
     ("lognormal:cv=2", endowments.LogNormal(2)),
     ("on-off:p=0.25", endowments.OnOff(0.25)),
     ("decomposition", cj.Decomposition()),
+    ("constant:2.5", graphs.Constant(2.5)),
+    ("mix:0.5", graphs.Mix(0.5)),
+    ("coverage", graphs.Coverage()),
     ("projected-gradient:projection=jaxopt", cj.ProjectedGradient(projection="jaxopt")),
     ("convex:accuracy=1e-9", cj.ConvexProgram(accuracy=1e-9)),
 ]

@@ -166,6 +166,12 @@ class SpanWarning(UserWarning):
         self.ratio = ratio
 
 
+def without_zeros(contribution: np.ndarray) -> np.ndarray:
+    """Contributions for `check_span`: those of 0, of which nothing is rounded away, as the largest."""
+    contribution = np.asarray(contribution)
+    return np.where(contribution > 0, contribution, contribution.max() or 1)
+
+
 def check_span(
     contribution: np.ndarray, precision: str, name_of, market_of: np.ndarray | None = None
 ) -> None:

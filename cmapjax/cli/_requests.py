@@ -32,7 +32,11 @@ class OfSource:
 
     agents: Annotated[
         Path | None,
-        typer.Option("--agents", help="Table with the columns agent, endowment, value (CSV, TSV, Parquet)."),
+        typer.Option(
+            "--agents",
+            help="Table with the columns agent, endowment, value, priority, demand, own_use (CSV, TSV, "
+            "Parquet).",
+        ),
     ] = None
     markets: Annotated[
         int, typer.Option("--markets", help="How many random markets of a family to draw.")
@@ -47,6 +51,29 @@ class OfSource:
         ),
     ] = "unit"
     value: Annotated[str, typer.Option("--value", help="Likewise the value of a unit.")] = "unit"
+    priority: Annotated[
+        str | None,
+        typer.Option(
+            "--priority",
+            help="Priorities in a random market: mix:share=0.5, coverage, heads, a distribution "
+            "(cmapjax list priority-rule), or your own; by default contributions.",
+        ),
+    ] = None
+    demand: Annotated[
+        str | None,
+        typer.Option("--demand", help="Distribution of demands, or one number; by default unlimited."),
+    ] = None
+    own_use: Annotated[str | None, typer.Option("--own-use", help="Likewise of own use; by default 0.")] = (
+        None
+    )
+    capacity: Annotated[
+        str | None,
+        typer.Option("--capacity", help="Likewise of links' capacities; by default unlimited."),
+    ] = None
+    efficiency: Annotated[
+        str | None,
+        typer.Option("--efficiency", help="Likewise of what arrives of a unit; by default 1."),
+    ] = None
     isolated: Annotated[
         str,
         typer.Option(
@@ -209,7 +236,8 @@ class Share:
         typer.Option(
             "--priority",
             help="By what shares are fair: coverage (of each one's need), reciprocity (what one has to give "
-            "on average), heads (equal right), or solidarity:0.2, reciprocity with a share 0.2 for heads.",
+            "on average), heads (equal right), solidarity:0.2 (reciprocity with a share 0.2 for heads), or "
+            "your own (cmapjax list priority-rule).",
         ),
     ] = "coverage"
     gaps: Annotated[

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cmapjax import metrics
-from cmapjax.arguments._checks import check_kind, check_span, short
+from cmapjax.arguments._checks import check_kind, check_span, short, without_zeros
 from cmapjax.endowments import Constant, Endowments
 from cmapjax.engine import _driver, _native
 from cmapjax.engine._judge import judged
@@ -170,8 +170,7 @@ def _check_options(market, strategy, schedule, endowments, rounds, every, precis
             raise ValueError(f"record: {name} is {short(observer)}; give a function of (market, state).")
     contribution = market.contribution
     if not isinstance(contribution, jax.core.Tracer):
-        numbers = np.asarray(contribution)
-        numbers = np.where(numbers > 0, numbers, numbers.max() or 1)  # zero is nothing that could be rounded
+        numbers = without_zeros(contribution)
         check_span(numbers, precision, lambda i: market.labels[i], np.asarray(market.market_of))
 
 

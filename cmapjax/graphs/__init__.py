@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from cmapjax.graphs._arrays import from_arrays, from_sparse
     from cmapjax.graphs._balance import read_balance
     from cmapjax.graphs._distributions import (
+        Constant,
         Distribution,
         Exponential,
         Gamma,
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
         StochasticBlockModel,
         TorusGrid,
     )
+    from cmapjax.graphs._fisher import FisherOutcome, fisher, fisher_outcome
     from cmapjax.graphs._networkx import from_networkx, to_networkx
+    from cmapjax.graphs._priorities import Coverage, Mix, PriorityRule
     from cmapjax.graphs._random import Drop, IsolatedAgents, RandomMarket, Redraw, Reject
     from cmapjax.graphs._read import read_market, shipped, with_agents
     from cmapjax.graphs._trace import read_trace
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
         WattsStrogatz,
     )
     from cmapjax.graphs._within import within
-    from cmapjax.graphs._write import write_agents, write_allocation, write_graphml
+    from cmapjax.graphs._write import write_agents, write_allocation, write_graphml, write_links
 
 # Imported on first use: reading a file does not need random families.
 _HOMES = {
@@ -47,6 +50,7 @@ _HOMES = {
     ),
     "_balance": ("read_balance",),
     "_distributions": (
+        "Constant",
         "Distribution",
         "Exponential",
         "Gamma",
@@ -65,9 +69,19 @@ _HOMES = {
         "StochasticBlockModel",
         "TorusGrid",
     ),
+    "_fisher": (
+        "FisherOutcome",
+        "fisher",
+        "fisher_outcome",
+    ),
     "_networkx": (
         "from_networkx",
         "to_networkx",
+    ),
+    "_priorities": (
+        "Coverage",
+        "Mix",
+        "PriorityRule",
     ),
     "_random": (
         "Drop",
@@ -94,6 +108,7 @@ _HOMES = {
         "write_agents",
         "write_allocation",
         "write_graphml",
+        "write_links",
     ),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -102,15 +117,20 @@ __all__ = [
     "BarabasiAlbert",
     "Bipartite",
     "Complete",
+    "Constant",
+    "Coverage",
     "Distribution",
     "Drop",
     "ErdosRenyi",
     "Exponential",
     "Family",
+    "FisherOutcome",
     "Gamma",
     "IsolatedAgents",
     "LogNormal",
+    "Mix",
     "Pareto",
+    "PriorityRule",
     "RandomGeometric",
     "RandomMarket",
     "RandomRegular",
@@ -124,6 +144,8 @@ __all__ = [
     "Uniform",
     "Unit",
     "WattsStrogatz",
+    "fisher",
+    "fisher_outcome",
     "from_arrays",
     "from_networkx",
     "from_sparse",
@@ -137,6 +159,7 @@ __all__ = [
     "write_agents",
     "write_allocation",
     "write_graphml",
+    "write_links",
 ]
 
 
