@@ -171,11 +171,8 @@ def test_what_is_wrong_with_a_long_table_is_said(village, share, case):
         ((*TABLES[:2],), "give --production FILE and --need FILE"),
         ((*TABLES, "--balance", "balance.csv"), "give --production FILE and --need FILE"),
         ((*TABLES, "--reach", "0"), "--reach is 0; give a whole number of links"),
-        (
-            (*TABLES, "--priority", "merit"),
-            "--priority is 'merit'; give coverage, reciprocity, solidarity:0.2",
-        ),
-        ((*TABLES, "--priority", "solidarity:2"), "--priority is 'solidarity:2'; give"),
+        ((*TABLES, "--priority", "merit"), "priority rule 'merit' is not known.* coverage"),
+        ((*TABLES, "--priority", "solidarity:2"), "share is 2; give a number at least 0 and at most 1"),
         ((*TABLES, "--gaps", "mean"), "--gaps is 'mean'; give refuse, zero, previous, linear"),
         ((*TABLES, "--out", "."), "--out .* is not empty"),
         ((*TABLES, "--receipts", "every.txt"), "--receipts every.txt: end its name in"),

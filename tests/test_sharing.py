@@ -15,7 +15,7 @@ import cmapjax as cj
 from cmapjax import plots
 from cmapjax.endowments import Balance
 from cmapjax.equilibrium import _sharing
-from cmapjax.graphs import from_arrays, within
+from cmapjax.graphs import Coverage, LogNormal, Mix, Unit, from_arrays, within
 
 ROUNDING = 1e-12  # of sums of a few flows near 1
 
@@ -60,12 +60,19 @@ def test_columns_are_matched_by_name_whatever_their_order(path):
     assert market.demand.tolist() == [1, 1, 6, 1]
 
 
-def test_solidarity_mixes_what_agents_have_to_give_and_heads(balance):
-    assert balance.solidarity(0).to_dict() == {"north": 1, "mid": 1, "south": 0, "end": 0.5}
-    assert balance.solidarity(1).tolist() == [0.625] * 4
-    np.testing.assert_allclose(balance.solidarity(0.2), [0.925, 0.925, 0.125, 0.525])
-    with pytest.raises(ValueError, match=r"share is 1\.5; give a number from 0 to 1"):
-        balance.solidarity(1.5)
+def test_rules_of_priority_go_by_what_agents_have_to_give_on_average(path, balance):
+    """Mean surpluses are 1, 1, 0 and 1/2."""
+    for rule, points in (
+        (Mix(0), [1, 1, 0, 0.5]),
+        (Mix(0.2), [0.925, 0.925, 0.125, 0.525]),
+        (Unit(), [1] * 4),
+    ):
+        by_rule, by_hand = (cj.share(path, balance, priority=priority) for priority in (rule, points))
+        np.testing.assert_allclose(by_rule.received, by_hand.received, atol=ROUNDING)
+    by_need = cj.share(path, balance, priority=Coverage())
+    np.testing.assert_array_equal(by_need.received, cj.share(path, balance).received)
+    with pytest.raises(ValueError, match=r"priority: LogNormal.* draws at random; give a rule that does not"):
+        cj.share(path, balance, priority=LogNormal(1.0))
 
 
 def other(table, **columns):
@@ -182,7 +189,7 @@ def test_priorities_decide_who_gets_what(path, balance):
     assert received(np.ones(4)).iloc[1].to_dict() == pytest.approx(
         {"north": 1, "mid": 0, "south": 3, "end": 0}
     )
-    earned = received(balance.solidarity(0))  # south never has anything to give
+    earned = received(Mix(0))  # south never has anything to give
     assert earned["south"].tolist() == [0, 0, 0, 0]
     assert earned["north"].tolist() == pytest.approx([0, 1, 0, 0])
     by_round = by_home(homes.NEED) * 0 + 1

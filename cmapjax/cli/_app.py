@@ -53,7 +53,9 @@ OF_ENDOWMENTS = (
     "endowment_attribute",
     "value_attribute",
 )
-add(app, Share, *OF_ENDOWMENTS)
+# A word of its own says how priorities follow.
+OF_TERMS = ("priority", "demand", "own_use", "capacity", "efficiency")
+add(app, Share, *OF_ENDOWMENTS, *OF_TERMS)
 
 
 @app.command("list")

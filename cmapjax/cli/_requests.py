@@ -236,7 +236,8 @@ class Share:
         typer.Option(
             "--priority",
             help="By what shares are fair: coverage (of each one's need), reciprocity (what one has to give "
-            "on average), heads (equal right), or solidarity:0.2, reciprocity with a share 0.2 for heads.",
+            "on average), heads (equal right), solidarity:0.2 (reciprocity with a share 0.2 for heads), or "
+            "your own (cmapjax list priority-rule).",
         ),
     ] = "coverage"
     gaps: Annotated[

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cmapjax.arguments._checks import escape_cell, short
+from cmapjax.arguments._checks import escape_cell
 from cmapjax.cli._cache import switch_on
 from cmapjax.cli._output import check_file, check_folder, market_lines, say, show, write_text
 from cmapjax.cli._progress import interruptible
@@ -15,18 +15,20 @@ from cmapjax.cli._receipts import ENDINGS
 from cmapjax.cli._requests import Share
 from cmapjax.cli._source import Source, check, market
 from cmapjax.graphs._amounts import check_rules
+from cmapjax.words._objects import Builder
 
 NOT_REACHED = 1
 TOLERANCE = 1e-9
 SHOWN_AGENTS = 8
-PRIORITIES = "coverage, reciprocity, solidarity:0.2 or heads"
+# A word for what the rules call otherwise.
+RECIPROCITY = {"reciprocity": "mix:share=0"}
 
 
 def run(source: Source, request: Share) -> int:
     """Read, solve every round, report, write; the exit code."""
     rules = {"gaps": request.gaps, "negative": request.negative, "absent": request.absent}
     check_rules(rules, source.file)
-    solidarity = _checked(source, request)
+    priority = _checked(source, request)
     switch_on()
     from cmapjax import share
     from cmapjax.endowments import Balance
@@ -42,7 +44,6 @@ def run(source: Source, request: Share) -> int:
     balance = Balance(*read_by_rules(network, *files, rules, source.file))
     network = reached if request.reach > 1 else network
     began = time.perf_counter()
-    priority = None if solidarity is None else balance.solidarity(solidarity)
     shared = interruptible(lambda: share(network, balance, priority=priority), "sharing")
     say(f"{balance.num_rounds:,} rounds in {time.perf_counter() - began:.1f} s, priority: {request.priority}")
     _report(shared)
@@ -57,8 +58,8 @@ def run(source: Source, request: Share) -> int:
     return NOT_REACHED
 
 
-def _checked(source: Source, request: Share) -> float | None:
-    """The τ of solidarity, None for coverage, once all words are checked."""
+def _checked(source: Source, request: Share):
+    """The rule of priorities, once all words are checked."""
     check(source)
     if len(source.networks) > 1:
         raise ValueError("share takes one network; name one.")
@@ -74,21 +75,9 @@ def _checked(source: Source, request: Share) -> float | None:
         check_folder("--out", request.out)
     if request.receipts is not None:
         check_file("--receipts", request.receipts, ENDINGS)
-    return _solidarity(request.priority)
+    from cmapjax.graphs import PriorityRule
 
-
-def _solidarity(text: str) -> float | None:
-    name, _, number = text.strip().lower().partition(":")
-    if name == "solidarity":
-        try:
-            share = float(number)
-        except ValueError:
-            share = -1.0
-        if 0 <= share <= 1:
-            return share
-    elif not number and name in ("coverage", "reciprocity", "heads"):
-        return {"coverage": None, "reciprocity": 0.0, "heads": 1.0}[name]
-    raise ValueError(f"--priority is {short(text)}; give {PRIORITIES} (a share from 0 to 1).")
+    return Builder().build(PriorityRule, RECIPROCITY.get(request.priority, request.priority))
 
 
 def _report(shared) -> None:

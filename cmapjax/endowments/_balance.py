@@ -83,30 +83,6 @@ class Balance(Endowments):
         """(g − d)⁺, what agents have for others (value)."""
         return np.maximum(self.production - self.need, 0)
 
-    def solidarity(self, share: float):
-        """Priorities (1 − τ) w_i + τ W / n, where w_i is agent i's mean surplus and W = Σ w_i.
-
-        τ = 0 is reciprocity (points are earned by what one has to give), τ = 1 an equal right of all heads.
-
-        Args:
-            share: τ, from 0 to 1.
-
-        Returns:
-            A number per agent (value); if the columns have names, a pandas Series with these.
-
-        Raises:
-            ValueError: a share out of range.
-        """
-        if isinstance(share, bool) or not isinstance(share, (int, float, np.floating)) or not 0 <= share <= 1:
-            raise ValueError(f"share is {short(share)}; give a number from 0 to 1.")
-        mean = self.surplus.mean(axis=0)
-        points = (1 - share) * mean + share * mean.mean()
-        if self.names is None:
-            return points
-        import pandas as pd
-
-        return pd.Series(points, index=pd.Index(self.names, tupleize_cols=False))
-
     def matched(self, market: Market) -> "Balance":
         if self.names is None:
             _check_columns(self.production.shape[1], market)
@@ -144,7 +120,7 @@ class Balance(Endowments):
             rounds: which rows; by default all.
             priority: by what fair shares are measured (value), a number per agent, or a row of them per round
                 of this balance; by default the market's priority if it has one, else the need, by which
-                everybody's ratio is the share of its need that is met (*coverage*). `solidarity` has others.
+                everybody's ratio is the share of its need that is met (*coverage*).
 
         Returns:
             A market per round.

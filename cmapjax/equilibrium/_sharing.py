@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from cmapjax.arguments._checks import check_kind
 from cmapjax.endowments import Balance
 from cmapjax.equilibrium._solve import solve
+from cmapjax.graphs import PriorityRule
 from cmapjax.market._market import Market
 from cmapjax.runtime._settings import check_plain
 
@@ -130,9 +131,9 @@ def share(market: Market, balance: Balance, *, priority=None) -> Sharing:
         balance: what its agents produce and need.
         priority: by what fair shares are measured (value), a number per agent or a row of them per round; by
             default the market's priority, else the need, so that everybody's share of need met is as equal as
-            the network allows (*coverage*). `balance.solidarity(0)` is reciprocity, by what agents have to
-            give on average; `balance.solidarity(1)` and 1 are an equal right of all. An agent of priority 0
-            receives nothing.
+            the network allows (*coverage*). Or a rule of `cmapjax.graphs` that does not draw: contributions
+            are then mean surpluses, so that `Mix(0)` is reciprocity, by what agents have to give on average,
+            and `Mix(1)` an equal right of all. An agent of priority 0 receives nothing.
 
     Returns:
         Amounts per round and agent, what passed along each link, and the certified gap of each round.
@@ -143,6 +144,8 @@ def share(market: Market, balance: Balance, *, priority=None) -> Sharing:
     check_kind("market", market, Market, "Market.from_links(…), or a reader of cmapjax.graphs")
     check_kind("balance", balance, Balance, "endowments.Balance(production, need)")
     check_plain("share", (market, balance, priority), "give it plain numbers")
+    if isinstance(priority, PriorityRule):
+        priority = _by_rule(priority, balance.matched(market))
     balance.markets(market, [0], priority=priority)  # refuses what does not fit, though it may be night
     own = balance.matched(market)
     return Sharing(
@@ -152,6 +155,13 @@ def share(market: Market, balance: Balance, *, priority=None) -> Sharing:
         need=np.asarray(own.need),
         **_given(market, balance, own.surplus, own.need - own.own_use, priority),
     )
+
+
+def _by_rule(rule: PriorityRule, own: Balance) -> np.ndarray:
+    """Priorities by what agents have to give on average, and by what they need."""
+    if rule.is_random:
+        raise ValueError(f"priority: {rule!r} draws at random; give a rule that does not, or numbers.")
+    return rule.priorities(np.random.default_rng(0), own.surplus.mean(axis=0), own.need)
 
 
 def _given(market: Market, balance: Balance, surplus, deficit, priority) -> dict[str, np.ndarray]:

@@ -46,6 +46,7 @@ class Mix(PriorityRule):
         share: τ, from 0 (priorities are contributions) to 1 (they are equal).
     """
 
+    known_as: ClassVar[tuple[str, ...]] = ("solidarity",)
     share: float | int = real(most=1, above=False)
 
     def priorities(self, rng, contribution, demand):
