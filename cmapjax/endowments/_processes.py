@@ -59,7 +59,18 @@ class Endowments(eqx.Module):
         return False
 
     def needs(self, market: Market, round: Int[Array, ""]):
-        """Demand D_j and own use a_j of one round (float64), if `changes_needs`."""
+        """Demand and own use of one round, if `changes_needs`.
+
+        Args:
+            market: whose agents they are of.
+            round: its number, from 0.
+
+        Returns:
+            D_j and a_j per agent, own use included in the demand (float64, units of the agent's resource).
+
+        Raises:
+            NotImplementedError: demands and own use do not change.
+        """
         raise NotImplementedError
 
     @abc.abstractmethod

@@ -15,7 +15,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int, Shaped
 
-from cmapjax.engine._terms import Terms, arriving, repeated_rows, terms_of
+from cmapjax.engine._terms import (
+    Terms,
+    arriving,
+    at,
+    repeated_rows,
+    seen_at,
+    seen_by_givers,
+    seen_by_receivers,
+    terms_of,
+)
 from cmapjax.market._columns import fold
 from cmapjax.market._market import Market
 from cmapjax.market._reductions import blocks
@@ -212,7 +221,7 @@ def _views(market, known: Known, flows: Flows, utility, budget, repeated: Flows)
         _beyond_blocks(known, utility, links),
         [None] * len(links.shapes) if known.average_utility is None else look(market, known.average_utility),
         known.gives,
-        _terms_seen(market, known),
+        seen_by_givers(links, known.terms),
         strict=True,
     )
     views = []
@@ -221,27 +230,6 @@ def _views(market, known: Known, flows: Flows, utility, budget, repeated: Flows)
         known_to_both = sent, same, received, contribution, worth, degree
         views.append(View(*known_to_both, purse, real, most, beyond, average_utility=mean, **terms))
     return views
-
-
-def _terms_seen(market: Market, known: Known) -> list[dict]:
-    """What each slot's neighbour claims and wants, and what the link lets through, as fields of `Link`."""
-    terms = known.terms
-    if terms is None:
-        return [{}] * len(market.links.shapes)
-    claims = [jnp.where(m, x, 0) for m, x in zip(known.gives, look(market, terms.claims), strict=True)]
-    wants = [None] * len(claims) if terms.demand is None else look(market, terms.demand)
-    seen = zip(terms.sent.cut(), claims, wants, strict=True)
-    return [link | {"priority": claim, "demand": demand} for link, claim, demand in seen]
-
-
-def _terms_of_receivers(market: Market, known: Known) -> list[dict]:
-    """The same, as the givers to each agent see it."""
-    terms, cut = known.terms, market.links.row_blocks
-    if terms is None:
-        return [{}] * len(market.links.shapes)
-    wants = [None] * len(market.links.shapes) if terms.demand is None else cut(terms.demand)
-    seen = zip(terms.received.cut(), cut(terms.claims), wants, strict=True)
-    return [link | {"priority": claim, "demand": demand} for link, claim, demand in seen]
 
 
 def _other_ends(market, known: Known, flows: Flows, utility, repeated: Flows) -> list[Link]:
@@ -256,7 +244,7 @@ def _other_ends(market, known: Known, flows: Flows, utility, repeated: Flows) ->
         cut(utility),
         cut(known.degree),
         nothing if known.average_utility is None else cut(known.average_utility),
-        _terms_of_receivers(market, known),
+        seen_by_receivers(market.links, known.terms),
         strict=True,
     )
     return [Link(*end, average_utility=mean, **terms) for *end, mean, terms in ends]
@@ -321,7 +309,7 @@ def act_in_turns(
                 lost = lost.at[agents].set(beyond, mode="drop")
             flow = flow.at[slots].set(new, mode="drop", unique_indices=True)
             if not plan.shares_receivers:
-                change = new - old if efficiency is None else _at(efficiency, slots) * (new - old)
+                change = new - old if efficiency is None else at(efficiency, slots) * (new - old)
                 utility = utility.at[receivers].add(change, mode="drop", unique_indices=True)
         if plan.shares_receivers:  # sums of updates would depend on their order, which varies on a GPU
             utility = totals(flow)
@@ -340,25 +328,6 @@ def act_in_turns(
     return flow, lost
 
 
-def _at(x, places):
-    return x.at[places].get(mode="fill", fill_value=0)
-
-
-def _terms_at(links, terms: Terms | None, slots, receivers) -> dict:
-    """The fields of `Link` that a market's terms fill, at some slots."""
-    if terms is None:
-        return {}
-    seen = {"priority": _at(terms.claims, receivers)}
-    if terms.demand is not None:
-        seen["demand"] = _at(terms.demand, receivers)
-    if terms.sent.capacity is not None:
-        seen["capacity"] = _at(links.join(terms.sent.capacity), slots)
-    if terms.sent.efficiency is not None:
-        lossy = links.join(terms.sent.efficiency).at[slots]
-        seen["efficiency"] = lossy.get(mode="fill", fill_value=1)
-    return seen
-
-
 def _answer_rows(market, known, strategy, width, agents, flow, utility, budget, acts, repeated=None):
     """Slots, receivers, old and new rows of some agents; slots of padding are out of range."""
     links = market.links
@@ -366,7 +335,7 @@ def _answer_rows(market, known, strategy, width, agents, flow, utility, budget, 
     is_link = slots < links.num_slots
 
     def respond():
-        look = _at
+        look = at
         back = jnp.asarray(market.reverse).at[slots].get(mode="fill", fill_value=links.num_slots)
         beyond = None
         if known.beyond is not None:
@@ -388,7 +357,7 @@ def _answer_rows(market, known, strategy, width, agents, flow, utility, budget, 
             look(known.max_degree, agents),
             beyond,
             average_utility=None if known.average_utility is None else look(known.average_utility, of),
-            **_terms_at(links, known.terms, slots, of),
+            **seen_at(links, known.terms, slots, of),
         )
         # Padding reads some agent's parameters (`PerAgent`); its result is dropped.
         new = _answer(market, strategy, agents, view)

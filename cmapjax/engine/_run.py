@@ -17,10 +17,11 @@ from cmapjax.engine._play import Rules, StoredState, play_round
 from cmapjax.engine._records import observations, rounds_apart
 from cmapjax.engine._round import Flows, known_facts
 from cmapjax.engine._tables import dataset_of, frame_of
-from cmapjax.engine._terms import repeated_rows, terms_of
+from cmapjax.engine._terms import equal_rows, terms_of
 from cmapjax.market._feasibility import Breach, no_breach
 from cmapjax.market._filled import weights
 from cmapjax.market._market import Market
+from cmapjax.market._reductions import joined
 from cmapjax.runtime._derivatives import scan_in_chunks
 from cmapjax.runtime._precision import float64_on_host, namespace
 from cmapjax.runtime._settings import compiled
@@ -206,9 +207,7 @@ def _equal_flow(market: Market) -> Float[Array, "slots"]:
     if not market.terms:
         return market.equal_flow()
     terms = terms_of(market, np.float64)
-    nothing = [jnp.zeros_like(x, dtype=np.float64) for x in terms.sent.is_open]
-    rows = repeated_rows(market.links, terms, nothing, market.stored(market.contribution))
-    return market.links.join(rows)
+    return joined(market.links, equal_rows(market.links, terms, market.stored(market.contribution)))
 
 
 # Recording the start is a program of its own, so that strategies compared on a market compile it once.

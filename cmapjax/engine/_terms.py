@@ -157,6 +157,76 @@ def owed(budget: Agents, of: Terms | None) -> Agents:
     return budget if of is None else namespace(budget).minimum(budget, of.room)
 
 
+def seen_by_givers(links: Columns, of: Terms | None) -> list[dict]:
+    """What each slot's neighbour claims and wants, and what the link lets through, as fields of `Link`."""
+    if of is None:
+        return [{}] * len(links.shapes)
+    places = links.blocks(jnp.asarray(links.entries))
+    claims = [
+        jnp.where(m, look(of.claims, place), 0) for m, place in zip(of.sent.is_open, places, strict=True)
+    ]
+    wants = [None if of.demand is None else look(of.demand, place) for place in places]
+    seen = zip(of.sent.cut(), claims, wants, strict=True)
+    return [link | {"priority": claim, "demand": demand} for link, claim, demand in seen]
+
+
+def seen_by_receivers(links: Columns, of: Terms | None) -> list[dict]:
+    """The same, as the givers to each agent see it."""
+    if of is None:
+        return [{}] * len(links.shapes)
+    wants = [None] * len(links.shapes) if of.demand is None else links.row_blocks(of.demand)
+    seen = zip(of.received.cut(), links.row_blocks(of.claims), wants, strict=True)
+    return [link | {"priority": claim, "demand": demand} for link, claim, demand in seen]
+
+
+def seen_at(links: Columns, of: Terms | None, slots: Array, receivers: Array) -> dict:
+    """The same at some slots; slots and receivers out of range are padding."""
+    if of is None:
+        return {}
+    seen = {"priority": at(of.claims, receivers)}
+    if of.demand is not None:
+        seen["demand"] = at(of.demand, receivers)
+    if of.sent.capacity is not None:
+        seen["capacity"] = at(links.join(of.sent.capacity), slots)
+    if of.sent.efficiency is not None:
+        seen["efficiency"] = at(links.join(of.sent.efficiency), slots, 1)
+    return seen
+
+
+def at(x: Array, places: Array, fill: float = 0) -> Array:
+    """The values at these places; `fill` out of range."""
+    return x.at[places].get(mode="fill", fill_value=fill)
+
+
+def equal_rows(links: Columns, of: Terms, budget: Agents) -> list[Array]:
+    """Everybody's budget in equal parts along the open links, up to capacities; in NumPy or compiled."""
+    xp, rows = namespace(budget, of), []
+    nothing = [None] * len(links.shapes)
+    parts = zip(links.row_blocks(budget), of.sent.is_open, of.sent.capacity or nothing, strict=True)
+    for own, is_open, capacity in parts:
+        one = is_open.astype(own.dtype)
+        if capacity is not None:
+            rows.append(_peeled_equally(xp, own, is_open, capacity))
+            continue
+        count = one.sum(axis=0)
+        rows.append(one * (own / xp.where(count > 0, count, 1)))
+    return rows
+
+
+def _peeled_equally(xp, budget, is_open, capacity):
+    """Capacities in ascending order are full as long as what is left, divided equally, is more."""
+    most = xp.sort(xp.where(is_open, capacity, xp.inf), axis=0)
+    count, place = is_open.sum(axis=0), xp.arange(len(most))[:, None]
+    before = xp.concatenate(
+        [xp.zeros_like(most[:1]), xp.cumsum(xp.where(xp.isinf(most), 0, most), axis=0)[:-1]]
+    )
+    level = (budget - before) / xp.maximum(count - place, 1)
+    is_full = (place < count) & (most <= level)
+    first = xp.minimum(is_full.sum(axis=0), xp.maximum(count - 1, 0))
+    level = xp.take_along_axis(level, first[None], axis=0)
+    return xp.where(is_open, xp.minimum(capacity, level), 0)
+
+
 def repeated_rows(links: Columns, of: Terms, sent: Blocks, budget: Agents) -> list[Array]:
     """Last rows scaled to this round's budget, up to capacities; what is left, and everything that an agent
     has if it gave nothing, in equal parts along the links that have room."""
