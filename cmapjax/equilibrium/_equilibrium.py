@@ -130,6 +130,10 @@ class Equilibrium(eqx.Module):
     """How many steps the method took: sweeps, rounds or maximum flows."""
     result: Int[Array, "markets"]
     """A place in `RESULTS`."""
+    mean_ratio: Float[Array, "markets"] | None = None
+    """M_α = (Σ b_j r_j^(1−α) / B)^(1/(1−α)) with counted ratios û_j / b_j, the mean that fairness α makes as
+    large as possible: geometric if α = 1, the least if α = ∞. None in markets of endowments and values that
+    are solved with α = 1, where it is exp(log_nash_welfare)."""
     groups: Groups | None = None
     """Who exchanges with whom; None from methods that are not exact."""
     settlement: Settlement | None = None

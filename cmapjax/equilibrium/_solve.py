@@ -8,6 +8,7 @@ from cmapjax.arguments._checks import check_kind, check_span
 from cmapjax.equilibrium._equilibrium import Equilibrium, Method
 from cmapjax.equilibrium._exact import IN_PROGRAMS, Decomposition, solve_in_fractions
 from cmapjax.equilibrium._general import solve_general
+from cmapjax.market._bound import Arcs, certified_bound
 from cmapjax.market._market import Market
 from cmapjax.runtime._settings import entry
 
@@ -17,6 +18,7 @@ def solve(
     market: Market,
     *,
     tolerance: float = 1e-10,
+    fairness: float = 1.0,
     method: Method = Decomposition(),  # noqa: B008 - immutable
     exact: bool = False,
 ) -> Equilibrium:
@@ -42,6 +44,7 @@ def solve(
     """
     if not isinstance(tolerance, (int, float, np.floating)) or not 1e-14 <= tolerance < 1:
         raise ValueError(f"tolerance is {tolerance!r}; give a number from 1e-14 to below 1.")
+    _check_fairness(fairness)
     check_kind("market", market, Market, "Market.from_links(…), or a reader of cmapjax.graphs")
     check_kind("method", method, Method, "Decomposition()")
     if market.terms:
@@ -50,9 +53,31 @@ def solve(
                 f"method: this market has {', '.join(market.terms)}, which only Decomposition() knows; "
                 "leave the method out."
             )
-        return solve_general(market, tolerance, exact=exact)
+        return solve_general(market, tolerance, fairness, exact=exact)
     check_span(
         np.asarray(market.contribution), "float64", lambda i: market.labels[i], np.asarray(market.market_of)
     )
     found = method.solve(market, tolerance)
+    if fairness != 1:
+        found = dataclasses.replace(found, **_measured(market, found, fairness, tolerance))
     return dataclasses.replace(found, exact=solve_in_fractions(market)) if exact else found
+
+
+def _check_fairness(fairness) -> None:
+    is_number = isinstance(fairness, (int, float, np.floating, np.integer)) and not isinstance(fairness, bool)
+    if not is_number or not fairness > 0:
+        raise ValueError(
+            f"fairness is {fairness!r}; give a number above 0, or inf. (At 0 only the sum of utilities counts, "
+            "which allocations reach in many ways; a small fairness, such as 0.05, chooses one.)"
+        )
+
+
+def _measured(market: Market, found: Equilibrium, fairness: float, tolerance: float) -> dict:
+    """How well the equilibrium of endowments and values does by another fairness, whose optimum it is, too."""
+    arcs = Arcs.of(market)
+    utility = np.asarray(found.utility)
+    mean_ratio = np.exp(arcs.log_mean_ratio(utility, fairness))
+    if fairness == np.inf:
+        return {"mean_ratio": mean_ratio}
+    gap = certified_bound(arcs, arcs.feasible(market.arc_values(found.flow)), fairness)
+    return {"mean_ratio": mean_ratio, "gap": gap, "result": (~(gap <= tolerance)).astype(np.int32)}
