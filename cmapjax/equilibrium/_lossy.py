@@ -54,8 +54,7 @@ def solve_lossy(arcs: Arcs, fairness: float, tolerance: float) -> Found:
         is_open &= ~is_proved
         if not np.any(is_open):
             break
-        wider = near | (leads & verdict.is_better)
-        near = leads if np.array_equal(wider, near) else wider
+        near = near | (leads & (verdict.is_better | (flow > 0)))
     return best._replace(steps=steps)
 
 

@@ -10,6 +10,8 @@ from cmapjax.schedules._turns import colours
 # the least are satisfied whenever they can be.
 LEAST_CLAIM = 1e-9
 MAX_PASSES = 100
+# A row spends its supply to this share of the amounts that are added up for it.
+EXACT = 1e-14
 
 
 class Sweeps:
@@ -28,7 +30,7 @@ class Sweeps:
         order = np.argsort(colour[arcs.giver], kind="stable")
         self.arcs, self.order, self.fairness = arcs.only(order), order, fairness
         giver, receiver = self.arcs.giver, self.arcs.receiver
-        self.cap = np.minimum(self.arcs.capacity, arcs.supply[giver])
+        self.cap = np.where(self.arcs.capacity < arcs.supply[giver], self.arcs.capacity, np.inf)
         self.preference = self.arcs.efficiency ** (1 / fairness - 1)
         first = np.append(np.flatnonzero(np.diff(colour[giver], prepend=-1)), len(giver))
         self.turns = [slice(*ends) for ends in zip(first[:-1].tolist(), first[1:].tolist(), strict=True)]
@@ -119,39 +121,37 @@ def filled(weight, height, cap, rows: Rows, start) -> Float[np.ndarray, "arcs"]:
     is_full, is_on = start >= cap, start > 0
     gets_all = rows.sum(cap) <= rows.supply
     low, high = np.zeros(len(rows.first)), np.full(len(rows.first), np.inf)
-    level = low
+    level, is_done = low, gets_all
     for _ in range(MAX_PASSES):
         state = is_on & ~is_full, is_full, low, high
-        (level, is_newton), before = _next_level(weight, height, cap, rows, state), level
-        level, is_newton = np.where(gets_all, 0, level), is_newton | gets_all
-        if np.array_equal(level, before):
-            break
+        level = np.where(is_done, level, _next_level(weight, height, cap, rows, state))
         reached = rows.spread(level) * weight - height
-        is_now, is_full_now = reached > 0, reached >= cap
-        if np.all(is_newton) and np.array_equal(is_now, is_on) and np.array_equal(is_full_now, is_full):
-            break
         total = rows.sum(np.clip(reached, 0, cap))
+        size = rows.supply + rows.sum(np.where(reached > 0, height, 0))
+        is_done = is_done | (np.abs(total - rows.supply) <= EXACT * size)
+        if np.all(is_done):
+            break
         low = np.where(total <= rows.supply, np.maximum(low, level), low)
         high = np.where(total >= rows.supply, np.minimum(high, level), high)
-        is_on, is_full = is_now, is_full_now
+        is_on, is_full = reached > 0, reached >= cap
     return np.where(rows.spread(gets_all), cap, np.clip(rows.spread(level) * weight - height, 0, cap))
 
 
 def _next_level(
     weight, height, cap, rows: Rows, state: tuple[Bool[np.ndarray, "arcs"], ...]
-) -> tuple[Float[np.ndarray, "rows"], Bool[np.ndarray, "rows"]]:
+) -> Float[np.ndarray, "rows"]:
     """The level at which rows sum to their supplies if nobody passes 0 or a cap on the way; or, where that is
-    not between the levels known to be too low and too high, the middle of them. And which it is."""
+    not between the levels known to be too low and too high, the middle of them."""
     between, is_full, low, high = state
     slope = rows.sum(np.where(between, weight, 0))
     rest = rows.supply - rows.sum(np.where(is_full, cap, np.where(between, -height, 0)))
     with np.errstate(divide="ignore", invalid="ignore"):
         level = rest / slope
-    outside = ~((slope > 0) & (level >= low) & (level <= high))
+    outside = ~((slope > 0) & (level > low) & (level < high))
     if not np.any(outside):
-        return level, ~outside
+        return level
     # The least level at which all together would be served, and everybody's cap or the supply be passed.
     with np.errstate(divide="ignore", invalid="ignore"):
         ends = np.where(weight > 0, (height + rows.spread(rows.supply)) / weight, 0)
     top = np.maximum.reduceat(ends, rows.first)
-    return np.where(outside, (low + np.minimum(high, top)) / 2, level), ~outside
+    return np.where(outside, (low + np.minimum(high, top)) / 2, level)
