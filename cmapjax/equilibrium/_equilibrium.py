@@ -92,7 +92,8 @@ class Settlement(eqx.Module):
     """L_j: u_j = L_j b_j, but for those whose demand is less or whose own use is more; inf where givers
     of the satisfied have more than these can use."""
     receiver_price: Float[Array, "agents"]
-    """ρ_j = 1 / L_j, what a unit is worth where j receives it; 0 of agents that do not count."""
+    """ρ_j = L_j^−α, what a unit is worth where j receives it; 0 of agents that do not count. With α = ∞, the
+    prices of the logarithm in the market without losses, which support the same flow."""
     claim: Float[Array, "agents"]
     """β_j ≤ b_j, the priority with which j would receive its demand if it had none."""
     rent: Float[Array, "slots"]
@@ -123,7 +124,8 @@ class Equilibrium(eqx.Module):
     price_error: Float[Array, "markets"]
     """max_i |q_i / r_i − 1|, with q and r of the utilities that the flow delivers: 0 exactly at the
     equilibrium, and near it about the relative error of those utilities. (The gap is of second order in it: a
-    gap of 1e-10 leaves utilities uncertain by 1e-5.)"""
+    gap of 1e-10 leaves utilities uncertain by 1e-5.) In markets with other terms, the most by which a unit
+    could earn more on another link of its giver, in parts of that."""
     spending_error: Float[Array, "markets"]
     """The worst violation of feasibility by the flow, as a share of the agent's contribution."""
     iterations: Int[Array, ""]

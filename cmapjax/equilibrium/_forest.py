@@ -15,8 +15,8 @@ def polished(arcs: Arcs, flow: Float[np.ndarray, "arcs"], fairness: float) -> Fo
 
     On links with 0 < y < K an equilibrium has ρ_j e_ij = q_i, so there efficiencies are products, whatever
     they are elsewhere, and exact levels solve that part of the market. The forest takes links in the order
-    of how much of its giver's and its receiver's amounts each carries. Other links keep their flow, as part of
-    their receiver's own use. The optimum is therefore at least as good as the flow, and is the market's
+    of how much of its giver's and its receiver's amounts each carries. Other links keep their flow, as part
+    of their receiver's own use. The optimum is therefore at least as good as the flow, and is the market's
     where the flow uses the right links.
     """
     n, utility = len(arcs.supply), arcs.received(flow)

@@ -5,8 +5,8 @@ import numpy as np
 from cmapjax.arguments._checks import short
 from cmapjax.equilibrium._by_levels import Found, by_levels, lossless
 from cmapjax.equilibrium._equilibrium import Equilibrium, Settlement
-from cmapjax.equilibrium._lossy import solve_lossy
 from cmapjax.equilibrium._losses import product_losses
+from cmapjax.equilibrium._lossy import solve_lossy
 from cmapjax.equilibrium._prices import judged, outlets, worth
 from cmapjax.market._bound import Arcs
 from cmapjax.market._market import Market
@@ -52,6 +52,9 @@ def _answer(market, arcs: Arcs, found: Found, factors, how: tuple[float, float])
         is_satisfied = arcs.counts & ((level * arcs.priority >= arcs.demand) | (utility >= arcs.demand))
         ratio = np.where(arcs.priority > 0, utility / arcs.priority, np.nan)
         claim = np.where(np.isfinite(arcs.demand) & (level < np.inf), arcs.demand / level, np.inf)
+    is_solved = verdict.gap <= tolerance
+    if factors is None:  # a gap is of second order in what is wrong, and blind where a mean is
+        is_solved &= verdict.error <= np.sqrt(tolerance)
     earns = worth(arcs, receiver_price)
     price = outlets(arcs, flow, earns)
     rent = np.where(flow < arcs.capacity, 0, np.maximum(earns - price[arcs.giver], 0))
@@ -66,7 +69,7 @@ def _answer(market, arcs: Arcs, found: Found, factors, how: tuple[float, float])
         price_error=verdict.error,
         spending_error=arcs.excess(found.flow),
         iterations=np.asarray(found.steps),
-        result=(~(verdict.gap <= tolerance)).astype(np.int32),
+        result=(~is_solved).astype(np.int32),
         mean_ratio=np.exp(arcs.log_mean_ratio(utility, fairness)),
         settlement=Settlement(
             counts=arcs.counts,
@@ -94,8 +97,8 @@ def _prices(market, arcs: Arcs, found: Found, factors, fairness: float) -> np.nd
     if len(bad):
         i = bad[0]
         raise ValueError(
-            f"fairness: agent {short(market.labels[i])} has the level {level[i]:g}, and float64 does not hold "
-            f"the price {level[i]:g}^-{fairness:g}; lower fairness, or bring amounts and priorities nearer."
+            f"fairness: agent {short(market.labels[i])} has the level {level[i]:g}, and float64 does not "
+            f"hold the price {level[i]:g}^-{fairness:g}; lower fairness, or bring amounts and priorities nearer."
         )
     return np.where(arcs.counts, price, 0)
 

@@ -1,7 +1,7 @@
 """The equilibrium of markets whose losses are not products: found nearly, then exactly, then proved."""
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 
 from cmapjax.equilibrium._by_levels import Found
 from cmapjax.equilibrium._forest import polished
@@ -23,9 +23,10 @@ PROVED = 1e-10
 def solve_lossy(arcs: Arcs, fairness: float, tolerance: float) -> Found:
     """The optimum as far as it is found; its certificate says how far that is.
 
-    Links that may matter are guessed by sweeps; an interior-point method tells which of them are used; and exact
-    levels solve the market on these. If its prices make other links better, these are added, and
-    it is tried again, in the markets that are not proved yet.
+    Sweeps come near it and leave out links that do not matter; an interior-point method tells which of the
+    others are used; and exact levels solve the market on these. Either may find the right links: in small
+    markets sweeps are tried first, in large ones the interior-point method. If prices make other links
+    better, these are added, and it is tried again, in the markets that are not proved yet.
     """
     leads = arcs.leads
     sweeps = Sweeps(arcs.only(leads), fairness)
