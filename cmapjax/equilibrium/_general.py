@@ -98,7 +98,8 @@ def _prices(market, arcs: Arcs, found: Found, factors, fairness: float) -> np.nd
         i = bad[0]
         raise ValueError(
             f"fairness: agent {short(market.labels[i])} has the level {level[i]:g}, and float64 does not "
-            f"hold the price {level[i]:g}^-{fairness:g}; lower fairness, or bring amounts and priorities nearer."
+            f"hold the price {level[i]:g}^-{fairness:g}; lower fairness, or bring amounts and "
+            "priorities nearer to each other."
         )
     return np.where(arcs.counts, price, 0)
 
