@@ -127,3 +127,24 @@ def cmap_markets(market_starts, widest, starts, neighbours, b, theta, u, y, z, l
         for _ in range(rounds):
             _cmap_give(low, high, starts, neighbours, b, theta, u, y, level, w, c)
             _cmap_get(low, high, starts, neighbours, b, theta, u, z, level)
+
+
+@njit(fastmath=True)
+def bid_rounds(starts, good, worth, budget, bids, num_goods, rounds):
+    """Bid response in a linear Fisher market, on one core; the bids are overwritten, prices returned."""
+    price = np.zeros(num_goods)
+    for e in range(len(good)):
+        price[good[e]] += bids[e]
+    for _ in range(rounds):
+        per_price = 1 / price
+        price[:] = 0
+        for b in range(len(budget)):
+            utility = 0.0
+            for e in range(starts[b], starts[b + 1]):
+                bids[e] *= worth[e] * per_price[good[e]]
+                utility += bids[e]
+            scale = budget[b] / utility
+            for e in range(starts[b], starts[b + 1]):
+                bids[e] *= scale
+                price[good[e]] += bids[e]
+    return price

@@ -60,7 +60,7 @@ class PDHCG(QPSolver):
     """
 
     def answer(self, program):
-        pdhcg = _import_pdhcg()
+        pdhcg = import_pdhcg()
         rows, least = _equalities(program)
         model = pdhcg.Model(
             objective_vector=program.q,
@@ -76,7 +76,7 @@ class PDHCG(QPSolver):
         return np.array(model.X), model.IterCount
 
 
-def _import_pdhcg():
+def import_pdhcg():
     try:
         import pdhcg
 

@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks import _fill_rivals as rivals_of
 from benchmarks._race import Job, Rival
 from benchmarks._race import results as race_results
-from cmapjax.strategies._cmap import fill_up
+from cmapjax.strategies._level import fill_up
 
 ENTRIES = 4_000_000
 # neighbours: accept, ambitious, of our time in parts of Numba's

@@ -44,6 +44,7 @@ _HOMES = {
     "cmapjax.engine._explain": ("explain",),
     "cmapjax.equilibrium._problem": ("problem",),
     "cmapjax.equilibrium._qp": ("as_qp",),
+    "cmapjax.equilibrium._sharing": ("Sharing", "share"),
     "cmapjax.equilibrium._solve": ("solve",),
     "cmapjax.equilibrium": (
         "ConvexProgram",
@@ -69,6 +70,7 @@ _HOMES = {
         "Turns",
     ),
     "cmapjax.strategies": (
+        "BidResponse",
         "CMAP",
         "Damped",
         "Damping",

@@ -16,11 +16,15 @@ from cmapjax.engine._round import (
     known_facts,
     received_totals,
 )
+from cmapjax.engine._simulate import simulate
+from cmapjax.engine._terms import terms_of
 from cmapjax.market._community import beyond_table
+from cmapjax.market._filled import filled
 from cmapjax.market._market import Market
+from cmapjax.market._numbers import OF_ARCS
 from cmapjax.market._packing import pack
 from cmapjax.runtime._settings import compiled, entry
-from cmapjax.strategies import Beyond, Strategy, View, _calls
+from cmapjax.strategies import Beyond, EqualSplit, Strategy, View, _calls
 
 __all__ = ["LAWS", "StrategyError", "check_strategy"]
 
@@ -35,7 +39,8 @@ LAWS = {
     "finite": "every amount is a finite number",
     "network": "nothing is given where there is no neighbour (padding)",
     "sign": "nothing negative is given",
-    "budget": "a row spends exactly the round's budget",
+    "capacity": "nothing more is given along a link than its capacity",
+    "budget": "a row spends exactly the round's budget, or what capacities let through",
     "posting": "what flows by the terms that an agent posts is its row, at either end of a link",
     "relabelling": "numbering the agents otherwise changes nothing but their numbers",
     "unit": "measuring value in another unit changes nothing but the unit",
@@ -54,7 +59,7 @@ class StrategyError(AssertionError):
         self.market = market
 
 
-@entry(remedy="check it outside of transformations")
+@entry(remedy="check it outside of transformations", any_market=True)
 def check_strategy(strategy: Strategy, *, markets: Sequence[Market] | None = None) -> None:
     """Raise an error if the strategy breaks a law on a small market; return nothing otherwise.
 
@@ -75,7 +80,8 @@ def check_strategy(strategy: Strategy, *, markets: Sequence[Market] | None = Non
 
     Args:
         strategy: an instance, with the hyperparameters to test.
-        markets: single markets to try, by default a dozen of 2 to 7 agents.
+        markets: single markets to try, by default a dozen of 2 to 7 agents. Give some with capacities,
+            demands and so on to see whether the strategy knows them.
 
     Raises:
         StrategyError: the first law that is broken, and the smallest market that shows it.
@@ -142,19 +148,20 @@ def _cases(markets: list[Market]) -> list[_Case]:
     for market in markets:
         giver, receiver = market.arcs()
         w = np.asarray(market.contribution)
-        even = market.arc_values(market.equal_flow())
-        cases.append(_Case(market, "everybody splits equally", even, w))
-        rows = _random_rows(rng, giver, w)
+        start = simulate(market, EqualSplit(), rounds=0, record={}).final.flow
+        cases.append(_Case(market, "everybody splits equally", market.arc_values(start), w))
+        most = market.arc_values(filled(market).capacity)
+        rows = np.minimum(_random_rows(rng, giver, w), most)
         cases.append(_Case(market, "random rows", rows, w))
         silent, empty = market.num_agents - 1, 0
-        rows = np.where(giver == silent, 0, _random_rows(rng, giver, w))
+        rows = np.where(giver == silent, 0, np.minimum(_random_rows(rng, giver, w), most))
         budget = np.where(np.arange(market.num_agents) == empty, 0, w * rng.integers(1, 9, len(w)) / 4)
         name = f"agent {silent} gave nothing, agent {empty} has nothing to give"
         cases.append(_Case(market, name, rows, budget))
         degree = np.asarray(market.degree)
         for agent in range(market.num_agents):
             if np.all(degree[receiver[giver == agent]] > 1):
-                rows = _random_rows(rng, giver, w, barred=receiver == agent)
+                rows = np.minimum(_random_rows(rng, giver, w, barred=receiver == agent), most)
                 cases.append(_Case(market, f"agent {agent} received nothing", rows, w))
                 break
     return cases
@@ -183,6 +190,10 @@ class _Trial:
         self.case_of = np.asarray(self.ensemble.market_of)[self.giver]
         self.given = np.concatenate([case.given for case in cases])
         self.budget = np.concatenate([case.budget for case in cases])
+        self.capacity = self.ensemble.arc_values(filled(self.ensemble).capacity)
+        terms = terms_of(self.ensemble.bare(), np.float64)
+        room = np.inf if terms is None else self.ensemble.unstored(terms.room)
+        self.owed = np.minimum(self.budget, room)
         self.average = np.concatenate([case.average for case in cases])
         self.width = int(np.max(self.ensemble.links.lengths))
 
@@ -205,7 +216,9 @@ class _Trial:
         row, number = jnp.zeros(self.width), jnp.zeros(())
         beyond = Beyond(row, row) if self.strategy.hops > 1 else None
         average = row if self.strategy.needs_averages else None
-        view = View(*[row] * 6, number, row > 0, number, beyond, average_utility=average)
+        has = {name: row for name in ("capacity", "efficiency", "demand") if name in self.ensemble.terms}
+        has |= {"priority": row} if self.ensemble.terms else {}
+        view = View(*[row] * 6, number, row > 0, number, beyond, average_utility=average, **has)
         try:  # handed in, not made inside, where they would be numbers that Python can decide by
             eqx.filter_eval_shape(_calls.respond, self.strategy, view)
         except _calls.StrategyFault as fault:
@@ -234,7 +247,15 @@ class _Trial:
         # The allowance for rounding: one unit in the last place per addition, and a few for the rule's
         # arithmetic.
         allowed = 4 * degree * np.finfo(np.float64).eps * self.budget
-        broken = np.flatnonzero(np.abs(spent - self.budget) > allowed)
+        over = np.flatnonzero(answer > self.capacity + allowed[self.giver])
+        if len(over):
+            arc = over[0]
+            first = np.flatnonzero(np.asarray(self.ensemble.market_of) == self.case_of[arc])[0]
+            what = f"agent {self.giver[arc] - first} gave {answer[arc]:.17g} to agent "
+            what += f"{self.receiver[arc] - first}, which may be given {self.capacity[arc]:.17g}."
+            raise self.error("capacity", self.case_of[arc], what)
+        missing = spent - self.owed
+        broken = np.flatnonzero((missing if self.strategy.may_keep else np.abs(missing)) > allowed)
         if len(broken):
             market_of = np.asarray(self.ensemble.market_of)
             agent = broken[0]
@@ -243,7 +264,7 @@ class _Trial:
                 "budget",
                 case,
                 f"agent {agent - np.flatnonzero(market_of == case)[0]} spent {spent[agent]:.17g} of "
-                f"{self.budget[agent]:.17g}. It answered {_numbers(answer[self.giver == agent])}.",
+                f"{self.owed[agent]:.17g}. It answered {_numbers(answer[self.giver == agent])}.",
             )
 
     def compare(self, law, expected, answer) -> None:
@@ -270,8 +291,12 @@ class _Trial:
         for case in self.cases:
             giver, receiver = case.market.arcs()
             links = case.market.num_agents - 1 - np.stack([giver, receiver], axis=1)
-            endowment, value = (np.asarray(x)[::-1] for x in (case.market.endowment, case.market.value))
-            markets.append(Market.from_links(links, endowment=endowment, value=value))
+            fields = {n: getattr(case.market, n) for n in ("endowment", "value", *case.market.terms)}
+            fields = {
+                name: case.market.arc_values(x) if name in OF_ARCS else np.asarray(x)[::-1]
+                for name, x in fields.items()
+            }
+            markets.append(Market.from_links(links, directed=True, **fields))
         order = np.lexsort((new[self.receiver], new[self.giver]))
         now = self.given[order], self.budget[new], self.average[new]
         backwards = _rows(self.strategy, pack(markets), *now, self.width)[1]
@@ -282,6 +307,10 @@ class _Trial:
     def rescaled(self):
         unit = 1024.0  # a power of two, so that even the rounding is the same
         market = self.ensemble.with_contributions(value=np.asarray(self.ensemble.value) * unit)
+        amounts = {n: getattr(market, n) for n in market.terms if n != "efficiency"}
+        if amounts:
+            amounts = {n: market.arc_values(x) if n in OF_ARCS else x for n, x in amounts.items()}
+            market = market.with_terms(**{n: np.asarray(x) * unit for n, x in amounts.items()})
         now = (x * unit for x in (self.given, self.budget, self.average))
         return _rows(self.strategy, market, *now, self.width)[1] / unit
 
@@ -357,7 +386,7 @@ def _answers(strategy, market, beyond, flow, budget, average, width: int):
     known, flows = _facts(strategy, market, beyond, average), both_ends(market, flow)
     repeated = market.links.join(as_before(market, known, flows, budget).sent)
     agents = jnp.arange(market.num_agents, dtype=jnp.int32)
-    utility = received_totals(market, flows)
+    utility = received_totals(market, known, flows)
     slots, _, _, rows = _answer_rows(
         market, known, strategy, width, agents, flow, utility, budget, None, repeated
     )
@@ -367,6 +396,6 @@ def _answers(strategy, market, beyond, flow, budget, average, width: int):
 @compiled
 def _act(strategy, market, beyond, flow, budget, average):
     known, flows = _facts(strategy, market, beyond, average), both_ends(market, flow)
-    utility, repeated = received_totals(market, flows), as_before(market, known, flows, budget)
+    utility, repeated = received_totals(market, known, flows), as_before(market, known, flows, budget)
     answered = act_together(market, known, strategy, flows, utility, budget, repeated)
     return market.links.join(answered.sent), market.links.join(answered.received)

@@ -30,6 +30,7 @@ extensions = [
 exclude_patterns = ["_build", "_extensions", "jupyter_execute", "*.py"]
 # Of the Python files only those that are pages.
 exclude_patterns += [f"claims/{name}.py" for name in ("at_once", "claims", "reproduce", "tiny")]
+exclude_patterns += [f"tutorials/{name}.py" for name in ("rural3", "village")]
 nitpicky = True
 highlight_language = "none"
 suppress_warnings = ["config.cache"]
@@ -58,10 +59,9 @@ nb_execution_show_tb = True
 nb_merge_streams = True
 # Kernels, and commands that they start, find this environment, and leave nothing behind.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-# The pages of claims share modules that stand beside them.
-os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE / "claims"), os.environ.get("PYTHONPATH", "")]).rstrip(
-    os.pathsep
-)
+# The pages of claims share modules that stand beside them, and a tutorial has its village there.
+BESIDE = [str(HERE / "claims"), str(HERE / "tutorials"), os.environ.get("PYTHONPATH", "")]
+os.environ["PYTHONPATH"] = os.pathsep.join(BESIDE).rstrip(os.pathsep)
 os.environ.setdefault("CMAPJAX_COMPILATION_CACHE", "off")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # The examples compile more than they run.

@@ -104,3 +104,27 @@ def random_dense(random: np.random.Generator, kind: str) -> Dense:
         a=a,
         D=[INF if random.random() < 0.5 else x + number() for x in a],
     )
+
+
+def random_network(rng: np.random.Generator, *, losses: bool) -> cj.Market:
+    """A small connected market with any of the fields, both ways or directed."""
+    n = int(rng.integers(4, 11))
+    pairs = {tuple(sorted((i, int(rng.integers(i))))) for i in range(1, n)}
+    pairs |= {tuple(sorted(rng.choice(n, 2, replace=False).tolist())) for _ in range(n)}
+    links, fields = np.array(sorted(pairs)), {"priority": np.ones(n)}
+    if rng.random() < 0.3:
+        both = links[rng.random(len(links)) < 0.4][:, ::-1]
+        links, fields["directed"] = np.concatenate([links, both]), True
+    own_use = rng.lognormal(-1, 1, n) * (rng.random(n) < 0.3)
+    choices = {
+        "priority": rng.lognormal(0, 0.7, n),
+        "own_use": own_use,
+        "demand": np.where(rng.random(n) < 0.6, own_use + rng.lognormal(-0.2, 1, n), INF),
+        "capacity": np.where(rng.random(len(links)) < 0.5, rng.lognormal(-1, 1, len(links)), INF),
+    }
+    fields |= {name: x for name, x in choices.items() if rng.random() < 0.7}
+    if losses:
+        fields["efficiency"] = rng.uniform(0.3, 1, len(links))
+    endowment = rng.lognormal(0, 1, n) * (rng.random(n) > 0.2)
+    endowment[0] += 1
+    return cj.Market.from_links(links, endowment=endowment, num_agents=n, **fields)

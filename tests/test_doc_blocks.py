@@ -55,6 +55,9 @@ SETTINGS = {
     "docs/claims/index.md": Setting(parsed=("study run",), leaves_cells=True),
     "docs/tutorials/bandwidth.md": Setting(leaves_cells=True),
     "docs/tutorials/design.md": Setting(leaves_cells=True),
+    "docs/energy.md": Setting(parsed=("share",)),
+    "docs/energy-simbench.md": Setting(parsed=("share",)),
+    "docs/tutorials/energy.md": Setting(parsed=("share",), leaves_cells=True),
     "docs/tutorials/ensemble.md": Setting(parsed=("study run",), leaves_cells=True),
     "docs/results.md": Setting(has_results=True),
 }

@@ -23,6 +23,7 @@ WITH_MORE = {
     "engine/_simulate.py:simulate": "options of a run, given by name",
     "market/_market.py:from_links": "fields of a market, given by name",
     "graphs/_read.py:read_market": "options of a file, given by name",
+    "graphs/_networkx.py:from_networkx": "attributes and options of a graph, given by name",
 }
 # Modules whose names are for the command line and those who extend studies.
 INTERNAL = ("reproduce", "studies", "report")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import cmapjax as cj
-from cmapjax.strategies._cmap import water_level
+from cmapjax.strategies._level import water_level
 
 POSTED = {
     "cmap": cj.CMAP(),

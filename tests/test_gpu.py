@@ -12,7 +12,7 @@ from cmapjax.engine import _driver
 from cmapjax.market import _columns
 from cmapjax.runtime import _platform
 from cmapjax.schedules._plans import TablePlan, TurnTable, suited
-from cmapjax.strategies import _cmap
+from cmapjax.strategies import _level
 
 LINKS = [[i, j] for i in range(40) for j in range(i) if (i * j) % 7 == 1 or j == i - 1]
 ENDOWMENT = np.random.default_rng(1).lognormal(size=40)
@@ -72,8 +72,8 @@ def test_levels_by_pairs_are_those_of_newtons_steps(dtype):
     weight, base = (np.where(is_padding, 0, x).astype(dtype) for x in (weight, base))
     budget = rng.lognormal(0, 3, 500).astype(dtype)
     with jax.enable_x64(True):
-        wanted = jax.jit(jax.vmap(_cmap._searched, -1, -1))(budget, weight, base)
-        level = jax.jit(_cmap._by_pairs)(budget, weight, base)
+        wanted = jax.jit(jax.vmap(_level._searched, -1, -1))(budget, weight, base)
+        level = jax.jit(_level._by_pairs)(budget, weight, base)
     np.testing.assert_allclose(level, wanted, rtol=20 * np.finfo(dtype).eps)
 
 

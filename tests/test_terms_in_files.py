@@ -1,5 +1,6 @@
 """Priorities, demands, capacities and what else markets may have, in files and on the command line."""
 
+import csv
 import json
 
 import numpy as np
@@ -104,12 +105,6 @@ def test_what_is_wrong_is_said_with_its_line(tmp_path, links, agents, message):
         cj.graphs.read_market(tmp_path / "links.csv", agents=agents and tmp_path / "agents.csv")
 
 
-def test_directed_is_for_lists_of_links(tmp_path):
-    (tmp_path / "net.graphml").write_text("")
-    with pytest.raises(ValueError, match="the format graphml has no directed"):
-        cj.graphs.read_market(tmp_path / "net.graphml", directed=True)
-
-
 def test_solve_says_what_is_settled(files, tmp_path):
     links, agents = files
     out = tmp_path / "found.json"
@@ -141,10 +136,32 @@ def test_solve_takes_losses_and_a_fairness(tmp_path):
     assert "--fairness is 0; give a number above 0, or inf" in printed.stderr
 
 
-def test_simulate_refuses_what_it_does_not_know_yet(files):
-    printed = cmapjax("simulate", files[0], "--agents", files[1], "--directed")
-    assert printed.returncode == 2
-    assert "simulate: this market has priority, demand, own_use, capacity, efficiency" in printed.stderr
+def test_simulate_compares_strategies_that_make_sense_and_its_tables_say_what_there_was(files, tmp_path):
+    words = ["simulate", files[0], "--agents", files[1], "--directed", "--rounds", "8"]
+    printed = cmapjax(*words, "-s", "bid-response", "--out", tmp_path / "out")
+    assert printed.returncode == 0, printed.stderr
+    (row,) = csv.DictReader((tmp_path / "out" / "summary.csv").open())
+    assert (row["demand"], row["efficiency"], row["directed"]) == ("own", "own", "true")
+    assert 0.9 < float(row["share_of_equilibrium"]) <= 1 + 1e-12
+    refused = cmapjax(*words, "-s", "cmap", "-s", "pr", "--out", tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+    assert refused.returncode == 2
+    assert "ProportionalResponse answers what neighbours gave" in refused.stderr
+
+
+def test_a_trace_may_be_zero_for_agents_who_receive_all_the_same(files, tmp_path):
+    from cmapjax.graphs._file_options import FileOptions
+    from cmapjax.graphs._trace import market_with_trace
+
+    trace = tmp_path / "days.csv"
+    trace.write_text("donor,small,town,hill\n6,0,0,0\n2,0,0,1\n")
+    market = cj.graphs.read_market(files[0], agents=files[1], directed=True)
+    brings, _ = market_with_trace(trace, market, FileOptions())
+    assert brings.endowment.tolist() == [4, 0, 0, 0.5]
+    assert brings.demand.tolist() == market.demand.tolist()
+    plain = cj.Market.from_links([[0, 1], [0, 2], [0, 3]], labels=market.labels)
+    with pytest.raises(ValueError, match=r"column.s. 'small', 'town' are zero in every round"):
+        market_with_trace(trace, plain, FileOptions())
 
 
 def test_writers_keep_what_a_market_has(files, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 import cmapjax as cj
 from cmapjax.market._columns import largest, smallest, total
 from cmapjax.runtime._derivatives import scan_in_chunks
-from cmapjax.strategies._cmap import fill_up
+from cmapjax.strategies._level import fill_up
 
 # Named by what is differentiated along with endowments, values and the start: a damping or a step size.
 STRATEGIES = {

@@ -22,6 +22,7 @@ KINDS = {
     schedules.Schedule: schedules,
     graphs.Family: graphs,
     graphs.Distribution: graphs,
+    graphs.PriorityRule: graphs,
     graphs.IsolatedAgents: graphs,
     endowments.Endowments: endowments,
     cj.Method: equilibrium,
@@ -35,6 +36,8 @@ MEANT = [
     ("ProportionalResponse", cj.ProportionalResponse()),
     ("dynamic-sharing", cj.DynamicSharing()),
     ("equal_split", cj.EqualSplit()),
+    ("bid", cj.BidResponse()),
+    ("cmap:fairness=2,respects_demand=true", cj.CMAP(fairness=2, respects_demand=True)),
     ("selfish", cj.SelfishBestReply()),
     ("cmap-gradient:iterations=20", cj.GradientCMAP(method=cj.JaxoptGradient(iterations=20))),
     ("gradient-cmap:method=optax", cj.GradientCMAP(method=cj.OptaxGradient())),
@@ -92,6 +95,9 @@ MEANT = [
     ("lognormal:cv=2", endowments.LogNormal(2)),
     ("on-off:p=0.25", endowments.OnOff(0.25)),
     ("decomposition", cj.Decomposition()),
+    ("constant:2.5", graphs.Constant(2.5)),
+    ("mix:0.5", graphs.Mix(0.5)),
+    ("coverage", graphs.Coverage()),
     ("projected-gradient:projection=jaxopt", cj.ProjectedGradient(projection="jaxopt")),
     ("convex:accuracy=1e-9", cj.ConvexProgram(accuracy=1e-9)),
 ]
@@ -144,7 +150,8 @@ def test_every_name_is_among_the_words_tried_here():
     tried = {type(thing) for _, thing in MEANT}
     every = {cls for kind in KINDS for cls in _classes.members(kind).values()}
     within = {cj.JaxoptGradient, cj.OptaxGradient, cj.FixedStep, cj.DiminishingStep, cj.LineSearch}
-    plain = {cj.Simultaneous, cj.RandomOrder, endowments.Trace}  # without fields, or read from a file
+    # Without fields, or read from files.
+    plain = {cj.Simultaneous, cj.RandomOrder, endowments.Trace, endowments.Balance}
     assert every - within - plain == tried
 
 
@@ -183,13 +190,13 @@ def test_a_class_that_is_added_can_be_named_at_once(monkeypatch):
         (
             cj.Strategy,
             "cmpa",
-            ["'cmpa' is not known", "did you mean cmap (community_hops|hops=1)?", "damped ("],
+            ["'cmpa' is not known", "did you mean cmap (community_hops|hops=1, ", "damped ("],
         ),
         (cj.Strategy, "", ["has no name"]),
         (cj.Strategy, "cmap:hop=2", ["'hop'", "did you mean hops?", "community_hops|hops=1"]),
         (cj.Strategy, "cmap:hops=1,hops=2", ["hops is given twice"]),
         (cj.Strategy, "cmap:1,hops=2", ["community_hops is given twice"]),
-        (cj.Strategy, "cmap:1,2", ["no further value '2'"]),
+        (cj.Strategy, "cmap:1,2,true,4", ["no further value '4'"]),
         (cj.Strategy, "cmap:hops=two", ["community_hops is 'two'", "not a number"]),
         (cj.Strategy, "cmap:hops=1.5", ["community_hops is 1.5"]),
         (cj.Strategy, "pr:hops=2", ["'hops'", "it takes none"]),

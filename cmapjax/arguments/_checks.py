@@ -166,6 +166,12 @@ class SpanWarning(UserWarning):
         self.ratio = ratio
 
 
+def without_zeros(contribution: np.ndarray) -> np.ndarray:
+    """Contributions for `check_span`: those of 0, of which nothing is rounded away, as the largest."""
+    contribution = np.asarray(contribution)
+    return np.where(contribution > 0, contribution, contribution.max() or 1)
+
+
 def check_span(
     contribution: np.ndarray, precision: str, name_of, market_of: np.ndarray | None = None
 ) -> None:
@@ -270,6 +276,16 @@ def check_hops(hops: int | float) -> None:
     whole = isinstance(hops, int) and not isinstance(hops, bool)
     if not ((whole and hops >= 0) or hops == math.inf):
         raise ValueError(f"community_hops is {hops!r}; give 0, 1, 2, …, or math.inf for everybody.")
+
+
+def check_fairness(fairness: float, *, may_be_infinite: bool = True) -> None:
+    """Raise ValueError unless α is a number above 0."""
+    is_number = isinstance(fairness, (int, float)) and not isinstance(fairness, bool)
+    if not (is_number and fairness > 0 and (may_be_infinite or fairness < math.inf)):
+        remedy = " or math.inf" if may_be_infinite else ""
+        raise ValueError(
+            f"fairness is {short(fairness)}; give a number α above 0{remedy}, 1 for the logarithm."
+        )
 
 
 def memory_of_process() -> int:

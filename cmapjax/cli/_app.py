@@ -7,7 +7,7 @@ import typer
 
 from cmapjax.cli import _study, _study_look
 from cmapjax.cli._options import add
-from cmapjax.cli._requests import Explain, Sensitivity, Simulate, Solve
+from cmapjax.cli._requests import Explain, Sensitivity, Share, Simulate, Solve
 
 app = typer.Typer(
     name="cmapjax",
@@ -43,6 +43,17 @@ def configure(
 for request in (Simulate, Solve, Sensitivity):
     add(app, request)
 add(app, Explain, "markets")
+# Production and need are what agents bring.
+OF_ENDOWMENTS = (
+    "agents",
+    "markets",
+    "mean_endowment",
+    "value",
+    "zero",
+    "endowment_attribute",
+    "value_attribute",
+)
+add(app, Share, *OF_ENDOWMENTS)
 
 
 @app.command("list")

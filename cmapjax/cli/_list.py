@@ -38,11 +38,11 @@ def _kinds() -> dict[str, type | None]:
     """The kinds that words are asked for, and those that are within others; None for metrics."""
     from cmapjax import Method
     from cmapjax.endowments import Endowments
-    from cmapjax.graphs import Distribution, Family, IsolatedAgents
+    from cmapjax.graphs import Distribution, Family, IsolatedAgents, PriorityRule
     from cmapjax.schedules import Schedule
     from cmapjax.strategies import Damping, GradientMethod, StepRule, Strategy
     from cmapjax.words._classes import spelt
 
     kinds = [Strategy, Schedule, Damping, Family, Distribution, IsolatedAgents, Endowments, Method]
-    kinds += [GradientMethod, StepRule]
+    kinds += [PriorityRule, GradientMethod, StepRule]
     return {spelt(kind.__name__): kind for kind in kinds} | {"metric": None}

@@ -51,7 +51,7 @@ def add(app: typer.Typer, request: type, *without: str) -> None:
         from cmapjax.cli._source import source_of
 
         given = {option: typed.pop(option) for option in source}
-        file = {option: given.pop(option) for option in FILE_OPTIONS}
+        file = {option: given.pop(option) for option in FILE_OPTIONS if option in given}
         run = importlib.import_module(f"cmapjax.cli._{name}").run
         raise typer.Exit(run(source_of(tuple(networks), file, **given), request(**typed)) or 0)
 

@@ -32,7 +32,11 @@ class OfSource:
 
     agents: Annotated[
         Path | None,
-        typer.Option("--agents", help="Table with the columns agent, endowment, value (CSV, TSV, Parquet)."),
+        typer.Option(
+            "--agents",
+            help="Table with the columns agent, endowment, value, priority, demand, own_use (CSV, TSV, "
+            "Parquet).",
+        ),
     ] = None
     markets: Annotated[
         int, typer.Option("--markets", help="How many random markets of a family to draw.")
@@ -47,6 +51,29 @@ class OfSource:
         ),
     ] = "unit"
     value: Annotated[str, typer.Option("--value", help="Likewise the value of a unit.")] = "unit"
+    priority: Annotated[
+        str | None,
+        typer.Option(
+            "--priority",
+            help="Priorities in a random market: mix:share=0.5, coverage, heads, a distribution "
+            "(cmapjax list priority-rule), or your own; by default contributions.",
+        ),
+    ] = None
+    demand: Annotated[
+        str | None,
+        typer.Option("--demand", help="Distribution of demands, or one number; by default unlimited."),
+    ] = None
+    own_use: Annotated[str | None, typer.Option("--own-use", help="Likewise of own use; by default 0.")] = (
+        None
+    )
+    capacity: Annotated[
+        str | None,
+        typer.Option("--capacity", help="Likewise of links' capacities; by default unlimited."),
+    ] = None
+    efficiency: Annotated[
+        str | None,
+        typer.Option("--efficiency", help="Likewise of what arrives of a unit; by default 1."),
+    ] = None
     isolated: Annotated[
         str,
         typer.Option(
@@ -184,3 +211,61 @@ class Explain:
         Path | None, typer.Option("--plot", help="Picture of its neighbours as vessels (.png, .pdf, .svg).")
     ] = None
     json: Json = None
+
+
+@dataclass(frozen=True)
+class Share:
+    """Share what agents produce and do not need, hour after hour, with those who need it."""
+
+    production: Annotated[
+        Path | None,
+        typer.Option(
+            "--production",
+            metavar="FILE",
+            help="What agents produce (.csv .tsv): a column per agent, a row per round; times may stand in "
+            "the first column.",
+        ),
+    ] = None
+    need: Annotated[
+        Path | None,
+        typer.Option("--need", metavar="FILE", help="What they need, likewise, in the same unit."),
+    ] = None
+    balance: Annotated[
+        Path | None,
+        typer.Option(
+            "--balance", metavar="FILE", help="Instead of both, the columns time, agent, production, need."
+        ),
+    ] = None
+    reach: Annotated[
+        int, typer.Option("--reach", metavar="K", help="Agents share with others up to so many links away.")
+    ] = 1
+    priority: Annotated[
+        str,
+        typer.Option(
+            "--priority",
+            help="By what shares are fair: coverage (of each one's need), reciprocity (what one has to give "
+            "on average), heads (equal right), or solidarity:0.2, reciprocity with a share 0.2 for heads.",
+        ),
+    ] = "coverage"
+    gaps: Annotated[
+        str,
+        typer.Option(
+            "--gaps", help="Cells without a number: refuse, or fill with zero, the previous one, or linear."
+        ),
+    ] = "refuse"
+    negative: Annotated[str, typer.Option("--negative", help="Numbers below 0: refuse, or take zero.")] = (
+        "refuse"
+    )
+    absent: Annotated[
+        str, typer.Option("--absent", help="Agents that a table lacks: refuse, or take zero.")
+    ] = "refuse"
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for tables and a picture (must be new or empty)."),
+    ] = None
+    receipts: Annotated[
+        Path | None,
+        typer.Option(
+            "--receipts", metavar="FILE", help="Table of every agent in every round (.csv .tsv .parquet)."
+        ),
+    ] = None

@@ -5,7 +5,7 @@ import json as json_format
 import time
 from typing import Any, NamedTuple
 
-from cmapjax.arguments._checks import check_ordinary, check_span, short
+from cmapjax.arguments._checks import check_span, short, without_zeros
 from cmapjax.cli._cache import switch_on
 from cmapjax.cli._output import PRINTED, check_folder, check_json, market_lines, say, write_json, write_text
 from cmapjax.cli._progress import interruptible
@@ -24,6 +24,8 @@ DEFAULT_STRATEGIES = (
     "cmap:damping=local",
     "proportional-response",
 )
+# Instead of the last one where it makes no sense.
+OTHERWISE = "bid-response"
 
 
 class Outcome(NamedTuple):
@@ -46,12 +48,12 @@ def run(source: Source, request: Simulate) -> None:
         for _, strategy, _ in plans:
             check_laws(strategy)
     simulated = market(source, timings)
-    check_ordinary("simulate", (simulated,))
+    plans = _suited(plans, simulated, request)
     times_in = None
     if process is None:
         simulated, process, times_in = _trace(source, simulated, request.endowments)
     times, process = getattr(process, "times", None), process.matched(simulated)
-    check_span(simulated.contribution, request.precision, lambda i: simulated.labels[i])
+    check_span(without_zeros(simulated.contribution), request.precision, lambda i: simulated.labels[i])
     process.check(simulated, request.rounds)
     if request.out is not None:
         request.out.mkdir(parents=True, exist_ok=True)  # now, lest hours of work find no place
@@ -110,6 +112,16 @@ def _check(source: Source, request: Simulate) -> tuple[list[tuple], Any]:
     if twice:
         raise ValueError(f"--strategy: {', '.join(sorted(twice))} is asked for twice; give it once.")
     return [(line, *make(line, builder)) for line in lines], process
+
+
+def _suited(plans: list[tuple], simulated, request: Simulate) -> list[tuple]:
+    """The lines of the comparison that make sense on these markets; those that were asked for must."""
+    if not request.strategy and simulated.terms:
+        line = plan(OTHERWISE, request.schedule, request.damping)
+        plans = [*plans[:-1], (line, *make(line, Builder()))]
+    for _, strategy, _ in plans:
+        strategy.check_market(simulated)
+    return plans
 
 
 def _trace(source: Source, simulated, text: str):

@@ -7,6 +7,7 @@ from typing import Any
 from cmapjax.arguments._checks import short
 from cmapjax.cli._requests import OfSource
 from cmapjax.graphs._file_options import FORMATS, OF_AGENTS, FileOptions
+from cmapjax.graphs._random import DRAWN_BY
 from cmapjax.runtime._timings import Timings
 from cmapjax.words._networks import check_network, is_family, is_known, network_name, random_market
 from cmapjax.words._objects import Builder
@@ -21,6 +22,11 @@ class Source(OfSource):
     networks: tuple[str, ...]
     file: FileOptions = AS_TYPED
     """How network files are to be read."""
+
+    @property
+    def terms(self) -> dict[str, str | None]:
+        """Words about fields of random markets beyond endowment and value."""
+        return {field: getattr(self, field) for field in DRAWN_BY} | {"directed": str(self.file.directed)}
 
     @property
     def name(self) -> str:
@@ -74,17 +80,17 @@ def check(source: Source) -> None:
         raise ValueError(
             "--mean-endowment and --value draw for random families; give --agents FILE for a network."
         )
-    for text in random:
-        random_market(
-            Builder(),
-            text,
-            endowment=source.mean_endowment,
-            value=source.value,
-            isolated=source.isolated,
+    drawn = [field for field in DRAWN_BY if getattr(source, field) is not None]
+    if not random and drawn:
+        raise ValueError(
+            f"--{drawn[0].replace('_', '-')} draws for random families; for a network give a column of a "
+            "file: priority, demand, own_use in --agents FILE, capacity and efficiency in a table of links."
         )
-    given = [
-        name for name in source.file.given() if name not in OF_AGENTS or len(random) == len(source.networks)
-    ]
+    for text in random:
+        _described(source, text)
+    of_families = () if len(random) == len(source.networks) else OF_AGENTS
+    of_families = (*of_families, "directed") if random else of_families
+    given = [name for name in source.file.given() if name not in of_families]
     files = [text for text in source.networks if not is_known(text)]
     if given and not files and not any(Path(text).is_file() for text in source.networks):
         name = source.file.called(given[0])
@@ -122,10 +128,19 @@ def _one(source: Source, text: str, number: int, timings: Timings):
         return market_from_file(text, source.file, agents=source.agents)
 
 
+def _described(source: Source, text: str):
+    """The random market of a family."""
+    return random_market(
+        Builder(),
+        text,
+        endowment=source.mean_endowment,
+        value=source.value,
+        isolated=source.isolated,
+        terms=source.terms,
+    )
+
+
 def _random(source: Source, text: str, number: int):
     from cmapjax.market._random import key_of
 
-    market = random_market(
-        Builder(), text, endowment=source.mean_endowment, value=source.value, isolated=source.isolated
-    )
-    return market.draw_parts(key_of(source.seed, number), source.markets)
+    return _described(source, text).draw_parts(key_of(source.seed, number), source.markets)

@@ -159,7 +159,12 @@ def _with_row(tables, row, values):
 def _play_large(rules: Rules, state: State, lengths, every: int, starts_even: bool, recorder: Recorder, bar):
     """The final state and the breaches; any market."""
     strategy, plan = rules.strategy, suited(rules.plan, rules.market)
-    if plan.is_everyone and not rules.is_native and lengths.sum() * state.flow.size <= SHORT:
+    if (
+        plan.is_everyone
+        and not rules.is_native
+        and not rules.market.terms
+        and lengths.sum() * state.flow.size <= SHORT
+    ):
         strategy = _small.shared(strategy)
     rules = dataclasses.replace(rules, strategy=as_dtype(strategy, state.flow.dtype), plan=plan)
     at = form_of(rules, every, starts_even).to_carry(stored_start(rules, state))

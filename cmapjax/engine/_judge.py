@@ -11,8 +11,10 @@ from cmapjax import metrics
 from cmapjax.endowments import Endowments
 from cmapjax.engine._play import last_budget
 from cmapjax.engine._run import Run
+from cmapjax.engine._terms import open_links, owed, terms_of
 from cmapjax.market._feasibility import TOLERANCE, Breach, breach_in_words, broken_markets, find_breach
 from cmapjax.market._market import Market
+from cmapjax.market._reductions import slot_blocks
 from cmapjax.market._verdict import VERDICTS, gap_judged
 from cmapjax.metrics._recorded import is_gap
 from cmapjax.runtime._precision import namespace
@@ -40,6 +42,7 @@ def judged(
     Raises:
         ValueError: with `strict`, which agent broke which law; or that compiled code cannot raise.
     """
+    may_keep = strategy.may_keep or endowments.changes_needs
     by_averages = not endowments.is_constant or strategy.needs_averages
     if is_traced((market, endowments, key, run)):
         if strict:
@@ -47,12 +50,15 @@ def judged(
                 "strict is asked for inside a transformation of JAX, where nothing can be raised; look at "
                 "run.verdict, or play once outside."
             )
-        fields = _judge_traced(market.bare(), endowments, key, run.final, run.breach, by_averages)
+        fields = _judge_traced(market.bare(), endowments, key, run.final, run.breach, by_averages, may_keep)
         return dataclasses.replace(run, **fields)
     budget = market.contribution
     if run.final.round > 0 and not endowments.is_constant:
         budget = np.asarray(last_budget(market.bare(), endowments, key, run.final.round))
-    error = metrics.spending_error(market, run.final.flow.astype(np.float64), budget)
+    flow = run.final.flow.astype(np.float64)
+    if may_keep:
+        budget = np.minimum(budget, market.gave(flow))
+    error = metrics.spending_error(market, flow, budget)
     breach = run.breach
     if breach is None and rounds and not np.all(error <= TOLERANCE[str(run.final.flow.dtype)]):
         breach = _last_breach(market, run, budget)
@@ -68,12 +74,17 @@ def judged(
 
 # Compiled, because JAX would otherwise differentiate operation by operation; its results are constants.
 @compiled
-def _judge_traced(market: Market, endowments: Endowments, key, final, breach, by_averages: bool):
+def _judge_traced(
+    market: Market, endowments: Endowments, key, final, breach, by_averages: bool, may_keep: bool
+):
     market, endowments, final = jax.lax.stop_gradient((market, endowments, final))
     budget = market.contribution
     if not endowments.is_constant:
         budget = jnp.where(final.round > 0, last_budget(market, endowments, key, final.round), budget)
-    error = metrics.spending_error(market, final.flow.astype(np.float64), budget)
+    flow = final.flow.astype(np.float64)
+    if may_keep:
+        budget = jnp.minimum(budget, market.gave(flow))
+    error = metrics.spending_error(market, flow, budget)
     return _fields(market, final, breach, by_averages) | {"spending_error": error}
 
 
@@ -90,8 +101,12 @@ def _fields(market: Market, final, breach: Breach | None, by_averages: bool, gap
 def _last_breach(market: Market, run: Run, budget) -> Breach:
     """The breaches of the last round, found from its flow."""
     dtype = run.final.flow.dtype
-    of_round = (market.stored(x) for x in (np.asarray(budget).astype(dtype), np.asarray(run.final.utility)))
-    return find_breach(market, run.final.round, market.links.blocks(run.final.flow), *of_round)
+    budget, utility = (
+        market.stored(x) for x in (np.asarray(budget).astype(dtype), np.asarray(run.final.utility))
+    )
+    terms = terms_of(market, dtype)
+    sent, budget = slot_blocks(market.links, np.asarray(run.final.flow)), np.asarray(owed(budget, terms))
+    return find_breach(market, run.final.round, sent, budget, utility, None, None, open_links(terms))
 
 
 def _complain(market: Market, strategy: Strategy, breach: Breach, strict: bool) -> None:

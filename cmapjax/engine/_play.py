@@ -18,6 +18,7 @@ from cmapjax.engine._round import (
     received_totals,
     take_part,
 )
+from cmapjax.engine._terms import Terms, in_round, next_claims, open_links, owed
 from cmapjax.market._feasibility import Breach, find_breach
 from cmapjax.market._market import Market
 from cmapjax.runtime._precision import namespace
@@ -52,6 +53,14 @@ class Rules(eqx.Module):
         """Value that each agent has to give in a round, float64."""
         return self.market.stored(_budget(self.market, self.endowments, self.key, round))
 
+    def terms_of_round(self, round: Int[Array, ""]) -> Terms:
+        """What the market has beyond endowments and values in a round."""
+        terms = self.known.terms
+        if not self.endowments.changes_needs:
+            return terms
+        needs = (self.market.stored(x * self.market.value) for x in self.endowments.needs(self.market, round))
+        return in_round(self.market.links, terms, *(x.astype(terms.room.dtype) for x in needs))
+
 
 class StoredState(eqx.Module):
     """A market between two rounds as the engine holds it: flows in blocks, agents in the order of storage."""
@@ -65,6 +74,8 @@ class StoredState(eqx.Module):
     agent_updates: Int[Array, "markets"]
     breach: Breach | None = None
     """Which agents have broken a law of spending; None under strategies of this package."""
+    claim: Float[Array, "agents"] | None = None
+    """β_j, what agents with a demand claim; None in a market without demands."""
 
 
 def average_utility(at) -> Float[Array, "agents"]:
@@ -78,6 +89,9 @@ def average_utility(at) -> Float[Array, "agents"]:
 @jax.named_scope("round")  # the name of a round in profiles and compiled programs
 def play_round(rules: Rules, now: StoredState) -> StoredState:
     """The market one round later."""
+    if now.claim is not None:
+        terms = rules.terms_of_round(now.round).with_claim(now.claim)
+        rules = dataclasses.replace(rules, known=dataclasses.replace(rules.known, terms=terms))
     if rules.strategy.needs_averages:
         average = average_utility(now).astype(now.history[0].dtype)
         known = dataclasses.replace(rules.known, average_utility=average)
@@ -101,7 +115,7 @@ def play_round(rules: Rules, now: StoredState) -> StoredState:
             flows = take_part(market, acts, flows, repeated)
     else:
         flows, acted, lost = _take_turns(rules, now, key, acts, budget, repeated)
-    utility = received_totals(market, flows)
+    utility = received_totals(market, known, flows)
     breach = now.breach
     if not rules.are_trusted:
         breach = breach.then(_breach(rules, now.round + 1, flows, budget, utility, lost))
@@ -112,6 +126,9 @@ def play_round(rules: Rules, now: StoredState) -> StoredState:
         now.total_utility + utility,
         now.agent_updates + count(market, acted),
         breach,
+        now.claim
+        if now.claim is None or not rules.strategy.uses_claims
+        else next_claims(known.terms, utility),
     )
 
 
@@ -122,8 +139,12 @@ def _breach(rules: Rules, round, flows: Flows, budget, utility, lost) -> Breach:
     together = rules.plan.is_everyone or isinstance(rules.plan, TurnTable)
     if rules.strategy.is_posted and together:  # each end has computed its own copy
         received = links.blocks(market.mirror(links.join(flows.received)))
-    found = jax.lax.stop_gradient((flows.sent, budget, utility, received, lost))
-    return find_breach(market, round, *found)
+    terms = rules.known.terms
+    due = owed(budget, terms)
+    if rules.strategy.may_keep:
+        due = jnp.minimum(due, links.fold_blocks(jnp.add, flows.sent))
+    found = flows.sent, due, utility, received, lost, open_links(terms)
+    return find_breach(market, round, *jax.lax.stop_gradient(found))
 
 
 class RoundByRound:
@@ -188,7 +209,7 @@ def _take_tabled_turns(rules: Rules, now: StoredState, budget, repeated: Flows):
         same = flows if rules.is_steady else repeated
         answered = act_together(market, known, rules.strategy, flows, utility, budget, same)
         flows = take_part(market, turn_of == turn, answered, flows)
-        return flows, received_totals(market, flows)
+        return flows, received_totals(market, known, flows)
 
     flows, _ = jax.lax.fori_loop(0, turns, take, (now.flows, now.history[0]))
     acted = turn_of >= 0

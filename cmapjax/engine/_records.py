@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import Int
 
 from cmapjax.market._certificate import delivered
+from cmapjax.market._filled import of_agents
 from cmapjax.market._market import Market
-from cmapjax.market._reductions import look, of_rows
+from cmapjax.market._reductions import look
 from cmapjax.metrics._recorded import OfState, is_known
 from cmapjax.runtime._precision import float64_on_host, namespace
 from cmapjax.runtime._types import Array
@@ -103,7 +104,7 @@ def observations(
         is_steady: whether every row spends its agent's contribution.
     """
     xp = namespace(market, state)
-    if is_steady and state.flow.dtype == np.float32:
+    if is_steady and state.flow.dtype == np.float32 and not market.terms:
         exactly = delivered(market, state.flow)
         held = [xp.asarray(u, exactly.dtype) for u in state.history[1:]]
         history = xp.stack([look(exactly, market.links.place), *held])
@@ -116,7 +117,7 @@ def observations(
     asked = [f.asked(vectors[f.vectors_of]) for f in together.values()]
     found = {}
     if asked:
-        found = dict(zip(together, of_rows(market.members, market.contribution, asked), strict=True))
+        found = dict(zip(together, of_agents(market, asked), strict=True))
     for name, f in functions.items():
         if name not in found:
             found[name] = xp.asarray(f(market, state))
@@ -143,7 +144,7 @@ def observations_on_host(
     return {name: found[name] for name in record.names}
 
 
-@float64_on_host
+@float64_on_host(any_market=True)
 def _of_stacked(market: Market, record: Record, states, is_steady: bool):
     # Laid out like a single state: the axis of the last three rounds first, and rounds that broadcast over
     # agents.

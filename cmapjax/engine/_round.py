@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int, Shaped
 
+from cmapjax.engine._terms import Terms, arriving, repeated_rows, terms_of
 from cmapjax.market._columns import fold
 from cmapjax.market._market import Market
 from cmapjax.market._reductions import blocks
@@ -25,6 +26,7 @@ from cmapjax.strategies import Beyond, Link, PerAgent, Strategy, View, _calls
 
 Blocks = tuple[Float[Array, "_ _"], ...]
 """A value per slot as one array [width, rows] per block."""
+Masks = tuple[Bool[Array, "_ _"], ...]
 
 
 class Flows(eqx.Module):
@@ -48,6 +50,20 @@ class Known(eqx.Module):
     """The members of each agent's community that it cannot give to; padded with `num_agents`."""
     average_utility: Float[Array, "agents"] | None = None
     """Mean value received per round up to last round; None if the strategy does not look at it."""
+    terms: Terms | None = None
+    """What the market has beyond endowments and values."""
+
+    @property
+    def gives(self) -> Masks:
+        """Where something can be given; false on padding."""
+        if self.terms is not None:
+            return self.terms.sent.is_open
+        return tuple(w > 0 for w in self.neighbour_contribution)
+
+    @property
+    def takes(self) -> Masks:
+        """Where something can be received."""
+        return self.gives if self.terms is None else self.terms.received.is_open
 
 
 def known_facts(
@@ -57,17 +73,23 @@ def known_facts(
     average_utility: Float[Array, "agents"] | None = None,
 ) -> Known:
     """The facts that views are made of, in the precision of the run; `beyond` and averages as in `Known`."""
-    links, xp = market.links, namespace(market)
+    links, xp, terms = market.links, namespace(market), terms_of(market, dtype)
     contribution = xp.asarray(market.stored(market.contribution), dtype)
-    degree = xp.asarray(links.lengths, dtype)
+    degree = xp.asarray(links.lengths, dtype) if terms is None else terms.degree
     largest = market.largest(market.unstored(degree))[market.market_of]
     return Known(
         contribution,
         degree,
         market.stored(largest),
-        tuple(block.take(contribution) for block in blocks(links)),
+        tuple(block.take(contribution) for block in blocks(links))
+        if terms is None
+        else tuple(
+            xp.where(m, block.look(contribution), 0)
+            for m, block in zip(terms.sent.is_open, blocks(links), strict=True)
+        ),
         beyond,
         None if average_utility is None else average_utility.astype(dtype),
+        terms,
     )
 
 
@@ -77,9 +99,14 @@ def both_ends(market: Market, flow: Float[Array, "slots"]) -> Flows:
     return Flows(tuple(cut(flow)), tuple(cut(market.mirror(flow))))
 
 
-def received_totals(market: Market, flows: Flows) -> Float[Array, "agents"]:
+def received_totals(market: Market, known: Known, flows: Flows) -> Float[Array, "agents"]:
     """Utilities, in the order of storage."""
-    return market.links.fold_blocks(jnp.add, flows.received)
+    return _with_own_use(known, market.links.fold_blocks(jnp.add, arriving(flows.received, known.terms)))
+
+
+def _with_own_use(known: Known, received: Float[Array, "agents"]) -> Float[Array, "agents"]:
+    terms = known.terms
+    return received if terms is None or terms.own_use is None else received + terms.own_use
 
 
 def as_before(market: Market, known: Known, flows: Flows, budget: Float[Array, "agents"]) -> Flows:
@@ -90,13 +117,16 @@ def as_before(market: Market, known: Known, flows: Flows, budget: Float[Array, "
     rounding error between them would be scaled too, by 10^16 for an agent that had almost nothing and has
     much now.
     """
+    if known.terms is not None:
+        return both_ends(
+            market, market.links.join(repeated_rows(market.links, known.terms, flows.sent, budget))
+        )
     spent = market.links.fold_blocks(jnp.add, flows.sent)
     gave = spent > 0
     scale = jnp.where(gave, budget / jnp.where(gave, spent, 1), 0)
     even = jnp.where(gave, 0, budget / known.degree)
     rows = zip(market.links.row_blocks(scale), market.links.row_blocks(even), strict=True)
-    masks = [w > 0 for w in known.neighbour_contribution]
-    sent = [jnp.where(m, s * y + e, 0) for m, (s, e), y in zip(masks, rows, flows.sent, strict=True)]
+    sent = [jnp.where(m, s * y + e, 0) for m, (s, e), y in zip(known.gives, rows, flows.sent, strict=True)]
     return both_ends(market, market.links.join(sent))
 
 
@@ -161,10 +191,9 @@ def look(market: Market, x: Shaped[Array, "agents"]) -> list[Shaped[Array, "_ _"
 
 def _on_links(known: Known, sent, received) -> Flows:
     """These flows, set to zero on padding."""
-    masks = [w > 0 for w in known.neighbour_contribution]
     return Flows(
-        tuple(jnp.where(m, y, 0) for m, y in zip(masks, sent, strict=True)),
-        tuple(jnp.where(m, z, 0) for m, z in zip(masks, received, strict=True)),
+        tuple(jnp.where(m, y, 0) for m, y in zip(known.gives, sent, strict=True)),
+        tuple(jnp.where(m, z, 0) for m, z in zip(known.takes, received, strict=True)),
     )
 
 
@@ -182,15 +211,37 @@ def _views(market, known: Known, flows: Flows, utility, budget, repeated: Flows)
         links.row_blocks(known.max_degree),
         _beyond_blocks(known, utility, links),
         [None] * len(links.shapes) if known.average_utility is None else look(market, known.average_utility),
+        known.gives,
+        _terms_seen(market, known),
         strict=True,
     )
     views = []
-    for sent, same, received, contribution, worth, degree, purse, most, beyond, mean in blocks:
-        real = contribution > 0
+    for sent, same, received, contribution, worth, degree, purse, most, beyond, mean, real, terms in blocks:
         worth, degree, mean = (None if x is None else jnp.where(real, x, 0) for x in (worth, degree, mean))
         known_to_both = sent, same, received, contribution, worth, degree
-        views.append(View(*known_to_both, purse, real, most, beyond, average_utility=mean))
+        views.append(View(*known_to_both, purse, real, most, beyond, average_utility=mean, **terms))
     return views
+
+
+def _terms_seen(market: Market, known: Known) -> list[dict]:
+    """What each slot's neighbour claims and wants, and what the link lets through, as fields of `Link`."""
+    terms = known.terms
+    if terms is None:
+        return [{}] * len(market.links.shapes)
+    claims = [jnp.where(m, x, 0) for m, x in zip(known.gives, look(market, terms.claims), strict=True)]
+    wants = [None] * len(claims) if terms.demand is None else look(market, terms.demand)
+    seen = zip(terms.sent.cut(), claims, wants, strict=True)
+    return [link | {"priority": claim, "demand": demand} for link, claim, demand in seen]
+
+
+def _terms_of_receivers(market: Market, known: Known) -> list[dict]:
+    """The same, as the givers to each agent see it."""
+    terms, cut = known.terms, market.links.row_blocks
+    if terms is None:
+        return [{}] * len(market.links.shapes)
+    wants = [None] * len(market.links.shapes) if terms.demand is None else cut(terms.demand)
+    seen = zip(terms.received.cut(), cut(terms.claims), wants, strict=True)
+    return [link | {"priority": claim, "demand": demand} for link, claim, demand in seen]
 
 
 def _other_ends(market, known: Known, flows: Flows, utility, repeated: Flows) -> list[Link]:
@@ -205,9 +256,10 @@ def _other_ends(market, known: Known, flows: Flows, utility, repeated: Flows) ->
         cut(utility),
         cut(known.degree),
         nothing if known.average_utility is None else cut(known.average_utility),
+        _terms_of_receivers(market, known),
         strict=True,
     )
-    return [Link(*end, average_utility=mean) for *end, mean in ends]
+    return [Link(*end, average_utility=mean, **terms) for *end, mean, terms in ends]
 
 
 def _answer(market: Market, strategy: Strategy, who, views: View) -> Float[Array, "width agents"]:
@@ -230,8 +282,9 @@ def _beyond_blocks(known: Known, utility, links) -> list[Beyond | None]:
 
 
 def _beyond(known: Known, utility, members: Int[Array, "agents members"]) -> Beyond:
+    weight = known.contribution if known.terms is None else known.terms.claims
     return Beyond(
-        known.contribution.at[members.T].get(mode="fill", fill_value=0),
+        weight.at[members.T].get(mode="fill", fill_value=0),
         utility.at[members.T].get(mode="fill", fill_value=1),
     )
 
@@ -268,15 +321,42 @@ def act_in_turns(
                 lost = lost.at[agents].set(beyond, mode="drop")
             flow = flow.at[slots].set(new, mode="drop", unique_indices=True)
             if not plan.shares_receivers:
-                utility = utility.at[receivers].add(new - old, mode="drop", unique_indices=True)
+                change = new - old if efficiency is None else _at(efficiency, slots) * (new - old)
+                utility = utility.at[receivers].add(change, mode="drop", unique_indices=True)
         if plan.shares_receivers:  # sums of updates would depend on their order, which varies on a GPU
-            utility = links.total(market.mirror(flow))
+            utility = totals(flow)
         return (flow, utility, lost), None
 
-    utility = links.total(market.mirror(flow))
+    def totals(flow):
+        return _with_own_use(
+            known, links.total(market.mirror(flow if efficiency is None else flow * efficiency))
+        )
+
+    sent = None if known.terms is None else known.terms.sent
+    efficiency = None if sent is None or sent.efficiency is None else links.join(sent.efficiency)
+    utility = totals(flow)
     lost = jnp.zeros_like(budget) if notes_lost else None
     (flow, _, lost), _ = jax.lax.scan(turn, (flow, utility, lost), tables)
     return flow, lost
+
+
+def _at(x, places):
+    return x.at[places].get(mode="fill", fill_value=0)
+
+
+def _terms_at(links, terms: Terms | None, slots, receivers) -> dict:
+    """The fields of `Link` that a market's terms fill, at some slots."""
+    if terms is None:
+        return {}
+    seen = {"priority": _at(terms.claims, receivers)}
+    if terms.demand is not None:
+        seen["demand"] = _at(terms.demand, receivers)
+    if terms.sent.capacity is not None:
+        seen["capacity"] = _at(links.join(terms.sent.capacity), slots)
+    if terms.sent.efficiency is not None:
+        lossy = links.join(terms.sent.efficiency).at[slots]
+        seen["efficiency"] = lossy.get(mode="fill", fill_value=1)
+    return seen
 
 
 def _answer_rows(market, known, strategy, width, agents, flow, utility, budget, acts, repeated=None):
@@ -286,26 +366,29 @@ def _answer_rows(market, known, strategy, width, agents, flow, utility, budget, 
     is_link = slots < links.num_slots
 
     def respond():
-        def look(x, at):
-            return x.at[at].get(mode="fill", fill_value=0)
-
+        look = _at
         back = jnp.asarray(market.reverse).at[slots].get(mode="fill", fill_value=links.num_slots)
         beyond = None
         if known.beyond is not None:
             members = jnp.asarray(known.beyond).at[agents].get(mode="fill", fill_value=market.num_agents)
             beyond = _beyond(known, utility, members)
+        is_open, of = is_link, receivers
+        if known.terms is not None:
+            is_open = look(links.join(known.terms.sent.is_open), slots)
+            of = jnp.where(is_open, receivers, market.num_agents)
         view = View(
             old,
             old if repeated is None else look(repeated, slots),
             look(flow, back),
-            look(known.contribution, receivers),
-            look(utility, receivers),
-            look(known.degree, receivers),
+            look(known.contribution, of),
+            look(utility, of),
+            look(known.degree, of),
             look(budget, agents),
-            is_link,
+            is_open,
             look(known.max_degree, agents),
             beyond,
-            average_utility=None if known.average_utility is None else look(known.average_utility, receivers),
+            average_utility=None if known.average_utility is None else look(known.average_utility, of),
+            **_terms_at(links, known.terms, slots, of),
         )
         # Padding reads some agent's parameters (`PerAgent`); its result is dropped.
         new = _answer(market, strategy, agents, view)

@@ -17,7 +17,9 @@ from cmapjax.engine._play import Rules, StoredState, play_round
 from cmapjax.engine._records import observations, rounds_apart
 from cmapjax.engine._round import Flows, known_facts
 from cmapjax.engine._tables import dataset_of, frame_of
+from cmapjax.engine._terms import repeated_rows, terms_of
 from cmapjax.market._feasibility import Breach, no_breach
+from cmapjax.market._filled import weights
 from cmapjax.market._market import Market
 from cmapjax.runtime._derivatives import scan_in_chunks
 from cmapjax.runtime._precision import float64_on_host, namespace
@@ -43,6 +45,8 @@ class State(eqx.Module):
     received: Float[Array, "slots"] | None = None
     """y_ji of the last round: the receivers' copy of the flow, equal to `market.mirror(flow)` up to rounding.
     If it is None, it is made from the flow."""
+    claim: Float[Array, "agents"] | None = None
+    """β_j, what agents claim after the last round; None in a market without demands, and at a start."""
 
     @property
     def utility(self) -> Float[Array, "agents"]:
@@ -185,13 +189,26 @@ def _observed(rules: Rules, record, now: StoredState) -> tuple:
 def completed(market: Market, state: State) -> State:
     """The state with the fields that were left out, which follow from its flow."""
     if state.flow is None:
-        state = dataclasses.replace(state, flow=market.equal_flow().astype(state.history.dtype))
+        state = dataclasses.replace(state, flow=_equal_flow(market).astype(state.history.dtype))
+    if state.claim is None and market.demand is not None:
+        claim = weights(market).astype(state.history.dtype)
+        state = dataclasses.replace(state, claim=claim)
     if state.received is None:
         state = dataclasses.replace(state, received=market.mirror(state.flow))
     if not len(state.history):
-        utility = market.received(state.flow)
+        utility = market.received(state.flow).astype(state.flow.dtype)
         state = dataclasses.replace(state, history=namespace(utility).stack([utility] * 3))
     return state
+
+
+def _equal_flow(market: Market) -> Float[Array, "slots"]:
+    """Everybody's contribution in equal parts, up to the capacities."""
+    if not market.terms:
+        return market.equal_flow()
+    terms = terms_of(market, np.float64)
+    nothing = [jnp.zeros_like(x, dtype=np.float64) for x in terms.sent.is_open]
+    rows = repeated_rows(market.links, terms, nothing, market.stored(market.contribution))
+    return market.links.join(rows)
 
 
 # Recording the start is a program of its own, so that strategies compared on a market compile it once.
@@ -284,7 +301,7 @@ def form_of(rules: Rules, every: int, starts_even: bool) -> _play.RoundByRound |
         return _form.form_of(rules, every, starts_even)
     return (
         _scaling.ScaledRounds(rules, starts_even)
-        if _scaling.pays(rules, every)
+        if not rules.market.terms and _scaling.pays(rules, every)
         else _play.RoundByRound(rules)
     )
 
@@ -327,6 +344,7 @@ def stored_state(market: Market, state: State) -> StoredState:
         tuple(market.stored(u) for u in state.history),
         market.stored(state.total_utility),
         state.agent_updates,
+        claim=None if state.claim is None else market.stored(state.claim),
     )
 
 
@@ -339,6 +357,7 @@ def state_of(market: Market, now: StoredState) -> State:
         market.unstored(now.total_utility),
         now.agent_updates,
         market.links.join(now.flows.received),
+        None if now.claim is None else market.unstored(now.claim),
     )
 
 

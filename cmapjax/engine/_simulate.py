@@ -9,12 +9,13 @@ import numpy as np
 from jaxtyping import Float
 
 from cmapjax import metrics
-from cmapjax.arguments._checks import check_kind, check_span, short
+from cmapjax.arguments._checks import check_kind, check_span, short, without_zeros
 from cmapjax.endowments import Constant, Endowments
 from cmapjax.engine import _driver, _native
 from cmapjax.engine._judge import judged
 from cmapjax.engine._records import recorded_rounds
 from cmapjax.engine._run import Run, Setup, State, observe, run_rounds
+from cmapjax.engine._terms import owed, terms_of
 from cmapjax.market._certificate import check_flow
 from cmapjax.market._community import beyond_table
 from cmapjax.market._market import Market
@@ -35,7 +36,7 @@ ROUNDING = {"float32": 1e-3, "float64": 1e-5}
 START_TOLERANCE = 1e-6
 
 
-@entry
+@entry(any_market=True)
 def simulate(
     market: Market,
     strategy: Strategy,
@@ -161,6 +162,7 @@ def _check_options(market, strategy, schedule, endowments, rounds, every, precis
         raise ValueError(
             f"strategy: parameters of {strategy.num_agents} agents for a market of {market.num_agents}."
         )
+    strategy.check_market(market)
     check_kind("schedule", schedule, (Schedule, Plan), "Sequential()")
     check_kind("endowments", endowments, Endowments, "endowments.Exponential()")
     for name, observer in record.items():
@@ -168,9 +170,8 @@ def _check_options(market, strategy, schedule, endowments, rounds, every, precis
             raise ValueError(f"record: {name} is {short(observer)}; give a function of (market, state).")
     contribution = market.contribution
     if not isinstance(contribution, jax.core.Tracer):
-        check_span(
-            np.asarray(contribution), precision, lambda i: market.labels[i], np.asarray(market.market_of)
-        )
+        numbers = without_zeros(contribution)
+        check_span(numbers, precision, lambda i: market.labels[i], np.asarray(market.market_of))
 
 
 def _is_count(number, least: int) -> bool:
@@ -237,4 +238,5 @@ def _spends_contributions(market: Market, start) -> bool:
     links, flow = market.links, np.asarray(start.flow)
     spent = np.concatenate([block.sum(axis=0) for block in links.blocks(flow)])
     contribution = np.asarray(market.contribution)[np.asarray(links.order)]
-    return bool(np.all(np.abs(spent - contribution) <= ROUNDING[str(flow.dtype)] * contribution))
+    due = np.asarray(owed(contribution, terms_of(market, np.float64)))
+    return bool(np.all(np.abs(spent - due) <= ROUNDING[str(flow.dtype)] * contribution))

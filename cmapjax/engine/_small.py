@@ -109,11 +109,12 @@ def is_small(market: Market, strategy: Strategy, plan: Plan, endowments: Endowme
     """Whether a run can be played by the shared program."""
     return (
         small_shape(market) is not None
+        and not market.terms
         and market.repeats is None
         and market.links.mesh is None
         and strategy.hops <= 1
         and _is_known(plan)
-        and type(endowments).__module__ == Endowments.__module__
+        and type(endowments).__module__.startswith("cmapjax.endowments.")
     )
 
 

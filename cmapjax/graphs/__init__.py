@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cmapjax.graphs._arrays import from_arrays, from_sparse
+    from cmapjax.graphs._balance import read_balance
     from cmapjax.graphs._distributions import (
+        Constant,
         Distribution,
         Exponential,
         Gamma,
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
         StochasticBlockModel,
         TorusGrid,
     )
+    from cmapjax.graphs._fisher import FisherOutcome, fisher, fisher_outcome
     from cmapjax.graphs._networkx import from_networkx, to_networkx
+    from cmapjax.graphs._priorities import Coverage, Mix, PriorityRule
     from cmapjax.graphs._random import Drop, IsolatedAgents, RandomMarket, Redraw, Reject
     from cmapjax.graphs._read import read_market, shipped, with_agents
     from cmapjax.graphs._trace import read_trace
@@ -35,7 +39,8 @@ if TYPE_CHECKING:
         RandomTree,
         WattsStrogatz,
     )
-    from cmapjax.graphs._write import write_agents, write_allocation, write_graphml
+    from cmapjax.graphs._within import within
+    from cmapjax.graphs._write import write_agents, write_allocation, write_graphml, write_links
 
 # Imported on first use: reading a file does not need random families.
 _HOMES = {
@@ -43,7 +48,9 @@ _HOMES = {
         "from_arrays",
         "from_sparse",
     ),
+    "_balance": ("read_balance",),
     "_distributions": (
+        "Constant",
         "Distribution",
         "Exponential",
         "Gamma",
@@ -62,9 +69,19 @@ _HOMES = {
         "StochasticBlockModel",
         "TorusGrid",
     ),
+    "_fisher": (
+        "FisherOutcome",
+        "fisher",
+        "fisher_outcome",
+    ),
     "_networkx": (
         "from_networkx",
         "to_networkx",
+    ),
+    "_priorities": (
+        "Coverage",
+        "Mix",
+        "PriorityRule",
     ),
     "_random": (
         "Drop",
@@ -79,6 +96,7 @@ _HOMES = {
         "with_agents",
     ),
     "_trace": ("read_trace",),
+    "_within": ("within",),
     "_wired": (
         "BarabasiAlbert",
         "RandomGeometric",
@@ -90,6 +108,7 @@ _HOMES = {
         "write_agents",
         "write_allocation",
         "write_graphml",
+        "write_links",
     ),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -98,15 +117,20 @@ __all__ = [
     "BarabasiAlbert",
     "Bipartite",
     "Complete",
+    "Constant",
+    "Coverage",
     "Distribution",
     "Drop",
     "ErdosRenyi",
     "Exponential",
     "Family",
+    "FisherOutcome",
     "Gamma",
     "IsolatedAgents",
     "LogNormal",
+    "Mix",
     "Pareto",
+    "PriorityRule",
     "RandomGeometric",
     "RandomMarket",
     "RandomRegular",
@@ -120,17 +144,22 @@ __all__ = [
     "Uniform",
     "Unit",
     "WattsStrogatz",
+    "fisher",
+    "fisher_outcome",
     "from_arrays",
     "from_networkx",
     "from_sparse",
+    "read_balance",
     "read_market",
     "read_trace",
     "shipped",
     "to_networkx",
     "with_agents",
+    "within",
     "write_agents",
     "write_allocation",
     "write_graphml",
+    "write_links",
 ]
 
 

@@ -1,5 +1,6 @@
 """Adjacency as text: a line per agent with its neighbours, or a matrix with names at its edges."""
 
+import dataclasses
 import io
 import math
 from array import array
@@ -8,21 +9,23 @@ from pathlib import Path
 import numpy as np
 
 from cmapjax.arguments._checks import listed, short
+from cmapjax.graphs._directions import links_of
 from cmapjax.graphs._doubts import is_plain_comment
 from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._files import complaint, naming
 from cmapjax.graphs._labels import as_labels, check_label, check_numbers
 from cmapjax.graphs._matrix import pattern_of
-from cmapjax.graphs._network import COMMENTS, Network, named_network, undirected
+from cmapjax.graphs._network import COMMENTS, Network, named_network
 from cmapjax.graphs._table import read_table, unescape_cell
 
 
 def read_adjacency_list(path: Path, data: bytes, options: FileOptions) -> Network:
     """The network of an adjacency list: on every line an agent and then its neighbours, apart by blanks.
 
-    A link may stand on the lines of both its ends or of one; a line of one name alone is an agent without
-    further neighbours. Comments begin with # and a blank, or stand at the head of the file. Agents are in
-    ascending order where all labels are whole numbers, else in order of first appearance.
+    A link may stand on the lines of both its ends or of one, unless links go one way; a line of one name
+    alone is an agent without further neighbours. Comments begin with # and a blank, or stand at the head of
+    the file. Agents are in ascending order where all labels are whole numbers, else in order of first
+    appearance.
     """
     line_of: dict[str, int] = {}
     number_of: dict[str, int] = {}
@@ -57,7 +60,8 @@ def read_adjacency_list(path: Path, data: bytes, options: FileOptions) -> Networ
                 line,
             )
     network = named_network(path, line_of, ends, {COMMENTS: comments}, line_of.get)
-    return network._replace(links=undirected(network.links, True, "link", None))
+    both_ways = dataclasses.replace(options, symmetrize=not options.directed)
+    return network._replace(links=links_of(network.links, both_ways, "link", None))
 
 
 def is_adjacency_matrix(data: bytes, separator: str) -> bool:
@@ -91,7 +95,7 @@ def read_adjacency_matrix(path: Path, data: bytes, separator: str, options: File
     for name, (line, row) in zip(names, rows, strict=True):
         matrix[place[name]] = _numbers(path, row, labels, line)
     with naming(path):
-        pattern = pattern_of(matrix, options.symmetrize, labels.__getitem__, options.say("symmetrize"))
+        pattern = pattern_of(matrix, options, labels.__getitem__)
     return pattern.network(as_labels(labels))
 
 

@@ -12,6 +12,7 @@ from cmapjax.arguments._checks import listed, short
 from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._files import check_budget, check_path, complaint, detail, format_and_packing, read_bytes
 from cmapjax.graphs._labels import agent_number, check_label, check_numbers, term
+from cmapjax.graphs._network import with_defaults
 from cmapjax.graphs._table import check_header, folded, read_table, unescape_cell
 from cmapjax.market._numbers import OF_AGENTS
 
@@ -46,14 +47,12 @@ class AgentsTable(NamedTuple):
 
     def terms(self, labels: Sequence) -> dict[str, np.ndarray]:
         """The columns beyond endowment and value that there are, with what holds where a cell is blank."""
-        endowment, value = (np.asarray(self.column(field, labels)) for field in ("endowment", "value"))
-        found = {}
-        for field, otherwise in OF_AGENTS.items():
-            if field in self.numbers:
-                numbers = np.array([self.numbers[field].get(str(label), np.nan) for label in labels])
-                otherwise = endowment * value if field == "priority" else otherwise
-                found[field] = np.where(np.isnan(numbers), otherwise, numbers)
-        return found
+        numbers = {
+            field: np.array([self.numbers[field].get(str(label), np.nan) for label in labels])
+            for field in OF_AGENTS
+            if field in self.numbers
+        }
+        return with_defaults(numbers, self.column("endowment", labels), self.column("value", labels))
 
     def check_agents(self, labels: Sequence, dropped: Sequence, remedy: str = "") -> None:
         """Raise unless the table has exactly these agents (and any of the dropped ones).

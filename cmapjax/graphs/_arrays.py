@@ -7,6 +7,7 @@ import numpy as np
 import scipy
 
 from cmapjax.arguments._checks import short
+from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._labels import LARGEST, unless_numbers
 from cmapjax.graphs._matrix import pattern_of
 from cmapjax.graphs._network import ZEROS
@@ -21,6 +22,7 @@ def from_arrays(
     value=1.0,
     drop_self_loops: bool = False,
     drop_isolated: bool = False,
+    **terms,
 ) -> Market:
     """The market on the links source[k] – target[k], such as two columns of a data frame.
 
@@ -35,6 +37,8 @@ def from_arrays(
             names (as `Market.from_links` takes them).
         value: v_i likewise (per unit).
         drop_self_loops, drop_isolated: leave these out, instead of refusing them.
+        terms: priority, demand, own_use, capacity, efficiency and directed, as `Market.from_links` takes
+            them: of agents like endowments, of links one number or one per link.
 
     Returns:
         One market.
@@ -68,6 +72,7 @@ def from_arrays(
         num_agents=len(labels),
         drop_self_loops=drop_self_loops,
         drop_isolated=drop_isolated,
+        **terms,
     )
 
 
@@ -110,6 +115,8 @@ def from_sparse(
     drop_self_loops: bool = False,
     drop_isolated: bool = False,
     symmetrize: bool = False,
+    directed: bool = False,
+    **terms,
 ) -> Market:
     """The market on an adjacency matrix, sparse (SciPy, any format) or dense (NumPy).
 
@@ -124,6 +131,9 @@ def from_sparse(
         labels: names of the rows; by default their numbers.
         drop_self_loops, drop_isolated: leave these out, instead of refusing them.
         symmetrize: make every entry of an unsymmetric matrix a link both ways.
+        directed: every entry is a link one way, from its row to its column.
+        terms: priority, demand and own_use, as `Market.from_links` takes them; capacity and efficiency, one
+            number for all links.
 
     Returns:
         One market, an agent per row.
@@ -139,7 +149,11 @@ def from_sparse(
         raise ValueError(
             f"labels: {len(names)} names for {matrix.shape[0]} rows of the matrix; name every row."
         )
-    pattern = pattern_of(matrix, symmetrize, names.__getitem__, "symmetrize=True")
+    for field in ("capacity", "efficiency"):
+        if np.ndim(terms.get(field, 1.0)):
+            raise ValueError(f"{field}: give one number for all links; `from_arrays` takes one for each.")
+    options = FileOptions(symmetrize=symmetrize, directed=directed)
+    pattern = pattern_of(matrix, options, names.__getitem__)
     market = Market.from_links(
         pattern.links,
         endowment=endowment,
@@ -148,6 +162,8 @@ def from_sparse(
         num_agents=len(names),
         drop_self_loops=drop_self_loops,
         drop_isolated=drop_isolated,
+        directed=directed,
+        **terms,
     )
     zeros = {ZEROS: pattern.num_zeros} if pattern.num_zeros else {}
     return dataclasses.replace(market, origin=market.origin.noting(zeros)) if zeros else market

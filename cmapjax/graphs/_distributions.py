@@ -1,4 +1,4 @@
-"""Distributions of endowments and values over the agents of a random market.
+"""Distributions of endowments, values and other numbers over the agents or links of a random market.
 
 Every draw is a finite number above zero, as a market requires. Where a distribution may give exactly 0 (with
 a chance of about 2⁻⁵³), the number is drawn again.
@@ -12,7 +12,8 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from cmapjax.graphs._parameters import Checked, real
+from cmapjax.graphs._parameters import real
+from cmapjax.graphs._priorities import PriorityRule
 
 # Means and bounds must be in this range, far inside that of float64, so that neither a draw nor the product
 # of an endowment and a value over- or underflows for any reasonable parameters.
@@ -24,11 +25,14 @@ def _scale(default=dataclasses.MISSING) -> float:
     return real(least=LEAST, most=MOST, above=False, default=default)
 
 
-class Distribution(Checked, abc.ABC):
+class Distribution(PriorityRule):
     """A distribution of positive numbers. Parameters outside their range raise ValueError."""
 
     is_random: ClassVar[bool] = True
     """Whether two draws may differ."""
+
+    def priorities(self, rng, contribution, demand):
+        return self.draw(rng, len(contribution))
 
     @property
     @abc.abstractmethod
@@ -50,8 +54,9 @@ class Distribution(Checked, abc.ABC):
 
 @dataclasses.dataclass(frozen=True)
 class Unit(Distribution):
-    """Every agent has 1."""
+    """Every agent has 1; of priorities, an equal right of all heads."""
 
+    known_as = ("heads", "ones")
     is_random = False
 
     @property
@@ -60,6 +65,25 @@ class Unit(Distribution):
 
     def draw(self, rng, num_agents):
         return np.ones(num_agents)
+
+
+@dataclasses.dataclass(frozen=True)
+class Constant(Distribution):
+    """Every agent or link has the same number.
+
+    Args:
+        number: above 0.
+    """
+
+    is_random = False
+    number: float | int = _scale()
+
+    @property
+    def mean(self):
+        return self.number
+
+    def draw(self, rng, num_agents):
+        return np.full(num_agents, self.number)
 
 
 @dataclasses.dataclass(frozen=True)

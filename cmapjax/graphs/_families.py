@@ -41,6 +41,8 @@ class Family(Checked, abc.ABC):
     """Short names of parameters, on the command line and in studies."""
     is_random: ClassVar[bool] = True
     """Whether two networks of the family may differ."""
+    has_sides: ClassVar[bool] = False
+    """Whether links lead from one side to another; in a directed market of other families chance decides."""
     num_agents: int
 
     @property
@@ -185,7 +187,8 @@ class ErdosRenyi(Family):
 class Bipartite(Family):
     """Two sides; every pair across them is linked with probability p, independently. Agents may be isolated.
 
-    Agents 0 … num_left - 1 are the left side, the following ones the right side.
+    Agents 0 … num_left - 1 are the left side, the following ones the right side. In a directed market the
+    left gives to the right.
 
     Args:
         num_left: agents on the left, at least 1.
@@ -196,6 +199,7 @@ class Bipartite(Family):
     """
 
     _alternatives = ("mean_degree", "probability")
+    has_sides = True
 
     num_left: int = whole(1)
     num_right: int = whole(1)

@@ -21,13 +21,26 @@ class Format(NamedTuple):
     """Bytes of memory that reading typically takes per byte of the file."""
 
 
-EVERYWHERE = ("format", "drop_self_loops", "drop_isolated", "symmetrize", "zero", "memory_budget")
+EVERYWHERE = (
+    "format",
+    "drop_self_loops",
+    "drop_isolated",
+    "directed",
+    "symmetrize",
+    "zero",
+    "memory_budget",
+)
 # Options about agents, which also apply to networks that are known by name.
 OF_AGENTS = ("zero", "memory_budget")
 ZERO = ("reject", "drop")
 _SWITCHES = ("header", "directed", "drop_self_loops", "drop_isolated", "symmetrize", "ignore_extra_columns")
-_COLUMNS = ("source_column", "target_column", "separator", "header", "directed")
-_ATTRIBUTES = ("label_attribute", "endowment_attribute", "value_attribute")
+_COLUMNS = ("source_column", "target_column", "separator", "header")
+# Attributes that hold numbers of agents, and of links.
+ATTRIBUTES_OF_AGENTS = tuple(
+    f"{field}_attribute" for field in ("endowment", "value", "priority", "demand", "own_use")
+)
+ATTRIBUTES_OF_LINKS = ("capacity_attribute", "efficiency_attribute")
+_ATTRIBUTES = ("label_attribute", *ATTRIBUTES_OF_AGENTS, *ATTRIBUTES_OF_LINKS)
 FORMATS = {
     "edge-list": Format((".txt", ".edges", ".edgelist", ".el"), (*_COLUMNS, "ignore_extra_columns")),
     "csv": Format((".csv",), _COLUMNS),
@@ -87,11 +100,19 @@ class FileOptions:
         None, "Attribute of the agents of a GraphML, GML, GEXF or node-link file: their endowment."
     )
     value_attribute: str | None = option(None, "Likewise their value.")
+    priority_attribute: str | None = option(None, "Likewise their priority.")
+    demand_attribute: str | None = option(None, "Likewise their demand.")
+    own_use_attribute: str | None = option(None, "Likewise their own use.")
+    capacity_attribute: str | None = option(
+        None, "Attribute of the links of a GraphML, GML, GEXF or node-link file: their capacity."
+    )
+    efficiency_attribute: str | None = option(None, "Likewise their efficiency.")
     drop_self_loops: bool = option(False, "Leave out links of an agent with itself.")
     drop_isolated: bool = False
     directed: bool = option(
         False,
-        "Every line of a table or edge list is a link one way, from the first agent to the second.",
+        "Links go one way: from the first agent of a line to the second, as a file of another format says, "
+        "or as it is drawn for a random family.",
     )
     symmetrize: bool = option(False, "Make the links of a directed network go both ways.")
     ignore_extra_columns: bool = option(False, "Read edge lists of more than two columns.")
@@ -103,6 +124,9 @@ class FileOptions:
     def __post_init__(self):
         for field in dataclasses.fields(self):
             self._check(field.name, getattr(self, field.name))
+        if self.directed and self.symmetrize:
+            names = self.called("directed"), self.called("symmetrize")
+            raise ValueError(f"{names[0]} keeps links one way and {names[1]} makes them go both; give one.")
         if self.separator is not None:
             object.__setattr__(self, "separator", SEPARATORS.get(self.separator, self.separator))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cmapjax.arguments._checks import short
+from cmapjax.graphs._directions import keys_of_links
 from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._files import complaint
 from cmapjax.graphs._network import WEIGHTS
@@ -55,8 +56,8 @@ def parse_gml(path: Path, data: bytes, options: FileOptions) -> Declared:
             label = fields.get("label", fields["id"])
             nodes.append(Node(fields["id"], label, fields, item.line, is_group))
         elif item.key == "edge":
-            fields = _fields(path, item, {"source", "target"}, ("source", "target"))
-            edges.append(Edge(fields["source"], fields["target"], directed == "1", item.line))
+            fields = _fields(path, item, {"source", "target", *keys_of_links(options)}, ("source", "target"))
+            edges.append(Edge(fields["source"], fields["target"], directed == "1", item.line, fields))
             num_weights += any(key in fields for key in _WEIGHTS)
     return Declared(nodes, edges, {WEIGHTS: num_weights}, has_labels=True)
 

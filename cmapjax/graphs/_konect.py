@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from cmapjax.arguments._checks import short
+from cmapjax.graphs._directions import links_of
 from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._files import complaint, naming
-from cmapjax.graphs._network import COLUMNS, WEIGHTS, Network, numbered_network, undirected
+from cmapjax.graphs._network import COLUMNS, WEIGHTS, Network, numbered_network
 
 _KINDS = ("sym", "asym", "bip")
 _COMING_AND_GOING = "dynamic"
@@ -58,10 +59,11 @@ def read_konect(path: Path, data: bytes, options: FileOptions) -> Network:
         return _two_sides(links, notes)
     network = numbered_network(links, notes)
     if words[0] == "asym":
-        name_of, remedy = network.labels.__getitem__, options.say("symmetrize")
         with naming(path):
-            links = undirected(network.links, options.symmetrize, "directed link", name_of, remedy)
+            links = links_of(network.links, options, "directed link", network.labels.__getitem__)
         network = network._replace(links=links)
+    elif options.directed:
+        raise complaint(path, f"is symmetric, as '% sym' says; leave out {options.say('directed')}.", 1)
     return network
 
 

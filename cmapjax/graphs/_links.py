@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from cmapjax.arguments._checks import short
+from cmapjax.graphs._comments import check_control, without_comments
 from cmapjax.graphs._doubts import (
-    MARKS,
     Rows,
     check_first_line,
     check_first_rows,
@@ -26,7 +26,6 @@ from cmapjax.graphs._doubts import (
     check_marks,
     check_other_formats,
     is_number,
-    is_plain_comment,
     shown,
 )
 from cmapjax.graphs._file_options import FileOptions
@@ -42,7 +41,7 @@ from cmapjax.graphs._network import (
     named_network,
     numbered_network,
 )
-from cmapjax.graphs._quick import blocks, cells_of, whole_numbers, whole_pairs
+from cmapjax.graphs._quick import blocks, cells_of, decoded, whole_numbers, whole_pairs
 from cmapjax.graphs._table import (
     column_of_weights,
     folded,
@@ -56,10 +55,7 @@ from cmapjax.market._numbers import OF_ARCS
 
 _SAMPLE = 1000  # lines that show the layout
 _SEPARATORS = ",;\t|"
-_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)")
-_CONTROLS = bytes(set(range(32)) - set(b"\t\n\r") | {127})
 _BLANK_LINES = re.compile(rb"(?:[ \t\r]*\n)*")
-_COMMENT = re.compile(rb"(?m)^[ \t]*[#%].*$")
 # {…} behind at least two labels; empty, or with a key.
 _DATA = re.compile(rb"(?m)(?<=\S)[ \t]+(?:\{\}|\{[^\n:]*:[^\n]*\})[ \t\r]*$")
 # The comments above the header of a table, and what Excel writes there: the separator.
@@ -103,8 +99,8 @@ def read_edge_list(path: Path, data: bytes, options: FileOptions) -> Network:
     Raises:
         ValueError: lines that are no links, or may or may not be links.
     """
-    _check_control(path, data)
-    text, line, num_comments, doubtful = _without_comments(data)
+    check_control(path, data)
+    text, line, num_comments, doubtful = without_comments(data)
     notes = {COMMENTS: num_comments}
     if b"}" in text:
         text, notes[DATA] = _DATA.subn(b"", text)
@@ -112,7 +108,7 @@ def read_edge_list(path: Path, data: bytes, options: FileOptions) -> Network:
     if not sample:
         return Network(np.zeros((0, 2), np.int64), [], notes=notes)
     separator = _separator(path, sample, options)
-    rows = [(k, _decoded(_split(row, separator))) for k, row in sample]
+    rows = [(k, decoded(_split(row, separator))) for k, row in sample]
     check_first_rows(path, rows, options)
     layout = _layout(path, rows, separator, options)
     links = _Links(path, text, line, layout, options)
@@ -122,7 +118,7 @@ def read_edge_list(path: Path, data: bytes, options: FileOptions) -> Network:
     is_asked = options.source_column is not None or options.target_column is not None
     if layout.names is None and not is_asked and separator is None and options.separator is None:
         check_other_formats(path, rows, network, options, links.line_of)
-    comments = [(k, _decoded(_split(row, separator))) for k, row in doubtful]
+    comments = [(k, decoded(_split(row, separator))) for k, row in doubtful]
     check_marks(path, network, comments, layout.width, num_comments, links.line_of)
     return network
 
@@ -181,7 +177,7 @@ class _Links:
         """The capacity or efficiency of a link; what holds where there is none if the cell is blank."""
         ends = " and ".join(short(self._label(row[end])) for end in self.layout.columns)
         try:
-            number = term(f"the link of {ends}", _decoded([row[self.layout.numbers[field]]])[0])
+            number = term(f"the link of {ends}", decoded([row[self.layout.numbers[field]]])[0])
         except ValueError as error:
             raise complaint(self.path, f"{field} {error}", line) from None
         return OF_ARCS[field] if np.isnan(number) else number
@@ -200,7 +196,7 @@ class _Links:
         for line, row in itertools.islice(rows, int(layout.names is not None), None):
             is_whole = len(row) == layout.width or (layout.is_ragged and len(row) > max(layout.columns))
             if not is_whole or (layout.has_weight and not is_number(row[2])):
-                raise _wrong(self.path, line, _decoded(row), layout.width, self.options)
+                raise _wrong(self.path, line, decoded(row), layout.width, self.options)
             yield line, row
 
     def line_of(self, label: str) -> int | None:
@@ -209,7 +205,7 @@ class _Links:
         return next((k for k, row in self.rows() if label in (self._label(row[end]) for end in ends)), None)
 
     def _label(self, cell: bytes | str) -> str:
-        (text,) = _decoded([cell])
+        (text,) = decoded([cell])
         return (unescape_cell(text) if self.layout.is_table else text).strip()
 
     def _named(self, number_of: dict, ends: array, notes: dict[str, int]) -> Network:
@@ -325,7 +321,7 @@ def _separator(path: Path, sample: list[tuple[int, bytes]], options: FileOptions
     if tabs == {1} and 2 not in words and all(is_number(row.split()[-1]) for row in rows):
         raise complaint(
             path,
-            f"{shown(_decoded(first.split()))}: does the tab alone stand between columns, or do blanks too? "
+            f"{shown(decoded(first.split()))}: does the tab alone stand between columns, or do blanks too? "
             f"Pass {options.say('separator', 'tab')} or {options.say('separator', 'blank')}.",
             line,
         )
@@ -347,52 +343,6 @@ def _split(row: bytes, separator: bytes | None) -> list[bytes]:
     while len(cells) > 1 and not cells[-1].strip():
         cells.pop()
     return cells
-
-
-def _decoded(cells: list) -> list[str]:
-    return [cell.decode() if isinstance(cell, bytes) else cell for cell in cells]
-
-
-def _check_control(path: Path, data: bytes) -> None:
-    # Counting is ten times as fast as searching, so that the search is needed for the first match only.
-    if len(data.translate(None, _CONTROLS)) == len(data) and data.count(b"\r") == data.count(b"\r\n"):
-        return
-    control = _CONTROL.search(data)
-    raise complaint(
-        path,
-        f"control character {control[0].decode()!r}; is this a text file? Save it as plain text.",
-        data.count(b"\n", 0, control.start()) + 1,
-    )
-
-
-def _without_comments(data: bytes) -> tuple[bytes, int, int, list[tuple[int, bytes]]]:
-    """The text with blank lines for comments, and what was blanked.
-
-    Returns:
-        The text from behind the comments at its head, the number of its first line, the number of comments,
-        and those that may be links: one of each shape, with its line.
-    """
-    doubtful: dict[tuple, tuple[int, bytes]] = {}
-    line, number, head = 1, 0, 0
-
-    def blanked(comment: re.Match) -> bytes:
-        nonlocal number
-        number += 1
-        row = comment[0].strip()
-        if not is_plain_comment(row.decode()):
-            names = _decoded(row.lstrip(b"#%").split())
-            shape = (row.count(b"\t"), len(names), known_pair(names) is None, any(map(is_number, names)))
-            place = line + comment.string.count(b"\n", 0, comment.start())
-            doubtful.setdefault((*shape, names[-1][0] in MARKS), (place, row))
-        return b""
-
-    while comment := _COMMENT.match(data, head):
-        blanked(comment)
-        head = comment.end() + 1
-    line, text = 1 + data.count(b"\n", 0, head), data[head:]
-    if b"#" in text or b"%" in text:
-        text = _COMMENT.sub(blanked, text)
-    return text, line, number, list(doubtful.values())
 
 
 def _fitting(data: bytes) -> list[str]:

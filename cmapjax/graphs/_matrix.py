@@ -3,6 +3,7 @@
 Files are checked before SciPy reads them, because it allocates what a file declares.
 """
 
+import dataclasses
 import io
 import re
 import zipfile
@@ -16,10 +17,11 @@ import scipy
 from jaxtyping import Int
 
 from cmapjax.arguments._checks import short
+from cmapjax.graphs._directions import links_of
 from cmapjax.graphs._doubts import is_number
 from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._files import FileError, check_budget, complaint, detail, naming
-from cmapjax.graphs._network import WEIGHTS, ZEROS, Network, undirected
+from cmapjax.graphs._network import WEIGHTS, ZEROS, Network
 from cmapjax.graphs._quick import blocks, cells_of
 
 _BYTES_PER_ENTRY = 160  # positions, their sorted copies and keys, and two arcs of the market
@@ -49,14 +51,13 @@ class Pattern(NamedTuple):
         return Network(self.links, labels, notes={ZEROS: self.num_zeros, WEIGHTS: self.num_weights})
 
 
-def pattern_of(matrix, symmetrize: bool, name_of: Callable[[int], object], remedy: str) -> Pattern:
-    """The links of a matrix: its entries other than zero; those on the diagonal are self-loops.
+def pattern_of(matrix, options: FileOptions, name_of: Callable[[int], object]) -> Pattern:
+    """The links of a matrix: its entries other than zero, from row to column; on the diagonal self-loops.
 
     Args:
         matrix: dense, or sparse of any format. Entries given twice stay links given twice.
-        symmetrize: make every entry of an unsymmetric matrix a link.
+        options: whether every entry of an unsymmetric matrix is a link, or all go one way.
         name_of: the name of a row, for errors.
-        remedy: how to ask for `symmetrize`.
 
     Raises:
         ValueError: a matrix that is not square, numeric, finite or symmetric in its pattern.
@@ -76,12 +77,26 @@ def pattern_of(matrix, symmetrize: bool, name_of: Callable[[int], object], remed
         )
     is_link = entries.data != 0
     ends = ends if is_link.all() else ends[is_link]
-    links = undirected(ends, symmetrize, "matrix: entry", name_of, remedy)
+    links = links_of(ends, options, "matrix: entry", name_of)
     return Pattern(links, int(np.sum(~is_link)), int(np.sum(is_link & (entries.data != 1))))
 
 
 def read_matrix_market(path: Path, data: bytes, options: FileOptions) -> Network:
-    """The network of a square MatrixMarket matrix. Agents are named as the file counts them, from 1.
+    """The network of a square MatrixMarket matrix. Agents are named as the file counts them, from 1."""
+    matrix, is_half = read_coordinates(path, data, options)
+    if is_half and options.directed:
+        message = f"lists the entries below the diagonal only; leave out {options.say('directed')}."
+        raise complaint(path, message, 1)
+    options = dataclasses.replace(options, symmetrize=True) if is_half else options
+    with naming(path):
+        pattern = pattern_of(matrix, options, lambda i: i + 1)
+    return pattern.network(range(1, matrix.shape[0] + 1))
+
+
+def read_coordinates(
+    path: Path, data: bytes, options: FileOptions, *, is_square: bool = True
+) -> tuple["scipy.sparse.coo_array", bool]:
+    """The entries of a MatrixMarket file, and whether only those below the diagonal are listed.
 
     scipy.io.mmread is not used because it crashes on damaged files.
     """
@@ -97,13 +112,13 @@ def read_matrix_market(path: Path, data: bytes, options: FileOptions) -> Network
     sizes = head["sizes"].split()
     if len(sizes) != 3 or not all(cell.isdigit() and len(cell) <= 18 for cell in sizes):
         raise complaint(path, "the sizes must be 3 whole numbers; add or correct that line.", line)
-    size, columns, num_entries = map(int, sizes)
-    if size != columns:
-        message = f"the matrix is {size} × {columns}; agents share with agents, so make it square."
+    *shape, num_entries = map(int, sizes)
+    if is_square and shape[0] != shape[1]:
+        message = f"the matrix is {shape[0]} × {shape[1]}; agents share with agents, so make it square."
         raise complaint(path, message, line)
-    _check_size(path, size, num_entries, options)
+    _check_size(path, max(shape), num_entries, options)
     width = 2 + {"pattern": 0, "complex": 2}.get(words[3], 1)
-    index, numbers = _entries(path, data[head.end() :], line + 1, size, width)
+    index, numbers = _entries(path, data[head.end() :], line + 1, shape, width)
     if len(index) != num_entries:
         raise complaint(
             path,
@@ -116,11 +131,7 @@ def read_matrix_market(path: Path, data: bytes, options: FileOptions) -> Network
     is_half = words[4] != "general"
     if is_half:  # a link listed from both ends is listed twice
         index = np.sort(index, axis=1)[:, ::-1]  # below the diagonal, as such files have them
-    matrix = scipy.sparse.coo_array((values, tuple(index.T)), shape=(size, size))
-    is_symmetric = options.symmetrize or is_half
-    with naming(path):
-        pattern = pattern_of(matrix, is_symmetric, lambda i: i + 1, options.say("symmetrize"))
-    return pattern.network(range(1, size + 1))
+    return scipy.sparse.coo_array((values, tuple(index.T)), shape=tuple(shape)), is_half
 
 
 def _check_size(path: Path, size: int, num_entries: int, options: FileOptions) -> None:
@@ -129,32 +140,34 @@ def _check_size(path: Path, size: int, num_entries: int, options: FileOptions) -
     check_budget(path, needed, options.budget, what)
 
 
-def _entries(path: Path, body: bytes, line: int, size: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+def _entries(
+    path: Path, body: bytes, line: int, shape: list[int], width: int
+) -> tuple[np.ndarray, np.ndarray]:
     """The two indices of every entry, from 0, and the numbers of its value."""
-    kind = np.int32 if size < 2**31 else np.int64
+    kind = np.int32 if max(shape) < 2**31 else np.int64
     index, numbers = [np.zeros((0, 2), kind)], [np.zeros((0, width - 2))]
     for block in blocks(body):
         if block.isspace():
             continue
         cells = cells_of(block, width, None)
         if cells is None or b"_" in block or not all(map(is_number, cells)):
-            raise _bad_entry(path, body, line, size, width)
+            raise _bad_entry(path, body, line, shape, width)
         table = np.array(list(map(float, cells))).reshape(-1, width)
         ends = table[:, :2]
-        if not ((ends >= 1) & (ends <= size) & (ends == np.floor(ends))).all():
-            raise _bad_entry(path, body, line, size, width)
+        if not ((ends >= 1) & (ends <= shape) & (ends == np.floor(ends))).all():
+            raise _bad_entry(path, body, line, shape, width)
         index.append(ends.astype(kind) - 1)
         numbers.append(table[:, 2:].copy())
     return np.concatenate(index), np.concatenate(numbers)
 
 
-def _bad_entry(path: Path, body: bytes, line: int, size: int, width: int) -> ValueError:
+def _bad_entry(path: Path, body: bytes, line: int, shape: list[int], width: int) -> ValueError:
     """The error about the first entry that is none."""
     for number, row in enumerate(io.BytesIO(body), line):
         cells = row.decode().split()
         if cells and len(cells) != width:
             return complaint(path, f"{len(cells)} numbers, but an entry has {width}; correct it.", number)
-        for cell in cells[:2]:
+        for cell, size in zip(cells[:2], shape, strict=False):
             if not cell.isdecimal() or not 1 <= int(cell[:20]) <= size:
                 message = f"index {short(cell)} is not a whole number 1 … {size}; correct it."
                 return complaint(path, message, number)
@@ -182,5 +195,5 @@ def read_npz(path: Path, data: bytes, options: FileOptions) -> Network:
             path, f"is no sparse matrix of SciPy's ({detail(error)}); write it by scipy.sparse.save_npz."
         ) from None
     with naming(path):
-        pattern = pattern_of(matrix, options.symmetrize, lambda i: i, options.say("symmetrize"))
+        pattern = pattern_of(matrix, options, lambda i: i)
     return pattern.network(range(matrix.shape[0]))

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from cmapjax.arguments._checks import check_ordinary, short
 from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._files import complaint, naming
 from cmapjax.graphs._labels import as_labels, check_label, check_numbers, unless_numbers
 from cmapjax.market._market import Market
+from cmapjax.market._numbers import OF_AGENTS, OF_ARCS
 
 # What readers note in `market.origin.notes`, each with how often.
 COMMENTS = "comment lines skipped"
@@ -41,27 +41,10 @@ class Network(NamedTuple):
     """The attributes of agents that the file has, for errors that recommend one."""
     of_links: Mapping[str, np.ndarray] = MappingProxyType({})
     """A number for each link, of capacity or efficiency."""
-
-
-def undirected(
-    links: np.ndarray, symmetrize: bool, what: str, name_of, remedy: str = "symmetrize=True"
-) -> np.ndarray:
-    """Each link once, from arcs that are given in both directions; repeated arcs stay repeated.
-
-    Raises:
-        ValueError: an arc without its reverse, unless `symmetrize` makes it a link.
-    """
-    giver, receiver = links[:, 0].astype(np.int64), links[:, 1].astype(np.int64)
-    size = np.int64(links.max(initial=0) + 1)
-    one_way = ~np.isin(giver * size + receiver, receiver * size + giver)
-    if one_way.any() and not symmetrize:
-        first = int(np.flatnonzero(one_way)[0])
-        a, b = (short(name_of(int(i))) for i in links[first])
-        raise ValueError(
-            f"{what} {a} → {b} has no reverse {b} → {a} ({int(one_way.sum())} such); agents share both ways. "
-            f"Pass {remedy} to make every one a link."
-        )
-    return links[(giver <= receiver) | one_way]
+    is_one_way: bool = False
+    """Whether each link goes from its first agent to its second alone, whatever the options say."""
+    of_agents: Mapping[str, np.ndarray] = MappingProxyType({})
+    """A number for each agent, of priority, demand or own use; NaN where it has none."""
 
 
 def named_network(
@@ -119,6 +102,14 @@ def numbered_network(pairs: Int[np.ndarray, "links 2"], notes: dict[str, int]) -
     else:
         agents, links = np.unique(pairs, return_inverse=True)
     return Network(links.reshape(-1, 2), agents.tolist(), notes=notes)
+
+
+def with_defaults(of_agents: Mapping[str, np.ndarray], endowment: Any, value: Any) -> dict[str, np.ndarray]:
+    """Numbers of priority, demand and own use, with what holds where an agent has none (NaN)."""
+    otherwise = dict(OF_AGENTS)
+    if "priority" in of_agents:
+        otherwise["priority"] = np.asarray(endowment) * np.asarray(value)
+    return {field: np.where(np.isnan(x), otherwise[field], x) for field, x in of_agents.items()}
 
 
 def market_without(
@@ -179,11 +170,15 @@ def without(market: Market, dropped: Sequence[int] | np.ndarray, options: FileOp
         return market
     if market.num_markets > 1:
         raise ValueError("several markets are packed here; leave agents out of each before packing.")
-    giver, receiver = market.arcs()
-    links = np.stack([giver, receiver], axis=1)[giver < receiver]
-    check_ordinary("leaving agents out", (market,))
-    agents = {"endowment": market.endowment, "value": market.value}
-    less = market_without(dropped, links, agents, list(market.labels), options)
+    links = np.stack(market.arcs(), axis=1)
+    of_links = {name: market.arc_values(getattr(market, name)) for name in market.terms if name in OF_ARCS}
+    if of_links:
+        options = dataclasses.replace(options, directed=True, symmetrize=False)
+    else:
+        links = links[links[:, 0] < links[:, 1]]
+    names = ("endowment", "value", *(name for name in market.terms if name in OF_AGENTS))
+    agents = {name: np.asarray(getattr(market, name)) for name in names}
+    less = market_without(dropped, links, agents, list(market.labels), options, of_links)
     before, now = market.origin, less.origin
     origin = before.replaced(
         labels=now.labels,

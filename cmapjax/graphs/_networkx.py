@@ -8,8 +8,10 @@ from jaxtyping import Float, Shaped
 
 from cmapjax.arguments._checks import listed, short
 from cmapjax.arguments._labelled import by_name, real_of_agent, unlabelled
+from cmapjax.graphs._directions import Ways, numbers_of_links, wanted_of_links, ways
+from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._labels import unless_numbers
-from cmapjax.graphs._network import undirected
+from cmapjax.graphs._network import with_defaults
 from cmapjax.market._market import Market
 from cmapjax.market._numbers import OF_AGENTS, OF_ARCS
 
@@ -24,14 +26,20 @@ def from_networkx(
     value=1.0,
     endowment_attribute: Hashable | None = None,
     value_attribute: Hashable | None = None,
+    priority_attribute: Hashable | None = None,
+    demand_attribute: Hashable | None = None,
+    own_use_attribute: Hashable | None = None,
+    capacity_attribute: str | None = None,
+    efficiency_attribute: str | None = None,
     drop_self_loops: bool = False,
     drop_isolated: bool = False,
     symmetrize: bool = False,
+    directed: bool = False,
 ) -> Market:
     """The market on a NetworkX graph; its nodes, in their order, are the agents and their labels.
 
-    Edge attributes (weights too) are not used, node attributes only where they are named. Parallel edges
-    are merged and counted. A directed graph is accepted if every edge has its reverse.
+    Attributes (weights too) are used only where they are named. Parallel edges are merged and counted. A
+    directed graph is accepted if every edge has its reverse, or if it is to stay `directed`.
 
     Args:
         graph: Graph, MultiGraph, DiGraph or MultiDiGraph.
@@ -40,43 +48,56 @@ def from_networkx(
         value: v_i likewise (per unit).
         endowment_attribute: the node attribute that holds ε_i, instead of `endowment`.
         value_attribute: the node attribute that holds v_i, instead of `value`.
+        priority_attribute, demand_attribute, own_use_attribute: the node attribute that holds b_i, D_i or
+            a_i (value); a node without it has what holds where the field is absent.
+        capacity_attribute, efficiency_attribute: the edge attribute that holds K (value) or e, of a directed
+            graph one way, otherwise both; likewise. What `to_networkx` puts on edges is known, too.
         drop_self_loops, drop_isolated: leave these out, instead of refusing them.
         symmetrize: make every edge of a directed graph a link both ways.
+        directed: every edge of a directed graph is a link one way.
 
     Returns:
         One market, an agent per node.
 
     Raises:
-        ValueError: not a graph; one-way edges; nodes without a named attribute, or with one that is no
-            number; what `Market.from_links` refuses.
+        ValueError: not a graph; one-way edges; nodes without a named attribute, or nodes and edges with one
+            that is no number; what `Market.from_links` refuses.
     """
     import networkx as nx
 
     if not isinstance(graph, nx.Graph):
         raise ValueError(f"graph is a {type(graph).__name__}; give a NetworkX graph.")
-    place = {node: i for i, node in enumerate(graph)}
     # NumPy's integers as labels would print and save differently from the equal Python ones.
-    labels = [node.item() if isinstance(node, np.generic) else node for node in place]
+    labels = [node.item() if isinstance(node, np.generic) else node for node in graph]
     bad = [label for label in labels if label != label]
     if bad:
         raise ValueError(f"graph: node {short(bad[0])} is not equal to itself; rename it.")
-    links = np.array([(place[a], place[b]) for a, b in graph.edges()], np.int64).reshape(-1, 2)
-    if graph.is_directed():
-        links = undirected(links, symmetrize, "graph: directed edge", lambda i: labels[i])
-    numbers = {}
+    named = {
+        "capacity_attribute": capacity_attribute,
+        "efficiency_attribute": efficiency_attribute,
+    }
+    found = _ways(graph, labels, FileOptions(symmetrize=symmetrize, directed=directed, **named))
+    agents = {}
     for field, given, attribute in (
         ("endowment", endowment, endowment_attribute),
         ("value", value, value_attribute),
     ):
         if attribute is None:
-            numbers[field] = given
+            agents[field] = given
         elif isinstance(given, (int, float)) and given == 1:
-            numbers[field] = _attribute(graph, attribute)
+            agents[field] = _attribute(graph, attribute)
         else:
             raise ValueError(f"both {field} and {field}_attribute are given; leave one out.")
+    terms = {"priority": priority_attribute, "demand": demand_attribute, "own_use": own_use_attribute}
+    terms = {field: _attribute(graph, name, np.nan) for field, name in terms.items() if name is not None}
+    if terms:
+        agents = {field: by_name(field, given, labels) for field, given in agents.items()}
     return Market.from_links(
-        links,
-        **numbers,
+        found.links,
+        **agents,
+        **with_defaults(terms, **agents),
+        **found.of_links,
+        directed=found.is_one_way,
         labels=unless_numbers(labels),
         num_agents=len(labels),
         drop_self_loops=drop_self_loops,
@@ -84,13 +105,29 @@ def from_networkx(
     )
 
 
-def _attribute(graph: "networkx.Graph", name: Hashable) -> list[float]:
+def _ways(graph: "networkx.Graph", labels: list, options: FileOptions) -> Ways:
+    """The edges between nodes, called by these labels in order."""
+    place = {node: i for i, node in enumerate(graph)}
+    edges = list(graph.edges(data=True)) if wanted_of_links(options) else []
+    data = [(attributes, (labels[place[a]],), (labels[place[b]],)) for a, b, attributes in edges]
+    numbers = numbers_of_links(data, options, lambda _, text: ValueError(f"graph: {text}"))
+    ends = np.array([(place[a], place[b]) for a, b in graph.edges()], np.int64).reshape(-1, 2)
+    is_directed = np.full(len(ends), graph.is_directed())
+    return ways(ends, is_directed, numbers, options, "graph: directed edge", labels.__getitem__)
+
+
+def _attribute(graph: "networkx.Graph", name: Hashable, otherwise: float | None = None) -> np.ndarray:
+    """The attribute of every node; `otherwise` where it has none, if that is given."""
     missing = [node for node, data in graph.nodes(data=True) if name not in data]
-    if missing:
+    if missing and (otherwise is None or len(missing) == len(graph)):
         raise ValueError(
             f"graph: {len(missing)} agent(s) have no attribute {short(name)} ({listed(missing)}); set it."
         )
-    return [real_of_agent(f"graph: {short(name)}", node, number) for node, number in graph.nodes(data=name)]
+    given = ((node, data[name]) for node, data in graph.nodes(data=True) if name in data)
+    numbers = {node: real_of_agent(f"graph: {short(name)}", node, number) for node, number in given}
+    if otherwise is not None and (bad := [node for node, number in numbers.items() if number != number]):
+        raise ValueError(f"graph: {short(name)} of agent {short(bad[0])} is nan; give a number, or none.")
+    return np.array([numbers.get(node, otherwise) for node in graph], np.float64)
 
 
 def agent_columns(market: Market, given: Mapping | None) -> dict[str, Shaped[np.ndarray, "agents"]]:

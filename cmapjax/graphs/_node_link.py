@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cmapjax.arguments._checks import listed, short
+from cmapjax.graphs._directions import keys_of_links
 from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._files import complaint, detail, naming
 from cmapjax.graphs._network import WEIGHTS
@@ -83,12 +84,13 @@ def _declared(document: dict, options: FileOptions) -> Declared:
             if any("\ud800" <= letter <= "\udfff" for letter in text):
                 raise ValueError(f"nodes[{number}] holds half a character, {short(text)}; correct it.")
         nodes.append(Node(_key(name), _text(name), attributes, None))
-    edges = []
+    edges, keys = [], keys_of_links(options)
     for number, link in enumerate(links):
         for end in ("source", "target"):
             if end not in link:
                 raise ValueError(f"{names[0]}[{number}] has no {end}; add it.")
-        edges.append(Edge(_key(link["source"]), _key(link["target"]), directed, None))
+        data = {key: _text(value) for key, value in link.items() if key in keys}
+        edges.append(Edge(_key(link["source"]), _key(link["target"]), directed, None, data))
     weights = sum(any(name in link for name in _WEIGHTS) for link in links)
     is_text = any(isinstance(node.get("id"), str) for node in given) and options.label_attribute is None
     return Declared(nodes, edges, {WEIGHTS: weights}, is_text)

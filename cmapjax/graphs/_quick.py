@@ -107,3 +107,8 @@ def _word_starts(text: np.ndarray, is_inside: np.ndarray, width: int) -> np.ndar
     rows = pattern.reshape(-1, width + 1) if len(pattern) % (width + 1) == 0 else None
     is_regular = rows is not None and not rows[:, :width].any() and rows[:, width].all()
     return starts if is_regular and len(starts) else None
+
+
+def decoded(cells: list) -> list[str]:
+    """Cells as text."""
+    return [cell.decode() if isinstance(cell, bytes) else cell for cell in cells]

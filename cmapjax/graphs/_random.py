@@ -1,4 +1,4 @@
-"""Random markets: a family of networks, distributions over its agents, and a key give a market.
+"""Random markets: a family of networks, distributions over its agents and links, and a key give a market.
 
 Words about random markets are checked without JAX, so it is loaded by the module that draws.
 """
@@ -14,6 +14,7 @@ from cmapjax.arguments._checks import listed, short
 from cmapjax.graphs._distributions import Distribution, Unit
 from cmapjax.graphs._families import Family
 from cmapjax.graphs._parameters import as_count
+from cmapjax.graphs._priorities import Coverage, PriorityRule
 
 if TYPE_CHECKING:
     from cmapjax.graphs._drawn import Drawn
@@ -101,20 +102,36 @@ class Redraw(IsolatedAgents):
 
 
 UNIT, REJECT = Unit(), Reject()
+# What may be drawn beyond endowments and values, and by what.
+DRAWN_BY = {
+    "priority": PriorityRule,
+    "demand": Distribution,
+    "own_use": Distribution,
+    "capacity": Distribution,
+    "efficiency": Distribution,
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class RandomMarket:
     """A family of random markets: market number p is a function of the key and of p alone.
 
-    Network, endowments and values use separate random streams, so that changing one leaves the others
-    unchanged (with one version of NumPy).
+    The network and each field use separate random streams, so that changing one leaves the others unchanged
+    (with one version of NumPy).
 
     Args:
         family: the network's distribution.
         endowment: distribution of ε_i (units of i's resource), independent over agents.
         value: distribution of v_i (value per unit), independent over agents.
         isolated: what to do about agents without a neighbour.
+        priority: rule or distribution of b_i (value); None: the contributions.
+        demand: distribution of D_i, own use included (value), independent over agents; None: unlimited.
+        own_use: distribution of a_i (value), independent over agents; None: 0.
+        capacity: distribution of K (value as sent), independent over links, the same both ways; None:
+            unlimited.
+        efficiency: distribution of e, what arrives of a unit, likewise; None: 1.
+        directed: every link goes one way: from one side to the other in a family that has sides
+            (`Bipartite`), else as a fair coin decides for each.
     """
 
     family: Family
@@ -122,6 +139,12 @@ class RandomMarket:
     endowment: Distribution = UNIT
     value: Distribution = UNIT
     isolated: IsolatedAgents = REJECT
+    priority: PriorityRule | None = None
+    demand: Distribution | None = None
+    own_use: Distribution | None = None
+    capacity: Distribution | None = None
+    efficiency: Distribution | None = None
+    directed: bool = False
 
     def __post_init__(self):
         examples = {
@@ -133,6 +156,13 @@ class RandomMarket:
         for field, (kind, example) in examples.items():
             if not isinstance(given := getattr(self, field), kind):
                 raise ValueError(f"{field} is {short(given)}; give a {kind.__name__}, such as {example}.")
+        for field, kind in DRAWN_BY.items():
+            if not isinstance(given := getattr(self, field), kind | None):
+                raise ValueError(f"{field} is {short(given)}; give a distribution, such as Uniform(0.5, 1).")
+        if not isinstance(self.directed, bool):
+            raise ValueError(f"directed is {short(self.directed)}; give True or False.")
+        if isinstance(self.priority, Coverage) and self.demand is None:
+            raise ValueError("priority is Coverage(), the demands, and there is no demand; give one, too.")
 
     def draw(self, key: "Array", num_markets: int = 1, first: int = 0) -> "Market":
         """Markets number first … first + num_markets - 1 of this key, packed side by side.

@@ -11,6 +11,8 @@ import numpy as np
 from cmapjax.arguments._checks import listed, short
 from cmapjax.graphs._agents_table import read_agents
 from cmapjax.graphs._file_options import (
+    ATTRIBUTES_OF_AGENTS,
+    ATTRIBUTES_OF_LINKS,
     ENDINGS,
     EVERYWHERE,
     FORMATS,
@@ -33,7 +35,7 @@ from cmapjax.graphs._files import (
     read_bytes,
 )
 from cmapjax.graphs._formats import format_of_name, memory_per_byte, read_network
-from cmapjax.graphs._network import Network, market_without, without
+from cmapjax.graphs._network import Network, market_without, with_defaults, without
 from cmapjax.graphs._networkx import from_networkx
 from cmapjax.market._market import Market
 
@@ -50,6 +52,11 @@ def read_market(
     label_attribute: str | None = None,
     endowment_attribute: str | None = None,
     value_attribute: str | None = None,
+    priority_attribute: str | None = None,
+    demand_attribute: str | None = None,
+    own_use_attribute: str | None = None,
+    capacity_attribute: str | None = None,
+    efficiency_attribute: str | None = None,
     drop_self_loops: bool = False,
     drop_isolated: bool = False,
     directed: bool = False,
@@ -71,8 +78,8 @@ def read_market(
       = + - or @ is not part of a label, as the writers put it there. A table that names the same agents in
       its first row and first column is an `adjacency-matrix`.
     - `.graphml`, `.gml`, `.gexf`, `.json` (`node-link`), `.net` (`pajek`): agents with attributes. Links of a
-      directed graph must go both ways. A group of nodes is an agent only if it has links of its own. Agents
-      are called by their ids, in GML and Pajek by their labels.
+      directed graph must go both ways, unless they are made so or stay `directed`. A group of nodes is an
+      agent only if it has links of its own. Agents are called by their ids, in GML and Pajek by their labels.
     - `.adj .adjlist` (`adjacency-list`): on every line an agent and its neighbours.
     - `.mtx` (`matrix-market`), `.npz` (`npz`): a square matrix of symmetric pattern; agents are numbered from
       1 and 0.
@@ -104,11 +111,17 @@ def read_market(
         label_attribute: the attribute of a file's agents that names them; "id" for the file's own ids.
         endowment_attribute: the attribute of a file's agents that holds their endowment.
         value_attribute: likewise their value per unit. What is not given is 1.
+        priority_attribute, demand_attribute, own_use_attribute: likewise these (value); an agent without
+            one has what holds where the field is absent.
+        capacity_attribute, efficiency_attribute: the attribute of a file's links that holds their capacity
+            (value) or efficiency, of a directed link one way, otherwise both. What `to_networkx` and
+            `write_graphml` put on links is known, too: numbers in each direction, and the two ends.
         drop_self_loops: leave out links of an agent with itself, instead of refusing them.
         drop_isolated: leave out agents without a neighbour, instead of refusing them.
-        directed: every line of a table or edge list is a link one way, from the first agent to the second.
-            With or without it a table of links may have the columns capacity and efficiency, blank where
-            there is no limit and no loss.
+        directed: links go one way: in tables, edge lists and adjacency lists from the first agent of a line
+            to the others, in matrices from row to column, elsewhere as the file declares. With or without it
+            a table of links may have the columns capacity and efficiency, blank where there is no limit and
+            no loss.
         symmetrize: make every link of a directed graph or unsymmetric matrix go both ways.
         ignore_extra_columns: read edge lists whose lines have more columns than labels and a weight, and
             ignore those.
@@ -190,7 +203,7 @@ def market_from_file(path, options: FileOptions, *, agents=None) -> Market:
         del data
     except (MemoryError, RecursionError) as error:
         raise complaint(path, f"needs more memory than there is ({detail(error)}).") from None
-    allows_zero = options.directed or bool(network.of_links)
+    allows_zero = options.directed or network.is_one_way or bool(network.of_links)
     table = None if agents is None else read_agents(agents, options, allows_zero=allows_zero)
     with naming(path):
         market = _build(network, table, options)
@@ -234,13 +247,16 @@ def _check_options(path: Path, form: str, options: FileOptions, agents) -> None:
         if name in EVERYWHERE or name in FORMATS[form].takes:
             continue
         having = [other for other, one in FORMATS.items() if name in one.takes]
-        is_number = name in ("endowment_attribute", "value_attribute")
-        remedy = f"give an agents table, {options.say('agents', 'FILE')}" if is_number else "leave it out"
+        remedy = "leave it out"
+        if name in ATTRIBUTES_OF_AGENTS:
+            remedy = f"give an agents table, {options.say('agents', 'FILE')}"
+        elif name in ATTRIBUTES_OF_LINKS:
+            remedy = "give columns capacity and efficiency, in a table of links"
         raise complaint(
             path,
             f"the format {form} has no {options.called(name)} (which is for {', '.join(having)}); {remedy}.",
         )
-    for name in ("endowment_attribute", "value_attribute"):
+    for name in ATTRIBUTES_OF_AGENTS:
         if agents is not None and getattr(options, name) is not None:
             raise complaint(
                 path, f"both {options.called(name)} and an agents table are given; leave one out."
@@ -267,7 +283,7 @@ def with_agents(market: Market, agents, *, zero: str = "reject", memory_budget=N
 
 def with_table(market: Market, agents, options: FileOptions) -> Market:
     """`with_agents` with its options as one object."""
-    table = read_agents(agents, options)
+    table = read_agents(agents, options, allows_zero=bool(market.terms))
     table.check_agents(market.labels, market.origin.dropped_isolated)
     if options.zero == "drop":
         endowment = np.broadcast_to(table.column("endowment", market.labels), (market.num_agents,))
@@ -304,9 +320,10 @@ def _build(network: Network, table, options: FileOptions) -> Market:
     market = market_without(
         np.flatnonzero(np.asarray(endowment) == 0) if is_dropped else (),
         network.links,
-        fields | ({} if table is None else table.terms(network.labels)),
+        fields
+        | (with_defaults(network.of_agents, **fields) if table is None else table.terms(network.labels)),
         network.labels,
-        options,
+        dataclasses.replace(options, directed=options.directed or network.is_one_way, symmetrize=False),
         network.of_links,
     )
     return dataclasses.replace(market, origin=market.origin.noting(network.notes))

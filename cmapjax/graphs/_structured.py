@@ -6,13 +6,14 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int
 
 from cmapjax.arguments._checks import listed, short
-from cmapjax.graphs._file_options import FileOptions
+from cmapjax.graphs._directions import Ways, numbers_of_links, wanted_of_links, ways
+from cmapjax.graphs._file_options import ATTRIBUTES_OF_AGENTS, FileOptions
 from cmapjax.graphs._files import complaint, naming
-from cmapjax.graphs._labels import agent_number, as_labels, check_label, check_numbers
-from cmapjax.graphs._network import BLANKS, GROUP_AGENTS, GROUPS, Network, undirected
+from cmapjax.graphs._labels import agent_number, as_labels, check_label, check_numbers, term
+from cmapjax.graphs._network import BLANKS, GROUP_AGENTS, GROUPS, Network
+from cmapjax.market._numbers import IF_ABSENT, OF_AGENTS
 
 
 class Node(NamedTuple):
@@ -34,6 +35,8 @@ class Edge(NamedTuple):
     target: str
     is_directed: bool
     line: int | None
+    attributes: Mapping[str, str] = MappingProxyType({})
+    """Those that are in use."""
 
 
 class Declared(NamedTuple):
@@ -50,7 +53,7 @@ class Declared(NamedTuple):
 
 def wanted_attributes(options: FileOptions) -> set[str]:
     """The attributes of agents that the options name; others are not checked."""
-    names = (options.label_attribute, options.endowment_attribute, options.value_attribute)
+    names = (getattr(options, option) for option in ("label_attribute", *ATTRIBUTES_OF_AGENTS))
     return {name for name in names if name is not None}
 
 
@@ -78,22 +81,26 @@ def declared_network(path: Path, declared: Declared, options: FileOptions) -> Ne
     agents = [node for node in nodes if not node.is_group or node.key in linked]
     attributes = sorted(set().union(*(node.attributes for node in agents)))
     labels, num_stripped = _labels(path, agents, declared, options, attributes)
-    arcs = _arcs(path, edges, {node.key: number for number, node in enumerate(agents)})
-    remedy = options.say("symmetrize")
-    with naming(path):
-        links = undirected(arcs, options.symmetrize, "directed link", lambda i: labels[i], remedy)
+    found = _ways(path, edges, agents, labels, options)
     notes = dict(declared.notes) | {
         BLANKS: num_stripped,
         GROUPS: len(nodes) - len(agents),
         GROUP_AGENTS: sum(node.is_group for node in agents),
     }
+    numbers = {
+        field: _numbers(path, agents, labels, options, field, attributes)
+        for field in ("endowment", "value", *OF_AGENTS)
+    }
     return Network(
-        links,
+        found.links,
         labels if declared.is_text and options.label_attribute in (None, "id") else as_labels(labels),
-        _numbers(path, agents, labels, options, "endowment", attributes),
-        _numbers(path, agents, labels, options, "value", attributes),
+        numbers["endowment"],
+        numbers["value"],
         notes,
         attributes,
+        found.of_links,
+        found.is_one_way,
+        {field: np.array(numbers[field]) for field in OF_AGENTS if numbers[field] is not None},
     )
 
 
@@ -138,20 +145,27 @@ def _place(node: Node, line: str, otherwise: str) -> str:
     return f"{line} {node.line}" if node.line else f"{otherwise} {short(node.key)}"
 
 
-def _arcs(path: Path, edges: Sequence[Edge], place: Mapping[str, int]) -> Int[np.ndarray, "arcs 2"]:
-    """Every directed edge once, every undirected one both ways (a self-loop once)."""
-    arcs = []
+def _ways(
+    path: Path, edges: Sequence[Edge], agents: Sequence[Node], labels: Sequence[str], options: FileOptions
+) -> Ways:
+    """The links between declared agents, with their numbers."""
+    place = {node.key: number for number, node in enumerate(agents)}
     for edge in edges:
         unknown = [end for end in (edge.source, edge.target) if end not in place]
         if unknown:
             raise complaint(
                 path, f"a link names node {short(unknown[0])}, which is not declared; declare it.", edge.line
             )
-        source, target = place[edge.source], place[edge.target]
-        arcs.append((source, target))
-        if not edge.is_directed and source != target:
-            arcs.append((target, source))
-    return np.array(arcs, np.int64).reshape(-1, 2)
+    ends = [(place[edge.source], place[edge.target]) for edge in edges]
+    names = [(label, node.key, node.label) for label, node in zip(labels, agents, strict=True)]
+    is_wanted = bool(wanted_of_links(options))
+    pairs = zip(edges, ends, strict=True) if is_wanted else ()
+    links = [(edge.attributes, names[a], names[b]) for edge, (a, b) in pairs]
+    is_directed = np.array([edge.is_directed for edge in edges], bool)
+    with naming(path):
+        numbers = numbers_of_links(links, options, lambda k, text: complaint(path, text, edges[k].line))
+        ends = np.array(ends, np.int64).reshape(-1, 2)
+        return ways(ends, is_directed, numbers, options, "directed link", labels.__getitem__)
 
 
 def _numbers(
@@ -162,7 +176,10 @@ def _numbers(
     field: str,
     known: Sequence[str],
 ) -> list[float] | None:
-    """The number of every agent, from the attribute that the options name for this field."""
+    """The number of every agent, from the attribute that the options name for this field.
+
+    Where an agent has none, it is NaN for priority, demand and own use, and an error otherwise.
+    """
     name = getattr(options, f"{field}_attribute")
     if name is None:
         return None
@@ -171,14 +188,19 @@ def _numbers(
             path,
             f"no agent has an attribute {short(name)} (found {listed(known) or 'none'}); name one of these.",
         )
+    allows_zero = options.directed or any(getattr(options, f"{each}_attribute") for each in IF_ABSENT)
     numbers = []
     for node, label in zip(nodes, labels, strict=True):
-        if name not in node.attributes:
+        if name not in node.attributes and field not in OF_AGENTS:
             raise complaint(
                 path, f"agent {short(label)} has no attribute {short(name)}; give it one.", node.line
             )
+        given = node.attributes.get(name, "")
         try:
-            numbers.append(agent_number(field, label, node.attributes[name], options))
+            if field in OF_AGENTS:
+                numbers.append(term(f"agent {short(label)}", given))
+            else:
+                numbers.append(agent_number(field, label, given, options, allows_zero))
         except ValueError as error:
             raise complaint(path, f"{name} {error}", node.line) from None
     return numbers

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cmapjax.arguments._checks import ROUNDED, first_out_of_order, listed, short
+from cmapjax.graphs._amounts import Amounts
 from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._files import check_path, complaint, format_and_packing, read_bytes
 from cmapjax.graphs._labels import no_surplus
@@ -51,7 +52,7 @@ def read_trace(path, market: Market, *, memory_budget=None):
     Warns:
         UserWarning: times that do not ascend; rounds are played in the order of the rows.
     """
-    return _read(path, market, FileOptions(memory_budget=memory_budget)).of(market.labels)
+    return read_recorded(path, market, FileOptions(memory_budget=memory_budget)).of(market.labels)
 
 
 def market_with_trace(path, market: Market, options: FileOptions, *, given_in: str | None = None):
@@ -66,14 +67,16 @@ def market_with_trace(path, market: Market, options: FileOptions, *, given_in: s
 
     Raises:
         ValueError: what `read_trace` refuses; means that differ from the endowments that are given; agents
-            who never have surplus, unless they are to be dropped.
+            who never have surplus, unless they are to be dropped or the market has other fields.
     """
-    read = _read(path, market, options)
+    read = read_recorded(path, market, options)
     if given_in is not None:
         _check_agreement(read, market, given_in)
         return market, read.of(market.labels)
     mean = read.mean(market.labels)
     zero = np.flatnonzero(mean == 0)
+    if market.terms and options.zero == "reject":
+        zero = zero[:0]  # where a market has such fields, who never has surplus receives all the same
     if len(zero) and options.zero == "reject":
         raise complaint(
             read.path,
@@ -87,7 +90,7 @@ def market_with_trace(path, market: Market, options: FileOptions, *, given_in: s
     return market.with_contributions(endowment=read.mean(market.labels)), read.of(market.labels)
 
 
-class _Recorded(NamedTuple):
+class Recorded(NamedTuple):
     """A trace as read from its file."""
 
     path: Path
@@ -108,17 +111,23 @@ class _Recorded(NamedTuple):
         return pd.DataFrame(table, index=index, columns=names)
 
 
-def _read(path, market: Market, options: FileOptions) -> _Recorded:
+def read_recorded(
+    path,
+    market: Market,
+    options: FileOptions,
+    amounts: Amounts = Amounts("endowment"),  # noqa: B008
+) -> Recorded:
+    """A table with a column per agent, whose cells are read as `amounts` says."""
     path = check_path(path)
     form, packing = format_and_packing(path, {".csv": ",", ".tsv": "\t"})
     rows = read_table(path, read_bytes(path, options.budget, packing=packing), form)
     line, header = next(rows)
     header, rows = [unescape_cell(cell) for cell in header], list(rows)
     labels = [str(label) for label in market.labels]
-    dropped = [str(label) for label in (*market.origin.dropped_zero, *market.origin.dropped_isolated)]
-    first = _num_times(header, {*labels, *dropped}, rows)
+    known = known_agents(market)
+    first = _num_times(header, known, rows)
     agents = header[first:]
-    unknown = set(agents) - {*labels, *dropped}
+    unknown = set(agents) - known
     if unknown:
         raise complaint(
             path,
@@ -126,18 +135,32 @@ def _read(path, market: Market, options: FileOptions) -> _Recorded:
             "them (times may stand in the first column).",
             line,
         )
-    check_header(path, agents, labels, line)
+    absent = [label for label in labels if label not in agents]
+    if absent and amounts.absent == "refuse":
+        remedy = f"add one, or take 0 for agents without a column by {options.say('absent', 'zero')}"
+        raise complaint(path, f"no column {listed(absent)}; {remedy}.", line)
+    check_header(path, agents, [] if amounts.absent == "zero" else labels, line)
     if not rows:
-        raise complaint(path, "no rounds; give a row of endowments for each.")
+        raise complaint(path, f"no rounds; give a row of {amounts.field}s for each.")
     table = np.array(
-        [[_amount(path, k, *pair) for pair in zip(agents, row[first:], strict=True)] for k, row in rows]
+        [
+            [amounts.read(path, k, *pair, options) for pair in zip(agents, row[first:], strict=True)]
+            for k, row in rows
+        ]
     )
     times = [" ".join(row[:first]) for _, row in rows] if first else None
     if times is not None:
-        _warn_of_order(path, times, [k for k, _ in rows])
+        warn_of_order(path, times, [k for k, _ in rows])
     name = " ".join(header[:first]).strip() or "time"
+    table = amounts.filled(path, table, agents, lambda row: f"line {rows[row][0]}")
     columns = {agent: table[:, i] for i, agent in enumerate(agents)}
-    return _Recorded(path, columns, times, name if first else None)
+    return Recorded(path, amounts.completed(path, columns, absent, len(rows)), times, name if first else None)
+
+
+def known_agents(market: Market) -> set[str]:
+    """What columns may be called: the agents of the market, and those that were dropped from it."""
+    origin = market.origin
+    return {str(label) for label in (*market.labels, *origin.dropped_zero, *origin.dropped_isolated)}
 
 
 def _num_times(header: list[str], agents: set[str], rows: list) -> int:
@@ -152,7 +175,7 @@ def _num_times(header: list[str], agents: set[str], rows: list) -> int:
     return 0
 
 
-def _warn_of_order(path: Path, times: list[str], lines: list[int]) -> None:
+def warn_of_order(path: Path, times: list[str], lines: list[int]) -> None:
     for parse in (datetime.datetime.fromisoformat, float):  # other dates could be read in two ways
         try:
             place = first_out_of_order([parse(time) for time in times])
@@ -173,7 +196,7 @@ def _warn_of_order(path: Path, times: list[str], lines: list[int]) -> None:
         warnings.warn(str(complaint(path, message)), stacklevel=4)
 
 
-def _check_agreement(read: _Recorded, market: Market, given_in: str) -> None:
+def _check_agreement(read: Recorded, market: Market, given_in: str) -> None:
     """Raise unless the means of the columns are the market's endowments."""
     labels = [*market.labels, *(x for x in market.origin.dropped_zero if str(x) in read.columns)]
     given = np.append(market.endowment, np.zeros(len(labels) - market.num_agents))
@@ -187,15 +210,3 @@ def _check_agreement(read: _Recorded, market: Market, given_in: str) -> None:
             f"of {given[worst]:.6g} in {given_in} ({len(bad)} such agents); leave the endowments out there, "
             "and the means are taken, or correct one of both.",
         )
-
-
-def _amount(path, line: int, label: str, cell: str) -> float:
-    try:
-        amount = float(cell) if "_" not in cell else float("nan")
-    except ValueError:
-        amount = float("nan")
-    if not 0 <= amount < float("inf"):
-        raise complaint(
-            path, f"endowment of agent {short(label)} is {short(cell)}; give a finite number ≥ 0.", line
-        )
-    return amount

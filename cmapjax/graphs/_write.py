@@ -16,6 +16,7 @@ from cmapjax.graphs._labels import check_label, check_numbers, is_whole
 from cmapjax.graphs._networkx import agent_columns, arc_flow, to_networkx
 from cmapjax.graphs._xml import AS_TEXT, LABELS
 from cmapjax.market._market import Market
+from cmapjax.market._numbers import OF_ARCS
 
 _TABLES = {".csv": ",", ".tsv": "\t", ".parquet": "parquet"}
 
@@ -49,6 +50,31 @@ def write_allocation(market: Market, flow, path) -> None:
     _write_table(path, columns)
 
 
+def write_links(market: Market, path) -> None:
+    """Write one row per direction of every link, in `.csv`, `.tsv` (`.gz`) or `.parquet`.
+
+    Columns: source (the giver) and target (labels), capacity and efficiency where the market has them; before
+    them `market` if there are several. A direction in which nothing can be given has no row, unless nothing
+    can be given in the other one either. `read_market(path, directed=True)` reads CSV and TSV back. Labels
+    are written as by `write_allocation`.
+
+    Args:
+        market: one or several markets.
+        path: the file; one that is there is replaced, whole or not at all.
+
+    Raises:
+        ValueError: labels that text cannot hold; a path that cannot be written or whose ending is not known.
+    """
+    giver, receiver = market.arcs()
+    of_links = {name: market.arc_values(getattr(market, name)) for name in market.terms if name in OF_ARCS}
+    is_open = of_links.get("capacity", np.ones(len(giver))) > 0
+    is_written = is_open | ~is_open[np.lexsort((giver, receiver))]  # sorted so, arcs are their reverses
+    labels = written_labels(market)
+    columns = {"market": np.asarray(market.market_of)[giver]} if market.num_markets > 1 else {}
+    columns |= {"source": labels[giver], "target": labels[receiver], **of_links}
+    _write_table(path, {name: vector[is_written] for name, vector in columns.items()})
+
+
 def write_agents(market: Market, path, attributes: Mapping | None = None) -> None:
     """Write one row per agent, in `.csv`, `.tsv` (`.gz`) or `.parquet`.
 
@@ -71,8 +97,9 @@ def write_agents(market: Market, path, attributes: Mapping | None = None) -> Non
 def write_graphml(market: Market, path, flow=None, attributes: Mapping | None = None) -> None:
     """Write the graph of `to_networkx`, with its attributes, as `.graphml` (`.gz`).
 
-    `read_market(path, endowment_attribute="endowment", value_attribute="value")` reads it back. Labels are
-    written as text, by `str`; whole numbers become integers again, unless they were text before.
+    `read_market(path, endowment_attribute="endowment", value_attribute="value")` reads it back, and other
+    fields by their names likewise (`capacity_attribute="capacity"`). Labels are written as text, by `str`;
+    whole numbers become integers again, unless they were text before.
 
     Args:
         path: the file; one that is there is replaced, whole or not at all.

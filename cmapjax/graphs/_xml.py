@@ -5,12 +5,14 @@ both silently, cannot say on which line, and fail on attributes that nobody asks
 """
 
 from pathlib import Path
+from typing import NamedTuple
 from xml.etree.ElementTree import ParseError
 
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
 
 from cmapjax.arguments._checks import short
+from cmapjax.graphs._directions import keys_of_links
 from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._files import CHUNK, complaint, detail
 from cmapjax.graphs._network import PORTS, WEIGHTS
@@ -69,6 +71,20 @@ def _parse(path: Path, data: bytes, events: "_Events") -> Declared:
     return events.declared()
 
 
+class _Keys(NamedTuple):
+    """The keys of attributes, of nodes or of links."""
+
+    wanted: set[str]
+    """The names of those that are in use."""
+    names: dict[str, str]
+    defaults: dict[str, str]
+    """By name."""
+
+    def name(self, key: str | None) -> str | None:
+        """What a key is called."""
+        return self.names.get(key, key)
+
+
 class _Events:
     """Nodes and edges, as the parser comes across them (a target of `xml.etree.ElementTree.XMLParser`).
 
@@ -78,15 +94,16 @@ class _Events:
 
     def __init__(self, path: Path, options: FileOptions, form: str):
         self.path, self.form = path, form
-        self.wanted = wanted_attributes(options)
+        self.of_nodes = _Keys(wanted_attributes(options), {}, {})
+        self.of_links = _Keys(keys_of_links(options), {}, {})
         self.line_of = lambda: None
         self.has_graph = self.is_text = False
         self.notes = {WEIGHTS: 0, PORTS: 0}
-        self.names: dict[str, str] = {}
-        self.defaults: dict[str, str] = {}
         self.twice: dict[str, tuple[Node, int]] = {}
         self.nodes: list[Node] = []
         self.edges: list[Edge] = []
+        self.data_of_links: list[list[tuple[str | None, str]]] = []
+        """Keys and texts of every link, if they are in use."""
         self._root = self._space = self._class = ""
         self._parents = _PARENTS[form]
         self._ways = list(_WAYS[form].items())
@@ -96,6 +113,7 @@ class _Events:
         self._is_directed: list[bool] = []
         self._open: list[int] = []
         self._key: str | None = None
+        self._declared_for: list[_Keys] = []
         self._text: list[str] | None = None
         self._starts = {
             "graph": self._graph, "attributes": self._attributes, "key": self._declare,
@@ -109,6 +127,9 @@ class _Events:
             root = f" (its root is <{self._root}>)"
             raise complaint(self.path, f"holds no <graph>{root}; is it {self.form}? Export it again as such.")
         nodes = [node._replace(attributes=self._named(node)) for node in self.nodes]
+        if self.of_links.wanted:
+            pairs = zip(self.edges, self.data_of_links, strict=True)
+            self.edges = [edge._replace(attributes=self._named_of_link(edge, data)) for edge, data in pairs]
         return Declared(nodes, self.edges, self.notes, is_text=self.is_text)
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
@@ -135,9 +156,12 @@ class _Events:
         elif tag in ("data", "default") and self._text is not None:
             text, self._text = "".join(self._text), None
             if tag == "default":
-                self.defaults[self.names[self._key]] = text
+                for keys in self._declared_for:
+                    keys.defaults[keys.name(self._key)] = text
+            elif self._parent == "edge":
+                self.data_of_links[-1].append((self._key, text))
             elif self._parent == "graph":
-                self.is_text = self.is_text or (self.names.get(self._key) == LABELS and text == AS_TEXT)
+                self.is_text |= self.of_nodes.names.get(self._key) == LABELS and text == AS_TEXT
             else:
                 self._set(self._key, text)
 
@@ -190,12 +214,18 @@ class _Events:
         name = attributes.get("title" if self.form == "gexf" else "attr.name", key)
         if kind in ("edge", "all") and name.strip().casefold() == _WEIGHT:
             self._weights.add(key)
-        if kind == "edge":
-            return
-        other = self.names.setdefault(key, name)
-        if other != name and self.wanted & {name, other}:
+        if kind in ("edge", "all"):
+            self._named_once(self.of_links, key, name)
+        if kind != "edge":
+            self._named_once(self.of_nodes, key, name)
+        kinds = {"edge": [self.of_links], "node": [self.of_nodes], "all": [self.of_nodes, self.of_links]}
+        self._declared_for = kinds.get(kind, [])
+        self._key = key if self._declared_for else None
+
+    def _named_once(self, keys: "_Keys", key: str, name: str) -> None:
+        other = keys.names.setdefault(key, name)
+        if other != name and keys.wanted & {name, other}:
             raise self._error(f"key {short(key)} is declared as {short(other)} and {short(name)}; keep one.")
-        self._key = key if kind in ("node", "all") else None
 
     def _default(self, attributes: dict[str, str]) -> None:
         if self._parent in ("key", "attribute") and self._key is not None:
@@ -215,10 +245,14 @@ class _Events:
         is_directed = self._way(1, attributes, default=bool(self._is_directed and self._is_directed[-1]))
         self.notes[WEIGHTS] += self.form == "gexf" and _WEIGHT in attributes
         self.edges.append(Edge(source, target, is_directed, self.line_of()))
+        if self.of_links.wanted:
+            self.data_of_links.append([])
 
     def _data(self, attributes: dict[str, str]) -> None:
         if self._parent == "edge":
             self.notes[WEIGHTS] += attributes.get("key") in self._weights
+        if self._parent == "edge" and self.of_links.wanted:
+            self._key, self._text = attributes.get("key"), []
         elif self._parent in ("node", "graph"):
             self._key, self._text = self._required("data", attributes, "key"), []
 
@@ -226,6 +260,9 @@ class _Events:
         if self._stack[-2:] == ["node", "attvalues"]:
             key = attributes.get("for", attributes.get("id"))  # id: as version 1.0 has it
             self._set(key, attributes.get("value", ""))
+        elif self._stack[-2:] == ["edge", "attvalues"] and self.of_links.wanted:
+            key = attributes.get("for", attributes.get("id"))
+            self.data_of_links[-1].append((key, attributes.get("value", "")))
 
     def _port(self, attributes: dict[str, str]) -> None:
         self.notes[PORTS] += self._parent == "node"
@@ -237,17 +274,28 @@ class _Events:
             self.twice.setdefault(key, (node, self.line_of()))
         node.attributes[key] = text
 
+    def _named_of_link(self, edge: Edge, data: list[tuple[str | None, str]]) -> dict[str, str]:
+        """The attributes of a link by name; those it lacks have the default of their key."""
+        found: dict[str, str] = {}
+        for key, text in data:
+            name = self.of_links.name(key)
+            if name in self.of_links.wanted and name in found:
+                who = f"the link of {short(edge.source)} and {short(edge.target)}"
+                raise complaint(self.path, f"{who} has attribute {short(name)} twice; keep one.", edge.line)
+            found[name] = text
+        return self.of_links.defaults | found
+
     def _named(self, node: Node) -> dict[str, str]:
         """The attributes of a node by name; those it lacks have the default of their key."""
         found: dict[str, str] = {}
         for key, text in node.attributes.items():
-            name = self.names.get(key, key)
-            if name in self.wanted and (name in found or key in self.twice):
+            name = self.of_nodes.name(key)
+            if name in self.of_nodes.wanted and (name in found or key in self.twice):
                 twice, line = self.twice.get(key, (node, node.line))
                 message = f"agent {short(twice.key)} has attribute {short(name)} twice; keep one."
                 raise complaint(self.path, message, line)
             found[name] = text
-        return self.defaults | found
+        return self.of_nodes.defaults | found
 
     def _required(self, tag: str, attributes: dict[str, str], name: str) -> str:
         if name not in attributes:

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from cmapjax.arguments._checks import as_real, check_ordinary, short
+from cmapjax.arguments._checks import as_real, short
 from cmapjax.arguments._labelled import unlabelled
-from cmapjax.market._bound import Arcs, certified_bound
+from cmapjax.market._filled import filled, in_rows
 from cmapjax.market._market import Market
+from cmapjax.market._priced import bound_of_flow, bound_of_utility
 from cmapjax.market._reductions import (
     Rows,
     blocks,
@@ -31,7 +32,7 @@ from cmapjax.runtime._settings import check_x64
 from cmapjax.runtime._types import Array
 
 
-@float64_on_host
+@float64_on_host(any_market=True)
 def certified_gap(market: Market, utility: Float[Array, "... agents"]) -> Float[Array, "... markets"]:
     """An upper bound on log Nash welfare of the equilibrium minus that of these utilities (≥ 0).
 
@@ -53,6 +54,8 @@ def certified_gap(market: Market, utility: Float[Array, "... agents"]) -> Float[
 
     Source: derived in docs/model.md.
     """
+    if market.terms:
+        return bound_of_utility(market, utility)
     utility = look(namespace(market, utility).asarray(utility), market.links.order)
     return _gap_of_blocks(market, row_blocks(market.links, utility))
 
@@ -84,7 +87,10 @@ def _gap(rows: Rows, r, poorest, richest_poorest):
 
 @float64_on_host(any_market=True)
 def certified_gap_of_flow(
-    market: Market, flow: Float[Array, "... slots"], received: Float[Array, "... slots"] | None = None
+    market: Market,
+    flow: Float[Array, "... slots"],
+    received: Float[Array, "... slots"] | None = None,
+    claim: Float[Array, "... agents"] | None = None,
 ) -> Float[Array, "... markets"]:
     """`certified_gap` of an allocation, in float64 and of exactly what it spends.
 
@@ -93,13 +99,15 @@ def certified_gap_of_flow(
     float64. For a float32 flow the bound is raised where needed, so that it also holds for the utilities
     stored in float32, whose welfare differs from that of the scaled rows by some 1e-8.
 
-    In a market with priorities, demands, own use, capacities or efficiencies (plain numbers only), what a
+    In a market with priorities, demands, own use, capacities or efficiencies what a
     link carries is first cut to its capacity, and rows that spend more than their agent has are scaled down;
     the bound is on Σ b_j log(û_j / b_j) / B with û_j = min(u_j, D_j), over the agents that count.
 
     Args:
         flow: y_ij in the market's layout.
         received: `market.mirror(flow)`, if it is known; looking it up costs as much as everything else.
+        claim: β_j of agents with a demand, if they announce claims (`State.claim`); with them the bound is
+            closer.
 
     Returns:
         One number per market (a logarithm).
@@ -108,11 +116,9 @@ def certified_gap_of_flow(
         ValueError: traced arguments outside x64 mode.
     """
     if not is_in_numpy():
-        check_ordinary("certified_gap_of_flow in compiled code", (market,))
         check_x64("certified_gap_of_flow")
-    elif market.terms:
-        arcs = Arcs.of(market)
-        return certified_bound(arcs, arcs.feasible(market.arc_values(flow)))
+    if market.terms:
+        return bound_of_flow(market, flow, claim)
     xp, links = namespace(market, flow, received), market.links
     flow, parts = xp.asarray(flow), _delivered(market, flow, received)
     gap = _gap_of_blocks(market, parts)
@@ -166,13 +172,15 @@ def _delivered(market: Market, flow, received) -> list[Float[Array, "... _"]]:
     return [combined(jnp.add, xp.asarray(given, np.float64) * block.look(scale)) for block, given in pairs]
 
 
-@float64_on_host
+@float64_on_host(any_market=True)
 def spending_error(
     market: Market, flow: Float[Array, "slots"], budget: Float[Array, "agents"] | None = None
 ) -> Float[Array, "markets"]:
     """The worst violation of feasibility, in parts of the agent's contribution w_i.
 
-    Of |Σ_j y_ij − b_i|, the size of a negative flow, and flow where there is no link, the largest.
+    Of |Σ_j y_ij − b_i|, the size of a negative flow, and flow where there is no link, the largest. In a
+    market with capacities b_i is at most what an agent's links let through, and what goes beyond the capacity
+    of a link counts as well.
 
     Args:
         flow: y_ij in the market's layout.
@@ -184,6 +192,8 @@ def spending_error(
     xp, links = namespace(market, flow, budget), market.links
     flow = xp.asarray(flow)
     w = xp.asarray(market.contribution, flow.dtype)
+    if market.terms:
+        return _spending_error(market, flow, w if budget is None else budget)
     missing = xp.abs(look(over_slots(links, jnp.add, flow), links.place) - (w if budget is None else budget))
     wrong = [
         combined(jnp.maximum, xp.where(block.is_entry, xp.maximum(-given, 0), xp.abs(given)))
@@ -191,6 +201,16 @@ def spending_error(
     ]
     error = xp.maximum(missing, look(joined_rows(links, wrong), links.place)) / w
     return of_rows(market.members, market.contribution, [(largest_of_rows, (error,))])[0]
+
+
+def _spending_error(market: Market, flow, budget):
+    """The same of any market."""
+    xp, links, of = namespace(market, flow, budget), market.links, filled(market)
+    room = over_slots(links, jnp.add, xp.where(in_rows(links, of.supply) > 0, of.capacity, 0))
+    missing = xp.abs(over_slots(links, jnp.add, flow) - xp.minimum(look(budget, links.order), room))
+    wrong = over_slots(links, jnp.maximum, xp.maximum(-flow, flow - of.capacity))
+    error = xp.maximum(missing, wrong) / xp.where(of.supply > 0, of.supply, 1)
+    return of_rows(market.members, market.contribution, [(largest_of_rows, (look(error, links.place),))])[0]
 
 
 def check_flow(field: str, market: Market, flow, tolerance: float) -> Float[np.ndarray, "slots"]:
@@ -224,14 +244,33 @@ def check_flow(field: str, market: Market, flow, tolerance: float) -> Float[np.n
     is_entry = joined(market.links, [block.is_entry for block in blocks(market.links)])
     if np.any(flow[~is_entry] != 0):
         raise ValueError(f"{field}: value flows where there is no link; make it with flow_from_arcs.")
-    gave, owed = market.gave(flow), np.asarray(market.contribution)
-    agent = int(np.argmax(np.abs(gave - owed) / owed))
-    if not abs(gave[agent] - owed[agent]) <= tolerance * owed[agent]:
+    contribution, gave = np.asarray(market.contribution), market.gave(flow)
+    owed = _owed(field, market, flow, tolerance) if market.terms else contribution
+    scale = np.where(contribution > 0, contribution, 1)
+    agent = int(np.argmax(np.abs(gave - owed) / scale))
+    if not abs(gave[agent] - owed[agent]) <= tolerance * scale[agent]:
+        what = "contribution" if owed[agent] == contribution[agent] else "links' capacity"
         raise ValueError(
-            f"{field}: agent {short(labels[agent])} gives {gave[agent]:.8g} of its contribution "
-            f"{owed[agent]:.8g}; every row of a {field} must spend exactly endowment × value."
+            f"{field}: agent {short(labels[agent])} gives {gave[agent]:.8g} of its {what} "
+            f"{owed[agent]:.8g}; every row of a {field} must spend exactly endowment × value"
+            + (", or what capacities let through." if market.terms else ".")
         )
     return flow
+
+
+def _owed(field: str, market: Market, flow, tolerance: float) -> Float[np.ndarray, "agents"]:
+    """What each row has to sum to; raises ValueError where more is given than a link lets through."""
+    of, (giver, receiver) = filled(market), market.arcs()
+    most, given = market.arc_values(of.capacity), market.arc_values(flow)
+    over = np.flatnonzero(given > most + tolerance * np.asarray(market.contribution)[giver])
+    if len(over):
+        arc, labels = over[0], market.labels
+        raise ValueError(
+            f"{field}: agent {short(labels[giver[arc]])} gives {given[arc]:.8g} to agent "
+            f"{short(labels[receiver[arc]])}, which may be given {most[arc]:.8g}; give no more than the "
+            "capacity, and nothing against an arrow or to an agent that cannot use it."
+        )
+    return np.minimum(market.contribution, np.bincount(giver, most, market.num_agents))
 
 
 @dataclasses.dataclass(frozen=True)

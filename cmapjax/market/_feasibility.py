@@ -19,17 +19,19 @@ from cmapjax.runtime._types import Array
 TOLERANCE = {"float64": 1e-10, "float32": 1e-4}
 
 # The laws, in the order in which they are tried; 0 stands for none broken.
-LAWS = ("", "finite", "network", "sign", "overspent", "underspent", "posting")
+LAWS = ("", "finite", "network", "sign", "capacity", "overspent", "underspent", "posting")
 _WORDS = {
     "finite": "gave amounts that are not finite",
-    "network": "gave {amount:.6g} where it has no neighbour (padding of its row)",
+    "network": "gave {amount:.6g} where it has no neighbour (view.is_neighbour is false)",
     "sign": "gave a negative amount, {amount:.6g}",
+    "capacity": "gave {amount:.6g} more along a link than its capacity",
     "overspent": "gave {amount:.6g} more than the {budget:.6g} that it had (overspent)",
     "underspent": "gave {amount:.6g} less than the {budget:.6g} that it had (underspent)",
     "posting": "gave {amount:.6g} more or less, by its terms, than its neighbour received",
 }
 _ADVICE = (
-    "Every row must be finite, not negative, zero off the links, and sum to view.budget; "
+    "Every row must be finite, not negative, zero off the links, and sum to view.budget (or to what "
+    "view.capacity lets through, if that is less); "
     "cmapjax.testing.check_strategy(strategy) tries every law."
 )
 
@@ -65,22 +67,28 @@ def find_breach(
     utility: Float[Array, "agents"],
     received: list[Float[Array, "_ _"]] | None = None,
     lost: Float[Array, "agents"] | None = None,
+    lets_through: tuple = (None, None),
 ) -> Breach:
     """Who breaks which law in this round, all in the order of storage.
 
     Args:
         round: its number, from 1.
         sent: y_ij by blocks.
-        budget: what every agent had to give (value).
+        budget: what every agent had to give and could (value).
         utility: what every agent receives (value).
         received: what y_ij is by the terms posted, as the receivers work it out, in i's slots.
         lost: the largest amount that an agent gave where its row was cut off.
+        lets_through: where something can be given, and K_ij, both by blocks; None stands for every link, and
+            for any amount.
     """
     xp = namespace(market, sent, budget)
-    links = market.links
-    rows = zip(blocks(links), sent, [None] * len(sent) if received is None else received, strict=True)
+    links, nothing = market.links, [None] * len(sent)
+    by_blocks = (x or nothing for x in (received, *lets_through))
+    rows = zip(blocks(links), sent, *by_blocks, strict=True)
     columns = [_of_block(xp, utility, *row) for row in rows]
-    spent, least, outside, apart, most = (joined(links, list(parts)) for parts in zip(*columns, strict=True))
+    spent, least, outside, over, apart, most = (
+        joined(links, list(parts)) for parts in zip(*columns, strict=True)
+    )
     if lost is not None:
         outside = xp.maximum(outside, lost)
     allowed = TOLERANCE[str(budget.dtype)] * xp.maximum(budget, most)
@@ -89,6 +97,7 @@ def find_breach(
         "finite": (~xp.isfinite(spent), spent),
         "network": (outside > allowed, outside),
         "sign": (least < -allowed, least),
+        "capacity": (over > allowed, over),
         "overspent": (missing > allowed, missing),
         "underspent": (missing < -allowed, -missing),
         "posting": (apart > allowed, apart),
@@ -99,15 +108,20 @@ def find_breach(
     return Breach(xp.where(law > 0, round, 0).astype(np.int32), law, amount, budget)
 
 
-def _of_block(xp, utility, block, sent, received):
+def _of_block(xp, utility, block, sent, received, is_open, capacity):
     """For every row of a block: its sum, its least amount, the largest amount off the links, the largest
-    difference between the two ends of a link, and the most that a neighbour receives."""
-    is_entry = block.is_entry
+    excess over a capacity, the largest difference between the two ends of a link, and the most that a
+    neighbour receives."""
+    is_entry = block.is_entry if is_open is None else is_open
+    over = xp.zeros_like(sent[0])
+    if capacity is not None:
+        over = combined(jnp.maximum, xp.where(is_entry, sent - capacity, 0))
     apart = xp.zeros_like(sent[0]) if received is None else _largest(xp.where(is_entry, sent - received, 0))
     return (
         combined(jnp.add, sent),
         combined(jnp.minimum, xp.where(is_entry, sent, 0)),
         _largest(xp.where(is_entry, 0, sent)),
+        over,
         apart,
         combined(jnp.maximum, block.take(utility)),
     )

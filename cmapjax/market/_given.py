@@ -28,7 +28,9 @@ class Links:
     origin: Origin
 
 
-def read_links(links, labels, num_agents, *, drop_self_loops: bool, drop_isolated: bool) -> Links:
+def read_links(
+    links, labels, num_agents, directed: bool, *, drop_self_loops: bool, drop_isolated: bool
+) -> Links:
     """The links of a market, checked as `Market.from_links` says."""
     links = as_links(links)
     if labels is not None:
@@ -48,6 +50,8 @@ def read_links(links, labels, num_agents, *, drop_self_loops: bool, drop_isolate
         )
     given = links[~is_loop] if looped else links
     starts, neighbours, merged = compressed_rows(given, num_agents)
+    if directed:  # the two directions of a link are no repetition
+        merged = len(given) - len(np.unique(given.astype(np.int64) @ [num_agents, 1]))
     degree = np.diff(starts)
     isolated = [names[i] for i in np.flatnonzero(degree == 0).tolist()]
     if isolated and not drop_isolated:

@@ -121,7 +121,7 @@ class Market(eqx.Module):
                 given twice with different capacities or efficiencies.
         """
         found = read_links(
-            links, labels, num_agents, drop_self_loops=drop_self_loops, drop_isolated=drop_isolated
+            links, labels, num_agents, directed, drop_self_loops=drop_self_loops, drop_isolated=drop_isolated
         )
         arcs = {
             "capacity": read_arcs("capacity", capacity, found, directed=directed, otherwise=0.0),
@@ -246,7 +246,8 @@ class Market(eqx.Module):
     def fingerprint(self) -> str:
         """A short hash of links and numbers: equal markets, equal fingerprints."""
         digest = hashlib.sha256()
-        terms = [getattr(self, name) for name in self.terms]
+        fields = {name: getattr(self, name) for name in self.terms}
+        terms = [self.arc_values(x) if name in OF_ARCS else x for name, x in fields.items()]
         for part in (*self.arcs(), self.endowment, self.value, self.market_of, *terms):
             digest.update(np.ascontiguousarray(part).tobytes())
         digest.update(" ".join(self.terms).encode())

@@ -245,26 +245,43 @@ class Wanted(NamedTuple):
     combine: Callable
     x: Float[Array, "... markets agents"]
     fill: float
+    of_everybody: bool = False
+    """Whether agents that do not count are in it."""
 
 
 class Rows:
     """The agents of some markets as rows, one market a row, for the formulas of metrics.
 
     Vectors are `[..., markets, agents]`. Padding holds numbers of other agents, which totals and extremes
-    leave out. A formula is a generator: it yields a list of requests (`Wanted`), receives their values, and
-    returns its result. Many formulas run side by side, so that one loop over the agents serves all requests.
+    leave out, as they do agents of weight 0 if contributions are given apart. A formula is a generator: it
+    yields a list of requests (`Wanted`), receives their values, and returns its result. Many formulas run
+    side by side, so that one loop over the agents serves all requests.
     """
 
-    def __init__(self, weight: Float[Array, "markets agents"], lengths: Int[Array, "markets"]):
+    def __init__(
+        self,
+        weight: Float[Array, "markets agents"],
+        lengths: Int[Array, "markets"],
+        contribution: Float[Array, "markets agents"] | None = None,
+    ):
         self.xp = namespace(weight, lengths)
-        self.weight = weight
-        """w_j, what each agent contributes."""
         self.lengths = lengths
         self.count = self.xp.asarray(lengths, weight.dtype)
         """How many agents there are."""
-        self.worth = self.total(weight)
-        """W = Σ w_j, which formulas ask for."""
-        self._is_member = self.xp.arange(weight.shape[-1], dtype=np.int32) < lengths[:, None]
+        self._is_agent = self.xp.arange(weight.shape[-1], dtype=np.int32) < lengths[:, None]
+        self._counts = self._is_agent
+        self.weight = weight
+        """w_j, what each agent contributes; its priority in a market that has some."""
+        if contribution is not None:
+            self._counts = self._is_agent & (weight > 0)
+            self.count = self.xp.sum(self._counts, axis=-1, dtype=weight.dtype)
+            self.weight = self.xp.where(weight > 0, weight, 1)
+        self.worth = self.total(self.weight)
+        """Σ of the weights, which formulas ask for."""
+        self.value = (
+            self.worth if contribution is None else Wanted(jnp.add, contribution, 0, of_everybody=True)
+        )
+        """W = Σ w_j, all that is given away, likewise."""
 
     def total(self, x: Float[Array, "... markets agents"]) -> Wanted:
         """Σ over the agents of each market."""
@@ -296,7 +313,10 @@ class Rows:
         if not distinct:
             return {}
         rows = [
-            self.xp.where(self._is_member, x, np.asarray(fill, x.dtype)) for _, x, fill in distinct.values()
+            self.xp.where(
+                self._is_agent if one.of_everybody else self._counts, one.x, np.asarray(one.fill, one.x.dtype)
+            )
+            for one in distinct.values()
         ]
         taken = combined_rows([one.combine for one in distinct.values()], rows)
         found = dict(zip(distinct, taken, strict=True))
@@ -304,21 +324,28 @@ class Rows:
 
 
 def of_rows(
-    columns: Columns, weight: Float[Array, "values"], asked: Sequence[tuple[Callable, tuple[Array, ...]]]
+    columns: Columns,
+    weight: Float[Array, "values"],
+    asked: Sequence[tuple[Callable, tuple[Array, ...]]],
+    contribution: Float[Array, "values"] | None = None,
 ) -> list[Float[Array, "... rows"]]:
     """Formulas of vectors over agents (`Rows`), for every row, in one pass.
 
     Args:
-        weight: w_j.
+        weight: w_j, or priorities, 0 for agents that do not count.
         asked: formulas, each with the vectors that it is of.
+        contribution: w_j, if weights are priorities.
     """
     xp = namespace(columns, weight, asked)
     vectors = {id(x): xp.asarray(x) for _, xs in asked for x in xs}
     kinds = {x.dtype for x in vectors.values() if np.issubdtype(x.dtype, np.floating)}
-    weight = xp.asarray(weight, np.result_type(*kinds) if kinds else np.float64)
+    dtype = np.result_type(*kinds) if kinds else np.float64
+    weights = [xp.asarray(x, dtype) for x in (weight, contribution) if x is not None]
     parts = []
-    for (own_weight, *own), lengths in ranges(columns, [weight, *vectors.values()]):
-        rows, own_of = Rows(own_weight, lengths), dict(zip(vectors, own, strict=True))
+    for own, lengths in ranges(columns, [*weights, *vectors.values()]):
+        own_weights, own = own[: len(weights)], own[len(weights) :]
+        rows = Rows(own_weights[0], lengths, *own_weights[1:])
+        own_of = dict(zip(vectors, own, strict=True))
         parts.append(rows.work_out([formula(rows, *(own_of[id(x)] for x in xs)) for formula, xs in asked]))
     if len(parts) == 1:
         return parts[0]

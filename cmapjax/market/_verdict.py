@@ -7,11 +7,12 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from cmapjax.market._certificate import certified_gap, certified_gap_of_flow
+from cmapjax.market._filled import counted, of_agents, weights
 from cmapjax.market._market import Market
 from cmapjax.market._reductions import (
+    Rows,
     largest_of_rows,
     look,
-    of_rows,
     over_entries,
     over_slots,
     smallest_of_rows,
@@ -42,7 +43,7 @@ TOLERANCE = 1e-6
 TOLERANCE_OF_AVERAGES = 1e-2
 
 
-@float64_on_host
+@float64_on_host(any_market=True)
 def verdict(
     market: Market,
     state,
@@ -79,6 +80,9 @@ def verdict(
     draws at random leave a mean uncertain by about √t of its steps. "Starved for now" is an agent that has
     had nothing so far though a neighbour had something to give in the last round.
 
+    In a market with priorities, demands and the like utilities count up to the demand, contributions are
+    replaced by priorities except in W, and agents that do not count are left out.
+
     Args:
         state: what `simulate` returns as `final`, or hands to what it records.
         tolerance: of all value, and of the gap; by default 1e-6, and 1e-2 by averages.
@@ -96,18 +100,18 @@ def verdict(
     if tolerance is None:
         tolerance = TOLERANCE_OF_AVERAGES if by_averages else TOLERANCE
     gap = gap_judged(market, state, by_averages=by_averages) if gap is None else gap
-    now, before, earlier = _followed(state, by_averages)
+    rounds = now, before, _ = counted(market, _followed(state, by_averages))
     xp = namespace(market, now, gap)
-    w = xp.asarray(market.contribution, now.dtype)
-    rounds = now, before, earlier
+    w = xp.asarray(weights(market), now.dtype)
+    w = xp.where(w > 0, w, 1) if market.terms else w
     asked = [
         *((total_of_rows, (abs(one - other),)) for one, other in itertools.combinations(rounds, 2)),
         *((total_of_rows, (w * log_or_minus_infinity(xp.maximum(u, 0) / w),)) for u in rounds),
         (smallest_of_rows, (xp.isfinite(now).astype(now.dtype),)),
         (largest_of_rows, (_starves(market, state, now, before, by_averages).astype(now.dtype),)),
-        (total_of_rows, (w,)),
+        (_value, ()),
     ]
-    last, both, previous, *welfare, is_finite, starves, worth = of_rows(market.members, w, asked)
+    last, both, previous, *welfare, is_finite, starves, worth = of_agents(market, asked)
     step, net = last / (2 * worth), both / (4 * worth)
     played = xp.asarray(state.round, now.dtype)
     tail = (last + previous) / (4 * worth) * xp.sqrt(played) if by_averages else net * played
@@ -129,12 +133,18 @@ def verdict(
     return xp.select(list(tests.values()), list(words), VERDICTS.index("still moving"))
 
 
-@float64_on_host
+@float64_on_host(any_market=True)
 def gap_judged(market: Market, state, *, by_averages: bool = False) -> Float[Array, "markets"]:
     """The certified gap that `verdict` looks at: of the last allocation, or of the running averages."""
     if by_averages:
         return certified_gap(market, state.average_utility)
-    return certified_gap_of_flow(market, state.flow, state.received)
+    return certified_gap_of_flow(market, state.flow, state.received, state.claim)
+
+
+def _value(rows: Rows):
+    """All value that is given away, a formula."""
+    [value] = yield [rows.value]
+    return value
 
 
 def _followed(state, by_averages: bool) -> Float[Array, "3 agents"]:
@@ -156,7 +166,7 @@ def _starves(market: Market, state, now, before, by_averages: bool) -> Bool[Arra
     """Which agents have nothing; judged by averages, only those whose neighbours had something to give."""
     xp = namespace(market, now)
     has = now if by_averages else xp.minimum(now, before)
-    starves = has < NOTHING * xp.asarray(market.contribution, now.dtype)
+    starves = has < NOTHING * xp.asarray(weights(market), now.dtype)
     if by_averages:
         links = market.links
         gave = over_slots(links, jnp.add, xp.asarray(state.flow))

@@ -40,8 +40,8 @@ def share_of_equilibrium(rows: Rows, u, best):
 
 
 def misallocated_share(rows: Rows, u, best):
-    moved, worth = yield [rows.total(abs(u - best)), rows.worth]
-    return moved / (2 * worth)
+    moved, value = yield [rows.total(abs(u - best)), rows.value]
+    return moved / (2 * value)
 
 
 def worst_relative_error(rows: Rows, u, best):
@@ -81,5 +81,5 @@ def num_starved(rows: Rows, u):
 def oscillation(rows: Rows, now, before, earlier):
     steps = rows.xp.minimum(abs(now - before), abs(before - earlier))
     returning = rows.total(rows.xp.maximum(steps - abs(now - earlier), 0))
-    returning, worth = yield [returning, rows.worth]
-    return returning / (2 * worth)
+    returning, value = yield [returning, rows.value]
+    return returning / (2 * value)

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from cmapjax.arguments._labelled import unlabelled
 from cmapjax.market._certificate import certified_gap, certified_gap_of_flow
 from cmapjax.market._community import community_utility
+from cmapjax.market._filled import counted
 from cmapjax.market._market import Market
 from cmapjax.metrics import _formulas as formulas
 from cmapjax.metrics._utilities import Agents, per_contribution, per_market
@@ -129,11 +130,11 @@ def is_gap(function: Callable | None) -> bool:
 
 
 def _gap(market, state):
-    return certified_gap_of_flow(market, state.flow, state.received)
+    return certified_gap_of_flow(market, state.flow, state.received, state.claim)
 
 
 def _utility(market, state):
-    return (state.utility.astype(np.float64),)
+    return (counted(market, state.utility.astype(np.float64)),)
 
 
 def _ratios(market, state):
@@ -141,7 +142,7 @@ def _ratios(market, state):
 
 
 def _average(market, state):
-    return (state.average_utility,)
+    return (counted(market, state.average_utility),)
 
 
 def _history(market, state):

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from jaxtyping import Float
 
 from cmapjax.market._community import community_utility
+from cmapjax.market._filled import counted, of_agents, weights
 from cmapjax.market._market import Market
-from cmapjax.market._reductions import of_rows
 from cmapjax.metrics import _formulas as formulas
 from cmapjax.runtime._precision import float64_on_host, namespace
 from cmapjax.runtime._types import Array
@@ -15,12 +15,18 @@ Agents = Float[Array, "agents"]
 Markets = Float[Array, "markets"]
 
 
-@float64_on_host
+@float64_on_host(any_market=True)
 def per_market(market: Market, formula: Callable, *vectors: Agents) -> Markets:
-    return of_rows(market.members, market.contribution, [(formula, vectors)])[0]
+    """A formula of vectors over the agents that count."""
+    return of_agents(market, [(formula, vectors)])[0]
 
 
-@float64_on_host
+def of_utilities(market: Market, formula: Callable, *utilities: Agents) -> Markets:
+    """A formula of utilities, counted up to the demand."""
+    return per_market(market, formula, *(counted(market, u) for u in utilities))
+
+
+@float64_on_host(any_market=True)
 def ratio(market: Market, utility: Agents) -> Agents:
     """r_j = u_j / w_j: value received per value contributed (1 is even; 0 for an agent with nothing).
 
@@ -35,10 +41,15 @@ def ratio(market: Market, utility: Agents) -> Agents:
 
 def per_contribution(market, utility):
     """`ratio`, for callers that are inside such a function or compiled code already."""
-    return utility / namespace(market, utility).asarray(market.contribution, utility.dtype)
+    xp = namespace(market, utility)
+    weight = xp.asarray(weights(market), utility.dtype)
+    if not market.terms:
+        return utility / weight
+    has = weight > 0
+    return xp.where(has, counted(market, utility) / xp.where(has, weight, 1), 0)
 
 
-@float64_on_host
+@float64_on_host(any_market=True)
 def log_nash_welfare(market: Market, utility: Agents) -> Markets:
     """Σ w_j log r_j / W, the mean log ratio weighted by contribution (≤ 0; -inf at a utility of 0).
 
@@ -50,10 +61,10 @@ def log_nash_welfare(market: Market, utility: Agents) -> Markets:
     Returns:
         One number per market.
     """
-    return per_market(market, formulas.log_nash_welfare, utility)
+    return of_utilities(market, formulas.log_nash_welfare, utility)
 
 
-@float64_on_host
+@float64_on_host(any_market=True)
 def nash_welfare(market: Market, utility: Agents) -> Markets:
     """exp of `log_nash_welfare`: the weighted geometric mean ratio, in [0, 1] (0 at a utility of 0).
 
@@ -63,10 +74,10 @@ def nash_welfare(market: Market, utility: Agents) -> Markets:
     Returns:
         One number per market.
     """
-    return per_market(market, formulas.nash_welfare, utility)
+    return of_utilities(market, formulas.nash_welfare, utility)
 
 
-@float64_on_host
+@float64_on_host(any_market=True)
 def unweighted_log_nash_welfare(market: Market, utility: Agents) -> Markets:
     """Σ log u_j / n, the mean log utility (-inf at a utility of 0); u in units of value.
 
@@ -79,10 +90,10 @@ def unweighted_log_nash_welfare(market: Market, utility: Agents) -> Markets:
     Returns:
         One number per market.
     """
-    return per_market(market, formulas.unweighted_log_nash_welfare, utility)
+    return of_utilities(market, formulas.unweighted_log_nash_welfare, utility)
 
 
-@float64_on_host
+@float64_on_host(any_market=True)
 def unweighted_nash_welfare(market: Market, utility: Agents) -> Markets:
     """exp of `unweighted_log_nash_welfare`: the geometric mean utility (value; 0 at a utility of 0).
 
@@ -92,10 +103,10 @@ def unweighted_nash_welfare(market: Market, utility: Agents) -> Markets:
     Returns:
         One number per market.
     """
-    return per_market(market, formulas.unweighted_nash_welfare, utility)
+    return of_utilities(market, formulas.unweighted_nash_welfare, utility)
 
 
-@float64_on_host
+@float64_on_host(any_market=True)
 def share_of_equilibrium(market: Market, utility: Agents, equilibrium: Agents) -> Markets:
     """Nash welfare over that of the equilibrium's utilities, in [0, 1] (0 at a utility of 0).
 
@@ -106,10 +117,10 @@ def share_of_equilibrium(market: Market, utility: Agents, equilibrium: Agents) -
     Returns:
         One number per market.
     """
-    return per_market(market, formulas.share_of_equilibrium, utility, equilibrium)
+    return of_utilities(market, formulas.share_of_equilibrium, utility, equilibrium)
 
 
-@float64_on_host
+@float64_on_host(any_market=True)
 def misallocated_share(market: Market, utility: Agents, equilibrium: Agents) -> Markets:
     """Market loss: Σ |u_j − u*_j| / 2W, the share of all value that other agents should receive, in [0, 1].
 
@@ -120,10 +131,10 @@ def misallocated_share(market: Market, utility: Agents, equilibrium: Agents) -> 
     Returns:
         One number per market.
     """
-    return per_market(market, formulas.misallocated_share, utility, equilibrium)
+    return of_utilities(market, formulas.misallocated_share, utility, equilibrium)
 
 
-@float64_on_host
+@float64_on_host(any_market=True)
 def log_welfare_loss(market: Market, utility: Agents, equilibrium: Agents) -> Markets:
     """Market loss: log Nash welfare of the equilibrium minus that reached (≥ 0; +inf at a utility of 0).
 
@@ -134,10 +145,10 @@ def log_welfare_loss(market: Market, utility: Agents, equilibrium: Agents) -> Ma
     Returns:
         One number per market.
     """
-    return per_market(market, formulas.log_welfare_loss, utility, equilibrium)
+    return of_utilities(market, formulas.log_welfare_loss, utility, equilibrium)
 
 
-@float64_on_host
+@float64_on_host(any_market=True)
 def worst_relative_error(market: Market, utility: Agents, equilibrium: Agents) -> Markets:
     """Market loss: max_j |u_j / u*_j − 1|, of the agent worst served or most favoured (1 at u_j = 0).
 
@@ -148,7 +159,7 @@ def worst_relative_error(market: Market, utility: Agents, equilibrium: Agents) -
     Returns:
         One number per market.
     """
-    return per_market(market, formulas.worst_relative_error, utility, equilibrium)
+    return of_utilities(market, formulas.worst_relative_error, utility, equilibrium)
 
 
 @float64_on_host
@@ -168,7 +179,7 @@ def mean_community_utility(market: Market, utility: Agents, hops: int | float = 
     return per_market(market, formulas.mean, community_utility(market, utility, hops))
 
 
-@float64_on_host
+@float64_on_host(any_market=True)
 def jain_index(market: Market, x: Agents) -> Markets:
     """(Σ x)² / (n Σ x²) of any amounts, say ratios: 1 if all are equal, 1/n if one has all (1 if all 0).
 
@@ -183,7 +194,7 @@ def jain_index(market: Market, x: Agents) -> Markets:
     return per_market(market, formulas.jain_index, x)
 
 
-@float64_on_host
+@float64_on_host(any_market=True)
 def gini(market: Market, x: Agents) -> Markets:
     """Σ_ij |x_i − x_j| / (2 n Σ x) of any amounts ≥ 0, say ratios: 0 if all are equal (0 if all 0).
 
@@ -196,7 +207,7 @@ def gini(market: Market, x: Agents) -> Markets:
     return per_market(market, formulas.gini, x)
 
 
-@float64_on_host
+@float64_on_host(any_market=True)
 def min_ratio(market: Market, utility: Agents) -> Markets:
     """The ratio of the agent worst off.
 
@@ -206,10 +217,10 @@ def min_ratio(market: Market, utility: Agents) -> Markets:
     Returns:
         One number per market.
     """
-    return per_market(market, formulas.min_ratio, utility)
+    return of_utilities(market, formulas.min_ratio, utility)
 
 
-@float64_on_host
+@float64_on_host(any_market=True)
 def num_starved(market: Market, utility: Agents) -> Markets:
     """How many agents have nothing: less than 1e-9 of what they contribute.
 
@@ -219,10 +230,10 @@ def num_starved(market: Market, utility: Agents) -> Markets:
     Returns:
         One whole number per market.
     """
-    return per_market(market, formulas.num_starved, utility)
+    return of_utilities(market, formulas.num_starved, utility)
 
 
-@float64_on_host
+@float64_on_host(any_market=True)
 def flow_distance(market: Market, one: Float[Array, "slots"], other: Float[Array, "slots"]) -> Markets:
     """Σ |y_ij − y'_ij| / 2W: the share of all value that two allocations give to different neighbours.
 
@@ -236,7 +247,7 @@ def flow_distance(market: Market, one: Float[Array, "slots"], other: Float[Array
     return per_market(market, formulas.misallocated_share, moved, namespace(market, moved).zeros_like(moved))
 
 
-@float64_on_host
+@float64_on_host(any_market=True)
 def oscillation(market: Market, history: Float[Array, "3 agents"]) -> Markets:
     """The share of all value that the last round moved back, the amplitude of oscillations of period 2.
 

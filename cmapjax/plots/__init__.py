@@ -9,6 +9,7 @@ from cmapjax.plots._curves import comparison, convergence
 from cmapjax.plots._explain import explanation
 from cmapjax.plots._network import MOST_AGENTS, derivatives, network
 from cmapjax.plots._ratios import ratio_histogram
+from cmapjax.plots._sharing import sharing
 from cmapjax.plots._study import COLUMN_WIDTH, convergence_bands, distributions, heat_map, verdict_shares
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "network",
     "ratio_histogram",
     "save",
+    "sharing",
     "verdict_shares",
 ]

@@ -1,6 +1,7 @@
 """Allocation strategies: how one agent answers what it sees."""
 
 from cmapjax.strategies._base import Beyond, Link, PostedStrategy, Strategy, View, repeat, split_equally
+from cmapjax.strategies._bid import BidResponse
 from cmapjax.strategies._cmap import CMAP
 from cmapjax.strategies._damping import Damped, Damping, FixedDamping, LocalDamping, MaxDegreeDamping
 from cmapjax.strategies._dynamic import DynamicSharing
@@ -20,6 +21,7 @@ from cmapjax.strategies._simple import EqualSplit, ProportionalResponse, Selfish
 __all__ = [
     "CMAP",
     "Beyond",
+    "BidResponse",
     "Damped",
     "Damping",
     "DiminishingStep",

@@ -46,6 +46,20 @@ class Link(eqx.Module):
     """ū_j, the mean value per round that the receiver has received up to the last round (before the first
     round, what the start gives it). Each agent adds up its receipts and announces their mean at the end of a
     round, as it announces u_j. None unless the strategy asks for it (`Strategy.needs_averages`)."""
+    priority: Float[Array, "..."] | None = eqx.field(default=None, kw_only=True)
+    """What the receiver announces as `claim`; None in a market without priorities, demands and the like."""
+    capacity: Float[Array, "..."] | None = eqx.field(default=None, kw_only=True)
+    """K_ij, the most that i can give to j in a round; None in a market without capacities."""
+    demand: Float[Array, "..."] | None = eqx.field(default=None, kw_only=True)
+    """D_j, all that the receiver can use, which it announces; None in a market without demands."""
+    efficiency: Float[Array, "..."] | None = eqx.field(default=None, kw_only=True)
+    """e_ij, what arrives of a unit that i gives to j; None in a market without losses."""
+
+    @property
+    def claim(self) -> Float[Array, "..."]:
+        """β_j, by what the receiver's share is measured: its contribution, or its priority. An agent that has
+        its demand claims less, so that others get more; it announces its claim at the end of a round."""
+        return self.contribution if self.priority is None else self.priority
 
 
 class View(Link):
@@ -60,9 +74,11 @@ class View(Link):
     """b_i, the value of the agent's surplus in this round: w_i if it is constant. What is not given is
     lost."""
     is_neighbour: Bool[Array, "neighbours *agents"]
-    """False on padding."""
+    """False on padding, and where nothing can be given: the arrow points the other way, or the receiver has
+    no priority or enough without others."""
     max_degree: Float[Array, "*agents"]
-    """Δ, the largest degree in the market, which the operator of the network publishes."""
+    """Δ, the largest degree in the market, which the operator of the network publishes. Where not everybody
+    can give to everybody, degrees here and in `degree` are numbers of givers."""
     beyond: Beyond | None = None
     """The rest of the agent's community, for strategies whose `hops` reach beyond 1."""
 
@@ -79,7 +95,8 @@ class Strategy(eqx.Module):
         """The agent's next row: value to give each neighbour.
 
         It must be non-negative, sum to `view.budget` and be zero where `view.is_neighbour` is false;
-        `cmapjax.testing.check_strategy` tests that.
+        `cmapjax.testing.check_strategy` tests that. In a market with capacities it must not exceed
+        `view.capacity`, and sums to what these let through if that is less than the budget.
         """
 
     @property
@@ -94,9 +111,26 @@ class Strategy(eqx.Module):
         return False
 
     @property
+    def uses_claims(self) -> bool:
+        """Whether satisfied agents announce lower claims (`Link.claim`); if not, claims stay priorities."""
+        return True
+
+    @property
+    def may_keep(self) -> bool:
+        """Whether an agent may keep a part of its surplus that capacities would let through."""
+        return False
+
+    @property
     def is_posted(self) -> bool:
         """Whether rows follow from what agents post, by `post` and `flow` (see `PostedStrategy`)."""
         return False
+
+    def check_market(self, market) -> None:
+        """Raise ValueError, with the reason, if the strategy makes no sense on a market; by default never.
+
+        Args:
+            market: that it is to be played on.
+        """
 
 
 class PostedStrategy(Strategy):
@@ -155,5 +189,6 @@ def given_by_others(link: Link) -> Float[Array, "neighbours"]:
     Where no other agent gives, rounding may leave a tiny negative number, which is set to 0. Derivatives are
     those before this correction, because c_j can still rise where others give nothing yet.
     """
-    rest = link.utility - link.sent
+    arriving = link.sent if link.efficiency is None else link.efficiency * link.sent
+    rest = link.utility - arriving
     return rest + jax.lax.stop_gradient(jnp.maximum(rest, 0) - rest)

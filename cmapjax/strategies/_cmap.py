@@ -3,22 +3,11 @@
 from typing import ClassVar
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
-from jaxtyping import Float
 
-from cmapjax.arguments._checks import check_hops
-from cmapjax.market._columns import pieces, total, total_of
-from cmapjax.runtime._types import Array
+from cmapjax.arguments._checks import check_fairness, check_hops
 from cmapjax.strategies._base import Link, PostedStrategy, View, given_by_others
-
-# For rows up to this width Newton's steps are unrolled, one per neighbour, which always suffices; wider rows
-# use a loop that ends with the slowest row.
-STEPS = 4
-# On a GPU the level of rows up to this width is found without steps: every slot is compared with every other.
-AT_ONCE = 256
-# If the level is within this many roundings of a slot's base, rounding decides whether the slot receives.
-UNDECIDED = 8
+from cmapjax.strategies._capped import level_of, up_to
 
 
 class CMAP(PostedStrategy):
@@ -30,151 +19,63 @@ class CMAP(PostedStrategy):
     constant to the objective, so every community of k ≥ 1 hops gives the same row. With k = 0 the community
     is the agent alone, whose utility does not depend on its own row; it then keeps its row.
 
+    In a market with priorities, capacities and losses the answer is
+    y_ij = min(K_ij, max(0, L β_j e_ij^(1/α−1) − c_j / e_ij)), with the claim β_j of the receiver, which is
+    its priority if it has no demand. Claims are how demand is met: rows know nothing of it, and who has
+    enough claims less.
+
     Args:
         community_hops: k = 0, 1, 2, …, or `math.inf` for everybody the agent is connected to.
+        fairness: α > 0 of the welfare Σ b_j (u_j / b_j)^(1−α) / (1−α), the logarithm for 1; `math.inf` raises
+            the least ratio. It matters only where there are losses.
+        respects_demand: give nobody more than it can use, min(K_ij, (D_j − c_j)⁺ / e_ij), by priorities
+            instead of claims. Welfare never falls, but a market may come to rest far from the optimum: two
+            givers of one satisfied receiver cannot exchange their parts.
 
     Raises:
-        ValueError: a negative or fractional k.
+        ValueError: a negative or fractional k; an α that is not above 0.
 
-    Source: derived in docs/model.md; the level is found by Newton's method, exact after finitely many
-    steps because the level falls monotonically and the set of receivers can only shrink.
+    Source: derived in docs/model.md and docs/terms.md; the level is found by Newton's method, exact after
+    finitely many steps because the level falls monotonically and the set of receivers can only shrink.
     """
 
     symbols: ClassVar[dict[str, str]] = {"hops": "community_hops"}
     community_hops: int | float = eqx.field(static=True, default=1)
+    fairness: float = eqx.field(static=True, default=1.0)
+    respects_demand: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self):
         check_hops(self.community_hops)
+        check_fairness(self.fairness)
+
+    @property
+    def uses_claims(self):
+        return not self.respects_demand
+
+    @property
+    def may_keep(self):
+        return self.respects_demand
 
     def post(self, view: View):
         if self.community_hops == 0:
             return None
-        return water_level(view.budget, view.contribution, given_by_others(view))
+        weight, base, most = self._program(view)
+        return level_of(view.budget, weight, base, most)
 
     def flow(self, terms, link: Link):
         if self.community_hops == 0:
             return link.repeated
-        return above_base(terms, link.contribution, given_by_others(link))
+        return up_to(terms, *self._program(link))
 
-
-def fill_up(
-    budget: Float[Array, ""], weight: Float[Array, "slots"], base: Float[Array, "slots"]
-) -> Float[Array, "slots"]:
-    """The row max(0, L·weight − base) with the level L at which it sums to the budget."""
-    return above_base(water_level(budget, weight, base), weight, base)
-
-
-def above_base(level: tuple[Array, Array], weight: Array, base: Array) -> Array:
-    """max(0, L·weight − base), where the level L is a sum of two numbers (see `water_level`)."""
-    coarse, fine = level
-    depth = weight * fine - (base - weight * coarse)
-    return jnp.where(depth > 0, depth, 0)  # not jnp.maximum, whose slope at a tie is one half
-
-
-@jax.custom_jvp
-def water_level(
-    budget: Float[Array, ""], weight: Float[Array, "slots"], base: Float[Array, "slots"]
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """The level L at which max(0, L·weight − base) sums to the budget, as a sum of two numbers.
-
-    The first number is L to working precision, the second its error, so that a budget that is small compared
-    with the bases is still spent to the last digits. Slots of weight 0 (and base 0) are padding.
-
-    Newton's method from above: the level over any set of slots that includes the receivers is never too
-    low, falls monotonically, and slots only drop out, so that it ends exactly after finitely many steps.
-
-    Derivatives are those for the final set R of receivers, not of the search for it: L =
-    (budget + Σ_R base) / Σ_R weight. Where R is about to change (a slot exactly at the level) that is the
-    derivative of the side on which it gets nothing.
-    """
-    margin = _margin(base)
-    level = (_found if weight.shape[0] <= AT_ONCE else _searched)(budget, weight, base)
-    # Twice more in terms of what is needed to lift a slot to the level found, for the last digits.
-    # (In each kernel the product below has this one use, so that all round it alike.)
-    needed = base - weight * level
-    rest = _over(budget, weight, 0, needed - margin, needed)
-    rest = jnp.minimum(_over(budget, weight, rest, needed, needed), rest)
-    return jnp.where(budget > 0, level, 0), jnp.where(budget > 0, rest, 0)
-
-
-def _margin(base):
-    # A slot within rounding of the level counts as below it, so that some slot always is; a level over too
-    # many slots is too high by rounding only.
-    return UNDECIDED * jnp.finfo(base.dtype).eps * base
-
-
-def _over(budget, weight, level, bound, needed):
-    """The level at which those slots take the whole budget that this one lifts above a bound."""
-    # Written so that nothing is used twice where it can be helped: XLA then keeps a step in one kernel.
-    width, slots = weight.shape[0], list(zip(pieces(weight), pieces(bound), pieces(needed), strict=True))
-    capacity = total_of([jnp.where(w * level > c, w, 0) for w, c, _ in slots], width)
-    filled = budget + total_of([jnp.where(w * level > c, n, 0) for w, c, n in slots], width)
-    return filled / _some(capacity)
-
-
-def _some(capacity):
-    return jnp.maximum(capacity, jnp.finfo(capacity.dtype).tiny)  # over no slots, the level is out of reach
-
-
-def _searched(budget, weight, base):
-    """The level, to working precision, by Newton's method."""
-    width, barely = weight.shape[0], base - _margin(base)
-
-    def lower(level):  # never higher by rounding: rows end alike, however many further steps they take
-        return jnp.minimum(_over(budget, weight, level, barely, base), level)
-
-    level = (budget + total(base)) / _some(total(weight))
-    if width <= STEPS:
-        for _ in range(width - 1):
-            level = lower(level)
-        return level
-    level, _ = jax.lax.while_loop(
-        lambda levels: levels[0] < levels[1],
-        lambda levels: (lower(levels[0]), levels[0]),
-        (lower(level), level),
-    )
-    return level
-
-
-@jax.custom_batching.custom_vmap
-def _found(budget, weight, base):
-    """The level, to working precision, in the way that suits the device."""
-    return jax.lax.platform_dependent(budget, weight, base, cpu=_searched, default=_by_pairs)
-
-
-@_found.def_vmap
-def _found_of_many(size, is_batched, *args):
-    # Agents last, as they are stored. JAX would put them first, and XLA transpose every array.
-    args = [
-        jnp.moveaxis(x, 0, -1) if has else jnp.broadcast_to(x[..., None], (*x.shape, size))
-        for x, has in zip(args, is_batched, strict=True)
-    ]
-    searched = jax.vmap(_searched, in_axes=-1, out_axes=-1)
-    level = jax.lax.platform_dependent(*args, cpu=searched, default=_by_pairs)
-    return jnp.moveaxis(level, -1, 0), True
-
-
-def _by_pairs(budget, weight, base):
-    """The same without steps: the least of the levels over the slots of no larger base per weight than one's.
-
-    The level over any set of slots is too high or right, and one of these sets is that of the receivers. On a
-    GPU every step would be a launch, and whether another is needed would be asked from the CPU.
-    """
-    ratio = jnp.where(weight > 0, base / _some(weight), jnp.inf)
-    is_up_to = ratio[:, None] <= ratio
-    # As one complex number: of two totals XLA writes out who is compared with whom, width² numbers an agent.
-    both = jnp.where(is_up_to, jax.lax.complex(base, weight)[:, None], 0).sum(axis=0)
-    filled, capacity = budget + both.real, both.imag
-    return jnp.min(jnp.where(weight > 0, filled / _some(capacity), jnp.inf), axis=0)
-
-
-@water_level.defjvp
-def _water_level_derivative(primals, tangents):
-    # Written in terms of the level, so that it can be differentiated again.
-    (_, weight, base), (budget_change, weight_change, base_change) = primals, tangents
-    level = water_level(*primals)
-    receives = above_base(level, weight, base) > 0
-    capacity = total(jnp.where(receives, weight, 0))
-    per_capacity = 1 / jnp.where(capacity > 0, capacity, 1)
-    lift = jnp.where(receives, base_change - (level[0] + level[1]) * weight_change, 0)
-    return level, (jnp.zeros_like(level[0]), (budget_change + total(lift)) * per_capacity)
+    def _program(self, link: Link):
+        """Weight ω_ij, base h_ij = c_j / e_ij, and the most that may be given or None, of every slot."""
+        weight, base, most = link.claim, given_by_others(link), link.capacity
+        if self.respects_demand and link.demand is not None:
+            room = jnp.maximum(link.demand - base, 0)
+            room = room if link.efficiency is None else room / link.efficiency
+            most = room if most is None else jnp.minimum(most, room)
+        if link.efficiency is not None:
+            base = base / link.efficiency
+            if self.fairness != 1:
+                weight = weight * link.efficiency ** (1 / self.fairness - 1)
+        return weight, base, most

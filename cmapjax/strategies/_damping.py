@@ -102,9 +102,20 @@ class Damped(Strategy):
     def hops(self) -> int | float:
         return self.strategy.hops
 
+    def check_market(self, market):
+        self.strategy.check_market(market)
+
     @property
     def needs_averages(self):
         return self.strategy.needs_averages
+
+    @property
+    def uses_claims(self):
+        return self.strategy.uses_claims
+
+    @property
+    def may_keep(self):
+        return self.strategy.may_keep
 
     @property
     def is_posted(self):

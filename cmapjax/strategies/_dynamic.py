@@ -4,6 +4,7 @@ import jax.numpy as jnp
 
 from cmapjax.market._columns import smallest, total
 from cmapjax.strategies._base import Link, PostedStrategy, View
+from cmapjax.strategies._simple import check_is_exchange
 
 # Running ratios within this many roundings of the smallest count as tied: averages of equal receipts differ
 # by that much if they are added up in another order.
@@ -30,6 +31,9 @@ class DynamicSharing(PostedStrategy):
     optimality of the gradient scheduling algorithm for multiuser throughput allocation, Operations
     Research 53, 2005.
     """
+
+    def check_market(self, market):
+        check_is_exchange("DynamicSharing", market, "CMAP() or BidResponse()")
 
     @property
     def needs_averages(self):

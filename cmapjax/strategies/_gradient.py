@@ -16,9 +16,10 @@ import numpy as np
 from jaxtyping import Float
 
 from cmapjax.arguments._checks import check_hops
-from cmapjax.market._columns import total
+from cmapjax.market._columns import largest, total
 from cmapjax.runtime._types import Array, as_parameter
 from cmapjax.strategies._base import Strategy, View, given_by_others, repeat
+from cmapjax.strategies._capped import capped_level, up_to
 
 # Below this share of a neighbour's contribution the logarithm of its utility is continued by its tangent, so
 # that the gradient towards a neighbour with nothing is steep but finite.
@@ -229,7 +230,8 @@ class GradientCMAP(Strategy):
     community's gain Σ_{j ∈ C_i^k} w_j (log u_j(row) − log u_j(last row)), which differs from its utility by a
     constant: terms out of reach are then exactly zero and not rounding errors, so all k ≥ 1 take the same
     steps. The variable is the share of the budget, so the method does not depend on the unit of value. With
-    k = 0 the objective is constant and the agent keeps its row.
+    k = 0 the objective is constant and the agent keeps its row. Claims take the place of contributions in
+    markets that have them; capacities cut the simplex, and the row is then projected by a water level.
 
     Args:
         community_hops: k = 0, 1, 2, …, or `math.inf` for everybody the agent is connected to.
@@ -270,9 +272,11 @@ def _best_row(view: View, minimise: Callable, log: Callable) -> Float[Array, "ne
     start = repeat(view)
     budget = jnp.where(view.budget > 0, view.budget, 1)
     base = given_by_others(view)
+    arrives = 1 if view.efficiency is None else view.efficiency
 
     def gains(share):
-        return gain(view.contribution, base + budget * share, base + start, log) / budget
+        after, before = base + arrives * (budget * share), base + arrives * start
+        return gain(view.claim, after, before, log) / budget
 
     def loss(share):
         value = total(gains(share))
@@ -287,6 +291,8 @@ def _best_row(view: View, minimise: Callable, log: Callable) -> Float[Array, "ne
         return loss(share), -slopes
 
     def project(projection, x):
+        if view.capacity is not None:
+            return _capped_point(x, view.is_neighbour, view.capacity / budget)
         # Large, negative and finite: −inf would become NaN in the projection's cumulative sum.
         lowest = -jnp.sqrt(jnp.finfo(x.dtype).max)
         share = projection(jnp.where(view.is_neighbour, x, lowest))
@@ -294,6 +300,13 @@ def _best_row(view: View, minimise: Callable, log: Callable) -> Float[Array, "ne
 
     share = minimise(loss_and_gradient, start / budget, project)
     return jnp.where(view.budget > 0, view.budget * share, 0)
+
+
+def _capped_point(x, is_slot, capacity):
+    """The nearest point of {0 ≤ p ≤ K, Σ p = min(1, Σ K)}: min(K, max(0, x + τ)), a row filled to a level."""
+    weight = is_slot.astype(x.dtype)
+    below = jnp.where(is_slot, largest(jnp.where(is_slot, x, -jnp.inf)) - x, 0)
+    return jnp.where(is_slot, up_to(capped_level(1.0, weight, below, capacity), weight, below, capacity), 0)
 
 
 def gain(weight, after, before, log):

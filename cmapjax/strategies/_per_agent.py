@@ -45,9 +45,20 @@ class PerAgent(Strategy):
     def hops(self) -> int | float:
         return self.strategy.hops
 
+    def check_market(self, market):
+        self.strategy.check_market(market)
+
     @property
     def needs_averages(self):
         return self.strategy.needs_averages
+
+    @property
+    def uses_claims(self):
+        return self.strategy.uses_claims
+
+    @property
+    def may_keep(self):
+        return self.strategy.may_keep
 
     def respond(self, view):
         """Raises TypeError: the engine hands each agent its own parameters and calls `strategy`."""

@@ -13,17 +13,18 @@ from cmapjax import metrics
 from cmapjax.arguments._checks import short
 from cmapjax.arguments._origin import Origin
 from cmapjax.endowments import Endowments, Trace
-from cmapjax.graphs import Distribution, Family, IsolatedAgents, RandomMarket, Reject
+from cmapjax.graphs import Distribution, Family, IsolatedAgents, RandomMarket
 from cmapjax.graphs._agents_table import has_endowments
 from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._read import known_market, market_from_file
 from cmapjax.graphs._trace import market_with_trace
 from cmapjax.market._market import Market
 from cmapjax.market._random import key_of
-from cmapjax.studies._cells import OWN, Ground
+from cmapjax.studies._cells import NONE, OWN, Ground
 from cmapjax.studies._files import NetworkFile, is_file, network_file, sha256
-from cmapjax.studies._schema import MARKET_FIELDS
-from cmapjax.words._networks import is_family, network_name, trace_path
+from cmapjax.studies._given import one_network
+from cmapjax.studies._schema import MARKET_FIELDS, TERMS
+from cmapjax.words._networks import is_family, network_name, term, trace_path
 from cmapjax.words._own import check_laws, own_metric
 from cmapjax.words._plans import make, plan
 
@@ -36,39 +37,6 @@ KEY_OF = {
     "isolated=Redraw()": 'isolated = "redraw"',
     "pass a larger memory_budget": 'write network = "file:…,memory-budget=BYTES" with more bytes',
 }
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class OneNetwork(Family):
-    """A network that is given, as a family with this one member."""
-
-    market: Market
-
-    @property
-    def num_agents(self):
-        return self.market.num_agents
-
-    @property
-    def mean_links(self):
-        return self.market.num_links
-
-    def links(self, rng):
-        giver, receiver = self.market.arcs()
-        return np.stack([giver, receiver], axis=1)[giver < receiver]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Own(Distribution):
-    """The numbers that agents have already."""
-
-    numbers: np.ndarray
-
-    @property
-    def mean(self):
-        return float(self.numbers.mean())
-
-    def draw(self, rng, num_agents):
-        return self.numbers
 
 
 def ground_key(study, ground: Ground):
@@ -88,19 +56,13 @@ def random_market(study, ground: Ground) -> RandomMarket:
         ValueError: numbers out of range, a file that cannot be read.
     """
     build = study.builder.build
+    words = {field: getattr(ground, field) for field in MARKET_FIELDS}
+    if not _is_drawn(study, ground):
+        return one_network(study.builder, fixed_market(study, ground), words)
+    drawn_by = {field: build(Distribution, words[field]) for field in ("endowment", "value")}
+    terms = {field: term(study.builder, field, words[field]) for field in TERMS}
     isolated = build(IsolatedAgents, ground.isolated)
-    if _is_drawn(study, ground):
-        drawn, own = build(Family, ground.network), None
-    else:
-        own = fixed_market(study, ground)
-        drawn, isolated = OneNetwork(own), Reject()
-
-    texts = {field: getattr(ground, field) for field in ("endowment", "value")}
-    over_agents = {
-        field: Own(np.asarray(getattr(own, field))) if text == OWN else build(Distribution, text)
-        for field, text in texts.items()
-    }
-    return RandomMarket(drawn, isolated=isolated, **over_agents)
+    return RandomMarket(build(Family, ground.network), isolated=isolated, **drawn_by, **terms)
 
 
 def _is_drawn(study, ground: Ground) -> bool:
@@ -238,17 +200,51 @@ def check_all(study) -> None:
             with _of_cell(cell, play):
                 check_laws(strategy_and_schedule(study, cell.words)[0])
     for ground in grounds:
-        cell, network = cells[ground.cells[0]], (ground.network, ground.isolated)
-        with _of_cell(cell, cell.words[: len(MARKET_FIELDS)]):
+        cell, market = cells[ground.cells[0]], None
+        with _of_cell(cell, _market_words(cell)):
             random_market(study, ground)
             made = process(study, ground)
             if trace_path(ground.process) is not None:
                 made.check(fixed_market(study, ground), study.rounds)
             agents, _ = size_of(study, ground)
-            if agents <= DRAWN_AGENTS and network not in drawn and len(drawn) < DRAWN_NETWORKS:
-                # A family may leave agents alone, and `reject` them.
-                draw(study, ground, 0, min(ground.markets, max(1, DRAWN_AGENTS // agents), DRAWN_MARKETS))
-                drawn.add(network)
+            has_terms = _has_terms(study, ground)
+            like = cell.words[: len(MARKET_FIELDS)] if has_terms else (ground.network, ground.isolated)
+            if (has_terms or agents <= DRAWN_AGENTS) and like not in drawn and len(drawn) < DRAWN_NETWORKS:
+                # A family may leave agents alone, and `reject` them; fields may contradict each other.
+                count = min(ground.markets, max(1, DRAWN_AGENTS // agents), DRAWN_MARKETS)
+                market = draw(study, ground, 0, count)
+                drawn.add(like)
+        if market is None or not market.terms:
+            continue
+        with _of_cell(cell, _market_words(cell)):
+            _check_bounds(study)
+        for number in ground.cells:
+            with _of_cell(cells[number], cells[number].words[len(MARKET_FIELDS) :]):
+                strategy_and_schedule(study, cells[number].words)[0].check_market(market)
+
+
+def _check_bounds(study) -> None:
+    """Raise ValueError unless what decides the number of markets lies in [0, 1] in markets with terms."""
+    bounded = ["share_of_equilibrium", *(n for n, m in metrics.RECORDED.items() if m.bounds == "always")]
+    if study.stop.interval is not None and study.stop.interval.metric not in bounded:
+        raise ValueError(
+            f"stop.interval.metric is {study.stop.interval.metric}, which may exceed 1 where markets have "
+            f"more than endowments and values; take {', '.join(bounded[:-1])} or {bounded[-1]}, or leave out "
+            "interval and set markets."
+        )
+
+
+def _market_words(cell) -> tuple[str, ...]:
+    """The words about markets, without the fields that are absent."""
+    words = {field: getattr(cell.words, field) for field in MARKET_FIELDS}
+    return tuple(x for field, x in words.items() if field not in TERMS or x not in (NONE, OWN))
+
+
+def _has_terms(study, ground: Ground) -> bool:
+    """Whether markets of a ground may have more than endowments and values."""
+    if any(getattr(ground, field) not in (OWN, NONE) for field in TERMS):
+        return True
+    return not _is_drawn(study, ground) and bool(fixed_market(study, ground).terms)
 
 
 @contextlib.contextmanager

@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 from cmapjax.arguments._checks import short
 from cmapjax.studies._axes import Axes, product, text_of
 from cmapjax.studies._files import check_network, check_there
-from cmapjax.studies._schema import FIELDS, MARKET_FIELDS
+from cmapjax.studies._schema import FIELDS, MARKET_FIELDS, TERMS
 from cmapjax.studies._where import Constraint
-from cmapjax.words._networks import is_family, trace_path
+from cmapjax.words._networks import is_family, term, trace_path
 from cmapjax.words._objects import NOT_LOADED, Builder
 from cmapjax.words._plans import NO_DAMPING, make, plan
 
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
-OWN = "own"
+OWN, NONE = "own", "none"
 
 CellWords = namedtuple("CellWords", FIELDS)
 CellWords.__doc__ = "What a cell is, all axes put in."
@@ -152,7 +152,8 @@ class Resolver:
         given: dict[str, str] = {}
         for field, text in texts.items():
             if text is None:
-                text = "unit" if self._is_family(given["network"]) else OWN
+                drawn = NONE if field in TERMS else "unit"
+                text = drawn if self._is_family(given["network"]) else OWN
             for _ in range(2):  # the value of an axis may hold the names of further axes
                 text = PLACEHOLDER.sub(lambda match: text_of(row[match[1]]), text)
             if PLACEHOLDER.search(text):
@@ -186,10 +187,14 @@ class Resolver:
             if self._is_family(network):
                 raise ValueError("a trace is of the agents of one network; name its file as network.")
             return check_there(path, self.study.folder)
-        if text == OWN and field in ("endowment", "value"):
+        if text == OWN and field in ("endowment", "value", *TERMS):
             if self._is_family(network):
                 raise ValueError("own is what a file says of its agents; for a family name a distribution.")
             return None
+        if field == "directed" and not self._is_family(network):
+            raise ValueError('only links of a family are drawn so; write network = "file:…,directed=true".')
+        if field in TERMS:
+            return term(self.builder, field, text)
         kinds = {"isolated": IsolatedAgents, "process": Endowments}
         return self.builder.build(kinds.get(field, Distribution), text)
 
@@ -201,6 +206,9 @@ class Resolver:
     def _are_markets_random(self, key: tuple[str, ...]) -> bool:
         """Whether two markets of a ground may differ. What is not loaded counts as random."""
         parts = [self._object(field, text, key[0]) for field, text in zip(MARKET_FIELDS, key, strict=True)]
+        family, is_directed = parts[0], parts[MARKET_FIELDS.index("directed")]
+        if is_directed and not getattr(family, "has_sides", False):
+            return True
         return any(part is NOT_LOADED or getattr(part, "is_random", False) for part in parts)
 
     def _is_play_random(self, words: tuple[str, ...]) -> bool:

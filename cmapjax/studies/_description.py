@@ -18,7 +18,7 @@ from cmapjax.studies._cells import Cell, Ground, Resolver, kept_rows
 from cmapjax.studies._errors import explained, located
 from cmapjax.studies._files import digests
 from cmapjax.studies._interval import fewest_markets
-from cmapjax.studies._schema import SCHEMA_VERSION
+from cmapjax.studies._schema import SCHEMA_VERSION, TERMS
 from cmapjax.studies._sections import (
     AxisName,
     CellWords,
@@ -134,6 +134,11 @@ class Study(Table):
         return self._grounds
 
     @property
+    def terms(self) -> list[str]:
+        """The fields of markets beyond endowment and value that the study says something of."""
+        return [name for name in TERMS if name in self.axes or getattr(self.words, name) is not None]
+
+    @property
     def hashes(self) -> dict[str, str]:
         """SHA-256 of every file that is read, by its path as given."""
         return self._files
@@ -169,6 +174,8 @@ class Study(Table):
     def document(self) -> dict:
         """The whole description as JSON's data; `Study(**document)` is this study again."""
         document = self.model_dump(mode="json", by_alias=True)
+        for name in set(TERMS) - set(self.terms):
+            document["cells"].pop(name, None)
         document["sample"] = None if self.sample is None else self.sample.document()
         return document | {"files": dict(self._files), "sources": self._builder.sources.document()}
 

@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 
 from cmapjax.engine._records import rounds_apart
 from cmapjax.studies._build import reading_notes, size_of
-from cmapjax.studies._cells import Cell, Ground, kind_of
+from cmapjax.studies._cells import NONE, OWN, Cell, Ground, kind_of
 from cmapjax.studies._chunks import Chunk, chunks
 from cmapjax.studies._play import play_cells
+from cmapjax.studies._schema import TERMS
 from cmapjax.studies._sections import Stop
 from cmapjax.studies._tables import recorded_rounds
 
@@ -92,6 +93,11 @@ def estimate(study, sample: bool = True) -> Estimate:
     )
 
 
+def _program_of(ground: Ground) -> tuple:
+    """What of a ground decides which programs are compiled: its network, and which fields there are."""
+    return ground.network, tuple(getattr(ground, field) in (NONE, OWN) for field in TERMS)
+
+
 class _Work:
     """The size of what is to be done."""
 
@@ -105,7 +111,7 @@ class _Work:
         for chunk in self.chunks:
             self.largest[chunk.ground] = max(self.largest.get(chunk.ground, 0), chunk.count)
         self.programs = {
-            (study.grounds()[cell.ground].network, self.largest[cell.ground], kind_of(cell))
+            (_program_of(study.grounds()[cell.ground]), self.largest[cell.ground], kind_of(cell))
             for cell in study.cells()
         }
 

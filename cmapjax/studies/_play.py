@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from cmapjax import metrics
-from cmapjax.arguments._checks import span_warning
+from cmapjax.arguments._checks import span_warning, without_zeros
 from cmapjax.engine._canonical import fitted, padded, padded_endowments, small_shape
 from cmapjax.engine._records import parts
 from cmapjax.engine._run import Run
@@ -150,13 +150,15 @@ class _Player:
                 equilibrium = solve(self.market)
         with timings("drawing"):
             facts = Facts.of(self.market, chunk.first, _keys(study, self.ground, chunk), equilibrium)
-            # One network has a shape of its own, and `simulate` fits small markets itself.
+            # One network has a shape of its own, `simulate` fits small markets itself, and markets with
+            # other terms are not fitted.
             self.larger = self.market
-            if self.ground.markets > 1 and small_shape(self.market) is None:
+            is_fitted = self.ground.markets > 1 and not self.market.terms
+            if is_fitted and small_shape(self.market) is None:
                 self.larger = fitted(self.market, chunk_shape(study, chunk, self.market))
             self.process = process(study, self.ground, chunk.count)
         labels = self.market.labels
-        said = span_warning(self.market.contribution, study.precision, lambda i: labels[i])
+        said = span_warning(without_zeros(self.market.contribution), study.precision, lambda i: labels[i])
         self.warning = None if said is None else (str(said), said.ratio)
         utility = None if equilibrium is None else equilibrium.utility
         if self.is_fitted:

@@ -4,8 +4,17 @@ from typing import NamedTuple
 
 SCHEMA_VERSION = 1
 
+# Fields of markets beyond endowments and values, as columns of the results of studies that have them.
+TERMS = {
+    "priority": "rule or distribution of priorities",
+    "demand": "distribution of demands",
+    "own_use": "distribution of own use",
+    "capacity": "distribution of links' capacities",
+    "efficiency": "distribution of links' efficiencies",
+    "directed": "whether links go one way",
+}
 # What makes a cell, in the order in which a file of a study says it.
-MARKET_FIELDS = ("network", "endowment", "value", "isolated", "process")
+MARKET_FIELDS = ("network", "endowment", "value", "isolated", "process", *TERMS)
 PLAY_FIELDS = ("strategy", "schedule", "damping")
 FIELDS = (*MARKET_FIELDS, *PLAY_FIELDS)
 
@@ -39,6 +48,7 @@ BEFORE_AXES = {
     "schedule": Column(WORD, "1", "schedule"),
     "damping": Column(WORD, "1", "damping"),
 }
+OF_TERMS = {name: Column(WORD, "1", text) for name, text in TERMS.items()}
 AFTER_AXES = {
     "num_agents": Column("int32", "agents", "agents of the market"),
     "num_links": Column("int32", "links", "links of the market"),
@@ -80,7 +90,7 @@ QUANTILES = {
 CURVES = {"full": FULL, "quantiles": QUANTILES}
 AXIS_KINDS = {int: "int64", float: "float64", str: "string"}
 # What no axis and no metric of one's own may be called.
-TAKEN = {*BEFORE_AXES, *AFTER_AXES, *AT_THE_END, *MILESTONES, *FULL, *QUANTILES}
+TAKEN = {*BEFORE_AXES, *TERMS, *AFTER_AXES, *AT_THE_END, *MILESTONES, *FULL, *QUANTILES}
 TAKEN |= {"mean", "q05", "q25", "q50", "q75", "q95"}
 
 
@@ -89,6 +99,7 @@ def summary_schema(study):
     from cmapjax.metrics import RECORDED
 
     columns = dict(BEFORE_AXES)
+    columns |= {name: column for name, column in OF_TERMS.items() if name in study.terms}
     for name, values in study.axes.items():
         columns.setdefault(name, Column(AXIS_KINDS[type(values[0])], "1", "axis of the study"))
     columns |= AFTER_AXES

@@ -19,7 +19,7 @@ from pydantic import (
 
 from cmapjax.arguments._checks import short
 from cmapjax.metrics import RECORDED
-from cmapjax.studies._schema import ENDS, FIELDS, TAKEN
+from cmapjax.studies._schema import ENDS, FIELDS, TAKEN, TERMS
 from cmapjax.words import _grammar
 from cmapjax.words._sources import Sources
 from cmapjax.words._texts import words_of
@@ -97,16 +97,29 @@ class Words(Table):
     value: Text | None = None
     isolated: Text = "reject"
     process: Text = "constant"
+    priority: Text | None = None
+    """A rule or a distribution of priorities (value), none, or own; likewise the other fields of agents and
+    links. By default none for families, else own."""
+    demand: Text | None = None
+    own_use: Text | None = None
+    capacity: Text | None = None
+    efficiency: Text | None = None
+    directed: Text | None = None
+    """Whether links of a family go one way."""
     strategy: Text = "cmap"
     schedule: Text = "simultaneous"
     damping: Text = "none"
 
 
-def _damping_as_text(data: Any) -> Any:
-    """A number is as good as its text where words are wanted."""
-    if isinstance(data, dict) and type(data.get("damping")) in (int, float):
-        return data | {"damping": str(data["damping"])}
-    return data
+def _numbers_as_text(data: Any) -> Any:
+    """A number (or true and false) is as good as its text where words are wanted."""
+    if not isinstance(data, dict):
+        return data
+    given = {name: data.get(name) for name in ("damping", *TERMS)}
+    texts = {name: str(x) for name, x in given.items() if type(x) in (int, float) and name != "directed"}
+    if isinstance(given["directed"], bool):
+        texts["directed"] = str(given["directed"]).lower()
+    return data | texts
 
 
 def _known_metrics(names: str | list) -> str | list:
@@ -251,7 +264,7 @@ class Stop(Table):
     interval: Interval | None = None
 
 
-CellWords = Annotated[Words, BeforeValidator(_damping_as_text)]
+CellWords = Annotated[Words, BeforeValidator(_numbers_as_text)]
 TABLES: dict[str, type[Table]] = {
     "cells": Words,
     "record": Record,

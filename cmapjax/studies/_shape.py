@@ -10,6 +10,7 @@ from cmapjax.schedules._schedule import Schedule
 from cmapjax.studies._build import draw
 from cmapjax.studies._cells import Ground
 from cmapjax.studies._chunks import Chunk
+from cmapjax.studies._schema import TERMS
 
 MOST_REMEMBERED = 1_000
 _REMEMBERED: dict[Hashable, Any] = {}
@@ -75,10 +76,12 @@ def _of_first(study, chunk: Chunk, market: Market, name: Hashable, found: Callab
 
 
 def _first_like(study, chunk: Chunk) -> Ground:
-    """The first ground of the same networks, with as many markets."""
+    """The first ground of the same networks and fields, with as many markets."""
     own = study.grounds()[chunk.ground]
+    alike = ("network", "isolated", *TERMS)
     return next(
         ground
         for ground in study.grounds()
-        if (ground.network, ground.isolated) == (own.network, own.isolated) and ground.markets >= chunk.count
+        if all(getattr(ground, field) == getattr(own, field) for field in alike)
+        and ground.markets >= chunk.count
     )

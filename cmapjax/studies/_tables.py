@@ -9,8 +9,17 @@ import pyarrow as pa
 from cmapjax import metrics
 from cmapjax.engine import _records
 from cmapjax.market._market import Market
+from cmapjax.market._numbers import OF_ARCS
 from cmapjax.studies._cells import Cell, Ground
-from cmapjax.studies._schema import BEFORE_AXES, MILESTONES, SHARE, WORD, curves_schema, summary_schema
+from cmapjax.studies._schema import (
+    BEFORE_AXES,
+    MILESTONES,
+    OF_TERMS,
+    SHARE,
+    WORD,
+    curves_schema,
+    summary_schema,
+)
 from cmapjax.studies._sketch import buckets
 from cmapjax.words._plans import plan
 
@@ -97,8 +106,14 @@ class Facts:
             sizes,
             (starts[bounds[1:]] - starts[bounds[:-1]]) // 2,
             None if equilibrium is None else np.asarray(equilibrium.log_nash_welfare),
-            None if equilibrium is None else metrics.certified_gap(market, equilibrium.utility),
+            None if equilibrium is None else gap_of(market, equilibrium),
         )
+
+
+def gap_of(market: Market, equilibrium) -> np.ndarray:
+    """By how much the equilibrium may miss the optimum: with other terms prices do not follow from utilities
+    alone, and those that were found count."""
+    return equilibrium.gap if market.terms else metrics.certified_gap(market, equilibrium.utility)
 
 
 def fingerprints(market: Market, bounds: np.ndarray) -> list[str]:
@@ -106,6 +121,8 @@ def fingerprints(market: Market, bounds: np.ndarray) -> list[str]:
     giver, receiver = market.arcs()
     ends = np.searchsorted(giver, bounds)
     endowment, value = np.asarray(market.endowment), np.asarray(market.value)
+    terms = {name: np.asarray(getattr(market, name)) for name in market.terms}
+    terms |= {name: market.arc_values(x) for name, x in terms.items() if name in OF_ARCS}
     found = []
     for number in range(len(bounds) - 1):
         agents, arcs = slice(*bounds[number : number + 2]), slice(*ends[number : number + 2])
@@ -115,6 +132,9 @@ def fingerprints(market: Market, bounds: np.ndarray) -> list[str]:
         digest.update(endowment[agents].tobytes())
         digest.update(value[agents].tobytes())
         digest.update(np.zeros(agents.stop - agents.start, np.int32).tobytes())
+        for name, x in terms.items():
+            digest.update(x[arcs if name in OF_ARCS else agents].tobytes())
+        digest.update(" ".join(terms).encode())
         found.append(digest.hexdigest()[:16])
     return found
 
@@ -194,7 +214,7 @@ def _summary_of(study, ground: Ground, facts: Facts, cell: Cell, played: Played)
     # Words that vary stand as the axis has them, so that rows can be grouped by it.
     words = cell.words._asdict() | {"schedule": line.schedule, "damping": line.damping} | cell.axes
     for name, value in words.items():
-        is_word = name in BEFORE_AXES and BEFORE_AXES[name].kind == WORD
+        is_word = name in OF_TERMS or (name in BEFORE_AXES and BEFORE_AXES[name].kind == WORD)
         columns[name] = _words([value], np.zeros(count)) if is_word else [value] * count
     flags = [""] * count
     for name in study.metrics:

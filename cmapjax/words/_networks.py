@@ -1,11 +1,13 @@
 """Where markets come from, in words: a random family, a network known by name, or a file."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from cmapjax.arguments._checks import short
 from cmapjax.graphs._file_options import KNOWN_NETWORKS
 from cmapjax.words._classes import find
-from cmapjax.words._grammar import file_words, module_words
+from cmapjax.words._grammar import file_words, literal, module_words
 from cmapjax.words._objects import Builder
 from cmapjax.words._sources import Sources
 from cmapjax.words._texts import choices
@@ -65,7 +67,15 @@ def known_networks() -> str:
     return f"networks {', '.join(KNOWN_NETWORKS)}; families {choices(Family)}"
 
 
-def random_market(builder: Builder, network: str, *, endowment: str, value: str, isolated: str):
+def random_market(
+    builder: Builder,
+    network: str,
+    *,
+    endowment: str,
+    value: str,
+    isolated: str,
+    terms: Mapping[str, str | None],
+):
     """The random market that words describe.
 
     Args:
@@ -74,6 +84,7 @@ def random_market(builder: Builder, network: str, *, endowment: str, value: str,
         endowment: of a distribution over agents.
         value: likewise.
         isolated: what is done about agents without a neighbour.
+        terms: of priority, demand, own_use, capacity and efficiency, and whether links are directed.
 
     Raises:
         ValueError: unknown names, numbers out of range.
@@ -85,7 +96,39 @@ def random_market(builder: Builder, network: str, *, endowment: str, value: str,
         endowment=builder.build(Distribution, endowment),
         value=builder.build(Distribution, value),
         isolated=builder.build(IsolatedAgents, isolated),
+        **{field: term(builder, field, text) for field, text in terms.items()},
     )
+
+
+def term(builder: Builder, field: str, text: str | None) -> Any:
+    """What draws a field beyond endowment and value: a distribution, of priorities also a rule.
+
+    Args:
+        builder: makes it.
+        field: priority, demand, own_use, capacity, efficiency or directed.
+        text: words; a number is every agent's or link's; None or none: the field is absent.
+
+    Returns:
+        The object, None without it; of `directed` whether links are.
+
+    Raises:
+        ValueError: unknown names, numbers out of range.
+    """
+    from cmapjax.graphs import Constant
+    from cmapjax.graphs._random import DRAWN_BY
+
+    given = None if text is None else literal(text)
+    if field == "directed":
+        if given is not None and not isinstance(given, bool):
+            raise ValueError(f"directed is {short(text)}; write true or false.")
+        return bool(given)
+    if given is None:
+        return None
+    try:
+        is_number = isinstance(given, (int, float)) and not isinstance(given, bool)
+        return Constant(given) if is_number else builder.build(DRAWN_BY[field], text)
+    except ValueError as error:
+        raise ValueError(f"{field}: {error}") from None
 
 
 def trace_path(text: str) -> str | None:

@@ -90,6 +90,8 @@ def _reason_against(market, strategy, plan, is_plain: bool) -> str | None:
         return "not inside a transformation, nor where JAX_DISABLE_JIT is set"
     if kind != "cpu" or market.links.mesh is not None:
         return "only on one CPU"
+    if market.terms:
+        return f"not for a market with {', '.join(market.terms)}"
     return None if applies(strategy, plan) else "not for this strategy under this schedule"
 
 

@@ -1,8 +1,7 @@
-"""Checks that an equilibrium is fair and stable, one for each definition of the literature.
+"""Definitions of the literature that need undirected markets of endowments and values: there they are
+equivalent, so that each check can confirm the others.
 
-On undirected networks the definitions are equivalent, so each check can confirm the others. Only
-`bottleneck_pairs` uses the solver's groups; it is another way of writing them. Everything is computed on the
-host in float64. A flow that is not feasible is refused.
+Only `bottleneck_pairs` uses the solver's groups; it is another way of writing them.
 """
 
 import dataclasses
@@ -17,31 +16,29 @@ from jaxtyping import Float
 from cmapjax.arguments._checks import as_real, check_positive, check_span, short
 from cmapjax.arguments._labelled import by_name
 from cmapjax.equilibrium._equilibrium import Equilibrium
+from cmapjax.fairness._general import ROUNDING, USED, with_terms
 from cmapjax.market._certificate import check_flow, per_market
 from cmapjax.market._market import Market
 from cmapjax.runtime._settings import entry
 from cmapjax.runtime._types import Array
 
-__all__ = [
-    "BottleneckPair",
-    "arrow_debreu_error",
-    "arrow_debreu_prices",
-    "best_coalition",
-    "bottleneck_pairs",
-    "lexicographic_error",
-    "lexicographic_ratios",
-    "reciprocity_error",
-]
-
 MOST_FILLING = 300
 MOST_COALITION = 14
-# A link counts as used if it carries more than this share of what its giver has, or of what its receiver
-# gets. Less than that may be rounding of a converged run.
-USED = 1e-9
-# How far rows may be from spending the contributions, by the precision of the flow: as far as rows of a run
-# may be by rounding. The errors below are at least as large as what a row misses.
-ROUNDING = {"float32": 1e-3, "float64": 1e-5}
 OUTSIDE = "check the equilibrium once it is computed"
+# Why each is about markets of endowments and values only, and what holds of others.
+NEEDS = {
+    "bottleneck_pairs": "groups exchange in pairs only there, and elsewhere a giver may serve several; "
+    "`Equilibrium.settlement.level` has the levels of all",
+    "reciprocity_error": "ratios of agents who exchange are inverse only there; use lexicographic_error, "
+    "proportionality_error or envy_error",
+    "lexicographic_ratios": "it fills up contributions, without limits; `solve(market, exact=True)` verifies "
+    "its fractions law by law",
+    "best_coalition": "what a coalition has by itself is told by contributions only there; use pareto_error",
+    "arrow_debreu_prices": "budgets are what agents earn only there, and priorities elsewhere; use "
+    "`Equilibrium.price` and `Equilibrium.settlement.receiver_price`",
+    "arrow_debreu_error": "budgets are what agents earn only there, and priorities elsewhere; use "
+    "envy_error, or the certified gap",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +59,7 @@ class BottleneckPair:
     """The market's number in its ensemble."""
 
 
-@entry(remedy=OUTSIDE)
+@entry(remedy=OUTSIDE, any_market=True)
 def bottleneck_pairs(market: Market, equilibrium: Equilibrium) -> list[BottleneckPair]:
     """The bottleneck decomposition (B_1, C_1, α_1), …, by market, α ascending.
 
@@ -77,6 +74,7 @@ def bottleneck_pairs(market: Market, equilibrium: Equilibrium) -> list[Bottlenec
 
     Source: Wu and Zhang, STOC 2007; Cheng, Deng, Qi and Yan, IJCAI 2016.
     """
+    _check_ordinary("bottleneck_pairs", market)
     groups = equilibrium.groups
     if groups is None:
         raise ValueError("equilibrium: its method finds no groups; solve with method=Decomposition().")
@@ -92,7 +90,7 @@ def bottleneck_pairs(market: Market, equilibrium: Equilibrium) -> list[Bottlenec
     ]
 
 
-@entry(remedy=OUTSIDE)
+@entry(remedy=OUTSIDE, any_market=True)
 def reciprocity_error(market: Market, flow: Float[Array, "slots"]) -> Float[np.ndarray, "markets"]:
     """The error of reciprocity: the largest of 1 − r_p r_j over links, and |r_p r_j − 1| over used links.
 
@@ -112,13 +110,14 @@ def reciprocity_error(market: Market, flow: Float[Array, "slots"]) -> Float[np.n
 
     Source: derived in docs/model.md; the level structure is in Georgiadis, Iosifidis and Tassiulas, 2015.
     """
+    _check_ordinary("reciprocity_error", market)
     arcs = _Arcs(market, flow)
     with np.errstate(over="ignore"):
         product = arcs.ratio[arcs.giver] * arcs.ratio[arcs.receiver]
     return arcs.worst(np.where(arcs.is_used, np.abs(product - 1), np.maximum(1 - product, 0)))
 
 
-@entry(remedy=OUTSIDE)
+@entry(remedy=OUTSIDE, any_market=True)
 def lexicographic_error(market: Market, flow: Float[Array, "slots"]) -> Float[np.ndarray, "markets"]:
     """The error of lexicographic optimality: max of r_j / min_{k ∈ N_p} r_k − 1 over used links p → j, by how
     much a giver serves a richer neighbour before its poorest.
@@ -127,18 +126,25 @@ def lexicographic_error(market: Market, flow: Float[Array, "slots"]) -> Float[np
     the second least, and so on. (A flow can be improved if and only if value can be moved from a richer to a
     poorer receiver along a path of givers, and then also at one giver of that path.)
 
+    In markets with priorities, demands, own use, capacities or directions, r_j = û_j / b_j; a giver may serve
+    those to whom its link is not full, and those who have enough stand for whom their givers could serve
+    instead. What exceeds a demand counts as given to somebody infinitely rich.
+
     Args:
         flow: y_ij in the market's layout (value).
 
     Returns:
         A number per market, +inf where a neighbour has nothing; if that is larger, the share by which a row
-        misses its contribution.
+        misses its contribution, though somebody could use it.
 
     Raises:
-        ValueError: as of `reciprocity_error`.
+        ValueError: as of `reciprocity_error`; a market with losses, where the fair flow need not be
+            lexicographically optimal.
 
     Source: Georgiadis, Iosifidis and Tassiulas, SIGMETRICS 2015; Fujishige, Math. Oper. Res. 5, 1980.
     """
+    if market.terms:
+        return with_terms(market, flow)
     arcs = _Arcs(market, flow)
     received = arcs.ratio[arcs.receiver]
     poorest = np.minimum.reduceat(received, arcs.rows)[arcs.giver]
@@ -147,7 +153,7 @@ def lexicographic_error(market: Market, flow: Float[Array, "slots"]) -> Float[np
     return arcs.worst(error)
 
 
-@entry(remedy=OUTSIDE)
+@entry(remedy=OUTSIDE, any_market=True)
 def lexicographic_ratios(market: Market) -> Float[np.ndarray, "agents"]:
     """The lexicographically optimal ratios, by progressive filling in whole numbers (small markets).
 
@@ -166,6 +172,7 @@ def lexicographic_ratios(market: Market) -> Float[np.ndarray, "agents"]:
     Source: Megiddo, Math. Prog. 7, 1974 (lexicographically optimal flows); Dinkelbach, Management Science
     13, 1967.
     """
+    _check_ordinary("lexicographic_ratios", market)
     _check_small(market, MOST_FILLING)
     contribution = np.asarray(market.contribution)
     check_span(contribution, "float64", lambda i: market.labels[i])
@@ -211,7 +218,7 @@ def _lowest_level(around, weight, givers: set, receivers: set) -> tuple[Fraction
         part = {j for j in part if ("gets", j) in below}
 
 
-@entry(remedy=OUTSIDE)
+@entry(remedy=OUTSIDE, any_market=True)
 def best_coalition(market: Market, utility) -> tuple[tuple[Hashable, ...], float]:
     """The coalition that could gain most by itself, and the factor by which all its members could.
 
@@ -231,6 +238,7 @@ def best_coalition(market: Market, utility) -> tuple[tuple[Hashable, ...], float
 
     Source: the core of Georgiadis, Iosifidis and Tassiulas, SIGMETRICS 2015; t by Hall's condition.
     """
+    _check_ordinary("best_coalition", market)
     _check_small(market, MOST_COALITION)
     n = market.num_agents
     utility = _checked_utility(market, by_name("utility", utility, market.labels))
@@ -253,7 +261,7 @@ def best_coalition(market: Market, utility) -> tuple[tuple[Hashable, ...], float
     return best, factor
 
 
-@entry(remedy=OUTSIDE)
+@entry(remedy=OUTSIDE, any_market=True)
 def arrow_debreu_prices(market: Market, equilibrium: Equilibrium) -> Float[np.ndarray, "agents"]:
     """Prices π_p = √r_p, per unit of p's value, at which the equilibrium is a competitive one.
 
@@ -269,10 +277,11 @@ def arrow_debreu_prices(market: Market, equilibrium: Equilibrium) -> Float[np.nd
 
     Source: derived in docs/equilibrium.md; the equivalence is Wu and Zhang's, STOC 2007.
     """
+    _check_ordinary("arrow_debreu_prices", market)
     return np.sqrt(np.asarray(equilibrium.ratio))
 
 
-@entry(remedy=OUTSIDE)
+@entry(remedy=OUTSIDE, any_market=True)
 def arrow_debreu_error(market: Market, price, flow: Float[Array, "slots"]) -> Float[np.ndarray, "markets"]:
     """The relative error of prices and flow as a competitive equilibrium, the larger of two errors.
 
@@ -291,6 +300,7 @@ def arrow_debreu_error(market: Market, price, flow: Float[Array, "slots"]) -> Fl
         ValueError: prices that are not finite and above zero, one per agent; a flow as of
             `reciprocity_error`.
     """
+    _check_ordinary("arrow_debreu_error", market)
     arcs = _Arcs(market, flow)
     price = by_name("price", price, market.labels)
     price = as_real("price", price, (market.num_agents,), lambda i: market.labels[i])
@@ -306,6 +316,15 @@ def arrow_debreu_error(market: Market, price, flow: Float[Array, "slots"]) -> Fl
         overpaid = np.where(arcs.is_used, price[giver] / cheapest[receiver] - 1, 0)
     budget = per_market(np.maximum, np.abs(spending - 1), np.asarray(market.market_of))
     return np.maximum(budget, arcs.worst(overpaid))
+
+
+def _check_ordinary(name: str, market: Market) -> None:
+    """Raise ValueError if the market has more than endowments and values."""
+    if market.terms:
+        raise ValueError(
+            f"{name}: this market has {', '.join(market.terms)}, and {name} knows markets of endowments and "
+            f"values only: {NEEDS[name]}. Or leave those fields out."
+        )
 
 
 class _Arcs:
