@@ -169,8 +169,8 @@ class Solve:
         float,
         typer.Option(
             "--fairness",
-            help="α of the mean of ratios that is made largest: 1 geometric, 2 harmonic, inf the least ratio. "
-            "It matters only where links lose some of what they carry.",
+            help="α of the mean of ratios that is made largest: 1 geometric, 2 harmonic, inf the least "
+            "ratio. It matters only where links lose some of what they carry.",
         ),
     ] = 1.0
 

@@ -189,7 +189,8 @@ def bound(
     Welfare misses at most Gap(ρ) = Σ_j [b_j g(v_j / b_j) − b_j g(û_j / b_j) − ρ_j (v_j − a_j)] / B +
     Σ_i σ_i(ρ) / B, summed over those who count, where v_j = clip(b_j ρ_j^(−1/α), a_j, D_j) is what j would
     ask for at its price, and σ_i the most that giver i could earn. Any prices give a bound; those of the
-    equilibrium give 0 there. Of ρ and tρ the better is taken, t being best where nobody has a demand or own use.
+    equilibrium give 0 there. Of ρ and tρ the better is taken, t being best where nobody has a demand or own
+    use.
 
     Args:
         utility: u_j of a feasible flow.
