@@ -7,6 +7,7 @@ import pytest
 
 import cmapjax as cj
 from cmapjax.equilibrium import _lossy
+from cmapjax.equilibrium._sweeps import Sweeps
 from cmapjax.market._bound import Arcs, certified_bound
 from tests.general import Dense, as_market, random_dense
 
@@ -75,6 +76,34 @@ def test_what_is_settled_besides_utilities():
     market = lossy(Dense(s=[3, 1], K=[[INF, 1 / 4], [INF, INF]]), HALVES)
     rent = market.arc_values(cj.solve(market).settlement.rent)
     assert rent[rent > 1e-12] == pytest.approx([8 / 99], rel=1e-9)
+
+
+def test_prices_are_what_a_unit_is_worth_by_the_fairness():
+    found = cj.solve(lossy(Dense(**FOUR), QUARTERS), fairness=2)
+    assert found.settlement.receiver_price[2:] == pytest.approx([9 / 64, 9 / 16], rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("given", "table", "fairness", "expected"),
+    [(TWO | {"D": [2, INF]}, HALVES, 1, [2, 1.5]), (FOUR, QUARTERS, 2, [8 / 3, 4 / 3])],
+)
+def test_sweeps_alone_come_near(given, table, fairness, expected):
+    arcs = Arcs.of(lossy(Dense(**given), table))
+    sweeps = Sweeps(arcs.only(arcs.leads), fairness)
+    sweeps.go_on(400)
+    assert sweeps.utility[2:] == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("fairness", [0.5, 1, 2])
+def test_the_interior_point_method_alone_finds_the_links_that_are_used(fairness, monkeypatch):
+    monkeypatch.setattr(_lossy, "NUM_SWEEPS", 0)
+    monkeypatch.setattr(_lossy, "MAX_TRIES", 2)
+    random = np.random.default_rng(4)
+    table = random.uniform(0.1, 1, (8, 8))
+    dense = Dense(
+        s=random.uniform(1, 3, 8), K=random.choice([INF, 0.2], (8, 8)), D=random.choice([INF, 1.0], 8)
+    )
+    assert cj.solve(lossy(dense, table), fairness=fairness).is_solved
 
 
 def test_the_least_ratio_is_approached_by_a_large_fairness():
