@@ -12,6 +12,8 @@ from cmapjax.market._market import Market
 SWEEPS = 12
 # What counts as satisfied, or as a full link, in parts of the demand or the capacity.
 FULL = 1e-9
+# Sums of terms that all have one sign are wrong by less than this share.
+ROUNDED = 1e-14
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,7 +179,8 @@ class Welfare:
             return x
         least = np.where(arcs.counts, utility, 1) / np.where(arcs.counts, arcs.priority, 1) / self.unit
         weight = np.where(arcs.counts, arcs.priority, 0)
-        part = bend * x / arcs.mean(weight * least**bend)
+        # Near −1, a flow far from the optimum, the logarithm makes rounding large; it is rounded up.
+        part = bend * x / arcs.mean(weight * least**bend) * (1 + ROUNDED)
         return np.where(part > -1, np.log1p(np.maximum(part, -1)) / bend, np.inf)
 
 
