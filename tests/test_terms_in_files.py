@@ -118,6 +118,24 @@ def test_solve_says_what_is_settled(files, tmp_path):
     assert found["settlement"]["claim"] == [0, 0.23529411764705882, 2, 2]
 
 
+def test_solve_takes_losses_and_a_fairness(tmp_path):
+    links, agents, out = (tmp_path / name for name in ("links.csv", "agents.csv", "found.json"))
+    links.write_text("source,target,efficiency\nd,a,1\nd,b,0.25\ne,a,0.25\ne,b,1\n")
+    agents.write_text("agent,endowment,priority\nd,4,0\ne,1,0\na,0,1\nb,0,1\n")
+    words = ["solve", str(links), "--agents", str(agents), "--directed", "--json", str(out)]
+    printed = cmapjax(*words, "--fairness", "2")
+    assert "mean of ratios that fairness makes largest" in printed.stdout
+    found = json.loads(out.read_text())
+    utility = dict(zip(found["agents"], found["utility"], strict=True))
+    assert utility["a"] == pytest.approx(8 / 3, rel=1e-9)
+    assert utility["b"] == pytest.approx(4 / 3, rel=1e-9)
+    assert found["fairness"] == 2
+    assert found["mean_ratio"] == pytest.approx(16 / 9, rel=1e-9)
+    printed = cmapjax(*words, "--fairness", "0")
+    assert printed.returncode == 2
+    assert "--fairness is 0; give a number above 0, or inf" in printed.stderr
+
+
 def test_simulate_compares_strategies_that_make_sense_and_its_tables_say_what_there_was(files, tmp_path):
     words = ["simulate", files[0], "--agents", files[1], "--directed", "--rounds", "8"]
     printed = cmapjax(*words, "-s", "bid-response", "--out", tmp_path / "out")

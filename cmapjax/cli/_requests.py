@@ -165,6 +165,14 @@ class Solve:
     exact: Annotated[bool, typer.Option("--exact", help="Give utilities and ratios as fractions too.")] = (
         False
     )
+    fairness: Annotated[
+        float,
+        typer.Option(
+            "--fairness",
+            help="α of the mean of ratios that is made largest: 1 geometric, 2 harmonic, inf the least "
+            "ratio. It matters only where links lose some of what they carry.",
+        ),
+    ] = 1.0
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,13 @@ def run(source: Source, request: Solve) -> int:
         say("\n".join(market_lines(source, solved_for)))
     began = time.perf_counter()
     equilibrium = interruptible(
-        lambda: solve(solved_for, tolerance=request.tolerance, method=how, exact=request.exact),
+        lambda: solve(
+            solved_for,
+            tolerance=request.tolerance,
+            fairness=request.fairness,
+            method=how,
+            exact=request.exact,
+        ),
         "equilibrium",
     )
     seconds = time.perf_counter() - began
@@ -52,6 +58,8 @@ def _checked(source: Source, request: Solve):
     check_json(request.json)
     if not 1e-14 <= request.tolerance < 1:
         raise ValueError(f"--tolerance is {request.tolerance:g}; give a number from 1e-14 to below 1.")
+    if not request.fairness > 0:
+        raise ValueError(f"--fairness is {request.fairness:g}; give a number above 0, or inf.")
     from cmapjax import Method
 
     return Builder().build(Method, request.method)
@@ -99,6 +107,9 @@ def as_document(market, equilibrium, request: Solve) -> dict:
             "groups": groups_of[number],
             "components": parts[number],
         }
+        if equilibrium.mean_ratio is not None:
+            document["fairness"] = request.fairness
+            document["mean_ratio"] = equilibrium.mean_ratio[number]
         if settled is not None:
             document["settlement"] = {name: getattr(settled, name)[agents] for name in OF_AGENTS}
         if exact is not None:
@@ -138,6 +149,8 @@ def _quantities(market, equilibrium, method, seconds: float):
     yield "certified gap (log Nash welfare missing, at most)", f"{equilibrium.gap.max():.2e}"
     yield "spending error of the flow, relative", f"{equilibrium.spending_error.max() + 0.0:.2e}"
     yield "log Nash welfare Σ w log r / W", f"{equilibrium.log_nash_welfare.min():.7f}"
+    if equilibrium.mean_ratio is not None:
+        yield "mean of ratios that fairness makes largest", f"{equilibrium.mean_ratio.min():.7g}"
     settled = equilibrium.settlement
     measure = "contributed" if settled is None else "priority"
     ratios = equilibrium.ratio[~np.isnan(equilibrium.ratio)]

@@ -92,7 +92,8 @@ class Settlement(eqx.Module):
     """L_j: u_j = L_j b_j, but for those whose demand is less or whose own use is more; inf where givers
     of the satisfied have more than these can use."""
     receiver_price: Float[Array, "agents"]
-    """ρ_j = 1 / L_j, what a unit is worth where j receives it; 0 of agents that do not count."""
+    """ρ_j = L_j^−α, what a unit is worth where j receives it; 0 of agents that do not count. With α = ∞, the
+    prices of the logarithm in the market without losses, which support the same flow."""
     claim: Float[Array, "agents"]
     """β_j ≤ b_j, the priority with which j would receive its demand if it had none."""
     rent: Float[Array, "slots"]
@@ -123,13 +124,18 @@ class Equilibrium(eqx.Module):
     price_error: Float[Array, "markets"]
     """max_i |q_i / r_i − 1|, with q and r of the utilities that the flow delivers: 0 exactly at the
     equilibrium, and near it about the relative error of those utilities. (The gap is of second order in it: a
-    gap of 1e-10 leaves utilities uncertain by 1e-5.)"""
+    gap of 1e-10 leaves utilities uncertain by 1e-5.) In markets with other terms, the most by which a unit
+    could earn more on another link of its giver, in parts of that."""
     spending_error: Float[Array, "markets"]
     """The worst violation of feasibility by the flow, as a share of the agent's contribution."""
     iterations: Int[Array, ""]
     """How many steps the method took: sweeps, rounds or maximum flows."""
     result: Int[Array, "markets"]
     """A place in `RESULTS`."""
+    mean_ratio: Float[Array, "markets"] | None = None
+    """M_α = (Σ b_j r_j^(1−α) / B)^(1/(1−α)) with counted ratios û_j / b_j, the mean that fairness α makes as
+    large as possible: geometric if α = 1, the least if α = ∞. None in markets of endowments and values that
+    are solved with α = 1, where it is exp(log_nash_welfare)."""
     groups: Groups | None = None
     """Who exchanges with whom; None from methods that are not exact."""
     settlement: Settlement | None = None
