@@ -48,7 +48,7 @@ def _respond(market, tolerance, max_steps, check_every):
     known = known_facts(market, None, jnp.float64)
 
     def round(flows):
-        utility = received_totals(market, flows)
+        utility = received_totals(market, known, flows)
         return act_together(market, known, ProportionalResponse(), flows, utility, known.contribution, flows)
 
     return ascend(

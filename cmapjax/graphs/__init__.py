@@ -26,8 +26,9 @@ if TYPE_CHECKING:
         StochasticBlockModel,
         TorusGrid,
     )
-    from cmapjax.graphs._fisher import FisherOutcome, fisher, fisher_outcome
+    from cmapjax.graphs._fisher import fisher, fisher_outcome
     from cmapjax.graphs._networkx import from_networkx, to_networkx
+    from cmapjax.graphs._outcome import FisherOutcome
     from cmapjax.graphs._priorities import Coverage, Mix, PriorityRule
     from cmapjax.graphs._random import Drop, IsolatedAgents, RandomMarket, Redraw, Reject
     from cmapjax.graphs._read import read_market, shipped, with_agents
@@ -69,8 +70,8 @@ _HOMES = {
         "StochasticBlockModel",
         "TorusGrid",
     ),
+    "_outcome": ("FisherOutcome",),
     "_fisher": (
-        "FisherOutcome",
         "fisher",
         "fisher_outcome",
     ),
