@@ -52,9 +52,11 @@ def _peeled(budget, weight, base, capacity) -> tuple[Level, Bool[Array, "slots"]
         return jnp.any(now_full != full)
 
     def peel(carry):
-        full = carry[2]
+        before, _, full = carry
         level, now_full = fill(full)
-        return level, full, now_full
+        # Where nothing is left for the others, the level that has filled the full ones stays.
+        rises = level[0] + level[1] > before[0] + before[1]
+        return tuple(jnp.where(rises, *both) for both in zip(level, before, strict=True)), full, now_full
 
     none = jnp.zeros(weight.shape, bool)
     level, full = fill(none)
