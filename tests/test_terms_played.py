@@ -10,6 +10,7 @@ import pytest
 from general import random_network
 
 import cmapjax as cj
+from cmapjax.strategies._capped import capped_level, up_to
 
 LAMBDA = {"priority": [0, 1, 1, 1], "directed": True, "endowment": [6, 0, 0, 0]}
 # Two givers that could replace each other at a receiver that has enough.
@@ -277,3 +278,18 @@ def test_a_balance_is_played_on_the_market_of_its_means_only():
         cj.simulate(NETWORK, cj.CMAP(), rounds=3, endowments=balance)
     with pytest.raises(ValueError, match="balance has 3 rounds, and 4 are to be played"):
         cj.simulate(balance.mean(NETWORK), cj.CMAP(), rounds=4, endowments=balance)
+
+
+def test_rows_of_small_whole_numbers_give_all_that_they_can():
+    # Ties: the whole budget may fill some links exactly, and leave nothing for others.
+    rng = np.random.default_rng(0)
+    weight, base, capacity = (rng.integers(low, 4, (5, 4000)).astype(float) for low in (1, 0, 0))
+    budget = rng.integers(0, 9, 4000).astype(float)
+
+    def row(*of):
+        return up_to(capped_level(*of), *of[1:])
+
+    with jax.enable_x64(True):
+        rows = jax.jit(jax.vmap(row, (0, -1, -1, -1), -1))(budget, weight, base, capacity)
+    assert np.all(rows <= capacity)
+    np.testing.assert_allclose(rows.sum(axis=0), np.minimum(budget, capacity.sum(axis=0)), atol=1e-14)
