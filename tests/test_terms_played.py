@@ -290,6 +290,7 @@ def test_rows_of_small_whole_numbers_give_all_that_they_can():
         return up_to(capped_level(*of), *of[1:])
 
     with jax.enable_x64(True):
-        rows = jax.jit(jax.vmap(row, (0, -1, -1, -1), -1))(budget, weight, base, capacity)
+        given = map(jnp.asarray, (budget, weight, base, capacity))
+        rows = np.asarray(jax.jit(jax.vmap(row, (0, -1, -1, -1), -1))(*given))
     assert np.all(rows <= capacity)
     np.testing.assert_allclose(rows.sum(axis=0), np.minimum(budget, capacity.sum(axis=0)), atol=1e-14)
