@@ -112,7 +112,7 @@ def check_ordinary(name: str, given: Iterable) -> None:
         if terms:
             raise ValueError(
                 f"{name}: this market has {', '.join(terms)}, and {name} knows markets of endowments and "
-                "values only; leave those fields out, or use `solve`, which knows them."
+                "values only; leave those fields out, or use `solve` or `simulate`, which know them."
             )
 
 
