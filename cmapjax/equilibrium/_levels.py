@@ -223,7 +223,8 @@ class _Division:
         names = [
             (g, 0) if g >= 0 else (g, j) for j, g in zip(agents, found.group[agents].tolist(), strict=True)
         ]
-        levels = {name: level(j) for j, name in zip(agents, names, strict=True)}
+        one_of = dict(zip(names, agents, strict=True))
+        levels = {name: level(j) for name, j in one_of.items()}
         places = {x: place for place, x in enumerate(sorted(set(levels.values())))}
         rank = np.zeros(len(self.counts), np.int64)
         rank[agents] = [places[levels[name]] for name in names]
