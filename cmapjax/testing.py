@@ -17,7 +17,7 @@ from cmapjax.engine._round import (
     received_totals,
 )
 from cmapjax.engine._simulate import simulate
-from cmapjax.engine._terms import terms_of
+from cmapjax.engine._terms import owed, terms_of
 from cmapjax.market._community import beyond_table
 from cmapjax.market._filled import filled
 from cmapjax.market._market import Market
@@ -192,8 +192,7 @@ class _Trial:
         self.budget = np.concatenate([case.budget for case in cases])
         self.capacity = self.ensemble.arc_values(filled(self.ensemble).capacity)
         terms = terms_of(self.ensemble.bare(), np.float64)
-        room = np.inf if terms is None else self.ensemble.unstored(terms.room)
-        self.owed = np.minimum(self.budget, room)
+        self.owed = self.ensemble.unstored(owed(self.ensemble.stored(self.budget), terms))
         self.average = np.concatenate([case.average for case in cases])
         self.width = int(np.max(self.ensemble.links.lengths))
 
@@ -251,8 +250,8 @@ class _Trial:
         if len(over):
             arc = over[0]
             first = np.flatnonzero(np.asarray(self.ensemble.market_of) == self.case_of[arc])[0]
-            what = f"agent {self.giver[arc] - first} gave {answer[arc]:.17g} to agent "
-            what += f"{self.receiver[arc] - first}, which may be given {self.capacity[arc]:.17g}."
+            ends = f"agent {self.giver[arc] - first} gave agent {self.receiver[arc] - first}"
+            what = f"{ends} {answer[arc]:.17g}; the most is {self.capacity[arc]:.17g}."
             raise self.error("capacity", self.case_of[arc], what)
         missing = spent - self.owed
         broken = np.flatnonzero((missing if self.strategy.may_keep else np.abs(missing)) > allowed)

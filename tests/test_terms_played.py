@@ -67,6 +67,40 @@ def test_claims_lead_to_the_equilibrium(corpus, rule):
         assert np.median(missed) < 1e-6
 
 
+def slow_row(budget, weight, base, capacity):
+    """min(K, max(0, L ω − h)) with the level found by halving."""
+    low, high = 0.0, 1e6
+    for _ in range(200):
+        level = (low + high) / 2
+        row = np.minimum(capacity, np.maximum(0, level * weight - base))
+        low, high = (level, high) if row.sum() < budget else (low, level)
+    return row
+
+
+def test_a_round_is_what_each_agent_would_do_in_its_turn():
+    rng = np.random.default_rng(3)
+    links = np.array([(i, j) for i in range(7) for j in range(i) if rng.random() < 0.6 or i == j + 1])
+    market = cj.Market.from_links(
+        links,
+        endowment=rng.lognormal(0, 1, 7),
+        priority=rng.lognormal(0, 1, 7),
+        own_use=rng.lognormal(-2, 1, 7),
+        capacity=rng.lognormal(-1, 0.5, len(links)),
+        efficiency=rng.uniform(0.3, 1, len(links)),
+    )
+    giver, receiver = market.arcs()
+    efficiency, capacity = market.arc_values(market.efficiency), market.arc_values(market.capacity)
+    flow = market.arc_values(cj.simulate(market, cj.CMAP(), rounds=0).final.flow)
+    for agent in range(7):
+        utility = market.own_use + np.bincount(receiver, efficiency * flow)
+        mine = giver == agent
+        to, e = receiver[mine], efficiency[mine]
+        base = (utility[to] - e * flow[mine]) / e
+        flow[mine] = slow_row(market.endowment[agent], market.priority[to], base, capacity[mine])
+    run = cj.simulate(market, cj.CMAP(), rounds=1, schedule=cj.Sequential())
+    np.testing.assert_allclose(market.arc_values(run.final.flow), flow, atol=1e-12)
+
+
 def test_certificates_are_never_below_the_truth(corpus):
     if corpus.best is None:
         pytest.skip("the truth is known without losses only")
