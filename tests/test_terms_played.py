@@ -170,6 +170,16 @@ def test_one_giver_answers_exactly(fields, utility, strategy):
     np.testing.assert_allclose(run.final.utility[1:], utility, atol=digits)
 
 
+@pytest.mark.parametrize(("fairness", "utility"), [(0.5, [4.8, 0.3]), (1, [3, 0.75]), (2, [2, 1])])
+@pytest.mark.parametrize("rule", [cj.CMAP, cj.BidResponse])
+def test_losses_are_answered_by_fairness(fairness, utility, rule):
+    market = cj.Market.from_links(
+        [[0, 1], [0, 2]], directed=True, endowment=[6, 0, 0], priority=[0, 1, 1], efficiency=[1, 0.25]
+    )
+    run = cj.simulate(market, rule(fairness=fairness), rounds=200, record={})
+    np.testing.assert_allclose(run.final.utility[1:], utility, rtol=1e-9)
+
+
 def test_the_level_rule_rests_far_from_the_largest_least_ratio():
     market = cj.Market.from_links(
         [[0, 2], [0, 3], [1, 2], [1, 3]],
