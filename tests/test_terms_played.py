@@ -342,10 +342,10 @@ def test_rows_of_small_whole_numbers_give_all_that_they_can():
 
 def test_metrics_count_up_to_the_demand_by_priorities_of_those_who_count():
     best = cj.solve(STALL).utility
-    more = best + [7, 7, 1, 0, 0]  # givers do not count, and the third has enough
+    more = np.add(best, [7, 7, 1, 0, 0])  # givers do not count, and the third has enough
     for metric in (cj.metrics.log_nash_welfare, cj.metrics.min_ratio, cj.metrics.unweighted_nash_welfare):
         np.testing.assert_allclose(metric(STALL, more), metric(STALL, best))
     np.testing.assert_allclose(cj.metrics.log_nash_welfare(STALL, more), np.log(0.5 * 0.75**2) / 3)
     np.testing.assert_allclose(cj.metrics.ratio(STALL, more), [0, 0, 0.5, 0.75, 0.75])
     np.testing.assert_allclose(cj.metrics.share_of_equilibrium(STALL, more, best), 1)
-    np.testing.assert_allclose(cj.metrics.num_starved(STALL, [0, 0, 0, 1, 0]), 2)
+    np.testing.assert_allclose(cj.metrics.num_starved(STALL, np.array([0.0, 0, 0, 1, 0])), 2)
