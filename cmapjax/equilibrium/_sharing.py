@@ -60,6 +60,10 @@ class Sharing:
     gap: Float[np.ndarray, "rounds"]
     """The certified gap of each round: by how much its log welfare may be below the best."""
 
+    def __repr__(self) -> str:
+        rounds, agents = self.production.shape
+        return f"Sharing({rounds:,} rounds, {agents:,} agents)"
+
     def amounts(self) -> dict[str, Float[np.ndarray, "rounds agents"]]:
         """All amounts by name."""
         own_use = np.minimum(self.production, self.need)
