@@ -50,7 +50,7 @@ def filled(market: Market, dtype=np.float64) -> Filled:
     supply = agents(market.contribution, 0)
     demand, own_use = agents(market.demand, np.inf), agents(market.own_use, 0)
     wanted = supply if market.priority is None else agents(market.priority, 0)
-    is_entry = _joined(links, [block.is_entry for block in blocks(links)])
+    is_entry = joined(links, [block.is_entry for block in blocks(links)])
     capacity = np.inf if market.capacity is None else xp.asarray(market.capacity, dtype)
     capacity = xp.where(is_entry, xp.asarray(capacity, dtype), 0)
     efficiency = 1 if market.efficiency is None else xp.asarray(market.efficiency, dtype)
@@ -73,7 +73,7 @@ def in_rows(links: Columns, x: Float[Array, "... rows"]) -> Float[Array, "... sl
     """In every slot what its row has."""
     xp = namespace(links, x)
     parts = zip(row_blocks(links, x), links.shapes, strict=True)
-    return _joined(
+    return joined(
         links, [xp.broadcast_to(row[..., None, :], (*row.shape[:-1], *shape)) for row, shape in parts]
     )
 
@@ -81,12 +81,6 @@ def in_rows(links: Columns, x: Float[Array, "... rows"]) -> Float[Array, "... sl
 def of_neighbours(links: Columns, x: Float[Array, "... rows"]) -> Float[Array, "... slots"]:
     """In every slot what its neighbour has; any value on padding."""
     return look(x, namespace(links, x).asarray(links.entries))
-
-
-def _joined(links: Columns, parts: list) -> Float[Array, "... slots"]:
-    if namespace(parts) is not np:
-        return joined(links, parts)
-    return np.concatenate([part.reshape(*part.shape[:-2], -1) for part in parts], axis=-1)
 
 
 def weights(market: Market) -> Agents:

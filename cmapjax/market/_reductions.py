@@ -166,7 +166,7 @@ def _derivative(combine, primals, tangents):
 def joined(columns: Columns, parts: list[Shaped[Array, "..."]]) -> Shaped[Array, "_"]:
     """Values computed block by block, joined to one value per slot."""
     if namespace(parts) is np:
-        return np.concatenate([part.reshape(-1) for part in parts])
+        return np.concatenate([part.reshape(*part.shape[:-2], -1) for part in parts], axis=-1)
     return columns.join(parts)
 
 

@@ -133,6 +133,31 @@ class Strategy(eqx.Module):
         """
 
 
+class Around(Strategy):
+    """A strategy made of another one, which decides what it needs and where it makes sense."""
+
+    strategy: Strategy
+
+    @property
+    def hops(self) -> int | float:
+        return self.strategy.hops
+
+    def check_market(self, market):
+        self.strategy.check_market(market)
+
+    @property
+    def needs_averages(self):
+        return self.strategy.needs_averages
+
+    @property
+    def uses_claims(self):
+        return self.strategy.uses_claims
+
+    @property
+    def may_keep(self):
+        return self.strategy.may_keep
+
+
 class PostedStrategy(Strategy):
     """A strategy by which an agent posts a few numbers, its terms, which are the same for all neighbours.
 

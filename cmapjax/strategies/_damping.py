@@ -11,7 +11,7 @@ from cmapjax.arguments._checks import check_kind
 from cmapjax.market._columns import largest
 from cmapjax.runtime._types import Array, as_parameter
 from cmapjax.strategies import _calls
-from cmapjax.strategies._base import Link, Strategy, View, repeat
+from cmapjax.strategies._base import Around, Link, Strategy, View, repeat
 
 
 class Damping(eqx.Module):
@@ -82,7 +82,7 @@ class LocalDamping(Damping):
         return 1 / jnp.maximum(largest(view.degree), 1)
 
 
-class Damped(Strategy):
+class Damped(Around):
     """Moves θ of the way: y ← (1 − θ) y + θ · (the strategy's answer).
 
     Args:
@@ -90,32 +90,12 @@ class Damped(Strategy):
         damping: the rule for θ, or a number for `FixedDamping`.
     """
 
-    strategy: Strategy
     damping: Damping = eqx.field(
         converter=lambda x: x if isinstance(x, Damping) else FixedDamping(x), default=0.5
     )
 
     def __check_init__(self):
         check_kind("strategy", self.strategy, Strategy, "CMAP()")
-
-    @property
-    def hops(self) -> int | float:
-        return self.strategy.hops
-
-    def check_market(self, market):
-        self.strategy.check_market(market)
-
-    @property
-    def needs_averages(self):
-        return self.strategy.needs_averages
-
-    @property
-    def uses_claims(self):
-        return self.strategy.uses_claims
-
-    @property
-    def may_keep(self):
-        return self.strategy.may_keep
 
     @property
     def is_posted(self):

@@ -6,10 +6,10 @@ import numpy as np
 
 from cmapjax.arguments._checks import check_kind
 from cmapjax.arguments._labelled import unlabelled
-from cmapjax.strategies._base import Strategy
+from cmapjax.strategies._base import Around, Strategy
 
 
-class PerAgent(Strategy):
+class PerAgent(Around):
     """A strategy whose parameters are vectors over agents: each agent follows it with its own parameters.
 
     For example `PerAgent(Damped(CMAP(), theta[market.market_of]))` gives each market of an ensemble its own
@@ -22,8 +22,6 @@ class PerAgent(Strategy):
     Raises:
         ValueError: a strategy without parameters, or with some that are not vectors of one length.
     """
-
-    strategy: Strategy
 
     def __check_init__(self):
         check_kind("strategy", self.strategy, Strategy, "Damped(CMAP(), theta)")
@@ -40,25 +38,6 @@ class PerAgent(Strategy):
     def num_agents(self) -> int:
         """The number of agents for which it holds parameters."""
         return jax.tree.leaves(self.strategy)[0].shape[0]
-
-    @property
-    def hops(self) -> int | float:
-        return self.strategy.hops
-
-    def check_market(self, market):
-        self.strategy.check_market(market)
-
-    @property
-    def needs_averages(self):
-        return self.strategy.needs_averages
-
-    @property
-    def uses_claims(self):
-        return self.strategy.uses_claims
-
-    @property
-    def may_keep(self):
-        return self.strategy.may_keep
 
     def respond(self, view):
         """Raises TypeError: the engine hands each agent its own parameters and calls `strategy`."""
