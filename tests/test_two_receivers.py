@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "docs" / "claims"))
-import two_receivers as two  # noqa: E402 - after the path
+import two_receivers as two
 
 GIVERS = range(2, 7)
 
