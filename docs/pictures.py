@@ -23,7 +23,7 @@ PLAYS = {
     "CMAP, all at once, damped": (cj.Damped(cj.CMAP(), cj.LocalDamping()), cj.Simultaneous()),
     "CMAP, all at once": (cj.CMAP(), cj.Simultaneous()),
 }
-PLAY_COLOURS = dict(zip(PLAYS, (COLOURS[0], COLOURS[4], COLOURS[3], COLOURS[2], COLOURS[1]), strict=True))
+PLAY_COLOURS = dict(zip(PLAYS, (COLOURS[0], COLOURS[6], COLOURS[3], COLOURS[2], COLOURS[1]), strict=True))
 # What a host gets, in parts of its fair share (its utility at the equilibrium): above and up to which part.
 CLASSES = {
     "nothing": (-np.inf, 1e-9, "#D55E00", "xxxx"),
@@ -76,7 +76,7 @@ def _drawn(curves: pd.DataFrame, hosts: pd.DataFrame):
     # Beside its line, where there is room; the colour says which.
     for name, round_, height, side in (
         ("CMAP, one after another", 1.1, 102, "bottom"),
-        ("entropic CMAP,\nall at once", 11, 95, "top"),
+        ("entropic CMAP,\nall at once", 0.04, 99, "top"),
         ("proportional\nresponse", 1.25, 79, "top"),
         ("CMAP, all at once, damped", 2.6, 55, "top"),
         ("CMAP, all at once", 1.3, 2, "bottom"),
