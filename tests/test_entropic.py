@@ -161,25 +161,28 @@ def test_near_an_equilibrium_rounds_contract_up_to_a_step_of_two():
             assert shares.max() < 1 + 1e-6
 
 
-def test_amounts_far_apart_stay_finite_in_single_precision():
-    market = cj.Market.from_links([[0, 1], [0, 2], [1, 2], [2, 3]], endowment=[1, 1e6, 1e-6, 1])
+@pytest.mark.parametrize("step", [1.0, 1.9, 3.0])
+def test_amounts_far_apart_are_answered_in_single_precision(step):
+    """Powers of needs span more than the numbers of float32 do."""
+    market = cj.Market.from_links([[0, 1], [0, 2], [1, 2], [2, 3]], endowment=[1, 1e3, 1e-3, 1])
     giver, receiver = market.arcs()
     share = np.where(receiver == 3, 1e-30, np.where(giver > receiver, 1e-20, 1))
-    total = np.bincount(giver, share)
-    start = market.flow_from_arcs(np.asarray(market.contribution)[giver] * share / total[giver])
-    for step in (1.0, 1.9, 3.0):
-        with pytest.warns(UserWarning, match="spans from 1e-06"):
-            run = cj.simulate(
-                market,
-                cj.EntropicCMAP(step),
-                rounds=60,
-                start=start,
-                precision="float32",
-                record={},
-                strict=True,
-            )
-        assert np.isfinite(run.final.flow).all()
-        assert run.spending_error.max() < 1e-6
+    sent = np.asarray(market.contribution)[giver] * share / np.bincount(giver, share)[giver]
+    needs = np.log(market.contribution / np.bincount(receiver, sent))
+    log = np.log(sent) + step * needs[receiver]
+    parts = np.exp(log - np.array([log[giver == i].max() for i in range(4)])[giver])
+    expected = np.asarray(market.contribution)[giver] * parts / np.bincount(giver, parts)[giver]
+    run = cj.simulate(
+        market,
+        cj.EntropicCMAP(step),
+        rounds=1,
+        start=market.flow_from_arcs(sent),
+        precision="float32",
+        record={},
+    )
+    # Logarithms of up to 250 are rounded to 1e-5, and tiny numbers are lost.
+    np.testing.assert_allclose(market.arc_values(run.final.flow), expected, rtol=1e-3, atol=1e-30)
+    assert run.spending_error.max() < 1e-6
 
 
 @pytest.mark.parametrize(
