@@ -43,19 +43,25 @@ class Support(NamedTuple):
     """Links on a cycle of such links, on which no single flow is the equilibrium's."""
 
 
+def check_solved(found: Equilibrium) -> None:
+    """Raise ArithmeticError unless an equilibrium was found."""
+    if not found.is_solved:
+        raise ArithmeticError(
+            f"equilibrium: its certified gap is {np.max(found.gap):.1e} and its price_error "
+            f"{np.max(found.price_error):.1e}, too much to tell which links are used; please report this "
+            "market."
+        )
+
+
 class Supported:
     """The support of one equilibrium, on arcs, and where it is about to change. On the host."""
 
-    def __init__(self, market: Market, fairness: float = 1.0):
+    def __init__(self, market: Market, fairness: float = 1.0, found: Equilibrium | None = None):
         self.market, self.fairness = market, fairness
         self.arcs = arcs = Arcs.of(market)
-        self.found = found = solve_general(market, TOLERANCE, fairness, exact=False)
-        if not found.is_solved:
-            raise ArithmeticError(
-                f"equilibrium: its certified gap is {np.max(found.gap):.1e} and its price_error "
-                f"{np.max(found.price_error):.1e}, too much to tell which links are used; please report this "
-                "market."
-            )
+        found = solve_general(market, TOLERANCE, fairness, exact=False) if found is None else found
+        check_solved(found)
+        self.found = found
         self.num_agents = len(arcs.supply)
         self.counts = arcs.counts
         self.flow = np.asarray(market.arc_values(found.flow))
