@@ -45,8 +45,8 @@ def equilibrium_utility(
 
     In a market with other terms, parts take the place of blocks: agents connected by links on which a unit
     earns what its giver earns at best. Who has all that it can use, which links are full and who counts stay
-    as they are; `kinks` says where that changes at the slightest move. An efficiency on a cycle of links in
-    use has no derivative; 0 stands for it, NaN in `gradient` and `jacobian`.
+    as they are; `kinks` says where that changes at the slightest move. Where there is no derivative, 0 stands
+    for it, NaN in `gradient` and `jacobian`.
 
     Inside transformations everything is in the precision of the input: take derivatives inside
     `jax.enable_x64(True)` for float64.
@@ -174,8 +174,7 @@ class _Function:
                 f"equilibrium: utilities of the links found in use are wrong by {error:.1e}; please report "
                 "this market."
             )
-        if self.field == "efficiency":
-            slope[..., self.supported.cyclic()] = np.nan
+        slope[..., self.supported.undefined(self.field)] = np.nan
         return slope
 
 
@@ -201,8 +200,8 @@ def gradient(
 
     Returns:
         One number per agent; of capacity and efficiency one per arc, in the order of `Market.arcs`, both
-        directions of a link apart. At a kink (`kinks`) it is one-sided; NaN where an efficiency, on a cycle
-        of links in use, has no derivative.
+        directions of a link apart. At a kink (`kinks`) it is one-sided, and NaN where there is none to either
+        side.
 
     Raises:
         ValueError: another `with_respect_to`; groups of a market that has none.
@@ -308,9 +307,9 @@ def kinks(
 
     A part of the market (`equilibrium_utility`) is about to change if two pieces of it are joined only by
     links that carry nothing, or all they can, in every equilibrium; if somebody's demand is met exactly; or
-    if an agent has exactly what its full links can take. Besides, an agent of priority or demand 0, or
-    without anybody to give to it, does not count, and would with a little more; and an efficiency on a cycle
-    of links in use is a kink, since amounts on these links are not settled.
+    if an agent has exactly what its full links can take. There is no derivative at all where a little more
+    would make somebody count who does not, and with respect to efficiencies on a cycle of links in use, since
+    amounts on such links are not settled.
 
     Args:
         with_respect_to, fairness: as for `gradient`.

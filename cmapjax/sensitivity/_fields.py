@@ -1,9 +1,7 @@
 """The fields of a market with respect to which its equilibrium is differentiated."""
 
-import dataclasses
 from collections.abc import Sequence
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -38,12 +36,8 @@ def numbers_of(market: Market, field: str) -> Float[np.ndarray, "..."]:
 
 def renewed(market: Market, field: str, x: Float[Array, "..."]) -> Market:
     """The market with other numbers of one field, which may be traced."""
-    if field in CONTRIBUTIONS:
-        return market.with_contributions(**{field: x})
-    if field in OF_ARCS:
-        slot = np.asarray(market.arc_values(np.arange(market.links.num_slots)))
-        x = jnp.asarray(getattr(market, field)).at[slot].set(x)
-    return dataclasses.replace(market, **{field: x})
+    change = market.with_contributions if field in CONTRIBUTIONS else market.with_terms
+    return change(**{field: x})
 
 
 def places(market: Market, labels: Sequence | None, field: str = "endowment") -> Int[np.ndarray, "some"]:

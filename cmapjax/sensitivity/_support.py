@@ -148,29 +148,42 @@ class Supported:
             in_slots(self.cyclic() if has_losses else np.zeros(len(slot), bool)),
         )
 
-    def kinks(self, field: str) -> Bool[np.ndarray, "..."]:
-        """Where the slightest move of a field changes the support, by agents or arcs."""
+    def undefined(self, field: str) -> Bool[np.ndarray, "..."]:
+        """Where there is no derivative to either side: with a little more somebody would count who does not,
+        or amounts are not settled."""
         arcs, n = self.arcs, self.num_agents
-        gives, receives = self._changing()
+        if field == "efficiency":
+            return self.cyclic()
+        if field == "value":
+            return np.zeros(n, bool)
         reached = arcs.own_use > 0
         reached[arcs.receiver[arcs.carries]] = True
-        wants, unreached = arcs.demand > 0, (arcs.priority > 0) & (arcs.demand > 0) & ~reached
-        if field in ("endowment", "value"):
-            starts = np.zeros(n, bool)
+        has_right, wants = arcs.priority > 0, arcs.demand > 0
+        unreached = has_right & wants & ~reached
+        if field == "capacity":
+            return unreached[arcs.receiver] & (arcs.supply[arcs.giver] > 0)
+        if field == "endowment":
+            starts = wants & (self.market.priority is None)
             starts[arcs.giver[(arcs.capacity > 0) & unreached[arcs.receiver]]] = True
-            moves = receives if self.market.priority is None else np.zeros(n, bool)
-            return np.where(arcs.supply > 0, gives | moves, (gives | moves | starts) & (field == "endowment"))
-        if field == "own_use":
-            return receives | unreached
-        if field == "priority":
-            return receives | ((arcs.priority == 0) & wants & reached)
-        if field == "demand":
-            return receives | ((arcs.priority > 0) & ~wants & reached)
-        ends = gives[arcs.giver] | receives[arcs.receiver]
-        if field == "efficiency":
-            return (self.cyclic() | ends) & (self.is_full | self.is_equal)
-        is_at = self.flow >= arcs.capacity * (1 - FULL)
-        return (ends & is_at) | (unreached[arcs.receiver] & (arcs.supply[arcs.giver] > 0))
+            return starts & (arcs.supply == 0)
+        others = {"own_use": has_right & wants, "priority": wants & reached, "demand": has_right & reached}
+        return ~self.counts & others[field]
+
+    def kinks(self, field: str) -> Bool[np.ndarray, "..."]:
+        """Where the slightest move of a field changes the support, by agents or arcs."""
+        arcs = self.arcs
+        gives, receives = self._changing()
+        if field == "endowment" or field == "value":
+            moves = gives | receives if self.market.priority is None else gives
+            moves = moves & ((field == "endowment") | (arcs.supply > 0))
+        elif field == "efficiency":
+            moves = (gives[arcs.giver] | receives[arcs.receiver]) & (self.is_full | self.is_equal)
+        elif field == "capacity":
+            is_at = self.flow >= arcs.capacity * (1 - FULL)
+            moves = (gives[arcs.giver] | receives[arcs.receiver]) & is_at
+        else:
+            moves = receives
+        return moves | self.undefined(field)
 
     def _changing(self) -> tuple[Bool[np.ndarray, "agents"], Bool[np.ndarray, "agents"]]:
         """Whether the part in which an agent gives, and that in which it receives, is about to change."""
@@ -184,7 +197,8 @@ class Supported:
         taken = np.bincount(arcs.giver, np.where(self.is_full, arcs.capacity, 0), n)
         is_even = (arcs.supply > 0) & (np.abs(arcs.supply - taken) <= KINK * arcs.supply)
         is_kink[self.part[:n][is_even]] = True
-        is_kink[self.part[n:][arcs.receiver[self.is_full & is_even[arcs.giver]]]] = True
+        fills = self.is_full & is_even[arcs.giver] & (arcs.capacity > 0)
+        is_kink[self.part[n:][arcs.receiver[fills]]] = True
         # Who has nothing to give, and would serve several parts.
         loose = self.is_equal & ~(arcs.supply[arcs.giver] > 0)
         apart = self.part[n + arcs.receiver] != self.part[arcs.giver]
