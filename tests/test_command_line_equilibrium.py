@@ -213,7 +213,7 @@ def test_derivatives_by_fields_of_agents_and_links_are_those_of_the_library(comm
         (["--of", "utility"], "give nash-welfare, min-ratio or utility:AGENT"),
         (["--of", "utility:dan"], "agent 'dan' is not among these 3 agents"),
         (["--of", "wealth"], "--of is 'wealth'"),
-        (["--with-respect-to", "price"], "give one of endowment, value, links"),
+        (["--with-respect-to", "price"], "give one of endowment, value, priority, demand, own_use"),
         (["--top", "0"], "--top is 0"),
         (["--most", "-1"], "--most is -1"),
         (["--plot", "picture.bmp"], "end its name in .png, .pdf or .svg"),
