@@ -188,13 +188,32 @@ def test_a_link_whose_loss_strands_an_agent_says_so_in_words(command, tmp_path):
     assert ", strands agent the tail" in out
 
 
+def test_derivatives_by_fields_of_agents_and_links_are_those_of_the_library(command, tmp_path):
+    """A donor of 6 crates, a small food bank that wants half of one, and a road that lets through 1.5."""
+    (tmp_path / "roads.csv").write_text("source,target,capacity\ndonor,small,\ndonor,town,\ndonor,hill,1.5\n")
+    (tmp_path / "needs.csv").write_text(
+        "agent,endowment,priority,demand\ndonor,6,0,\nsmall,0,1,0.5\ntown,0,2,\nhill,0,2,\n"
+    )
+    words = ("sensitivity", "roads.csv", "--agents", "needs.csv", "--directed", "--with-respect-to")
+    code, out, err = command(*words, "capacity", "--json", "found.json", "--plot", "roads.png")
+    assert (code, err) == (0, "")
+    assert "with respect to the capacity of each link" in out
+    found = json.loads((tmp_path / "found.json").read_text())
+    slope = dict(zip(map(tuple, found["links"]), found["derivative"], strict=True))
+    # Another crate to the hill, where it is worth 2 / 1.5, instead of the town, where it is worth 2 / 4.
+    assert slope["donor", "hill"] == pytest.approx((2 / 1.5 - 2 / 4) / 5)
+    assert (tmp_path / "roads.png").stat().st_size > 10_000
+    _, out, _ = command(*words, "demand", "--json", "-")
+    assert json.loads(out)["derivative"] == pytest.approx([0, 1 / 0.5 / 5 - 2 / 4 / 5, 0, 0])
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--of", "utility"], "give nash-welfare, min-ratio or utility:AGENT"),
         (["--of", "utility:dan"], "agent 'dan' is not among these 3 agents"),
         (["--of", "wealth"], "--of is 'wealth'"),
-        (["--with-respect-to", "price"], "give one of endowment, value, links"),
+        (["--with-respect-to", "price"], "give one of endowment, value, priority, demand, own_use"),
         (["--top", "0"], "--top is 0"),
         (["--most", "-1"], "--most is -1"),
         (["--plot", "picture.bmp"], "end its name in .png, .pdf or .svg"),

@@ -5,6 +5,7 @@ import networkx as nx
 import numpy as np
 import pytest
 import reference
+from general import random_network
 from test_contract import SeesBeyond
 
 import cmapjax as cj
@@ -95,7 +96,7 @@ def test_entropic_multiplies_by_a_power_of_need():
     about = cj.explain(MARKET, cj.EntropicCMAP(1.5), 5, 4)
     pulls = np.array([n.got * (n.contribution / n.utility) ** 1.5 for n in about.neighbours])
     np.testing.assert_allclose([n.gets for n in about.neighbours], about.contribution * pulls / pulls.sum())
-    assert "(contributes / received in all)^1.5" in str(about)
+    assert "(contributes / has in all)^1.5" in str(about)
     first = about.neighbours[0]
     assert f"{first.label} {first.gets / first.got:.4g}" in str(about)
 
@@ -124,3 +125,58 @@ def test_the_picture_draws_a_vessel_per_neighbour(tmp_path):
     areas = sum(bar.get_width() * bar.get_height() for bar in bars)
     assert areas == pytest.approx(sum(n.from_others + n.gets for n in about.neighbours))
     cj.plots.save(figure, tmp_path / "vessels.png")
+
+
+# -- markets with other terms ----------------------------------------------------------------------
+
+TERMS = random_network(np.random.default_rng(10), losses=True).with_terms(demand=2.0, own_use=None)
+
+
+@pytest.mark.parametrize("schedule", [cj.Simultaneous(), cj.Sequential()], ids=lambda x: type(x).__name__)
+@pytest.mark.parametrize(
+    "strategy",
+    [cj.CMAP(fairness=2), cj.CMAP(respects_demand=True), cj.Damped(cj.BidResponse(), cj.LocalDamping())],
+    ids=["cmap", "capped", "bid"],
+)
+def test_with_other_terms_the_row_explained_is_the_row_played(strategy, schedule):
+    played = cj.simulate(TERMS, strategy, schedule=schedule, rounds=3, record={})
+    for agent in range(TERMS.num_agents):
+        about = cj.explain(TERMS, strategy, agent, 3, schedule=schedule)
+        row = _row(TERMS, played.final.flow, agent)
+        assert sum(n.gets for n in about.neighbours) == pytest.approx(sum(row.values()), abs=1e-12)
+        for n in about.neighbours:
+            assert n.gets == pytest.approx(row[n.label], abs=1e-12)
+        assert about.kept == pytest.approx(about.contribution - sum(row.values()), abs=1e-12)
+        if about.level is not None:
+            for n in about.neighbours:
+                height = about.level * n.efficiency ** (1 / about.rule.fairness)
+                most = n.demand if about.rule.respects_demand else np.inf
+                if n.gets > 0 and not n.is_full and n.level_after * n.weight < most * (1 - 1e-9):
+                    assert n.level_after == pytest.approx(height)
+        assert str(about).startswith("Round 3")
+
+
+def test_the_words_say_what_holds_back():
+    """A donor with 6 crates, a small bank that can use one, a road that lets through half of one, a town."""
+    market = cj.Market.from_links(
+        [[0, 1], [0, 2], [0, 3]],
+        labels=["donor", "small", "hill", "town"],
+        directed=True,
+        endowment=[6, 0, 0, 0],
+        priority=[0, 1, 1, 2],
+        demand=[np.inf, 1, np.inf, np.inf],
+        own_use=[0, 0, 0, 1],
+        capacity=[np.inf, 0.5, np.inf],
+    )
+    words = str(cj.explain(market, cj.CMAP(), "donor", 1))
+    assert "It has no priority, and gets nothing." in words
+    assert "It gives all that the link lets through to hill." in words
+    assert "More than they can use have small, which claim less from the next round on." in words
+    assert "(has from others + gets) / claims. What it has reaches small, town that high." in words
+    town = str(cj.explain(market, cj.CMAP(), "town", 2))
+    assert "Its priority is 2, 1 of that is its own use." in town
+    assert "There is nobody to whom it could give." in town
+    assert "since it had more than that, it claims only" in str(cj.explain(market, cj.CMAP(), "small", 2))
+    narrow = market.with_terms(capacity=0.5)
+    assert "It keeps 4.5: its links do not let it through." in str(cj.explain(narrow, cj.CMAP(), "donor", 1))
+    assert cj.plots.explanation(cj.explain(market, cj.CMAP(), "donor", 1)).axes

@@ -8,6 +8,8 @@ import networkx as nx
 import numpy as np
 import optax
 import pytest
+import scipy
+from general import random_network
 from test_answers import ANSWERS, _market
 
 import cmapjax as cj
@@ -293,3 +295,70 @@ def test_answers_that_are_none_are_refused():
             qp.flow(np.where(np.arange(7) == 0, bad, right))
     with pytest.raises(ValueError, match=r"market is .*; give an object such as Market\.from_links"):
         cj.as_qp(nx.path_graph(3))
+
+
+# -- markets with other terms ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("losses", [False, True])
+def test_with_other_terms_the_least_objective_is_that_of_the_equilibrium(losses):
+    market = cj.pack([random_network(np.random.default_rng(seed), losses=losses) for seed in range(8)])
+    problem, exact = cj.problem(market), cj.solve(market)
+    shares = exact.flow / np.where(problem.weight > 0, problem.weight, 1)
+    counts = np.bincount(market.market_of, exact.settlement.counts)
+    best = problem.objective(shares)
+    assert best == pytest.approx(-(counts * exact.log_nash_welfare).sum(), rel=1e-12)
+    assert problem.certified_gap(shares).max() < 1e-9
+    slots = np.asarray(market.links.is_entry)
+    room = np.inf if market.capacity is None else market.capacity
+    rng = np.random.default_rng(0)
+    for size in (0.1, 3.0):
+        point = problem.project(size * rng.normal(size=shares.shape))
+        flow = problem.flow(point)
+        assert (flow >= 0).all()
+        assert (flow <= np.where(slots, room, 0) + 1e-12).all()
+        assert (market.gave(flow) <= market.contribution * (1 + 1e-12)).all()
+        assert problem.objective(point) >= best - 1e-12
+        np.testing.assert_allclose(problem.project(point), point, atol=1e-12)
+
+
+def test_with_other_terms_but_demand_the_objective_is_smooth_and_steps_along_its_slope_come_near():
+    """(A demand is a kink, at which such steps come to rest.)"""
+    markets = [random_network(np.random.default_rng(seed), losses=True) for seed in range(8)]
+    market = cj.pack(markets).with_terms(demand=None)
+    problem, exact = cj.problem(market), cj.solve(market)
+    best = -(np.bincount(market.market_of, exact.settlement.counts) * exact.log_nash_welfare).sum()
+    with jax.enable_x64(True):
+        step = jax.jit(lambda x, size: problem.project(x - size * jax.grad(problem.objective)(x)))
+        x, size, value = jnp.asarray(problem.start), 0.1, problem.objective(problem.start)
+        for _ in range(200):
+            ahead = step(x, size)
+            new = problem.objective(ahead)
+            x, value, size = (ahead, new, 1.3 * size) if new < value else (x, value, size / 2)
+    assert best - 1e-9 < value < best + 0.02 * (problem.objective(problem.start) - best)
+
+
+def test_with_other_terms_the_quadratic_program_has_the_equilibrium():
+    market = cj.pack([random_network(np.random.default_rng(seed), losses=False) for seed in range(12)])
+    program, exact = cj.as_qp(market), cj.solve(market)
+    is_row = [np.isfinite(program.u), np.isfinite(program.l)]
+    is_row[1][: program.num_equalities] = False
+    equal = program.num_equalities
+    upper = np.flatnonzero(is_row[0][equal:]) + equal
+    lower = np.flatnonzero(is_row[1])
+    rows = [program.A.tocsr()[:equal], program.A.tocsr()[upper], -program.A.tocsr()[lower]]
+    limits = np.concatenate([program.u[:equal], program.u[upper], -program.l[lower]])
+    cones = [clarabel.ZeroConeT(equal), clarabel.NonnegativeConeT(len(upper) + len(lower))]
+    settings = clarabel.DefaultSettings()
+    settings.verbose = False
+    matrix = scipy.sparse.csc_matrix(scipy.sparse.vstack(rows))
+    curve = scipy.sparse.csc_matrix(program.P)
+    solver = clarabel.DefaultSolver(curve, program.q, matrix, limits, cones, settings)
+    flow = program.flow(np.array(solver.solve().x))
+    counts = exact.settlement.counts
+    # Clarabel's tolerance is 1e-8 of the objective, of second order in what is wrong.
+    np.testing.assert_allclose(market.received(flow)[counts], exact.utility[counts], rtol=2e-3, atol=1e-4)
+    reached = cj.metrics.log_nash_welfare(market, market.received(flow))
+    np.testing.assert_allclose(reached, exact.log_nash_welfare, atol=1e-6)
+    with pytest.raises(ValueError, match="as_qp: this market has efficiency"):
+        cj.as_qp(random_network(np.random.default_rng(0), losses=True))

@@ -9,6 +9,9 @@ from cmapjax.cli._requests import Explain
 from cmapjax.cli._source import Source, check, market, run_key
 from cmapjax.words._plans import make, plan
 
+# What is written of neighbours in markets with other terms than endowment and value.
+OF_TERMS = ("claim", "demand", "own_use", "capacity", "efficiency")
+
 
 def run(source: Source, request: Explain) -> None:
     """Play up to that turn, and tell."""
@@ -59,8 +62,11 @@ def _document(about, label: str) -> dict:
         for name in ("agent", "round", "turn", "num_turns", "contribution", "utility", "theta", "level")
     }
     document["strategy"] = label
-    document["neighbours"] = [
-        dataclasses.asdict(n) | {"from_others": n.from_others, "level_after": n.level_after}
-        for n in about.neighbours
-    ]
+    worked_out = ("from_others", "level_after")
+    neighbours = [dataclasses.asdict(n) | {k: getattr(n, k) for k in worked_out} for n in about.neighbours]
+    if about.own is None:
+        neighbours = [{k: x for k, x in n.items() if k not in OF_TERMS} for n in neighbours]
+    else:
+        document |= dataclasses.asdict(about.own) | {"kept": about.kept}
+    document["neighbours"] = neighbours
     return document

@@ -183,7 +183,8 @@ class Sensitivity:
         str, typer.Option("--of", help="What depends: nash-welfare, min-ratio or utility:AGENT.")
     ] = "nash-welfare"
     with_respect_to: Annotated[
-        str, typer.Option("--with-respect-to", help="On what: endowment, value or links.")
+        str,
+        typer.Option("--with-respect-to", help="On what: a field, such as endowment or capacity, or links."),
     ] = "endowment"
     top: Annotated[int, typer.Option("--top", help="Rows to print from each end.")] = 10
     most: Annotated[

@@ -25,7 +25,9 @@ GOALS = {
     "min-ratio": "the least ratio",
     "utility": "the utility of",
 }
-RESPECTS = ("endowment", "value", "links")
+# What the equilibrium may depend on; `sensitivity.FIELDS`, and links.
+OF_LINKS = ("capacity", "efficiency")
+RESPECTS = ("endowment", "value", "priority", "demand", "own_use", *OF_LINKS, "links")
 # Exact re-solves of networks with one link changed, unless --most says otherwise: about a minute's worth.
 ARCS_RESOLVED = 20_000_000
 
@@ -42,7 +44,7 @@ def run(source: Source, request: Sensitivity) -> None:
         say("\n".join(market_lines(source, studied)))
     equilibrium = interruptible(lambda: solve(studied), "equilibrium")
     objective, name = _objective(request.of, label)
-    study = _of_links if request.with_respect_to == "links" else _of_contributions
+    study = _study(studied, request.with_respect_to)
     document, tables, pictures = interruptible(
         lambda: study(studied, equilibrium, objective, name, request), "derivatives"
     )
@@ -61,6 +63,12 @@ def run(source: Source, request: Sensitivity) -> None:
             say(line)
             if table:
                 show(*table)
+
+
+def _study(studied, field: str):
+    if field == "links":
+        return _of_links
+    return _of_terms if studied.terms or field not in ("endowment", "value") else _of_contributions
 
 
 def _check(source: Source, request: Sensitivity) -> None:
@@ -114,7 +122,7 @@ def _of_contributions(studied, equilibrium, objective, name: str, request: Sensi
     field = request.with_respect_to
     slope = sensitivity.gradient(studied, objective, with_respect_to=field, groups=equilibrium.groups)
     order = np.argsort(-slope, kind="stable")
-    shown = order if len(order) <= 2 * request.top else np.r_[order[: request.top], order[-request.top :]]
+    shown = _ends(order, request.top)
     reach = sensitivity.margins(studied, of=[studied.labels[i] for i in shown], equilibrium=equilibrium)
     # Endowment and value enter as a product: a margin in one is a margin in the other.
     share = {"down": reach.down / reach.endowment, "up": reach.up / reach.endowment}
@@ -130,8 +138,7 @@ def _of_contributions(studied, equilibrium, objective, name: str, request: Sensi
         ]
         for row, i in enumerate(shown)
     ]
-    ends = f", the {request.top} highest and the {request.top} lowest" if len(shown) < len(order) else ""
-    head = f"derivative of {name} with respect to the {field} of each agent{ends}:"
+    head = _head(name, field, "agent", request.top, is_part=len(shown) < len(order))
     notes = (
         f"holds from … to: range of that agent's {field}, others fixed, in which the same agents exchange "
         "with each other and this derivative is exact; kink: it differs from side to side."
@@ -149,6 +156,77 @@ def _of_contributions(studied, equilibrium, objective, name: str, request: Sensi
     label = f"∂ {name} / ∂ {field}"
     heads = ("agent", field, "ratio", "derivative", "holds from", "to")
     return document, [(head, rows, heads), (notes,)], [(slope, label, "")]
+
+
+def _of_terms(studied, equilibrium, objective, name: str, request: Sensitivity):
+    """Derivatives by any field, of agents or of links, in a market of any kind."""
+    import numpy as np
+
+    from cmapjax import sensitivity
+    from cmapjax.sensitivity._fields import numbers_of, with_field
+
+    field = request.with_respect_to
+    options = {"with_respect_to": field}
+    slope = sensitivity.gradient(studied, objective, **options)
+    is_kink = sensitivity.kinks(studied, **options)
+    labels = list(studied.labels)
+    giver, receiver = studied.arcs()
+    is_of_links = field in OF_LINKS
+    ends = list(zip(giver.tolist(), receiver.tolist(), strict=True)) if is_of_links else None
+    whose = [[labels[a], labels[b]] for a, b in ends] if is_of_links else [[label] for label in labels]
+    given = numbers_of(with_field(studied, field), field)
+    order = np.argsort(-slope, kind="stable")
+    order = order[np.isfinite(slope[order])]
+    if is_of_links:  # the way back of a directed link
+        capacity = numbers_of(with_field(studied, "capacity"), "capacity")
+        order = order[(capacity[order] > 0) | (slope[order] != 0)]
+    shown = _ends(order, request.top)
+    rows = [
+        [
+            *whose[k],
+            f"{given[k]:.6g}",
+            f"{slope[k]:+.6g}" + (" (kink)" if is_kink[k] else ""),
+        ]
+        for k in shown
+    ]
+    each = "link" if is_of_links else "agent"
+    lines: list = [
+        (
+            _head(name, field, each, request.top, is_part=len(shown) < len(order)),
+            rows,
+            (*(("from", "to") if is_of_links else ("agent",)), field, "derivative"),
+        ),
+    ]
+    if np.any(is_kink[shown]):
+        lines.append(("kink: the derivative differs from side to side; this is one of them.",))
+    num_missing = np.count_nonzero(np.isnan(slope))
+    if num_missing:
+        lines.append(
+            (
+                f"{num_missing:,} {each}(s) without a derivative are left out: amounts on cycles of links in "
+                "use are not settled, or with a little more somebody would count who does not.",
+            )
+        )
+    document = {
+        "links" if is_of_links else "agents": whose if is_of_links else labels,
+        "derivative": [x if np.isfinite(x) else None for x in slope.tolist()],
+        "is_kink": is_kink,
+    }
+    drawn = slope
+    if is_of_links:  # a picture has a colour for each agent: what more on its own links would bring
+        drawn = np.bincount(giver, np.where(np.isfinite(slope), slope, 0), studied.num_agents)
+    label = f"∂ {name} / ∂ {field}" + (" of all its links" if is_of_links else "")
+    return document, lines, [(drawn, label, "")]
+
+
+def _ends(order, top: int):
+    """The first and the last of them."""
+    return order if len(order) <= 2 * top else [*order[:top], *order[-top:]]
+
+
+def _head(name: str, field: str, each: str, top: int, *, is_part: bool) -> str:
+    ends = f", the {top} highest and the {top} lowest" if is_part else ""
+    return f"derivative of {name} with respect to the {field} of each {each}{ends}:"
 
 
 # -- links -------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from cmapjax.arguments._origin import Origin
 from cmapjax.market._columns import Columns, entry_slots
 from cmapjax.market._given import read_agents, read_arcs, read_links
 from cmapjax.market._laid_out import in_slots, laid_out_links, listed_by_market
-from cmapjax.market._numbers import IF_ABSENT, OF_ARCS, check_numbers, renewed_terms
+from cmapjax.market._numbers import IF_ABSENT, OF_ARCS, check_numbers, renewed_terms, traced_terms
 from cmapjax.market._reductions import blocks, joined, over_ranges, over_slots, written
 from cmapjax.market._rows import compressed_rows, connected_parts
 from cmapjax.runtime._precision import float64_on_host, namespace
@@ -225,6 +225,8 @@ class Market(eqx.Module):
     def with_terms(self, **terms) -> "Market":
         """The same network with other priorities, demands, own use, capacities or efficiencies.
 
+        Traced arrays are taken as they are, one number per agent or arc, so this may be differentiated.
+
         Args:
             **terms: priority, demand and own_use as `from_links` takes them; capacity and efficiency as one
                 number, or one for each arc, in the order of `arcs`. None removes a field.
@@ -233,10 +235,15 @@ class Market(eqx.Module):
             A new market on the same links.
 
         Raises:
-            ValueError: no such field; numbers out of their range; traced arguments.
+            ValueError: no such field; numbers out of their range; plain numbers in a market that is traced.
         """
-        check_plain("with_terms", (self, terms), "make the market before")
-        return dataclasses.replace(self, **renewed_terms(self, self._arc_slots()[2], terms))
+        traced = {name: x for name, x in terms.items() if isinstance(x, jax.core.Tracer)}
+        if not traced:
+            check_plain("with_terms", (self, terms), "make the market before, or give traced numbers")
+            return dataclasses.replace(self, **renewed_terms(self, self._arc_slots()[2], terms))
+        plain = {name: x for name, x in terms.items() if name not in traced}
+        market = self.with_terms(**plain) if plain else self
+        return dataclasses.replace(market, **traced_terms(market, traced))
 
     def bare(self) -> "Market":
         """This market without its names, as compiled code sees it."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 
@@ -104,9 +105,7 @@ def _check_demand(demand, own_use, name_of) -> None:
 
 def renewed_terms(market, slot: Int[np.ndarray, "arcs"], terms: dict) -> dict[str, np.ndarray | None]:
     """The fields of `IF_ABSENT` of a market, some of them renewed, as `Market.with_terms` says."""
-    unknown = sorted(set(terms) - set(IF_ABSENT))
-    if unknown:
-        raise ValueError(f"with_terms: there is no field {unknown[0]}; give {listed(IF_ABSENT)}.")
+    _check_names(terms)
     new = {}
     for name in IF_ABSENT:
         x = terms.get(name, getattr(market, name))
@@ -122,3 +121,23 @@ def renewed_terms(market, slot: Int[np.ndarray, "arcs"], terms: dict) -> dict[st
     check_numbers(numbers | new, *market.neighbour_rows(), market.origin)
     new |= {name: in_slots(market.links, slot, new[name]) for name in OF_ARCS if name in new}
     return {name: new.get(name) for name in IF_ABSENT}
+
+
+def traced_terms(market, terms: dict) -> dict:
+    """Fields of `IF_ABSENT` as traced numbers, those of arcs in the layout of flows."""
+    _check_names(terms)
+    slots = np.arange(market.links.num_slots)
+    new = {}
+    for name, x in terms.items():
+        if name in OF_AGENTS:
+            new[name] = jnp.broadcast_to(x, (market.num_agents,))
+        else:
+            empty = jnp.zeros(len(slots), x.dtype)
+            new[name] = empty.at[market.arc_values(slots)].set(x)
+    return new
+
+
+def _check_names(terms: dict) -> None:
+    unknown = sorted(set(terms) - set(IF_ABSENT))
+    if unknown:
+        raise ValueError(f"with_terms: there is no field {unknown[0]}; give {listed(IF_ABSENT)}.")

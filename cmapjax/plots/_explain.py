@@ -6,7 +6,7 @@ MOST_VESSELS = 40
 
 
 def explanation(about):
-    """The neighbours as vessels, each as wide as it contributes, filled by others and by the agent.
+    """The neighbours as vessels, as wide as they contribute (or claim), filled by others and by the agent.
 
     Height is value received per unit contributed, so areas are value. The line is CMAP's water level; a
     damped agent ends between its last row and that line.
@@ -22,9 +22,9 @@ def explanation(about):
     figure = new_figure(7, 4)
     axes = figure.subplots()
     left, ticks = 0.0, []
-    mean = sum(n.contribution for n in shown) / len(shown)
+    mean = sum(n.weight for n in shown) / max(len(shown), 1)
     for n in shown:
-        place = {"x": left, "width": n.contribution, "align": "edge", "edgecolor": "white", "linewidth": 1}
+        place = {"x": left, "width": n.weight, "align": "edge", "edgecolor": "white", "linewidth": 1}
         axes.bar(height=n.level_before, color="#BBBBBB", label="from others", **place)
         given = n.level_after - n.level_before
         axes.bar(
@@ -35,17 +35,17 @@ def explanation(about):
             label=f"from {about.agent}",
             **place,
         )
-        ticks.append(left + n.contribution / 2)
-        left += n.contribution + 0.15 * mean
+        ticks.append(left + n.weight / 2)
+        left += n.weight + 0.15 * mean
     if about.level is not None:
         axes.axhline(about.level, color=COLOURS[1], linestyle="--", label=f"water level {about.level:.4g}")
     crowded = len(shown) > 12
     axes.set_xticks(ticks, [plain(n.label) for n in shown], rotation=90 if crowded else 0, fontsize=8)
     more = len(ordered) - len(shown)
-    axes.set_xlabel(
-        "neighbours, as wide as they contribute" + (f" ({more} richer ones left out)" if more else "")
-    )
-    axes.set_ylabel("received per unit contributed")
+    measure = "contribute" if about.own is None else "claim"
+    left_out = f" ({more} richer ones left out)" if more else ""
+    axes.set_xlabel(f"neighbours, as wide as they {measure}{left_out}")
+    axes.set_ylabel(f"received per unit {'contributed' if about.own is None else 'claimed'}")
     when = f"round {about.round}" + (
         f", turn {about.turn} of {about.num_turns}" if about.num_turns > 1 else ""
     )

@@ -1,5 +1,6 @@
-"""How the equilibrium depends on contributions and on links: derivatives, margins, changes of links."""
+"""How the equilibrium depends on a market's numbers and links: derivatives, margins, changes of links."""
 
+from cmapjax.metrics import min_ratio
 from cmapjax.sensitivity._budget import Placement, place_budget
 from cmapjax.sensitivity._damping import BestDamping, best_damping
 from cmapjax.sensitivity._derivatives import (
@@ -7,7 +8,7 @@ from cmapjax.sensitivity._derivatives import (
     equilibrium_utility,
     gradient,
     jacobian,
-    min_ratio,
+    kinks,
     utility_of,
 )
 from cmapjax.sensitivity._links import LinkChanges, new_links, removed_links
@@ -23,6 +24,7 @@ __all__ = [
     "equilibrium_utility",
     "gradient",
     "jacobian",
+    "kinks",
     "margins",
     "min_ratio",
     "new_links",

@@ -35,7 +35,7 @@ class Placement:
     """The best objective after each step."""
 
 
-@entry(remedy="differentiate cmapjax.equilibrium_utility instead")
+@entry(remedy="differentiate cmapjax.equilibrium_utility instead", any_market=True)
 def place_budget(
     market: Market,
     budget: float,

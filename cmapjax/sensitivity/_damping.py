@@ -9,13 +9,14 @@ from cmapjax import metrics
 from cmapjax.arguments._checks import check_kind
 from cmapjax.arguments._labelled import by_name
 from cmapjax.engine._simulate import simulate
+from cmapjax.market._filled import weights
 from cmapjax.market._market import Market
 from cmapjax.runtime._settings import entry
 from cmapjax.schedules._schedule import Schedule, Simultaneous
 from cmapjax.strategies import CMAP, Damped, FixedDamping, PerAgent, Strategy
 
-# An agent with less than this share of its contribution counts as having that much, so that the loss of a
-# market in which an agent starves is large but finite.
+# An agent with less than this share of its contribution (or priority) counts as having that much, so that the
+# loss of a market in which an agent starves is large but finite.
 FLOOR = 1e-9
 # The share of the tried values that form the grid.
 GRID = 2 / 3
@@ -37,7 +38,7 @@ class BestDamping:
     """The least loss after each step."""
 
 
-@entry(remedy="differentiate a run instead (cmapjax.simulate)")
+@entry(remedy="differentiate a run instead (cmapjax.simulate)", any_market=True)
 def best_damping(
     market: Market,
     strategy: Strategy = CMAP(),  # noqa: B008 - immutable
@@ -74,7 +75,7 @@ def best_damping(
         raise ValueError(f"steps is {steps!r}; give a whole number, 1 or more.")
     equilibrium = by_name("equilibrium", equilibrium, market.labels)
     plan = schedule.plan(market, strategy.hops)
-    floor = FLOOR * np.asarray(market.contribution)
+    floor = FLOOR * np.asarray(weights(market))
 
     def losses(theta):
         damped = PerAgent(Damped(strategy, FixedDamping(theta[market.market_of])))

@@ -1,6 +1,7 @@
 """What adding or removing one link would change, by solving the changed markets exactly, side by side."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Hashable, Sequence
 
 import jax
@@ -12,10 +13,16 @@ from cmapjax.arguments._checks import short
 from cmapjax.equilibrium._decomposition import as_integers, decompose
 from cmapjax.equilibrium._equilibrium import Equilibrium
 from cmapjax.equilibrium._solve import solve
+from cmapjax.market._bound import Arcs
 from cmapjax.market._market import Market
 from cmapjax.runtime._settings import entry
+from cmapjax.sensitivity._changed import NewLink, promise, utilities
+from cmapjax.sensitivity._fields import with_field
+from cmapjax.sensitivity._support import Supported
 
 ARCS_AT_ONCE = 1_000_000
+# In markets with other terms than endowment and value, which take longer.
+ARCS_WITH_TERMS = 200_000
 # Pairs of agents that are listed at once, 16 bytes each.
 MOST_PAIRS = 20_000_000
 USED = 1e-12
@@ -38,7 +45,7 @@ class LinkChanges:
     tuples for new links."""
 
 
-@entry(remedy="differentiate cmapjax.equilibrium_utility instead")
+@entry(remedy="differentiate cmapjax.equilibrium_utility instead", any_market=True)
 def new_links(
     market: Market,
     objective: Callable = metrics.log_nash_welfare,
@@ -46,11 +53,16 @@ def new_links(
     candidates: Sequence[tuple[Hashable, Hashable]] | None = None,
     most: int | None = None,
     equilibrium: Equilibrium | None = None,
+    capacity: float = np.inf,
+    efficiency: float = 1.0,
+    directed: bool = False,
 ) -> LinkChanges:
     """What each possible new link would change: every market with one more link, solved exactly.
 
     A link between p and j with r_p r_j ≥ 1 changes nothing, because the present equilibrium remains one
-    (reciprocity), so only the others are solved.
+    (reciprocity), so only the others are solved. In a market with other terms, a way from i to j on which a
+    unit would not earn more, ρ_j e ≤ q_i, changes nothing. Who counts in the objective are those who count
+    now: what somebody gains whom nobody can give to yet is no part of Nash welfare.
 
     Args:
         objective: a function of (market, utility) giving one number per market that depends on
@@ -59,13 +71,20 @@ def new_links(
         most: list and try only this many of the links that change something, those of the least r_p r_j; the
             result says how many are left out. For networks with too many pairs to list.
         equilibrium: of this market, by an exact method, if it is known.
+        capacity: K of new links, in each direction (value, as sent).
+        efficiency: e of new links.
+        directed: a pair is one arc, from the first agent to the second.
 
     Returns:
         The links with what each would change, the largest gain first.
 
     Raises:
-        ValueError: candidates that are linked already, in different markets, or too many to list.
+        ValueError: candidates that are linked already, in different markets, or too many to list; a capacity
+            or efficiency that is not above 0.
     """
+    link = NewLink(capacity, efficiency, directed=directed)
+    if market.terms or not link.is_plain:
+        return _new_with_terms(market, objective, candidates, most, equilibrium, link)
     equilibrium = solve(market) if equilibrium is None else equilibrium
     giver, receiver = market.arcs()
     n = market.num_agents
@@ -78,18 +97,34 @@ def new_links(
         pairs = _all_pairs(market)
         pairs = pairs[~np.isin(pairs[:, 0] * n + pairs[:, 1], linked)]
     else:
-        pairs = _as_pairs(market, candidates)
-        for a, b in pairs[np.isin(pairs[:, 0] * n + pairs[:, 1], linked)]:
-            raise ValueError(f"candidates: {_named(market, a, b)} are linked already; leave the pair out.")
-        for a, b in pairs[market.market_of[pairs[:, 0]] != market.market_of[pairs[:, 1]]]:
-            raise ValueError(f"candidates: {_named(market, a, b)} are in different markets.")
+        pairs = _unlinked(market, candidates, linked)
     product = ratio[pairs[:, 0]] * ratio[pairs[:, 1]]
     changes = _Changes(market, objective, equilibrium)
     found = changes.of(pairs, product < PAYS, product, most, is_new=True)
     return dataclasses.replace(found, num_untried=found.num_untried + num_untried)
 
 
-@entry(remedy="differentiate cmapjax.equilibrium_utility instead")
+def _new_with_terms(market: Market, objective, candidates, most, equilibrium, link: NewLink) -> LinkChanges:
+    """`new_links` of a market with other terms, or of links that are not like those of others."""
+    if not market.terms:
+        market, equilibrium = with_field(market, "own_use"), None
+    supported = Supported(market, found=equilibrium)
+    arcs, n = supported.arcs, market.num_agents
+    is_open = arcs.capacity > 0
+    linked = (arcs.giver.astype(np.int64) * n + arcs.receiver)[is_open]
+    if not link.directed:
+        linked = np.append(linked, (arcs.receiver.astype(np.int64) * n + arcs.giver)[is_open])
+    if candidates is None:
+        pairs = _all_pairs(market)
+        pairs = np.concatenate([pairs, pairs[:, ::-1]]) if link.directed else pairs
+        pairs = pairs[~np.isin(pairs[:, 0] * n + pairs[:, 1], linked)]
+    else:
+        pairs = _unlinked(market, candidates, linked)
+    rank = promise(supported, pairs, link)
+    return _Changes(market, objective, supported.found, link).of(pairs, rank < PAYS, rank, most, is_new=True)
+
+
+@entry(remedy="differentiate cmapjax.equilibrium_utility instead", any_market=True)
 def removed_links(
     market: Market,
     objective: Callable = metrics.log_nash_welfare,
@@ -102,7 +137,7 @@ def removed_links(
 
     Removing a link changes nothing if some equilibrium flow does not use it, so only links that carry flow
     are solved. An agent that loses its only link has a utility of 0: log Nash welfare falls to -inf, and
-    `LinkChanges.strands` names the agent.
+    `LinkChanges.strands` names the agent. Both directions of a link are lost.
 
     Args:
         objective, equilibrium: as for `new_links`.
@@ -121,11 +156,15 @@ def removed_links(
     linked = giver * n + receiver
     if candidates is None:
         pairs = np.stack([giver, receiver], axis=1)[giver < receiver]
+        pairs = pairs[_is_open(market, pairs)]
     else:
         pairs = _as_pairs(market, candidates)
-        for a, b in pairs[~np.isin(pairs[:, 0] * n + pairs[:, 1], linked)]:
+        is_link = np.isin(pairs[:, 0] * n + pairs[:, 1], linked)
+        is_link[is_link] = _is_open(market, pairs[is_link])
+        for a, b in pairs[~is_link]:
             raise ValueError(f"candidates: {_named(market, a, b)} are not linked; leave the pair out.")
-    share = market.arc_values(equilibrium.flow) / np.asarray(market.contribution)[giver]
+    supply = np.asarray(market.contribution)
+    share = market.arc_values(equilibrium.flow) / np.where(supply > 0, supply, 1)[giver]
     there = np.searchsorted(linked, pairs[:, 0] * n + pairs[:, 1])
     back = np.searchsorted(linked, pairs[:, 1] * n + pairs[:, 0])
     carried = np.maximum(share[there], share[back])
@@ -170,6 +209,25 @@ def _poorest_pairs(market: Market, ratio, most: int) -> tuple[Int[np.ndarray, "p
     return np.sort(pairs[kept], axis=1), count - len(kept)
 
 
+def _is_open(market: Market, pairs) -> np.ndarray:
+    """Whether anything may be given along these links in either direction."""
+    if market.capacity is None:
+        return np.ones(len(pairs), bool)
+    n, (giver, receiver) = market.num_agents, market.arcs()
+    key, capacity = giver.astype(np.int64) * n + receiver, market.arc_values(market.capacity)
+    ways = (pairs[:, 0] * n + pairs[:, 1], pairs[:, 1] * n + pairs[:, 0])
+    return np.maximum(*(capacity[np.searchsorted(key, way)] for way in ways)) > 0
+
+
+def _unlinked(market: Market, candidates, linked) -> Int[np.ndarray, "pairs 2"]:
+    pairs = _as_pairs(market, candidates)
+    for a, b in pairs[np.isin(pairs[:, 0] * market.num_agents + pairs[:, 1], linked)]:
+        raise ValueError(f"candidates: {_named(market, a, b)} are linked already; leave the pair out.")
+    for a, b in pairs[market.market_of[pairs[:, 0]] != market.market_of[pairs[:, 1]]]:
+        raise ValueError(f"candidates: {_named(market, a, b)} are in different markets.")
+    return pairs
+
+
 def _as_pairs(market: Market, candidates) -> Int[np.ndarray, "pairs 2"]:
     pairs = np.array([[market.index(a), market.index(b)] for a, b in candidates], np.int64).reshape(-1, 2)
     for a, b in pairs[pairs[:, 0] == pairs[:, 1]]:
@@ -184,8 +242,14 @@ def _named(market: Market, a, b) -> str:
 class _Changes:
     """One market with many changes of one link each."""
 
-    def __init__(self, market: Market, objective: Callable, equilibrium: Equilibrium):
-        self.market, self.utility = market, np.asarray(equilibrium.utility)
+    def __init__(
+        self,
+        market: Market,
+        objective: Callable,
+        equilibrium: Equilibrium,
+        link: NewLink | None = None,
+    ):
+        self.market, self.utility, self.link = market, np.asarray(equilibrium.utility), link
         self.giver, self.receiver = market.arcs()
         self.contribution = np.asarray(market.contribution)
         self.market_of = np.asarray(market.market_of, np.int64)
@@ -203,7 +267,7 @@ class _Changes:
             pairs, kept = np.delete(pairs, left_out, axis=0), np.delete(np.arange(len(pairs)), left_out)
             tried = np.searchsorted(kept, tried)
         change = np.zeros(len(pairs))
-        at_once = max(1, ARCS_AT_ONCE // len(self.giver))
+        at_once = max(1, (ARCS_WITH_TERMS if self.market.terms else ARCS_AT_ONCE) // len(self.giver))
         before = self.objective(self.utility[None])[0]
         for start in range(0, len(tried), at_once):
             chunk = tried[start : start + at_once]
@@ -213,18 +277,30 @@ class _Changes:
         order = np.argsort(-change, kind="stable")
         labels = self.market.labels
         links = tuple((labels[a], labels[b]) for a, b in pairs[order].tolist())
-        is_only = np.bincount(self.giver, minlength=self.market.num_agents) == 1
         strands = tuple(
-            tuple(labels[end] for end in pair if is_only[end] and not is_new)
+            () if is_new else tuple(labels[a] for a, b in (pair, pair[::-1]) if self.only_giver[a] == b)
             for pair in pairs[order].tolist()
         )
         return LinkChanges(links, change[order], untried, strands)
+
+    @functools.cached_property
+    def only_giver(self) -> Int[np.ndarray, "agents"]:
+        """The only one who can give to an agent that has nothing of its own; −1 for others."""
+        arcs, n = Arcs.of(self.market), self.market.num_agents
+        giver, receiver = arcs.giver[arcs.carries], arcs.receiver[arcs.carries]
+        found = np.full(n, -1)
+        found[receiver] = giver
+        return np.where(
+            (np.bincount(receiver, minlength=n) == 1) & arcs.counts & (arcs.own_use == 0), found, -1
+        )
 
     def objective(self, utility: Float[np.ndarray, "copies agents"]) -> Float[np.ndarray, "copies markets"]:
         return np.asarray(self.evaluate(utility))
 
     def solve(self, pairs: Int[np.ndarray, "copies 2"], is_new: bool) -> Float[np.ndarray, "copies agents"]:
         """Utilities of copies of the market, in each of which one link is new, or missing."""
+        if self.market.terms:
+            return utilities(self.market, pairs, self.link)
         n, copies = self.market.num_agents, len(pairs)
         copy = np.arange(copies)[:, None]
         giver, receiver = ((copy * n + arc).ravel() for arc in (self.giver, self.receiver))

@@ -42,7 +42,7 @@ class Margins:
         return np.minimum(self.down, self.up) <= KINK * self.endowment
 
 
-@entry(remedy="differentiate cmapjax.equilibrium_utility instead")
+@entry(remedy="differentiate cmapjax.equilibrium_utility instead", any_market=True)
 def margins(market: Market, *, of: Sequence | None = None, equilibrium: Equilibrium | None = None) -> Margins:
     """How far each endowment may move, alone, before the blocks of exchange (`Groups`) change.
 
@@ -60,8 +60,14 @@ def margins(market: Market, *, of: Sequence | None = None, equilibrium: Equilibr
         For each agent of `of` how much less and how much more it may bring.
 
     Raises:
-        ValueError: copies of the blocks of all these agents would take more than 2e8 arcs.
+        ValueError: copies of the blocks of all these agents would take more than 2e8 arcs; a market with
+            priority, demand, own use, capacity or efficiency, in which there are no blocks of exchange.
     """
+    if market.terms:
+        raise ValueError(
+            f"margins: this market has {', '.join(market.terms)}, and margins are of blocks of exchange, "
+            "which only markets of endowments and values have; `kinks` says where derivatives are one-sided."
+        )
     equilibrium = solve(market) if equilibrium is None else equilibrium
     if equilibrium.groups is None:
         raise ValueError("equilibrium: its method finds no groups; solve with method=Decomposition().")

@@ -292,7 +292,7 @@ def _best_row(view: View, minimise: Callable, log: Callable) -> Float[Array, "ne
 
     def project(projection, x):
         if view.capacity is not None:
-            return _capped_point(x, view.is_neighbour, view.capacity / budget)
+            return capped_point(x, view.is_neighbour, view.capacity / budget)
         # Large, negative and finite: −inf would become NaN in the projection's cumulative sum.
         lowest = -jnp.sqrt(jnp.finfo(x.dtype).max)
         share = projection(jnp.where(view.is_neighbour, x, lowest))
@@ -302,7 +302,7 @@ def _best_row(view: View, minimise: Callable, log: Callable) -> Float[Array, "ne
     return jnp.where(view.budget > 0, view.budget * share, 0)
 
 
-def _capped_point(x, is_slot, capacity):
+def capped_point(x, is_slot, capacity):
     """The nearest point of {0 ≤ p ≤ K, Σ p = min(1, Σ K)}: min(K, max(0, x + τ)), a row filled to a level."""
     weight = is_slot.astype(x.dtype)
     below = jnp.where(is_slot, largest(jnp.where(is_slot, x, -jnp.inf)) - x, 0)

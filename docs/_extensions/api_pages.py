@@ -34,8 +34,9 @@ RETURNED = "What is returned and never made by hand"
 WITHOUT_NAME = (
     "cmapjax.equilibrium._equilibrium.Groups",
     "cmapjax.equilibrium._equilibrium.Fractions",
-    "cmapjax.engine._explain.Explanation",
-    "cmapjax.engine._explain.Neighbour",
+    "cmapjax.engine._explained.Explanation",
+    "cmapjax.engine._explained.Neighbour",
+    "cmapjax.engine._explained.Own",
 )
 
 # What an error of ours may be caught as.
