@@ -1,3 +1,4 @@
+# ruff: noqa: F401  names for type checkers
 """Networks in and out: files, NetworkX, arrays and matrices, and random markets."""
 
 import importlib
