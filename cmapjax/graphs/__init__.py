@@ -9,11 +9,14 @@ if TYPE_CHECKING:
     from cmapjax.graphs._balance import read_balance
     from cmapjax.graphs._distributions import (
         Constant,
+        Coverage,
         Distribution,
         Exponential,
         Gamma,
         LogNormal,
+        Mix,
         Pareto,
+        PriorityRule,
         Uniform,
         Unit,
     )
@@ -30,7 +33,6 @@ if TYPE_CHECKING:
     from cmapjax.graphs._fisher import fisher, fisher_outcome
     from cmapjax.graphs._networkx import from_networkx, to_networkx
     from cmapjax.graphs._outcome import FisherOutcome
-    from cmapjax.graphs._priorities import Coverage, Mix, PriorityRule
     from cmapjax.graphs._random import Drop, IsolatedAgents, RandomMarket, Redraw, Reject
     from cmapjax.graphs._read import read_market, shipped, with_agents
     from cmapjax.graphs._trace import read_trace
@@ -48,12 +50,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "_arrays": "from_arrays from_sparse",
     "_balance": "read_balance",
-    "_distributions": "Constant Distribution Exponential Gamma LogNormal Pareto Uniform Unit",
+    "_distributions": (
+        "Constant Coverage Distribution Exponential Gamma LogNormal Mix Pareto PriorityRule Uniform Unit"
+    ),
     "_families": "Bipartite Complete ErdosRenyi Family Ring Star StochasticBlockModel TorusGrid",
     "_fisher": "fisher fisher_outcome",
     "_networkx": "from_networkx to_networkx",
     "_outcome": "FisherOutcome",
-    "_priorities": "Coverage Mix PriorityRule",
     "_random": "Drop IsolatedAgents RandomMarket Redraw Reject",
     "_read": "read_market shipped with_agents",
     "_trace": "read_trace",

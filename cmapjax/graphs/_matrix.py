@@ -24,12 +24,14 @@ from cmapjax.graphs._network import Network, Note
 from cmapjax.graphs._quick import blocks, cells_of
 
 _BYTES_PER_ENTRY = 160  # positions, their sorted copies and keys, and two arcs of the market
+_BYTES_PER_CELL = 64  # a Python number of a dense matrix, and its share of lists
 _BYTES_PER_AGENT = 200  # a label and the vectors over agents
 _DAMAGED = (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
 
 # The banner, comments and blank lines, and the sizes.
 _HEAD = re.compile(rb"(?P<before>(?P<banner>[^\n]*)\n(?:[ \t]*(?:%[^\n]*)?\r?\n)*)(?P<sizes>[^\n]*)(?:\n|\Z)")
+_BANNER = ["%%matrixmarket", "matrix"]
 _CHOICES = {
     "field": ("pattern", "integer", "unsigned-integer", "real", "double", "complex"),
     "symmetry": ("symmetric", "general", "skew-symmetric", "hermitian"),
@@ -76,7 +78,7 @@ def pattern_of(matrix, options: FileOptions, name_of: Callable[[int], object]) -
 
 def read_matrix_market(data: bytes, options: FileOptions) -> Network:
     """The network of a square MatrixMarket matrix. Agents are named as the file counts them, from 1."""
-    matrix, is_half = read_coordinates(data, options)
+    matrix, is_half = read_entries(data, options)
     if is_half and options.directed:
         message = f"lists the entries below the diagonal only; leave out {options.say('directed')}."
         raise FileError(message, 1)
@@ -84,44 +86,62 @@ def read_matrix_market(data: bytes, options: FileOptions) -> Network:
     return pattern_of(matrix, options, lambda i: i + 1).network(range(1, matrix.shape[0] + 1))
 
 
-def read_coordinates(
-    data: bytes, options: FileOptions, *, is_square: bool = True
-) -> tuple["scipy.sparse.coo_array", bool]:
+def read_entries(
+    data: bytes, options: FileOptions, *, is_network: bool = True
+) -> tuple["np.ndarray | scipy.sparse.coo_array", bool]:
     """The entries of a MatrixMarket file, and whether only those below the diagonal are listed.
 
-    scipy.io.mmread is not used because it crashes on damaged files.
+    What is no network need not be square, and may be dense. scipy.io.mmread is not used because it crashes
+    on damaged files.
     """
     head = _HEAD.match(data)
     words = head["banner"].decode().lower().split() if head else []
-    if len(words) != 5 or words[:3] != ["%%matrixmarket", "matrix", "coordinate"]:
+    is_dense = words[2:3] == ["array"] and not is_network
+    if len(words) != 5 or words[:2] != _BANNER or not (is_dense or words[2] == "coordinate"):
         message = "does not begin '%%MatrixMarket matrix coordinate <field> <symmetry>'; write it so."
         raise FileError(message, 1)
     for word, (name, known) in zip(words[3:], _CHOICES.items(), strict=True):
-        if word not in known:
+        if word not in known and not is_dense:
             raise FileError(f"{name} {short(word)} makes no network; use {' or '.join(known)}.", 1)
-    line = 1 + head["before"].count(b"\n")
-    sizes = head["sizes"].split()
-    if len(sizes) != 3 or not all(cell.isdigit() and len(cell) <= 18 for cell in sizes):
-        raise FileError("the sizes must be 3 whole numbers; add or correct that line.", line)
-    *shape, num_entries = map(int, sizes)
-    if is_square and shape[0] != shape[1]:
+    line, sizes = 1 + head["before"].count(b"\n"), head["sizes"].split()
+    num_sizes = 2 if is_dense else 3
+    if len(sizes) != num_sizes or not all(cell.isdigit() and len(cell) <= 18 for cell in sizes):
+        raise FileError(f"the sizes must be {num_sizes} whole numbers; add or correct that line.", line)
+    shape, body = tuple(map(int, sizes[:2])), data[head.end() :]
+    if is_dense:
+        return _dense(body, words[3:], shape, options), False
+    if is_network and shape[0] != shape[1]:
         message = f"the matrix is {shape[0]} × {shape[1]}; agents share with agents, so make it square."
         raise FileError(message, line)
+    num_entries = int(sizes[2])
     _check_size(max(shape), num_entries, options)
     width = 2 + {"pattern": 0, "complex": 2}.get(words[3], 1)
-    index, numbers = _entries(data[head.end() :], line + 1, shape, width)
+    index, numbers = _entries(body, line + 1, shape, width)
     if len(index) != num_entries:
-        raise FileError(
-            f"{len(index):,} entries, but {num_entries:,} are declared; complete the file, or correct the "
-            "count."
-        )
+        found = f"{len(index):,} entries, but {num_entries:,} are declared"
+        raise ValueError(f"{found}; complete the file, or correct the count.")
     values = np.ones(num_entries, np.int8)
     if width > 2:
         values = numbers[:, 0] if width == 3 else np.hypot(*numbers.T)
     is_half = words[4] != "general"
     if is_half:  # a link listed from both ends is listed twice
         index = np.sort(index, axis=1)[:, ::-1]  # below the diagonal, as such files have them
-    return scipy.sparse.coo_array((values, tuple(index.T)), shape=tuple(shape)), is_half
+    return scipy.sparse.coo_array((values, tuple(index.T)), shape=shape), is_half
+
+
+def _dense(body: bytes, kind: list[str], shape: tuple[int, int], options: FileOptions) -> np.ndarray:
+    """A dense matrix: its numbers, column after column."""
+    if kind not in (["real", "general"], ["integer", "general"]):
+        raise FileError("write it as '%%MatrixMarket matrix array real general'.", 1)
+    cells = re.sub(rb"(?m)^%.*", b"", body).split()
+    check_budget(_BYTES_PER_CELL * len(cells), options.budget, "the table needs")
+    bad = next((x.decode() for x in cells if b"_" in x or not is_number(x)), None)
+    if bad is not None:
+        raise ValueError(f"value {short(bad)} is not a number; correct it.")
+    if len(cells) != shape[0] * shape[1]:
+        declared = f"{shape[0]} × {shape[1]} are declared"
+        raise ValueError(f"{len(cells):,} numbers, but {declared}; complete the file.")
+    return np.array(list(map(float, cells))).reshape(shape, order="F")
 
 
 def _check_size(size: int, num_entries: int, options: FileOptions) -> None:
@@ -130,7 +150,7 @@ def _check_size(size: int, num_entries: int, options: FileOptions) -> None:
     check_budget(needed, options.budget, what)
 
 
-def _entries(body: bytes, line: int, shape: list[int], width: int) -> tuple[np.ndarray, np.ndarray]:
+def _entries(body: bytes, line: int, shape: tuple[int, int], width: int) -> tuple[np.ndarray, np.ndarray]:
     """The two indices of every entry, from 0, and the numbers of its value."""
     kind = np.int32 if max(shape) < 2**31 else np.int64
     index, numbers = [np.zeros((0, 2), kind)], [np.zeros((0, width - 2))]
@@ -149,7 +169,7 @@ def _entries(body: bytes, line: int, shape: list[int], width: int) -> tuple[np.n
     return np.concatenate(index), np.concatenate(numbers)
 
 
-def _refuse_entry(body: bytes, line: int, shape: list[int], width: int) -> None:
+def _refuse_entry(body: bytes, line: int, shape: tuple[int, int], width: int) -> None:
     """Raise for the first entry that is none."""
     for number, row in enumerate(io.BytesIO(body), line):
         cells = row.decode().split()

@@ -14,7 +14,7 @@ from cmapjax.arguments._labelled import is_labelled, take_apart
 from cmapjax.graphs._doubts import is_number
 from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._files import FileError, check_budget, check_path, format_and_packing, naming, read_bytes
-from cmapjax.graphs._matrix import read_coordinates
+from cmapjax.graphs._matrix import read_entries
 from cmapjax.graphs._table import read_table, unescape_cell
 
 _FORMATS = {".csv": ",", ".tsv": "\t", ".mtx": "matrix-market"}
@@ -122,9 +122,7 @@ def _of_file(path, options: FileOptions) -> tuple:
         data = read_bytes(path, options.budget, packing=packing)
         if form != "matrix-market":
             return _of_table(data, form, options)
-        if data[:200].lower().split()[1:3] == [b"matrix", b"array"]:
-            return _of_array(data, options), None, None
-        table, is_half = read_coordinates(data, options, is_square=False)
+        table, is_half = read_entries(data, options, is_network=False)
         if is_half:
             raise FileError("is symmetric, and buyers are not goods; write it as general.", 1)
         return table, None, None
@@ -151,22 +149,3 @@ def _of_table(data: bytes, delimiter: str, options: FileOptions) -> tuple:
     if not buyers:
         raise FileError("holds no buyers; add a row for each.", line)
     return np.array(table), buyers, goods
-
-
-def _of_array(data: bytes, options: FileOptions) -> np.ndarray:
-    """A dense MatrixMarket file: its numbers, column after column."""
-    lines = [row for row in data.split(b"\n") if row.strip() and not row.startswith(b"%")]
-    if data.split(b"\n", 1)[0].lower().split()[3:] not in ([b"real", b"general"], [b"integer", b"general"]):
-        raise FileError("write it as '%%MatrixMarket matrix array real general'.", 1)
-    sizes = lines[0].split() if lines else []
-    if len(sizes) != 2 or not all(cell.isdigit() and len(cell) <= 9 for cell in sizes):
-        raise FileError("the sizes must be 2 whole numbers; add or correct that line.")
-    shape, cells = tuple(map(int, sizes)), b" ".join(lines[1:]).split()
-    check_budget(_BYTES_PER_CELL * len(cells), options.budget, "the table needs")
-    bad = next((x.decode() for x in cells if b"_" in x or not is_number(x)), None)
-    if bad is not None:
-        raise FileError(f"value {short(bad)} is not a number; correct it.")
-    if len(cells) != shape[0] * shape[1]:
-        message = f"{len(cells):,} numbers, but {shape[0]} × {shape[1]} are declared; complete the file."
-        raise FileError(message)
-    return np.array(list(map(float, cells))).reshape(shape, order="F")
