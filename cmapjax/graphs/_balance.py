@@ -93,9 +93,11 @@ def _read_long(path: Path, market: Market, options: FileOptions, rules: dict[str
         read = []
         for place, field in enumerate(FIELDS):
             amounts, found = Amounts(path, field, options, **rules), {}
-            for (time, agent), (line, *pair) in cells.items():
-                with on_line(line):
+            try:
+                for (time, agent), (line, *pair) in cells.items():
                     found[time, agent] = amounts.read(agent, pair[place])
+            except ValueError as error:
+                raise FileError(str(error), line) from None
             table = [[found.get((time, agent), np.nan) for agent in agents] for time in times]
             read.append(
                 amounts.recorded(table, agents, absent, index, lambda row: f"the row of {times[row]}")

@@ -98,8 +98,8 @@ def read_entries(
     words = head["banner"].decode().lower().split() if head else []
     is_dense = words[2:3] == ["array"] and not is_network
     if len(words) != 5 or words[:2] != _BANNER or not (is_dense or words[2] == "coordinate"):
-        message = "does not begin '%%MatrixMarket matrix coordinate <field> <symmetry>'; write it so."
-        raise FileError(message, 1)
+        kind = "coordinate" if is_network else "coordinate|array"
+        raise FileError(f"does not begin '%%MatrixMarket matrix {kind} <field> <symmetry>'; write it so.", 1)
     for word, (name, known) in zip(words[3:], _CHOICES.items(), strict=True):
         if word not in known and not is_dense:
             raise FileError(f"{name} {short(word)} makes no network; use {' or '.join(known)}.", 1)
