@@ -42,13 +42,13 @@ class AgentsTable(NamedTuple):
     """For each column given: the number of each of them; NaN where the cell is blank."""
 
     def fields(self, labels: Sequence) -> dict[str, Any]:
-        """All fields of these agents, with what holds where a row, a column or a cell is missing."""
+        """All fields of these agents, with what holds where a column or cell is missing.
+
+        Agents without a row have 1; `check_agents` refuses them, unless they are dropped.
+        """
         number_of = {label: number for number, label in enumerate(self.place_of)}
         places = [number_of.get(str(label), -1) for label in labels]
-        missing = {field: np.nan if field in OF_AGENTS else 1.0 for field in self.numbers}
-        return with_defaults(
-            {field: np.append(x, missing[field])[places] for field, x in self.numbers.items()}
-        )
+        return with_defaults({field: np.append(x, 1.0)[places] for field, x in self.numbers.items()})
 
     def check_agents(self, labels: Sequence, dropped: Sequence, remedy: str = "") -> None:
         """Raise unless the table has exactly these agents, and perhaps dropped ones; `remedy` is one more."""
