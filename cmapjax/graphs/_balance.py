@@ -94,7 +94,7 @@ def _read_long(path: Path, market: Market, options: FileOptions, rules: dict[str
         for place, field in enumerate(FIELDS):
             amounts, found = Amounts(path, field, options, **rules), {}
             try:
-                for (time, agent), (line, *pair) in cells.items():
+                for (time, agent), (line, *pair) in cells.items():  # noqa: B007  the error names it
                     found[time, agent] = amounts.read(agent, pair[place])
             except ValueError as error:
                 raise FileError(str(error), line) from None
