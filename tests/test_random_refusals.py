@@ -130,6 +130,7 @@ Blocks = StochasticBlockModel
         (lambda: Redraw(0), ["attempts is 0", "whole number"]),
         (lambda: RandomMarket("ErdosRenyi"), ["family is 'ErdosRenyi'", "ErdosRenyi(50"]),
         (lambda: RandomMarket(Ring(5), endowment=2.0), ["endowment is 2.0", "Uniform("]),
+        (lambda: RandomMarket(Ring(5), value=None), ["value is None", "give a Distribution"]),
         (lambda: RandomMarket(Ring(5), isolated="drop"), ["isolated is 'drop'", "Drop()"]),
         (lambda: RandomMarket(Ring(5)).draw(0), ["key is 0", "jax.random.key(seed)"]),
         (lambda: RandomMarket(Ring(5)).draw(jax.random.split(KEY)), ["key has shape (2,)", "one key"]),

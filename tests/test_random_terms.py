@@ -132,8 +132,8 @@ def test_words_mean_these_fields(field, text, meant):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"demand": graphs.Mix(0.5)}, r"demand is Mix\(share=0.5\); give a distribution"),
-        ({"capacity": 2.0}, "capacity is 2.0; give a distribution"),
+        ({"demand": graphs.Mix(0.5)}, r"demand is Mix\(share=0.5\); give a Distribution"),
+        ({"capacity": 2.0}, "capacity is 2.0; give a Distribution"),
         ({"directed": "yes"}, "directed is 'yes'; give True or False"),
         ({"priority": graphs.Coverage()}, r"priority is Coverage\(\).* no demand; give one"),
     ],

@@ -234,10 +234,14 @@ def test_gaps_are_filled_by_the_rule_that_is_asked_for_and_counted(tmp_path, rul
 @pytest.mark.parametrize("is_long", [False, True], ids=["wide", "long"])
 def test_a_gap_at_the_end_that_no_rule_can_fill_is_refused(tmp_path, is_long):
     market = read_market(_pair(tmp_path))
-    files = _files(tmp_path, ["", "4", "5", "6", "8", ""], is_long)
-    for rule, words in (("previous", "none before it"), ("linear", "none on both sides")):
+    for rule, words, cells in (
+        ("previous", "none before it", ["", "4", "5", "6", "8", "9"]),
+        ("linear", "none on both sides", ["2", "4", "5", "6", "8", ""]),
+    ):
+        files = _files(tmp_path, cells, is_long)
         with pytest.raises(ValueError, match=f"production of agent 'a' has no number in .*, and {words}"):
             read_balance(market, *files, gaps=rule)
+    files = _files(tmp_path, ["", "4", "5", "6", "8", ""], is_long)
     with pytest.warns(UserWarning, match="2 cell"):
         assert read_balance(market, *files, gaps="zero")[0]["a"].tolist() == [0, 4, 5, 6, 8, 0]
 

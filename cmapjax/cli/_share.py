@@ -14,7 +14,7 @@ from cmapjax.cli._progress import interruptible
 from cmapjax.cli._receipts import ENDINGS
 from cmapjax.cli._requests import Share
 from cmapjax.cli._source import Source, check, market
-from cmapjax.graphs._amounts import check_rules
+from cmapjax.graphs._recorded import check_rules
 from cmapjax.words._objects import Builder
 
 NOT_REACHED = 1

@@ -1,3 +1,4 @@
+# ruff: noqa: F401  names for type checkers
 """Networks in and out: files, NetworkX, arrays and matrices, and random markets."""
 
 import importlib
@@ -8,11 +9,14 @@ if TYPE_CHECKING:
     from cmapjax.graphs._balance import read_balance
     from cmapjax.graphs._distributions import (
         Constant,
+        Coverage,
         Distribution,
         Exponential,
         Gamma,
         LogNormal,
+        Mix,
         Pareto,
+        PriorityRule,
         Uniform,
         Unit,
     )
@@ -29,7 +33,6 @@ if TYPE_CHECKING:
     from cmapjax.graphs._fisher import fisher, fisher_outcome
     from cmapjax.graphs._networkx import from_networkx, to_networkx
     from cmapjax.graphs._outcome import FisherOutcome
-    from cmapjax.graphs._priorities import Coverage, Mix, PriorityRule
     from cmapjax.graphs._random import Drop, IsolatedAgents, RandomMarket, Redraw, Reject
     from cmapjax.graphs._read import read_market, shipped, with_agents
     from cmapjax.graphs._trace import read_trace
@@ -43,125 +46,27 @@ if TYPE_CHECKING:
     from cmapjax.graphs._within import within
     from cmapjax.graphs._write import write_agents, write_allocation, write_graphml, write_links
 
-# Imported on first use: reading a file does not need random families.
+# The same names by module, imported on first use: reading a file does not need random families.
 _HOMES = {
-    "_arrays": (
-        "from_arrays",
-        "from_sparse",
-    ),
-    "_balance": ("read_balance",),
+    "_arrays": "from_arrays from_sparse",
+    "_balance": "read_balance",
     "_distributions": (
-        "Constant",
-        "Distribution",
-        "Exponential",
-        "Gamma",
-        "LogNormal",
-        "Pareto",
-        "Uniform",
-        "Unit",
+        "Constant Coverage Distribution Exponential Gamma LogNormal Mix Pareto PriorityRule Uniform Unit"
     ),
-    "_families": (
-        "Bipartite",
-        "Complete",
-        "ErdosRenyi",
-        "Family",
-        "Ring",
-        "Star",
-        "StochasticBlockModel",
-        "TorusGrid",
-    ),
-    "_outcome": ("FisherOutcome",),
-    "_fisher": (
-        "fisher",
-        "fisher_outcome",
-    ),
-    "_networkx": (
-        "from_networkx",
-        "to_networkx",
-    ),
-    "_priorities": (
-        "Coverage",
-        "Mix",
-        "PriorityRule",
-    ),
-    "_random": (
-        "Drop",
-        "IsolatedAgents",
-        "RandomMarket",
-        "Redraw",
-        "Reject",
-    ),
-    "_read": (
-        "read_market",
-        "shipped",
-        "with_agents",
-    ),
-    "_trace": ("read_trace",),
-    "_within": ("within",),
-    "_wired": (
-        "BarabasiAlbert",
-        "RandomGeometric",
-        "RandomRegular",
-        "RandomTree",
-        "WattsStrogatz",
-    ),
-    "_write": (
-        "write_agents",
-        "write_allocation",
-        "write_graphml",
-        "write_links",
-    ),
+    "_families": "Bipartite Complete ErdosRenyi Family Ring Star StochasticBlockModel TorusGrid",
+    "_fisher": "fisher fisher_outcome",
+    "_networkx": "from_networkx to_networkx",
+    "_outcome": "FisherOutcome",
+    "_random": "Drop IsolatedAgents RandomMarket Redraw Reject",
+    "_read": "read_market shipped with_agents",
+    "_trace": "read_trace",
+    "_wired": "BarabasiAlbert RandomGeometric RandomRegular RandomTree WattsStrogatz",
+    "_within": "within",
+    "_write": "write_agents write_allocation write_graphml write_links",
 }
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 
-__all__ = [
-    "BarabasiAlbert",
-    "Bipartite",
-    "Complete",
-    "Constant",
-    "Coverage",
-    "Distribution",
-    "Drop",
-    "ErdosRenyi",
-    "Exponential",
-    "Family",
-    "FisherOutcome",
-    "Gamma",
-    "IsolatedAgents",
-    "LogNormal",
-    "Mix",
-    "Pareto",
-    "PriorityRule",
-    "RandomGeometric",
-    "RandomMarket",
-    "RandomRegular",
-    "RandomTree",
-    "Redraw",
-    "Reject",
-    "Ring",
-    "Star",
-    "StochasticBlockModel",
-    "TorusGrid",
-    "Uniform",
-    "Unit",
-    "WattsStrogatz",
-    "fisher",
-    "fisher_outcome",
-    "from_arrays",
-    "from_networkx",
-    "from_sparse",
-    "read_balance",
-    "read_market",
-    "read_trace",
-    "shipped",
-    "to_networkx",
-    "with_agents",
-    "within",
-    "write_agents",
-    "write_allocation",
-    "write_graphml",
-    "write_links",
-]
+__all__ = sorted(_HOME_OF)
 
 
 def __getattr__(name: str):

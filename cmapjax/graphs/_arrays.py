@@ -10,7 +10,7 @@ from cmapjax.arguments._checks import short
 from cmapjax.graphs._file_options import FileOptions
 from cmapjax.graphs._labels import LARGEST, unless_numbers
 from cmapjax.graphs._matrix import pattern_of
-from cmapjax.graphs._network import ZEROS
+from cmapjax.graphs._network import Note
 from cmapjax.market._market import Market
 
 
@@ -165,5 +165,5 @@ def from_sparse(
         directed=directed,
         **terms,
     )
-    zeros = {ZEROS: pattern.num_zeros} if pattern.num_zeros else {}
+    zeros = {Note.ZEROS: pattern.num_zeros} if pattern.num_zeros else {}
     return dataclasses.replace(market, origin=market.origin.noting(zeros)) if zeros else market

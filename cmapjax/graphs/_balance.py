@@ -1,16 +1,22 @@
 """Recorded production and need, in two tables or in one long one."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from cmapjax.arguments._checks import short
-from cmapjax.graphs._amounts import RULES, Amounts, check_rules
 from cmapjax.graphs._file_options import FileOptions
-from cmapjax.graphs._files import check_path, complaint, format_and_packing, read_bytes
-from cmapjax.graphs._table import check_header, folded, read_table, unescape_cell
-from cmapjax.graphs._trace import Recorded, known_agents, read_recorded, warn_of_order
+from cmapjax.graphs._files import FileError, check_path, naming, on_line
+from cmapjax.graphs._recorded import (
+    Amounts,
+    Recorded,
+    check_rules,
+    fill_gaps,
+    index_of_times,
+    known_agents,
+    read_recorded,
+)
+from cmapjax.graphs._table import check_header, folded, table_in, unescape_cell
 from cmapjax.market._market import Market
 
 FIELDS = ("production", "need")
@@ -61,73 +67,63 @@ def read_balance(
 def read_by_rules(market: Market, production, need, rules: dict[str, str], options: FileOptions):
     """`read_balance` with its rules together; errors name options as where they were given."""
     check_rules(rules, options)
-    amounts = [Amounts(field, **rules) for field in FIELDS]
     if need is None:
-        return _read_long(check_path(production), market, options, amounts)
-    return tuple(
-        read_recorded(path, market, options, cells).of(market.labels)
-        for path, cells in zip((production, need), amounts, strict=True)
-    )
+        read = _read_long(check_path(production), market, options, rules)
+    else:
+        files = zip((production, need), FIELDS, strict=True)
+        read = [read_recorded(path, market, options, field, rules) for path, field in files]
+    return tuple(recorded.of(market.labels) for recorded in read)
 
 
-def _read_long(path: Path, market: Market, options: FileOptions, amounts: Iterable[Amounts]):
+def _read_long(path: Path, market: Market, options: FileOptions, rules: dict[str, str]) -> list[Recorded]:
     """Production and need of a table with a row per time and agent."""
-    form, packing = format_and_packing(path, {".csv": ",", ".tsv": "\t"})
-    rows = read_table(path, read_bytes(path, options.budget, packing=packing), form)
+    with naming(path):
+        first_line, cells = _cells(path, market, options)
+        times, there = list(first_line), {agent for _, agent in cells}
+        index = index_of_times(path, times, list(first_line.values()), "time")
+        labels = [str(label) for label in market.labels]
+        agents, absent = ([x for x in labels if (x in there) is is_in] for is_in in (True, False))
+        if absent and rules["absent"] == "refuse":
+            remedy = f"give one for each time, or take 0 by {options.say('absent', 'zero')}"
+            raise ValueError(f"no row of agent {short(absent[0])}; {remedy}.")
+        missing = [(time, agent) for time in times for agent in agents if (time, agent) not in cells]
+        if missing and rules["gaps"] == "refuse":
+            who = f"agent {short(missing[0][1])} at {short(missing[0][0])}"
+            raise ValueError(f"no row of {who}; give one, or fill gaps by {fill_gaps(options)}.")
+        read = []
+        for place, field in enumerate(FIELDS):
+            amounts, found = Amounts(path, field, options, **rules), {}
+            try:
+                for (time, agent), (line, *pair) in cells.items():  # noqa: B007  the error names it
+                    found[time, agent] = amounts.read(agent, pair[place])
+            except ValueError as error:
+                raise FileError(str(error), line) from None
+            table = [[found.get((time, agent), np.nan) for agent in agents] for time in times]
+            read.append(
+                amounts.recorded(table, agents, absent, index, lambda row: f"the row of {times[row]}")
+            )
+        return read
+
+
+def _cells(path: Path, market: Market, options: FileOptions) -> tuple[dict[str, int], dict]:
+    """The first line of each time; and by time and agent the line and the texts of production and need."""
+    rows = table_in(path, options)
     line, header = next(rows)
-    header = [folded(name) for name in header]
-    wanted = ("time", "agent", *FIELDS)
-    check_header(path, header, wanted, line, used=wanted)
-    places = [header.index(name) for name in wanted]
-    known, first_line, cells = known_agents(market), {}, {}
-    for k, row in rows:
+    header, wanted = [folded(name) for name in header], ("time", "agent", *FIELDS)
+    with on_line(line):
+        check_header(header, wanted, used=wanted)
+    places, known = [header.index(name) for name in wanted], known_agents(market)
+    first_line, cells = {}, {}
+    for line, row in rows:
         time, agent, *numbers = (row[i] for i in places)
         agent = unescape_cell(agent).strip()
         if agent not in known:
-            raise complaint(path, f"agent {short(agent)} is not in the network; correct or remove it.", k)
+            raise FileError(f"agent {short(agent)} is not in the network; correct or remove it.", line)
         if (time, agent) in cells:
-            before = cells[time, agent][0]
-            raise complaint(
-                path, f"agent {short(agent)} at {short(time)} stands in line {before}, too; keep one.", k
-            )
-        first_line.setdefault(time, k)
-        cells[time, agent] = k, *numbers
+            place = f"agent {short(agent)} at {short(time)} stands in line {cells[time, agent][0]}"
+            raise FileError(f"{place}, too; keep one.", line)
+        first_line.setdefault(time, line)
+        cells[time, agent] = line, *numbers
     if not cells:
-        raise complaint(path, "no rows; give one for each time and agent.")
-    times = list(first_line)
-    warn_of_order(path, times, list(first_line.values()))
-    tables = [
-        _columns(
-            path, {key: (k, cell[place]) for key, (k, *cell) in cells.items()}, times, market, each, options
-        )
-        for place, each in enumerate(amounts)
-    ]
-    return tuple(Recorded(path, columns, times, "time").of(market.labels) for columns in tables)
-
-
-def _columns(
-    path: Path, cells: dict, times: list[str], market: Market, amounts: Amounts, options: FileOptions
-):
-    """One of the numbers, by agent, from the line and text of each time and agent."""
-    there, labels = {agent for _, agent in cells}, [str(label) for label in market.labels]
-    agents, absent = ([label for label in labels if (label in there) is is_in] for is_in in (True, False))
-    if absent and amounts.absent != "zero":
-        remedy = options.say("absent", "zero")
-        raise complaint(
-            path, f"no row of agent {short(absent[0])}; give one for each time, or take 0 by {remedy}."
-        )
-    missing = [(time, agent) for time in times for agent in agents if (time, agent) not in cells]
-    if missing and amounts.gaps == "refuse":
-        time, agent = missing[0]
-        remedy = f"{options.say('gaps', 'zero')} ({', '.join(RULES['gaps'][1:])})"
-        raise complaint(
-            path, f"no row of agent {short(agent)} at {short(time)}; give one, or fill gaps by {remedy}."
-        )
-    found = {
-        (time, agent): amounts.read(path, k, agent, cell, options)
-        for (time, agent), (k, cell) in cells.items()
-    }
-    table = np.array([[found.get((time, agent), np.nan) for agent in agents] for time in times])
-    table = amounts.filled(path, table, agents, lambda row: f"the row of {times[row]}")
-    columns = {agent: table[:, i] for i, agent in enumerate(agents)}
-    return amounts.completed(path, columns, absent, len(times))
+        raise ValueError("no rows; give one for each time and agent.")
+    return first_line, cells

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 
 from cmapjax.arguments._checks import listed, short
 from cmapjax.graphs._file_options import FileOptions
+from cmapjax.graphs._files import on_line
 from cmapjax.graphs._labels import term
 from cmapjax.market._numbers import OF_ARCS
 
@@ -26,16 +27,9 @@ class Ways(NamedTuple):
 def links_of(
     arcs: Int[np.ndarray, "arcs 2"], options: FileOptions, what: str, name_of: Callable
 ) -> Int[np.ndarray, "links 2"]:
-    """Each link once, from arcs that are given in both directions; repeated arcs stay repeated.
+    """Each link once, from arcs (`what` in errors) given both ways; repeated arcs stay repeated.
 
-    Args:
-        arcs: pairs of giver and receiver.
-        options: whether arcs without a reverse become links, or all arcs stay one way.
-        what: an arc, for errors.
-        name_of: the name of an agent by its number.
-
-    Raises:
-        ValueError: an arc without its reverse, unless the options provide for it.
+    Arcs without a reverse become links, or all arcs stay one way, if the options say so.
     """
     if options.directed:
         return arcs
@@ -59,17 +53,9 @@ def ways(
     what: str,
     name_of: Callable,
 ) -> Ways:
-    """The links of a network whose links are directed or not, with their numbers there and back.
+    """The links of a network whose links are directed (then first the giver) or not, by `links_of`.
 
-    Args:
-        ends: pairs of agent numbers; of a directed link first the giver.
-        is_directed: whether a link goes one way.
-        numbers: capacities and efficiencies, from the first end and from the second.
-        options: as for `links_of`.
-        what, name_of: likewise.
-
-    Raises:
-        ValueError: as `links_of`; no link is directed though the options ask for directions.
+    `numbers` are their capacities and efficiencies, from the first end and from the second.
     """
     if options.directed and not is_directed.any():
         raise ValueError(
@@ -112,30 +98,20 @@ def keys_of_links(options: FileOptions) -> set[str]:
 
 
 def numbers_of_links(
-    links: Sequence[tuple[Mapping[str, Any], tuple, tuple]],
-    options: FileOptions,
-    error_at: Callable[[int, str], Exception],
+    links: Sequence[tuple[Mapping[str, Any], tuple, tuple]], lines: Sequence[int | None], options: FileOptions
 ) -> dict[str, Float[np.ndarray, "links 2"]]:
     """Capacities and efficiencies there and back; what holds without them where a link has none.
 
-    Args:
-        links: of each its attributes, and the names that its first and its second end go by, the one for
-            errors first.
-        options: which name the attributes.
-        error_at: the error of these words about a link of this number.
-
-    Raises:
-        ValueError: an attribute that no link has; one that is no number of 0 or more.
+    Of each link there are its attributes, the names that its first and its second end go by (the one for
+    errors first), and its line.
     """
     found = {}
     for field, name in wanted_of_links(options).items():
         numbers = np.full((len(links), 2), np.nan)
         has_any = False
-        for number, link in enumerate(links):
-            try:
+        for number, (link, line) in enumerate(zip(links, lines, strict=True)):
+            with on_line(line):
                 pair = _there_and_back(name, *link)
-            except ValueError as error:
-                raise error_at(number, str(error)) from None
             if pair is not None:
                 numbers[number], has_any = pair, True
         if not has_any:
@@ -151,11 +127,11 @@ def _there_and_back(name: str, data: Mapping, source: tuple, target: tuple) -> t
     """The number of a link from its first end and from its second; None if it has none."""
     who = f"the link of {short(source[0])} and {short(target[0])}"
     if name in data:
-        return (_number(name, who, data[name]),) * 2
+        return (_number(f"{name} of {who}", data[name]),) * 2
     keys = [f"{name}_from_{end}" for end in ENDS]
     if not all(key in data for key in (*keys, *ENDS)):
         return None
-    there, back = (_number(key, who, data[key]) for key in keys)
+    there, back = (_number(f"{key} of {who}", data[key]) for key in keys)
     first, second = (data[end] for end in ENDS)
     if first in source and second in target:
         return there, back
@@ -164,11 +140,8 @@ def _there_and_back(name: str, data: Mapping, source: tuple, target: tuple) -> t
     raise ValueError(f"{who}: first is {short(first)} and second {short(second)}; name its two ends.")
 
 
-def _number(name: str, who: str, given: Any) -> float:
+def _number(what: str, given: Any) -> float:
     is_number = isinstance(given, (str, int, float, np.integer, np.floating)) and not isinstance(given, bool)
     if not is_number or given != given:
-        raise ValueError(f"{name} of {who} is {short(given)}; give a number, 0 or more.")
-    try:
-        return term(who, given)
-    except ValueError as error:
-        raise ValueError(f"{name} {error}") from None
+        raise ValueError(f"{what} is {short(given)}; give a number, 0 or more.")
+    return term(what, given)

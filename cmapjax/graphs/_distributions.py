@@ -1,7 +1,7 @@
-"""Distributions of endowments, values and other numbers over the agents or links of a random market.
+"""Distributions of endowments, values and other numbers of a random market, and rules of priorities.
 
-Every draw is a finite number above zero, as a market requires. Where a distribution may give exactly 0 (with
-a chance of about 2⁻⁵³), the number is drawn again.
+Every draw of a distribution is a finite number above zero, as a market requires. Where it may be exactly 0
+(with a chance of about 2⁻⁵³), the number is drawn again.
 """
 
 import abc
@@ -12,8 +12,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from cmapjax.graphs._parameters import real
-from cmapjax.graphs._priorities import PriorityRule
+from cmapjax.graphs._parameters import Checked, real
 
 # Means and bounds must be in this range, far inside that of float64, so that neither a draw nor the product
 # of an endowment and a value over- or underflows for any reasonable parameters.
@@ -23,6 +22,57 @@ LEAST, MOST = 1e-100, 1e100
 def _scale(default=dataclasses.MISSING) -> float:
     """A field that holds a mean or a bound."""
     return real(least=LEAST, most=MOST, above=False, default=default)
+
+
+class PriorityRule(Checked, abc.ABC):
+    """How priorities follow from what agents bring and want; every `Distribution` is such a rule, too.
+
+    Parameters outside their range raise ValueError.
+    """
+
+    is_random: ClassVar[bool] = False
+    """Whether two markets of the same contributions and demands may differ."""
+
+    @abc.abstractmethod
+    def priorities(
+        self,
+        rng: np.random.Generator,
+        contribution: Float[np.ndarray, "agents"],
+        demand: Float[np.ndarray, "agents"] | None,
+    ) -> Float[np.ndarray, "agents"]:
+        """The priority of every agent of a market.
+
+        Args:
+            rng: a NumPy generator, for rules that draw.
+            contribution: w_j (value); NaN for agents that are left out of the market.
+            demand: D_j (value); None if there is none.
+
+        Returns:
+            b_j ≥ 0, one number per agent (value).
+        """
+
+
+@dataclasses.dataclass(frozen=True)
+class Mix(PriorityRule):
+    """A share τ of all points is given to all equally, the rest by contribution: b_j = (1 - τ) w_j + τ W/n.
+
+    Args:
+        share: τ, from 0 (priorities are contributions) to 1 (they are equal).
+    """
+
+    known_as: ClassVar[tuple[str, ...]] = ("solidarity",)
+    share: float | int = real(most=1, above=False)
+
+    def priorities(self, rng, contribution, demand):
+        return (1 - self.share) * contribution + self.share * np.nanmean(contribution)
+
+
+@dataclasses.dataclass(frozen=True)
+class Coverage(PriorityRule):
+    """Priorities are demands, b_j = D_j: what is shared evenly is the share of each demand that is met."""
+
+    def priorities(self, rng, contribution, demand):
+        return demand
 
 
 class Distribution(PriorityRule):

@@ -21,15 +21,7 @@ class Format(NamedTuple):
     """Bytes of memory that reading typically takes per byte of the file."""
 
 
-EVERYWHERE = (
-    "format",
-    "drop_self_loops",
-    "drop_isolated",
-    "directed",
-    "symmetrize",
-    "zero",
-    "memory_budget",
-)
+EVERYWHERE = ("format", "drop_self_loops", "drop_isolated", "directed", "symmetrize", "zero", "memory_budget")
 # Options about agents, which also apply to networks that are known by name.
 OF_AGENTS = ("zero", "memory_budget")
 ZERO = ("reject", "drop")

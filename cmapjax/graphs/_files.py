@@ -58,26 +58,45 @@ _DISGUISES = {
 
 
 class FileError(ValueError):
+    """What is wrong with a file, and on which line if that is known; `naming` adds the file's name."""
+
+    def __init__(self, message: str, line: int | None = None):
+        super().__init__(message)
+        self.line = line
+
+
+class _NamedError(ValueError):
     """An error that names its file."""
 
 
-def complaint(path, message: str, line: int | None = None) -> FileError:
-    """An error about a place in a file, short whatever the file holds."""
+def in_file(path, message: str, line: int | None = None) -> str:
+    """The message behind the file's name and the line, short whatever the name is."""
     name = str(path)
     name = name if name.isprintable() else repr(name)
     name = name if len(name) <= MAX_PATH else "…" + name[1 - MAX_PATH :]
-    return FileError(f"{name}{'' if line is None else f', line {line}'}: {message}")
+    return f"{name}{'' if line is None else f', line {line}'}: {message}"
 
 
 @contextlib.contextmanager
-def naming(path, line: int | None = None) -> Iterator[None]:
+def naming(path) -> Iterator[None]:
     """Errors about what a file holds name the file."""
+    try:
+        yield
+    except _NamedError:
+        raise
+    except ValueError as error:
+        raise _NamedError(in_file(path, str(error), getattr(error, "line", None))) from None
+
+
+@contextlib.contextmanager
+def on_line(line: int | None) -> Iterator[None]:
+    """Errors name this line, unless they name another."""
     try:
         yield
     except FileError:
         raise
     except ValueError as error:
-        raise complaint(path, str(error), line) from None
+        raise FileError(str(error), line) from None
 
 
 def detail(error: BaseException) -> str:
@@ -86,13 +105,12 @@ def detail(error: BaseException) -> str:
     return text if len(text) <= MAX_DETAIL else text[: MAX_DETAIL - 1] + "…"
 
 
-def check_budget(path, needed: int, budget: int, what: str) -> None:
+def check_budget(needed: int, budget: int, what: str) -> None:
     """Raise if `needed` bytes exceed the budget."""
     if needed > budget:
-        raise complaint(
-            path,
+        raise FileError(
             f"{what} {needed:,} bytes, above the budget of {budget:,}. "
-            "If that is meant, pass a larger memory_budget.",
+            "If that is meant, pass a larger memory_budget."
         )
 
 
@@ -105,16 +123,17 @@ def _as_path(path) -> Path:
 def check_path(path) -> Path:
     """The path of an existing regular file that can be read."""
     path = _as_path(path)
-    try:
-        mode = os.stat(path).st_mode
-    except FileNotFoundError:
-        raise complaint(path, "there is no such file; check the name.") from None
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        raise complaint(path, f"cannot be opened ({detail(error)}).") from None
-    if stat.S_ISDIR(mode):
-        raise complaint(path, "is a folder; give the name of a file in it.")
-    if not stat.S_ISREG(mode):
-        raise complaint(path, "is a pipe or device, not a regular file; copy it into a file first.")
+    with naming(path):
+        try:
+            mode = os.stat(path).st_mode
+        except FileNotFoundError:
+            raise FileError("there is no such file; check the name.") from None
+        except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+            raise FileError(f"cannot be opened ({detail(error)}).") from None
+        if stat.S_ISDIR(mode):
+            raise FileError("is a folder; give the name of a file in it.")
+        if not stat.S_ISREG(mode):
+            raise FileError("is a pipe or device, not a regular file; copy it into a file first.")
     return path
 
 
@@ -126,58 +145,53 @@ def packing_of(name: str) -> str:
 def format_and_packing(
     path: Path, formats: dict[str, str], packings: Iterable[str] = tuple(PACKINGS)
 ) -> tuple[str, str]:
-    """The format for the ending of this name, and the ending that says how the file is compressed.
-
-    Raises:
-        ValueError: an ending that is not in `formats`.
-    """
+    """The format for the ending of this name, and the ending that says how the file is compressed."""
     packing = packing_of(path.name)
     ending = Path(path.name.lower().removesuffix(packing)).suffix
-    if ending not in formats or packing not in ("", *packings):
-        raise complaint(
-            path,
-            f"the ending {ending if packing in ('', *packings) else packing!r} is not known; use one of "
-            f"{' '.join(formats)} ({' '.join(packings)} may follow), so that the format is clear.",
+    is_packed_so = packing in ("", *packings)
+    if ending not in formats or not is_packed_so:
+        message = (
+            f"the ending {ending if is_packed_so else packing!r} is not known; use one of "
+            f"{' '.join(formats)} ({' '.join(packings)} may follow), so that the format is clear."
         )
+        raise _NamedError(in_file(path, message))
     return formats[ending], packing
 
 
 def read_bytes(
     path: Path, budget: int, *, packing: str = "", is_text: bool = True, per_byte: int = MEMORY_PER_BYTE
 ) -> bytes:
-    """The content of a file or of standard input, unpacked; of text without a byte-order mark, and checked to
-    be UTF-8.
+    """The content of a file or of standard input, unpacked; of text checked to be UTF-8, without its mark.
 
-    The size is counted while reading, so that a file that unpacks to too much (or grows) is left early:
-    a byte takes `per_byte` bytes of memory.
+    The size is counted while reading, so that a file that unpacks to too much (or grows) is left early.
     """
     content = io.BytesIO()
-    with _reading(path, packing), _opened(path, packing, budget) as stream:
+    with _reading(packing), _opened(path, packing, budget) as stream:
         while chunk := stream.read(CHUNK):
             content.write(chunk)
             size = content.tell()
             what = f"the file unpacks to {size:,} bytes or more, and reading that takes"
-            check_budget(path, per_byte * size, budget, what)
-    return _checked(path, content.getvalue(), packing, is_text)
+            check_budget(per_byte * size, budget, what)
+    return _checked(content.getvalue(), packing, is_text)
 
 
 def member_of_zip(path: Path, budget: int) -> str:
     """The name of the one file in a zip file."""
-    with _reading(path, ".zip"), open(path, "rb") as raw:
-        return _only_member(path, _archive(path, raw, budget)).filename
+    with _reading(".zip"), open(path, "rb") as raw:
+        return _only_member(_archive(raw, budget)).filename
 
 
 @contextlib.contextmanager
-def _reading(path: Path, packing: str) -> Iterator[None]:
-    """Errors of the system and of what unpacks name the file."""
+def _reading(packing: str) -> Iterator[None]:
+    """Errors of the system and of what unpacks, in our words."""
     try:
         yield
     except EOFError:
-        raise complaint(
-            path, f"the {PACKINGS[packing].name} file ends too early; fetch or compress it again."
+        raise FileError(
+            f"the {PACKINGS[packing].name} file ends too early; fetch or compress it again."
         ) from None
     except (OSError, *_UNPACKING_ERRORS) as error:
-        raise complaint(path, f"cannot be read ({detail(error)}).") from None
+        raise FileError(f"cannot be read ({detail(error)}).") from None
 
 
 @contextlib.contextmanager
@@ -190,61 +204,60 @@ def _opened(path: Path, packing: str, budget: int) -> Iterator:
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with os.fdopen(handle, "rb") as raw:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise complaint(path, "is not a regular file; copy it into a file first.")
+            raise FileError("is not a regular file; copy it into a file first.")
         if not packing:
             yield raw
             return
         magic, name, opened = PACKINGS[packing]
         if not raw.peek(len(magic)).startswith(magic):
-            raise complaint(path, f"ends in {packing} but is not {name}; rename it, or compress it again.")
+            raise FileError(f"ends in {packing} but is not {name}; rename it, or compress it again.")
         if packing == ".zip":
-            archive = _archive(path, raw, budget)
-            with archive.open(_only_member(path, archive)) as stream:
-                yield stream
+            archive = _archive(raw, budget)
+            unpacked = archive.open(_only_member(archive))
         else:
-            with opened(raw) as stream:
-                yield stream
+            unpacked = opened(raw)
+        with unpacked as stream:
+            yield stream
 
 
-def _archive(path: Path, raw, budget: int) -> zipfile.ZipFile:
+def _archive(raw, budget: int) -> zipfile.ZipFile:
     """A zip file of which the list of its files, too, fits into the budget."""
     size = os.fstat(raw.fileno()).st_size
     what = f"the zip file has {size:,} bytes, and reading it takes"
-    check_budget(path, MEMORY_PER_BYTE * size, budget, what)
+    check_budget(MEMORY_PER_BYTE * size, budget, what)
     return zipfile.ZipFile(raw)
 
 
-def _only_member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
+def _only_member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     # macOS adds a folder with metadata of its own.
     members = [m for m in archive.infolist() if not m.is_dir() and not m.filename.startswith("__MACOSX/")]
     if len(members) != 1:
-        raise complaint(
-            path,
+        raise FileError(
             f"the zip file holds {len(members)} files ({listed(m.filename for m in members) or 'none'}); "
-            "put the one to be read into a zip file of its own, or unpack it.",
+            "put the one to be read into a zip file of its own, or unpack it."
         )
     if members[0].flag_bits & 1:
-        raise complaint(path, "the zip file is encrypted; unpack it first.")
+        raise FileError("the zip file is encrypted; unpack it first.")
     return members[0]
 
 
-def _checked(path, data: bytes, packing: str, is_text: bool) -> bytes:
+def _checked(data: bytes, packing: str, is_text: bool) -> bytes:
     data = data.removeprefix(b"\xef\xbb\xbf") if is_text else data
     if not data or data.isspace():
-        raise complaint(path, "the file is empty; write or fetch it again.")
+        raise FileError("the file is empty; write or fetch it again.")
     if not is_text:
         return data
     if packing and any(data.startswith(other.magic) for other in PACKINGS.values()):
-        raise complaint(path, "is compressed twice; unpack it once.")
+        raise FileError("is compressed twice; unpack it once.")
     for magic, what in _DISGUISES.items():
         if data.startswith(magic):
-            raise complaint(path, f"{'unpacks to' if packing else 'is'} {what}.")
+            raise FileError(f"{'unpacks to' if packing else 'is'} {what}.")
     if not data.isascii():
-        _check_utf8(path, data)
+        _check_utf8(data)
     return data
 
 
-def _check_utf8(path, data: bytes) -> None:
+def _check_utf8(data: bytes) -> None:
     """Piece by piece, so that no second copy of the text is made."""
     decoder, start = codecs.getincrementaldecoder("utf-8")(), 0
     try:
@@ -253,8 +266,7 @@ def _check_utf8(path, data: bytes) -> None:
             decoder.decode(data[start : start + CHUNK], final=start + CHUNK >= len(data))
     except UnicodeDecodeError as error:
         place = start - held + error.start
-        raise complaint(
-            path,
+        raise FileError(
             f"byte {place} (0x{data[place]:02x}) is not UTF-8; save the file as UTF-8.",
             data.count(b"\n", 0, place) + 1,
         ) from None
@@ -263,10 +275,11 @@ def _check_utf8(path, data: bytes) -> None:
 def check_writable_path(path) -> Path:
     """The path, if a file may be put there: its folder exists, and it is no folder itself."""
     path = _as_path(path)
-    if not path.parent.is_dir():
-        raise complaint(path, "its folder does not exist; make it first.")
-    if path.is_dir():
-        raise complaint(path, "is a folder; give the name of a file in it.")
+    with naming(path):
+        if not path.parent.is_dir():
+            raise FileError("its folder does not exist; make it first.")
+        if path.is_dir():
+            raise FileError("is a folder; give the name of a file in it.")
     return path
 
 

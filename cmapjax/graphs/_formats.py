@@ -31,7 +31,6 @@ _DECLARED = {
 }
 _LINES = ("edge-list", "csv", "tsv", "konect", "adjacency-list")
 _OF_NUMBERS = b"0123456789 \t\r\n,"
-_DELIMITERS = {"csv": ",", "tsv": "\t"}
 
 
 def format_of_name(name: str) -> str | None:
@@ -49,27 +48,15 @@ def memory_per_byte(form: str, data: bytes) -> int:
     return MEMORY_PER_DIGIT if is_numbers else FORMATS[form].memory
 
 
-def read_network(path: Path, data: bytes, form: str, options: FileOptions) -> Network:
-    """The network in a file of this format.
-
-    Raises:
-        ValueError: whatever is wrong with it, and where.
-    """
+def read_network(data: bytes, form: str, options: FileOptions, delimiter: str) -> Network:
+    """The network in a file of this format; `delimiter` is that of a table unless the options name one."""
     if form in _WHOLE:
-        return _WHOLE[form](path, data, options)
+        return _WHOLE[form](data, options)
     if form in _DECLARED:
-        return declared_network(path, _DECLARED[form](path, data, options), options)
-    if form == "adjacency-matrix":
-        return read_adjacency_matrix(path, data, _separator(path, options), options)
-    delimiter = _DELIMITERS[form]
+        return declared_network(_DECLARED[form](data, options), options)
+    separator = options.separator or delimiter
     names_columns = (options.source_column, options.target_column, options.separator, options.header)
-    if names_columns == (None,) * 4 and is_adjacency_matrix(data, delimiter):
-        return read_adjacency_matrix(path, data, delimiter, options)
-    return read_link_table(path, data, delimiter, options)
-
-
-def _separator(path: Path, options: FileOptions) -> str:
-    """Of a matrix: what the options or the file's name say, or else a comma."""
-    if options.separator is not None:
-        return options.separator
-    return "\t" if ".tsv" in path.suffixes else ","
+    is_matrix = names_columns == (None,) * 4 and is_adjacency_matrix(data, separator)
+    if form == "adjacency-matrix" or is_matrix:
+        return read_adjacency_matrix(data, separator, options)
+    return read_link_table(data, separator, options)

@@ -6,14 +6,13 @@ the same agents, which every other format merges and counts.
 
 import html
 import re
-from pathlib import Path
 from typing import NamedTuple
 
 from cmapjax.arguments._checks import short
 from cmapjax.graphs._directions import keys_of_links
 from cmapjax.graphs._file_options import FileOptions
-from cmapjax.graphs._files import complaint
-from cmapjax.graphs._network import WEIGHTS
+from cmapjax.graphs._files import FileError
+from cmapjax.graphs._network import Note
 from cmapjax.graphs._structured import Declared, Edge, Node, wanted_attributes
 
 _TOKEN = re.compile(
@@ -35,62 +34,59 @@ class _Item(NamedTuple):
     line: int
 
 
-def parse_gml(path: Path, data: bytes, options: FileOptions) -> Declared:
+def parse_gml(data: bytes, options: FileOptions) -> Declared:
     """The nodes, edges and notes of a GML file. Nodes are named by `label` if they have one, else by `id`.
 
     A key may stand several times in a node (NetworkX writes lists so) unless it is asked for.
     """
-    graphs = [item for item in _items(path, data.decode()) if item.key == "graph"]
+    graphs = [item for item in _items(data.decode()) if item.key == "graph"]
     if len(graphs) != 1:
-        raise complaint(path, f"holds {len(graphs)} graph [ … ] lists; it must hold one.")
+        raise FileError(f"holds {len(graphs)} graph [ … ] lists; it must hold one.")
     (graph,) = graphs
-    directed = _fields(path, graph, {"directed"}).get("directed", "0")
+    directed = _fields(graph, {"directed"}).get("directed", "0")
     if directed not in ("0", "1"):
-        raise complaint(path, f"directed is {short(directed)}; say 0 or 1.", graph.line)
+        raise FileError(f"directed is {short(directed)}; say 0 or 1.", graph.line)
     once = {"id", *wanted_attributes(options)} | ({"label"} if options.label_attribute is None else set())
     nodes, edges, num_weights = [], [], 0
     for item in graph.value:
         if item.key == "node":
-            fields = _fields(path, item, once, ("id",), f", or pass {options.say('label_attribute', 'id')}")
+            fields = _fields(item, once, ("id",), f", or pass {options.say('label_attribute', 'id')}")
             is_group = fields.get("isGroup") == "1"  # as yEd marks its groups
             label = fields.get("label", fields["id"])
             nodes.append(Node(fields["id"], label, fields, item.line, is_group))
         elif item.key == "edge":
-            fields = _fields(path, item, {"source", "target", *keys_of_links(options)}, ("source", "target"))
+            fields = _fields(item, {"source", "target", *keys_of_links(options)}, ("source", "target"))
             edges.append(Edge(fields["source"], fields["target"], directed == "1", item.line, fields))
             num_weights += any(key in fields for key in _WEIGHTS)
-    return Declared(nodes, edges, {WEIGHTS: num_weights}, has_labels=True)
+    return Declared(nodes, edges, {Note.WEIGHTS: num_weights}, has_labels=True)
 
 
-def _fields(
-    path: Path, item: _Item, once: set[str], required: tuple[str, ...] = (), or_else: str = ""
-) -> dict[str, str]:
+def _fields(item: _Item, once: set[str], required: tuple[str, ...] = (), or_else: str = "") -> dict[str, str]:
     """The plain values of a graph, node or edge; lists in it (such as graphics) are ignored."""
     if isinstance(item.value, str):
-        raise complaint(path, f"{item.key} is {short(item.value)}, not a list [ … ].", item.line)
+        raise FileError(f"{item.key} is {short(item.value)}, not a list [ … ].", item.line)
     fields: dict[str, str] = {}
     for field in item.value:
         if isinstance(field.value, list):
             continue
         if field.key in fields and field.key in once:
             remedy = or_else if field.key == "label" else ""
-            message = f"{field.key} stands twice in one {item.key}; keep one{remedy}."
-            raise complaint(path, message, field.line)
+            raise FileError(f"{field.key} stands twice in one {item.key}; keep one{remedy}.", field.line)
         fields[field.key] = field.value
     for key in required:
         if key not in fields:
-            raise complaint(path, f"{item.key} without {key}; add it.", item.line)
+            raise FileError(f"{item.key} without {key}; add it.", item.line)
     return fields
 
 
-def _items(path: Path, text: str) -> list[_Item]:
+def _items(text: str) -> list[_Item]:
     """The whole file as nested lists of keys and values."""
     top: list[_Item] = []
     stack, key, line, position = [top], None, 1, 0
     while position < len(text):
         token = _TOKEN.match(text, position)
         if token is None:
-            raise complaint(path, f"unexpected {short(text[position : position + 20])} in GML.", line)
+            raise FileError(f"unexpected {short(text[position : position + 20])} in GML.", line)
         kind, position = token.lastgroup, token.end()
         if kind == "key" and key is None:
             key = token["key"]
@@ -105,7 +101,7 @@ def _items(path: Path, text: str) -> list[_Item]:
             stack.append(inner)
             key = None
             if len(stack) > _MAX_DEPTH:
-                raise complaint(path, f"lists nest deeper than {_MAX_DEPTH}; flatten the file.", line)
+                raise FileError(f"lists nest deeper than {_MAX_DEPTH}; flatten the file.", line)
         elif kind in ("number", "text") and key is not None:
             value = token["number"] if kind == "number" else html.unescape(token["text"])
             stack[-1].append(_Item(key, value, line))
@@ -113,8 +109,8 @@ def _items(path: Path, text: str) -> list[_Item]:
         elif kind != "skip":
             where = "a key" if key is None else f"the value of {key}"
             remedy = " Put text in quotes." if kind == "key" else ""
-            raise complaint(path, f"{short(token[0])} where {where} belongs.{remedy}", line)
+            raise FileError(f"{short(token[0])} where {where} belongs.{remedy}", line)
         line += token[0].count("\n")
     if len(stack) > 1 or key is not None:
-        raise complaint(path, "the file ends inside a list; fetch or export it again.", line)
+        raise FileError("the file ends inside a list; fetch or export it again.", line)
     return top

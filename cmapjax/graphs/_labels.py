@@ -9,19 +9,21 @@ import numpy as np
 
 from cmapjax.arguments._checks import short
 from cmapjax.graphs._file_options import FileOptions
+from cmapjax.market._numbers import OF_AGENTS
 
 LARGEST = 2**63 - 1
 _DIGITS = len(str(LARGEST))
 _NUMBER_STARTS = ("+", "-", ".")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _CANONICAL = re.compile(r"0|[1-9][0-9]*")
+_INFINITE = ("inf", "infinity")
 
 
 def check_label(text: str) -> None:
     """Raise unless `text` may name an agent in a file: not empty, no blank at its ends, no control character.
 
     Other texts are compared exactly, also "01", "1e5", "-3" and "NAN", which look like numbers. Two labels of
-    one file that are the same number are refused (`same_number`), because they may be one agent.
+    one file that are the same number are refused (`check_numbers`), because they may be one agent.
     """
     if not text:
         raise ValueError("an agent's label is empty; give every agent a name.")
@@ -38,27 +40,16 @@ def same_number(labels: Collection[str]) -> tuple[str, str] | None:
     first: dict[Decimal, str] = {}
     for text in labels:
         number = _as_number(text)
-        if number is not None and number in first:
+        if number is not None and first.setdefault(number, text) != text:
             return first[number], text
-        if number is not None:
-            first[number] = text
     return None
 
 
-def check_numbers(labels: Collection[str], place_of=None) -> None:
-    """Raise if two labels are the same number, written differently.
-
-    Args:
-        labels: texts, all different.
-        place_of: where a label stands first ("line 7").
-
-    Raises:
-        ValueError: naming both labels and where they stand.
-    """
-    pair = same_number(labels)
-    if pair is None:
+def check_numbers(labels: Collection[str], place_of=lambda text: "") -> None:
+    """Raise if two of different labels are the same number; `place_of` says where each stands ("line 7")."""
+    if (pair := same_number(labels)) is None:
         return
-    a, b = (f"{short(text, 30)}{f' ({place_of(text)})' if place_of else ''}" for text in pair)
+    a, b = (f"{short(text, 30)} ({place_of(text)})".removesuffix(" ()") for text in pair)
     raise ValueError(
         f"labels {a} and {b} are the same number, but labels are compared as text; write them alike if they "
         "are one agent, or put a letter in front."
@@ -97,47 +88,41 @@ def unless_numbers(labels: Sequence[Hashable]) -> Sequence[Hashable] | None:
 
 
 def agent_number(
-    field: str, label: str, given: str | float, options: FileOptions, allows_zero: bool = False
+    field: str, what: str, given: str | float, options: FileOptions, allows_zero: bool = False
 ) -> float:
-    """The endowment or value of an agent: above zero, or 0 for an endowment where such agents are dropped.
+    """The number of an agent, called `what` in errors: of other fields than endowment and value as `term`.
 
-    Args:
-        field: endowment or value.
-        label: the agent's.
-        given: what the file says, as text or as a number.
-        options: what becomes of agents without surplus.
-        allows_zero: whether they may stay.
-
-    Raises:
-        ValueError: what is wrong with it.
+    These are above zero; an endowment may be 0 if `allows_zero`, or where the options drop such agents.
     """
-    try:
-        if field == "endowment" and _is_zero(given):
-            if options.zero == "drop" or allows_zero:
-                return 0.0
-            raise ValueError(f"is {short(given)}: {no_surplus(options)}.")
-        return _plain_number(given) if isinstance(given, str) else _positive(given, given)
-    except ValueError as error:
-        raise ValueError(f"of agent {short(label)} {error}") from None
+    if field in OF_AGENTS:
+        return term(what, given)
+    text = given.strip(" \t\r\n") if isinstance(given, str) else None
+    is_plain = text is None or _NUMBER.fullmatch(text)
+    if is_plain and 0 < (number := float(given)) < np.inf:
+        return number
+    if text == "":
+        raise ValueError(f"{what} is empty; give a number above zero.")
+    if not is_plain and text.lstrip("+-").casefold() not in ("nan", *_INFINITE):
+        raise ValueError(f"{what} is {short(text)}, which is not a plain number; give one above zero.")
+    if field == "endowment" and is_plain and _is_zero(given):
+        if options.zero == "drop" or allows_zero:
+            return 0.0
+        raise ValueError(f"{what} is {short(given)}: {no_surplus(options)}.")
+    raise ValueError(f"{what} is {short(given)}; it must be finite and above zero.")
 
 
-def term(label: str, given: str | float) -> float:
-    """A number ≥ 0 of an agent or a link, infinity included; NaN where nothing is given.
-
-    Raises:
-        ValueError: what is wrong with it.
-    """
+def term(what: str, given: str | float) -> float:
+    """A number ≥ 0 of an agent or a link, infinity included; NaN where nothing is given."""
     if isinstance(given, str):
         text = given.strip(" \t\r\n")
         if not text:
             return np.nan
-        is_number = _NUMBER.fullmatch(text) or text.lstrip("+-").casefold() in ("inf", "infinity")
-        if not is_number:
-            raise ValueError(f"of {label} is {short(text)}, not a plain number; give one, 0 or more.")
+        if not _NUMBER.fullmatch(text) and text.lstrip("+-").casefold() not in _INFINITE:
+            raise ValueError(f"{what} is {short(text)}, not a plain number; give one, 0 or more.")
         given = float(text)
     if np.isnan(given) or given >= 0:
         return float(given)
-    raise ValueError(f"of {label} is {given:g}; give a number, 0 or more.")
+    raise ValueError(f"{what} is {given:g}; give a number, 0 or more.")
 
 
 def no_surplus(options: FileOptions) -> str:
@@ -149,22 +134,5 @@ def no_surplus(options: FileOptions) -> str:
 
 
 def _is_zero(given: str | float) -> bool:
-    """Whether this is exactly zero as it is written (1e-999 is not)."""
-    if not isinstance(given, str):
-        return given == 0
-    return bool(_NUMBER.fullmatch(given.strip())) and not re.search("[1-9]", re.split("[eE]", given)[0])
-
-
-def _plain_number(text: str) -> float:
-    text = text.strip(" \t\r\n")
-    if not text:
-        raise ValueError("is empty; give a number above zero.")
-    if not _NUMBER.fullmatch(text) and text.lstrip("+-").casefold() not in ("nan", "inf", "infinity"):
-        raise ValueError(f"is {short(text)}, which is not a plain number; give one above zero.")
-    return _positive(float(text), text)
-
-
-def _positive(number: float, given: str | float) -> float:
-    if not (np.isfinite(number) and number > 0):
-        raise ValueError(f"is {short(given)}; it must be finite and above zero.")
-    return float(number)
+    """Whether a number is zero as it is written (1e-999 is not)."""
+    return not re.search("[1-9]", re.split("[eE]", given)[0]) if isinstance(given, str) else given == 0

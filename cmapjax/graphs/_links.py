@@ -11,50 +11,24 @@ import itertools
 import re
 from array import array
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from cmapjax.arguments._checks import short
-from cmapjax.graphs._comments import check_control, without_comments
-from cmapjax.graphs._doubts import (
-    Rows,
-    check_first_line,
-    check_first_rows,
-    check_header,
-    check_marks,
-    check_other_formats,
-    is_number,
-    shown,
-)
+from cmapjax.graphs import _doubts
+from cmapjax.graphs._doubts import Rows, is_number, shown
 from cmapjax.graphs._file_options import FileOptions
-from cmapjax.graphs._files import complaint
+from cmapjax.graphs._files import FileError, on_line
 from cmapjax.graphs._labels import term
-from cmapjax.graphs._network import (
-    COLUMNS,
-    COMMENTS,
-    DATA,
-    HEADER,
-    WEIGHTS,
-    Network,
-    named_network,
-    numbered_network,
-)
+from cmapjax.graphs._network import Network, Note, named_network, numbered_network
 from cmapjax.graphs._quick import blocks, cells_of, decoded, whole_numbers, whole_pairs
-from cmapjax.graphs._table import (
-    column_of_weights,
-    folded,
-    known_pair,
-    link_columns,
-    read_table,
-    unescape_cell,
-    with_line_ends,
-)
+from cmapjax.graphs._table import folded, known_pair, link_columns, read_table, unescape_cell, with_line_ends
 from cmapjax.market._numbers import OF_ARCS
 
 _SAMPLE = 1000  # lines that show the layout
 _SEPARATORS = ",;\t|"
+_WEIGHTS = ("weight", "weights")
 _BLANK_LINES = re.compile(rb"(?:[ \t\r]*\n)*")
 # {…} behind at least two labels; empty, or with a key.
 _DATA = re.compile(rb"(?m)(?<=\S)[ \t]+(?:\{\}|\{[^\n:]*:[^\n]*\})[ \t\r]*$")
@@ -90,40 +64,37 @@ class Layout(NamedTuple):
         return {field: places[field] for field in OF_ARCS if field in places}
 
 
-def read_edge_list(path: Path, data: bytes, options: FileOptions) -> Network:
+def read_edge_list(data: bytes, options: FileOptions) -> Network:
     """The network of an edge list: two labels a line, apart by tabs or blanks, perhaps with a weight.
 
     Agents are in ascending order where all labels are whole numbers, else in the order in which they first
-    appear.
-
-    Raises:
-        ValueError: lines that are no links, or may or may not be links.
+    appear. Lines that may be links or something else are refused.
     """
-    check_control(path, data)
-    text, line, num_comments, doubtful = without_comments(data)
-    notes = {COMMENTS: num_comments}
+    _doubts.check_control(data)
+    text, line, num_comments, doubtful = _doubts.without_comments(data)
+    notes = {Note.COMMENTS: num_comments}
     if b"}" in text:
-        text, notes[DATA] = _DATA.subn(b"", text)
+        text, notes[Note.DATA] = _DATA.subn(b"", text)
     sample = list(itertools.islice(_lines(text, line), _SAMPLE))
     if not sample:
         return Network(np.zeros((0, 2), np.int64), [], notes=notes)
-    separator = _separator(path, sample, options)
+    separator = _separator(sample, options)
     rows = [(k, decoded(_split(row, separator))) for k, row in sample]
-    check_first_rows(path, rows, options)
-    layout = _layout(path, rows, separator, options)
-    links = _Links(path, text, line, layout, options)
-    network = links.read(notes | {HEADER: int(layout.names is not None)})
-    if layout.names is None and options.header is None:
-        check_first_line(path, rows, network, options)
-    is_asked = options.source_column is not None or options.target_column is not None
-    if layout.names is None and not is_asked and separator is None and options.separator is None:
-        check_other_formats(path, rows, network, options, links.line_of)
+    _doubts.check_first_rows(rows, options)
+    layout = _layout(rows, separator, options)
+    links = _Links(text, line, layout, options)
+    network = links.read(notes | {Note.HEADER: int(layout.names is not None)})
+    with on_line(rows[0][0]):
+        if layout.names is None and options.header is None:
+            _doubts.check_first_line(rows, network, options)
+        if layout.names is None and separator is None and not (_is_asked(options) or options.separator):
+            _doubts.check_other_formats(rows, network, options, links.line_of)
     comments = [(k, decoded(_split(row, separator))) for k, row in doubtful]
-    check_marks(path, network, comments, layout.width, num_comments, links.line_of)
+    _doubts.check_marks(network, comments, layout.width, num_comments, links.line_of)
     return network
 
 
-def read_link_table(path: Path, data: bytes, delimiter: str, options: FileOptions) -> Network:
+def read_link_table(data: bytes, delimiter: str, options: FileOptions) -> Network:
     """The network of a CSV or TSV table, whose header names the two columns of links; others are ignored.
 
     Agents are ordered as in `read_edge_list`. Text that a spreadsheet would run as a formula may stand
@@ -138,18 +109,23 @@ def read_link_table(path: Path, data: bytes, delimiter: str, options: FileOption
         data, line = data[len(head) :], line + head.count(b"\n")
     fitting = [] if options.separator else _fitting(data)
     delimiter = options.separator or (fitting[0] if len(fitting) == 1 else delimiter)
-    first = next(read_table(path, data, delimiter, line), None)
+    first = next(read_table(data, delimiter, line), None)
     if first is None:
-        raise complaint(path, "holds no table; write or fetch it again.")
-    layout = _layout(path, [first], delimiter.encode(), options, is_table=True)
-    return _Links(path, data, line, layout, options).read({COMMENTS: num_comments})
+        raise ValueError("holds no table; write or fetch it again.")
+    layout = _layout([first], delimiter.encode(), options, is_table=True)
+    return _Links(data, line, layout, options).read({Note.COMMENTS: num_comments})
+
+
+def _is_asked(options: FileOptions) -> bool:
+    """Whether the options name a column of links."""
+    return options.source_column is not None or options.target_column is not None
 
 
 class _Links:
     """A text of known layout."""
 
-    def __init__(self, path: Path, text: bytes, line: int, layout: Layout, options: FileOptions):
-        self.path, self.text, self.line = path, text, line
+    def __init__(self, text: bytes, line: int, layout: Layout, options: FileOptions):
+        self.text, self.line = text, line
         self.layout, self.options = layout, options
 
     def read(self, notes: dict[str, int]) -> Network:
@@ -165,38 +141,33 @@ class _Links:
                 width = max(width, len(row))
             network = self._named(number_of, ends, notes)
             network = network._replace(of_links={field: np.array(x) for field, x in of_links.items()})
-        is_weight = layout.has_weight or (layout.names and column_of_weights(layout.names) is not None)
+        is_weight = layout.has_weight or any(folded(name) in _WEIGHTS for name in layout.names or ())
         if is_weight or (width > 2 + len(layout.numbers) and not layout.is_table):
-            unused = {WEIGHTS if is_weight else COLUMNS: len(network.links)}
+            unused = {Note.WEIGHTS if is_weight else Note.COLUMNS: len(network.links)}
             network = network._replace(notes=network.notes | unused)
         if layout.names is not None:
-            check_header(self.path, layout.line, layout.names, layout.columns, network, self.options)
+            with on_line(layout.line):
+                _doubts.check_names(layout.names, layout.columns, network, self.options)
         return network
 
     def _number(self, field: str, row: list, line: int) -> float:
         """The capacity or efficiency of a link; what holds where there is none if the cell is blank."""
         ends = " and ".join(short(self._label(row[end])) for end in self.layout.columns)
-        try:
-            number = term(f"the link of {ends}", decoded([row[self.layout.numbers[field]]])[0])
-        except ValueError as error:
-            raise complaint(self.path, f"{field} {error}", line) from None
+        with on_line(line):
+            number = term(f"{field} of the link of {ends}", decoded([row[self.layout.numbers[field]]])[0])
         return OF_ARCS[field] if np.isnan(number) else number
 
     def rows(self) -> Iterator[tuple[int, list]]:
-        """Every row but the header, with its line.
-
-        Raises:
-            ValueError: a row that is not as the layout says.
-        """
+        """Every row but the header, with its line, checked to be as the layout says."""
         layout = self.layout
         if layout.is_table:
-            rows = read_table(self.path, self.text, layout.separator.decode(), self.line)
+            rows = read_table(self.text, layout.separator.decode(), self.line)
         else:
             rows = ((k, _split(row, layout.separator)) for k, row in _lines(self.text, self.line))
         for line, row in itertools.islice(rows, int(layout.names is not None), None):
             is_whole = len(row) == layout.width or (layout.is_ragged and len(row) > max(layout.columns))
             if not is_whole or (layout.has_weight and not is_number(row[2])):
-                raise _wrong(self.path, line, decoded(row), layout.width, self.options)
+                raise _wrong(line, decoded(row), layout.width, self.options)
             yield line, row
 
     def line_of(self, label: str) -> int | None:
@@ -211,7 +182,7 @@ class _Links:
     def _named(self, number_of: dict, ends: array, notes: dict[str, int]) -> Network:
         texts = (cell.decode() if isinstance(cell, bytes) else cell for cell in number_of)
         texts = map(unescape_cell, texts) if self.layout.is_table else texts
-        return named_network(self.path, texts, ends, notes, self.line_of)
+        return named_network(texts, ends, notes, self.line_of)
 
     def _quickly(self, notes: dict[str, int]) -> Network | None:
         """The network in blocks, or None if lines are not all alike."""
@@ -249,38 +220,32 @@ def _numbering() -> dict:
     return collections.defaultdict(itertools.count().__next__)
 
 
-def _layout(
-    path: Path, rows: Rows, separator: bytes | None, options: FileOptions, *, is_table: bool = False
-) -> Layout:
+def _layout(rows: Rows, separator: bytes | None, options: FileOptions, *, is_table: bool = False) -> Layout:
     """Where the links stand, by the first rows."""
     line, first = rows[0]
-    is_asked = options.source_column is not None or options.target_column is not None
-    names, columns, is_named = None, (0, 1), is_asked or is_table
-    if options.header is False:
-        if is_named:
-            columns = link_columns(path, None, len(first), options, line)
-    elif options.header or is_named or known_pair(first):
+    names, columns, is_named = None, (0, 1), _is_asked(options) or is_table
+    if options.header is not False and (options.header or is_named or known_pair(first)):
         names = [first[0].lstrip(" #"), *first[1:]] if is_table else first
         is_named = is_named or known_pair(names) is not None
-        if is_named:
-            columns = link_columns(path, names, len(names), options, line)
         rows = rows[1:]
+    if is_named:
+        with on_line(line):
+            columns = link_columns(names, len(first), options)
     width = len(rows[0][1]) if rows else len(first)
     if is_named and names is not None and width != len(names):
-        raise complaint(
-            path,
+        raise FileError(
             f"{width} columns, but the header on line {line} names {len(names)}; make them as many, or put "
             "tabs between columns.",
             rows[0][0],
         )
     is_ragged = options.ignore_extra_columns
     if width < 2 or (width > 3 and not is_named and not is_ragged):
-        raise _wrong(path, *(rows[0] if rows else (line, first)), width, options)
+        raise _wrong(*(rows[0] if rows else (line, first)), width, options)
     has_weight = width == 3 and not is_named and not is_ragged
     return Layout(separator, is_table, names, line, columns, width, has_weight, is_ragged)
 
 
-def _wrong(path: Path, line: int, cells: list[str], width: int, options: FileOptions) -> ValueError:
+def _wrong(line: int, cells: list[str], width: int, options: FileOptions) -> ValueError:
     """The error about a row that is no link, or not as wide as the others."""
     say = options.say
     if len(cells) > 1:
@@ -290,7 +255,7 @@ def _wrong(path: Path, line: int, cells: list[str], width: int, options: FileOpt
             "leave out what follows; if labels hold blanks, put tabs between columns; if neighbours or a "
             f"matrix follow, pass {say('format', 'adjacency-list')} or {say('format', 'adjacency-matrix')}."
         )
-        return complaint(path, message, line)
+        return FileError(message, line)
     parted = [character for character in (",", ";", "|") if character in cells[0]]
     if cells[0].isdecimal() and width < 2 and options.header is None:
         remedy = f"remove it if it is a count, or pass {say('header')} to skip it"
@@ -300,10 +265,10 @@ def _wrong(path: Path, line: int, cells: list[str], width: int, options: FileOpt
         remedy = (
             "give two labels apart by a tab or blank (commas belong in a .csv with a header source,target)"
         )
-    return complaint(path, f"one column {shown(cells)}; {remedy}.", line)
+    return FileError(f"one column {shown(cells)}; {remedy}.", line)
 
 
-def _separator(path: Path, sample: list[tuple[int, bytes]], options: FileOptions) -> bytes | None:
+def _separator(sample: list[tuple[int, bytes]], options: FileOptions) -> bytes | None:
     """What stands between columns; None for any number of blanks and tabs."""
     if options.separator is not None:
         return None if options.separator == " " else options.separator.encode()
@@ -319,8 +284,7 @@ def _separator(path: Path, sample: list[tuple[int, bytes]], options: FileOptions
     if not is_alike and all(is_number(word) for row in rows for word in row.split()):
         return None
     if tabs == {1} and 2 not in words and all(is_number(row.split()[-1]) for row in rows):
-        raise complaint(
-            path,
+        raise FileError(
             f"{shown(decoded(first.split()))}: does the tab alone stand between columns, or do blanks too? "
             f"Pass {options.say('separator', 'tab')} or {options.say('separator', 'blank')}.",
             line,

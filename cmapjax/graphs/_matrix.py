@@ -9,7 +9,6 @@ import re
 import zipfile
 import zlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -20,17 +19,19 @@ from cmapjax.arguments._checks import short
 from cmapjax.graphs._directions import links_of
 from cmapjax.graphs._doubts import is_number
 from cmapjax.graphs._file_options import FileOptions
-from cmapjax.graphs._files import FileError, check_budget, complaint, detail, naming
-from cmapjax.graphs._network import WEIGHTS, ZEROS, Network
+from cmapjax.graphs._files import FileError, check_budget, detail
+from cmapjax.graphs._network import Network, Note
 from cmapjax.graphs._quick import blocks, cells_of
 
 _BYTES_PER_ENTRY = 160  # positions, their sorted copies and keys, and two arcs of the market
+_BYTES_PER_CELL = 64  # a Python number of a dense matrix, and its share of lists
 _BYTES_PER_AGENT = 200  # a label and the vectors over agents
 _DAMAGED = (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
 
 # The banner, comments and blank lines, and the sizes.
 _HEAD = re.compile(rb"(?P<before>(?P<banner>[^\n]*)\n(?:[ \t]*(?:%[^\n]*)?\r?\n)*)(?P<sizes>[^\n]*)(?:\n|\Z)")
+_BANNER = ["%%matrixmarket", "matrix"]
 _CHOICES = {
     "field": ("pattern", "integer", "unsigned-integer", "real", "double", "complex"),
     "symmetry": ("symmetric", "general", "skew-symmetric", "hermitian"),
@@ -48,19 +49,13 @@ class Pattern(NamedTuple):
 
     def network(self, labels) -> Network:
         """The network between agents of these names."""
-        return Network(self.links, labels, notes={ZEROS: self.num_zeros, WEIGHTS: self.num_weights})
+        return Network(self.links, labels, {Note.ZEROS: self.num_zeros, Note.WEIGHTS: self.num_weights})
 
 
 def pattern_of(matrix, options: FileOptions, name_of: Callable[[int], object]) -> Pattern:
-    """The links of a matrix: its entries other than zero, from row to column; on the diagonal self-loops.
+    """The links of a dense or sparse matrix: its entries other than zero, from row to column, by `links_of`.
 
-    Args:
-        matrix: dense, or sparse of any format. Entries given twice stay links given twice.
-        options: whether every entry of an unsymmetric matrix is a link, or all go one way.
-        name_of: the name of a row, for errors.
-
-    Raises:
-        ValueError: a matrix that is not square, numeric, finite or symmetric in its pattern.
+    Those on the diagonal are self-loops, and entries given twice stay links given twice.
     """
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"matrix has shape {matrix.shape}; agents share with agents, so it must be square.")
@@ -81,68 +76,81 @@ def pattern_of(matrix, options: FileOptions, name_of: Callable[[int], object]) -
     return Pattern(links, int(np.sum(~is_link)), int(np.sum(is_link & (entries.data != 1))))
 
 
-def read_matrix_market(path: Path, data: bytes, options: FileOptions) -> Network:
+def read_matrix_market(data: bytes, options: FileOptions) -> Network:
     """The network of a square MatrixMarket matrix. Agents are named as the file counts them, from 1."""
-    matrix, is_half = read_coordinates(path, data, options)
+    matrix, is_half = read_entries(data, options)
     if is_half and options.directed:
         message = f"lists the entries below the diagonal only; leave out {options.say('directed')}."
-        raise complaint(path, message, 1)
+        raise FileError(message, 1)
     options = dataclasses.replace(options, symmetrize=True) if is_half else options
-    with naming(path):
-        pattern = pattern_of(matrix, options, lambda i: i + 1)
-    return pattern.network(range(1, matrix.shape[0] + 1))
+    return pattern_of(matrix, options, lambda i: i + 1).network(range(1, matrix.shape[0] + 1))
 
 
-def read_coordinates(
-    path: Path, data: bytes, options: FileOptions, *, is_square: bool = True
-) -> tuple["scipy.sparse.coo_array", bool]:
+def read_entries(
+    data: bytes, options: FileOptions, *, is_network: bool = True
+) -> tuple["np.ndarray | scipy.sparse.coo_array", bool]:
     """The entries of a MatrixMarket file, and whether only those below the diagonal are listed.
 
-    scipy.io.mmread is not used because it crashes on damaged files.
+    What is no network need not be square, and may be dense. scipy.io.mmread is not used because it crashes
+    on damaged files.
     """
     head = _HEAD.match(data)
     words = head["banner"].decode().lower().split() if head else []
-    if len(words) != 5 or words[:3] != ["%%matrixmarket", "matrix", "coordinate"]:
-        message = "does not begin '%%MatrixMarket matrix coordinate <field> <symmetry>'; write it so."
-        raise complaint(path, message, 1)
+    is_dense = words[2:3] == ["array"] and not is_network
+    if len(words) != 5 or words[:2] != _BANNER or not (is_dense or words[2] == "coordinate"):
+        kind = "coordinate" if is_network else "coordinate|array"
+        raise FileError(f"does not begin '%%MatrixMarket matrix {kind} <field> <symmetry>'; write it so.", 1)
     for word, (name, known) in zip(words[3:], _CHOICES.items(), strict=True):
-        if word not in known:
-            raise complaint(path, f"{name} {short(word)} makes no network; use {' or '.join(known)}.", 1)
-    line = 1 + head["before"].count(b"\n")
-    sizes = head["sizes"].split()
-    if len(sizes) != 3 or not all(cell.isdigit() and len(cell) <= 18 for cell in sizes):
-        raise complaint(path, "the sizes must be 3 whole numbers; add or correct that line.", line)
-    *shape, num_entries = map(int, sizes)
-    if is_square and shape[0] != shape[1]:
+        if word not in known and not is_dense:
+            raise FileError(f"{name} {short(word)} makes no network; use {' or '.join(known)}.", 1)
+    line, sizes = 1 + head["before"].count(b"\n"), head["sizes"].split()
+    num_sizes = 2 if is_dense else 3
+    if len(sizes) != num_sizes or not all(cell.isdigit() and len(cell) <= 18 for cell in sizes):
+        raise FileError(f"the sizes must be {num_sizes} whole numbers; add or correct that line.", line)
+    shape, body = tuple(map(int, sizes[:2])), data[head.end() :]
+    if is_dense:
+        return _dense(body, words[3:], shape, options), False
+    if is_network and shape[0] != shape[1]:
         message = f"the matrix is {shape[0]} × {shape[1]}; agents share with agents, so make it square."
-        raise complaint(path, message, line)
-    _check_size(path, max(shape), num_entries, options)
+        raise FileError(message, line)
+    num_entries = int(sizes[2])
+    _check_size(max(shape), num_entries, options)
     width = 2 + {"pattern": 0, "complex": 2}.get(words[3], 1)
-    index, numbers = _entries(path, data[head.end() :], line + 1, shape, width)
+    index, numbers = _entries(body, line + 1, shape, width)
     if len(index) != num_entries:
-        raise complaint(
-            path,
-            f"{len(index):,} entries, but {num_entries:,} are declared; complete the file, or correct the "
-            "count.",
-        )
+        found = f"{len(index):,} entries, but {num_entries:,} are declared"
+        raise ValueError(f"{found}; complete the file, or correct the count.")
     values = np.ones(num_entries, np.int8)
     if width > 2:
         values = numbers[:, 0] if width == 3 else np.hypot(*numbers.T)
     is_half = words[4] != "general"
     if is_half:  # a link listed from both ends is listed twice
         index = np.sort(index, axis=1)[:, ::-1]  # below the diagonal, as such files have them
-    return scipy.sparse.coo_array((values, tuple(index.T)), shape=tuple(shape)), is_half
+    return scipy.sparse.coo_array((values, tuple(index.T)), shape=shape), is_half
 
 
-def _check_size(path: Path, size: int, num_entries: int, options: FileOptions) -> None:
+def _dense(body: bytes, kind: list[str], shape: tuple[int, int], options: FileOptions) -> np.ndarray:
+    """A dense matrix: its numbers, column after column."""
+    if kind not in (["real", "general"], ["integer", "general"]):
+        raise FileError("write it as '%%MatrixMarket matrix array real general'.", 1)
+    cells = re.sub(rb"(?m)^%.*", b"", body).split()
+    check_budget(_BYTES_PER_CELL * len(cells), options.budget, "the table needs")
+    bad = next((x.decode() for x in cells if b"_" in x or not is_number(x)), None)
+    if bad is not None:
+        raise ValueError(f"value {short(bad)} is not a number; correct it.")
+    if len(cells) != shape[0] * shape[1]:
+        declared = f"{shape[0]} × {shape[1]} are declared"
+        raise ValueError(f"{len(cells):,} numbers, but {declared}; complete the file.")
+    return np.array(list(map(float, cells))).reshape(shape, order="F")
+
+
+def _check_size(size: int, num_entries: int, options: FileOptions) -> None:
     needed = _BYTES_PER_AGENT * size + _BYTES_PER_ENTRY * num_entries
     what = f"the matrix of {size:,} agents and {num_entries:,} entries needs"
-    check_budget(path, needed, options.budget, what)
+    check_budget(needed, options.budget, what)
 
 
-def _entries(
-    path: Path, body: bytes, line: int, shape: list[int], width: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _entries(body: bytes, line: int, shape: tuple[int, int], width: int) -> tuple[np.ndarray, np.ndarray]:
     """The two indices of every entry, from 0, and the numbers of its value."""
     kind = np.int32 if max(shape) < 2**31 else np.int64
     index, numbers = [np.zeros((0, 2), kind)], [np.zeros((0, width - 2))]
@@ -151,49 +159,46 @@ def _entries(
             continue
         cells = cells_of(block, width, None)
         if cells is None or b"_" in block or not all(map(is_number, cells)):
-            raise _bad_entry(path, body, line, shape, width)
+            _refuse_entry(body, line, shape, width)
         table = np.array(list(map(float, cells))).reshape(-1, width)
         ends = table[:, :2]
         if not ((ends >= 1) & (ends <= shape) & (ends == np.floor(ends))).all():
-            raise _bad_entry(path, body, line, shape, width)
+            _refuse_entry(body, line, shape, width)
         index.append(ends.astype(kind) - 1)
         numbers.append(table[:, 2:].copy())
     return np.concatenate(index), np.concatenate(numbers)
 
 
-def _bad_entry(path: Path, body: bytes, line: int, shape: list[int], width: int) -> ValueError:
-    """The error about the first entry that is none."""
+def _refuse_entry(body: bytes, line: int, shape: tuple[int, int], width: int) -> None:
+    """Raise for the first entry that is none."""
     for number, row in enumerate(io.BytesIO(body), line):
         cells = row.decode().split()
         if cells and len(cells) != width:
-            return complaint(path, f"{len(cells)} numbers, but an entry has {width}; correct it.", number)
+            raise FileError(f"{len(cells)} numbers, but an entry has {width}; correct it.", number)
         for cell, size in zip(cells[:2], shape, strict=False):
             if not cell.isdecimal() or not 1 <= int(cell[:20]) <= size:
-                message = f"index {short(cell)} is not a whole number 1 … {size}; correct it."
-                return complaint(path, message, number)
+                raise FileError(f"index {short(cell)} is not a whole number 1 … {size}; correct it.", number)
         for cell in cells[2:]:
             if "_" in cell or not is_number(cell):
-                return complaint(path, f"value {short(cell)} is not a number; correct it.", number)
-    return complaint(path, "holds entries that are no numbers; correct them.")
+                raise FileError(f"value {short(cell)} is not a number; correct it.", number)
+    raise ValueError("holds entries that are no numbers; correct them.")
 
 
-def read_npz(path: Path, data: bytes, options: FileOptions) -> Network:
+def read_npz(data: bytes, options: FileOptions) -> Network:
     """The network of a square sparse matrix. Agents are numbered from 0; nothing is unpickled."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
-        check_budget(path, unpacked, options.budget, "the arrays unpack to")
+        check_budget(unpacked, options.budget, "the arrays unpack to")
         matrix = scipy.sparse.load_npz(io.BytesIO(data))
         if hasattr(matrix, "check_format"):
             matrix.check_format(full_check=True)  # SciPy's conversions trust the indices
-        _check_size(path, max(matrix.shape), matrix.nnz, options)
+        _check_size(max(matrix.shape), matrix.nnz, options)
         matrix = scipy.sparse.coo_array(matrix)
     except FileError:
         raise
     except _DAMAGED as error:
-        raise complaint(
-            path, f"is no sparse matrix of SciPy's ({detail(error)}); write it by scipy.sparse.save_npz."
+        raise FileError(
+            f"is no sparse matrix of SciPy's ({detail(error)}); write it by scipy.sparse.save_npz."
         ) from None
-    with naming(path):
-        pattern = pattern_of(matrix, options, lambda i: i)
-    return pattern.network(range(matrix.shape[0]))
+    return pattern_of(matrix, options, lambda i: i).network(range(matrix.shape[0]))

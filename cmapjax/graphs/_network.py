@@ -2,8 +2,7 @@
 
 import dataclasses
 from array import array
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -11,22 +10,25 @@ import numpy as np
 from jaxtyping import Int
 
 from cmapjax.graphs._file_options import FileOptions
-from cmapjax.graphs._files import complaint, naming
+from cmapjax.graphs._files import FileError
 from cmapjax.graphs._labels import as_labels, check_label, check_numbers, unless_numbers
 from cmapjax.market._market import Market
 from cmapjax.market._numbers import OF_AGENTS, OF_ARCS
 
-# What readers note in `market.origin.notes`, each with how often.
-COMMENTS = "comment lines skipped"
-HEADER = "header line skipped"
-WEIGHTS = "weights of links ignored"
-COLUMNS = "lines with further columns ignored"
-DATA = "lines with a trailing {…} ignored"
-BLANKS = "labels with blanks around them, cut off"
-ZEROS = "stored zeros skipped"
-GROUPS = "groups without links left out"
-GROUP_AGENTS = "groups with links read as agents"
-PORTS = "ports of agents ignored"
+
+class Note:
+    """What readers note in `market.origin.notes`, each with how often."""
+
+    COMMENTS = "comment lines skipped"
+    HEADER = "header line skipped"
+    WEIGHTS = "weights of links ignored"
+    COLUMNS = "lines with further columns ignored"
+    DATA = "lines with a trailing {…} ignored"
+    BLANKS = "labels with blanks around them, cut off"
+    ZEROS = "stored zeros skipped"
+    GROUPS = "groups without links left out"
+    GROUP_AGENTS = "groups with links read as agents"
+    PORTS = "ports of agents ignored"
 
 
 class Network(NamedTuple):
@@ -34,36 +36,24 @@ class Network(NamedTuple):
 
     links: Int[np.ndarray, "links 2"]
     labels: Sequence[int] | Sequence[str]
-    endowment: list[float] | None = None
-    value: list[float] | None = None
     notes: Mapping[str, int] = MappingProxyType({})
-    attributes: Sequence[str] = ()
-    """The attributes of agents that the file has, for errors that recommend one."""
+    of_agents: Mapping[str, np.ndarray] = MappingProxyType({})
+    """A number for each agent, by field; of priority, demand and own use NaN where it has none."""
     of_links: Mapping[str, np.ndarray] = MappingProxyType({})
     """A number for each link, of capacity or efficiency."""
     is_one_way: bool = False
     """Whether each link goes from its first agent to its second alone, whatever the options say."""
-    of_agents: Mapping[str, np.ndarray] = MappingProxyType({})
-    """A number for each agent, of priority, demand or own use; NaN where it has none."""
+    attributes: Sequence[str] = ()
+    """The attributes of agents that the file has, for errors that recommend one."""
 
 
 def named_network(
-    path: Path, texts: Iterable[str], ends: array, notes: dict[str, int], line_of: Callable[[str], int]
+    texts: Iterable[str], ends: array, notes: dict[str, int], line_of: Callable[[str], int]
 ) -> Network:
     """The network of links between agents that were numbered as their names came.
 
-    Args:
-        path: the file, for errors.
-        texts: the names in the order of their first appearance, as they stand in the file.
-        ends: two places in `texts` for every link.
-        notes: what was skipped.
-        line_of: the line on which a label first stands.
-
-    Returns:
-        Agents in ascending order where all labels are whole numbers, else in the order of `texts`.
-
-    Raises:
-        ValueError: what no label may be; two labels that are the same number.
+    `texts` are their names in that order, and `ends` holds two places in it for every link. Agents are in
+    ascending order where all labels are whole numbers, else in that order.
     """
     number_of: dict[str, int] = {}
     place, num_stripped = array("q"), 0
@@ -73,14 +63,13 @@ def named_network(
         try:
             check_label(label)
         except ValueError as error:
-            raise complaint(path, str(error), line_of(label)) from None
+            raise FileError(str(error), line_of(label)) from None
         place.append(number_of.setdefault(label, len(number_of)))
-    with naming(path):
-        check_numbers(number_of, lambda text: f"line {line_of(text)}")
+    check_numbers(number_of, lambda text: f"line {line_of(text)}")
     links = np.frombuffer(ends, np.int64).reshape(-1, 2) if ends else np.zeros((0, 2), np.int64)
     if num_stripped:  # then two names may be one label
         links = np.frombuffer(place, np.int64)[links]
-    labels, notes = as_labels(number_of), notes | {BLANKS: num_stripped}
+    labels, notes = as_labels(number_of), notes | {Note.BLANKS: num_stripped}
     if not labels or isinstance(labels[0], str):
         return Network(links, labels, notes=notes)
     order = np.argsort(np.array(labels, np.int64))
@@ -104,35 +93,23 @@ def numbered_network(pairs: Int[np.ndarray, "links 2"], notes: dict[str, int]) -
     return Network(links.reshape(-1, 2), agents.tolist(), notes=notes)
 
 
-def with_defaults(of_agents: Mapping[str, np.ndarray], endowment: Any, value: Any) -> dict[str, np.ndarray]:
-    """Numbers of priority, demand and own use, with what holds where an agent has none (NaN)."""
-    otherwise = dict(OF_AGENTS)
-    if "priority" in of_agents:
-        otherwise["priority"] = np.asarray(endowment) * np.asarray(value)
-    return {field: np.where(np.isnan(x), otherwise[field], x) for field, x in of_agents.items()}
+def with_defaults(of_agents: Mapping[str, Any]) -> dict[str, Any]:
+    """All fields of agents: endowment and value, 1 if not given, and others with what NaN stands for."""
+    fields = {"endowment": 1.0, "value": 1.0, **of_agents}
+    for field in OF_AGENTS.keys() & of_agents.keys():
+        otherwise = OF_AGENTS[field]
+        if field == "priority":
+            otherwise = np.asarray(fields["endowment"]) * np.asarray(fields["value"])
+        fields[field] = np.where(np.isnan(fields[field]), otherwise, fields[field])
+    return fields
 
 
-def market_without(
-    dropped: Sequence[int] | np.ndarray,
-    links: Int[np.ndarray, "links 2"],
-    agents: Mapping[str, Any],
-    labels: Sequence[Hashable],
-    options: FileOptions,
-    of_links: Mapping[str, np.ndarray] = MappingProxyType({}),
-) -> Market:
-    """The market on these links, but for some agents and their links, named in `market.origin.dropped_zero`.
+def market_without(dropped: Sequence[int] | np.ndarray, network: Network, options: FileOptions) -> Market:
+    """The market on a network whose fields are complete, but for some agents and their links.
 
-    Args:
-        dropped: the numbers of these agents.
-        links: pairs of agents' numbers.
-        agents: endowment, value and other fields of agents: one number, or one per agent.
-        labels: every agent's name.
-        options: what becomes of self-loops and isolated agents, and whether links are one way.
-        of_links: capacities and efficiencies of links.
-
-    Raises:
-        ValueError: what `Market.from_links` refuses.
+    `market.origin.dropped_zero` names them. The options say what becomes of self-loops and isolated agents.
     """
+    links, agents, labels, of_links = network.links, network.of_agents, network.labels, network.of_links
     remaining = np.ones(len(labels), bool)
     remaining[np.asarray(dropped, np.int64)] = False
     kept = np.flatnonzero(remaining)
@@ -147,7 +124,7 @@ def market_without(
             links,
             **agents,
             **of_links,
-            directed=options.directed,
+            directed=options.directed or network.is_one_way,
             labels=unless_numbers(names),
             num_agents=len(names),
             drop_self_loops=options.drop_self_loops,
@@ -172,13 +149,13 @@ def without(market: Market, dropped: Sequence[int] | np.ndarray, options: FileOp
         raise ValueError("several markets are packed here; leave agents out of each before packing.")
     links = np.stack(market.arcs(), axis=1)
     of_links = {name: market.arc_values(getattr(market, name)) for name in market.terms if name in OF_ARCS}
-    if of_links:
-        options = dataclasses.replace(options, directed=True, symmetrize=False)
-    else:
-        links = links[links[:, 0] < links[:, 1]]
+    links = links if of_links else links[links[:, 0] < links[:, 1]]
     names = ("endowment", "value", *(name for name in market.terms if name in OF_AGENTS))
     agents = {name: np.asarray(getattr(market, name)) for name in names}
-    less = market_without(dropped, links, agents, list(market.labels), options, of_links)
+    network = Network(
+        links, list(market.labels), of_agents=agents, of_links=of_links, is_one_way=bool(of_links)
+    )
+    less = market_without(dropped, network, options)
     before, now = market.origin, less.origin
     origin = before.replaced(
         labels=now.labels,

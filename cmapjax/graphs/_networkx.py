@@ -72,10 +72,7 @@ def from_networkx(
     bad = [label for label in labels if label != label]
     if bad:
         raise ValueError(f"graph: node {short(bad[0])} is not equal to itself; rename it.")
-    named = {
-        "capacity_attribute": capacity_attribute,
-        "efficiency_attribute": efficiency_attribute,
-    }
+    named = {"capacity_attribute": capacity_attribute, "efficiency_attribute": efficiency_attribute}
     found = _ways(graph, labels, FileOptions(symmetrize=symmetrize, directed=directed, **named))
     agents = {}
     for field, given, attribute in (
@@ -94,8 +91,7 @@ def from_networkx(
         agents = {field: by_name(field, given, labels) for field, given in agents.items()}
     return Market.from_links(
         found.links,
-        **agents,
-        **with_defaults(terms, **agents),
+        **with_defaults(agents | terms),
         **found.of_links,
         directed=found.is_one_way,
         labels=unless_numbers(labels),
@@ -108,10 +104,14 @@ def from_networkx(
 def _ways(graph: "networkx.Graph", labels: list, options: FileOptions) -> Ways:
     """The edges between nodes, called by these labels in order."""
     place = {node: i for i, node in enumerate(graph)}
-    edges = list(graph.edges(data=True)) if wanted_of_links(options) else []
-    data = [(attributes, (labels[place[a]],), (labels[place[b]],)) for a, b, attributes in edges]
-    numbers = numbers_of_links(data, options, lambda _, text: ValueError(f"graph: {text}"))
     ends = np.array([(place[a], place[b]) for a, b in graph.edges()], np.int64).reshape(-1, 2)
+    names = [(label,) for label in labels]
+    pairs = zip(graph.edges(data=True), ends.tolist(), strict=True) if wanted_of_links(options) else ()
+    data = [(attributes, names[a], names[b]) for (_, _, attributes), (a, b) in pairs]
+    try:
+        numbers = numbers_of_links(data, [None] * len(data), options)
+    except ValueError as error:
+        raise ValueError(f"graph: {error}") from None
     is_directed = np.full(len(ends), graph.is_directed())
     return ways(ends, is_directed, numbers, options, "graph: directed edge", labels.__getitem__)
 

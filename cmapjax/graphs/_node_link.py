@@ -5,43 +5,40 @@ twice, and knows one of the two names of the list of links.
 """
 
 import json
-from pathlib import Path
 from typing import Any
 
 from cmapjax.arguments._checks import listed, short
 from cmapjax.graphs._directions import keys_of_links
 from cmapjax.graphs._file_options import FileOptions
-from cmapjax.graphs._files import complaint, detail, naming
-from cmapjax.graphs._network import WEIGHTS
+from cmapjax.graphs._files import FileError, detail
+from cmapjax.graphs._network import Note
 from cmapjax.graphs._structured import Declared, Edge, Node, wanted_attributes
 
 _LINKS = ("links", "edges")
 _WEIGHTS = ("weight", "value")  # NetworkX's and D3's custom
 
 
-def parse_node_link(path: Path, data: bytes, options: FileOptions) -> Declared:
+def parse_node_link(data: bytes, options: FileOptions) -> Declared:
     """The nodes, edges and notes of a node-link file.
 
     Nodes are named by `id`. Where no node has one, links count nodes from 0 (as D3 did up to its third
     version) and so do labels. Links go both ways unless the file says `"directed": true`.
     """
-    document = _load(path, data)
-    with naming(path):
-        return _declared(document, options)
+    return _declared(_load(data), options)
 
 
-def _load(path: Path, data: bytes) -> dict:
+def _load(data: bytes) -> dict:
     try:
         document = json.loads(data, object_pairs_hook=_once)
     except json.JSONDecodeError as error:
-        raise complaint(path, f"is not JSON ({error.msg}); export it again.", error.lineno) from None
+        raise FileError(f"is not JSON ({error.msg}); export it again.", error.lineno) from None
     except RecursionError:
-        raise complaint(path, "its lists nest too deeply; a node-link file needs few levels.") from None
+        raise ValueError("its lists nest too deeply; a node-link file needs few levels.") from None
     except ValueError as error:  # a name twice, or a number of thousands of digits
-        raise complaint(path, f"is not JSON that can be read ({detail(error)}).") from None
+        raise ValueError(f"is not JSON that can be read ({detail(error)}).") from None
     if not isinstance(document, dict):
         kind = "a list" if isinstance(document, list) else short(document)
-        raise complaint(path, f"holds {kind}; node-link JSON is an object with nodes and links.")
+        raise ValueError(f"holds {kind}; node-link JSON is an object with nodes and links.")
     return document
 
 
@@ -93,7 +90,7 @@ def _declared(document: dict, options: FileOptions) -> Declared:
         edges.append(Edge(_key(link["source"]), _key(link["target"]), directed, None, data))
     weights = sum(any(name in link for name in _WEIGHTS) for link in links)
     is_text = any(isinstance(node.get("id"), str) for node in given) and options.label_attribute is None
-    return Declared(nodes, edges, {WEIGHTS: weights}, is_text)
+    return Declared(nodes, edges, {Note.WEIGHTS: weights}, is_text)
 
 
 def _list(document: dict, name: str) -> list[dict]:

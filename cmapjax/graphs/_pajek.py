@@ -4,17 +4,17 @@ networkx.read_pajek is not used because it skips sections it does not know and m
 name, both silently, and cannot say on which line.
 """
 
+import functools
 import io
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
 from cmapjax.arguments._checks import short
 from cmapjax.graphs._file_options import FileOptions
-from cmapjax.graphs._files import check_budget, complaint, naming
-from cmapjax.graphs._network import COMMENTS, WEIGHTS
+from cmapjax.graphs._files import check_budget, on_line
+from cmapjax.graphs._network import Note
 from cmapjax.graphs._structured import Declared, Edge, Node
 
 _BYTES_PER_VERTEX = 400  # a label, its place in a dictionary, and the vectors over agents
@@ -22,30 +22,30 @@ _VERTEX = re.compile(r'(?P<number>\S+)\s*(?:"(?P<quoted>[^"]*)"|(?P<bare>\S+))?'
 _MOST_DIGITS = 12
 
 
-def parse_pajek(path: Path, data: bytes, options: FileOptions) -> Declared:
+def parse_pajek(data: bytes, options: FileOptions) -> Declared:
     """The vertices, links and notes of a Pajek file.
 
     Vertices are named by their label, those without one by their number; all by their number if
     `label_attribute` is `id`.
     """
-    return _Sections(path, options.budget).read(data)
+    return _Sections(options.budget).read(data)
 
 
 class _Sections:
     """The sections of a file, read line by line."""
 
-    def __init__(self, path: Path, budget: int):
-        self.path, self.budget = path, budget
+    def __init__(self, budget: int):
+        self.budget = budget
         self.line = 0
         self.nodes: list[Node] | None = None
         self.edges: list[Edge] = []
         self.rows = 0
-        self.notes = {COMMENTS: 0, WEIGHTS: 0}
+        self.notes = {Note.COMMENTS: 0, Note.WEIGHTS: 0}
         self.readers: dict[str, Callable[[list[str]], None]] = {
-            "*arcs": lambda cells: self._link(cells, is_directed=True),
-            "*edges": lambda cells: self._link(cells, is_directed=False),
-            "*arcslist": lambda cells: self._list(cells, is_directed=True),
-            "*edgeslist": lambda cells: self._list(cells, is_directed=False),
+            "*arcs": functools.partial(self._link, is_directed=True),
+            "*edges": functools.partial(self._link, is_directed=False),
+            "*arcslist": functools.partial(self._list, is_directed=True),
+            "*edgeslist": functools.partial(self._list, is_directed=False),
             "*matrix": self._row,
         }
 
@@ -53,9 +53,9 @@ class _Sections:
         read = None
         for self.line, row in enumerate(io.BytesIO(data), 1):
             row = row.decode().strip()
-            with naming(self.path, self.line):
+            with on_line(self.line):
                 if row.startswith("%"):
-                    self.notes[COMMENTS] += 1
+                    self.notes[Note.COMMENTS] += 1
                 elif row.startswith("*"):
                     read = self._section(row)
                 elif row and read is None:
@@ -65,10 +65,9 @@ class _Sections:
                 elif row:
                     read(row if read == self._vertex else row.split())
         if self.nodes is None:
-            raise complaint(self.path, "has no section *Vertices; is this a Pajek network?")
+            raise ValueError("has no section *Vertices; is this a Pajek network?")
         if self.rows not in (0, len(self.nodes)):
-            message = f"*Matrix has {self.rows} rows for {len(self.nodes)} vertices; complete it."
-            raise complaint(self.path, message)
+            raise ValueError(f"*Matrix has {self.rows} rows for {len(self.nodes)} vertices; complete it.")
         return Declared(self.nodes, self.edges, self.notes, has_labels=True)
 
     def _section(self, row: str) -> Callable | None:
@@ -92,7 +91,7 @@ class _Sections:
             raise ValueError("*Vertices needs the number of vertices, such as *Vertices 34; add it.")
         size = int(sizes[0])
         what = f"the network of {size:,} vertices needs"
-        check_budget(self.path, _BYTES_PER_VERTEX * size, self.budget, what)
+        check_budget(_BYTES_PER_VERTEX * size, self.budget, what)
         self.nodes = [Node(str(number), str(number), {}, None) for number in range(1, size + 1)]
 
     def _number(self, text: str) -> int:
@@ -112,7 +111,7 @@ class _Sections:
     def _link(self, cells: list[str], *, is_directed: bool) -> None:
         if len(cells) < 2:
             raise ValueError(f"a link needs two vertices, but this is {short(' '.join(cells))}; add one.")
-        self.notes[WEIGHTS] += len(cells) > 2
+        self.notes[Note.WEIGHTS] += len(cells) > 2
         self._list(cells[:2], is_directed=is_directed)
 
     def _list(self, cells: list[str], *, is_directed: bool) -> None:
@@ -132,7 +131,7 @@ class _Sections:
             raise ValueError(f"row {self.rows} of *Matrix holds what is no finite number; correct it.")
         columns = np.flatnonzero(values).tolist()
         self.edges += [Edge(str(self.rows), str(column + 1), True, self.line) for column in columns]
-        self.notes[WEIGHTS] += int(np.sum((values != 0) & (values != 1)))
+        self.notes[Note.WEIGHTS] += int(np.sum((values != 0) & (values != 1)))
 
 
 def _is_count(text: str) -> bool:

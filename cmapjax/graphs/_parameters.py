@@ -11,7 +11,6 @@ from cmapjax.arguments._checks import short
 # Larger numbers are more likely a typing error than meant for a machine that can hold the market.
 MAX_AGENTS = 10**8
 MAX_LINKS = 10**8
-_CHECK = "check"
 
 
 class Checked:
@@ -23,8 +22,8 @@ class Checked:
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if _CHECK in field.metadata and not (value is None and field.default is None):
-                self._set(**{field.name: field.metadata[_CHECK](self, field.name, value)})
+            if "check" in field.metadata and not (value is None and field.default is None):
+                self._set(**{field.name: field.metadata["check"](self, field.name, value)})
         self._check()
 
     def _check(self) -> None:
@@ -42,24 +41,16 @@ def whole(least: int, most: int | Callable = MAX_AGENTS) -> Any:
     def check(owner, name: str, value) -> int:
         return as_count(name, value, least, most(owner) if callable(most) else most)
 
-    return dataclasses.field(metadata={_CHECK: check})
+    return dataclasses.field(metadata={"check": check})
 
 
-def real(
-    *,
-    most: float | Callable,
-    least: float = 0,
-    above: bool = True,
-    bound: str = "",
-    default=dataclasses.MISSING,
-) -> Any:
-    """A field that holds a real number, checked as by `as_number`; `most` may be a function of the object."""
+def real(*, most: float | Callable, default=dataclasses.MISSING, **limits) -> Any:
+    """A field that holds a real number as `as_number` checks it; `most` may be a function of the object."""
 
     def check(owner, name: str, value) -> float:
-        limit = most(owner) if callable(most) else most
-        return as_number(name, value, least=least, most=limit, above=above, bound=bound)
+        return as_number(name, value, most=most(owner) if callable(most) else most, **limits)
 
-    return dataclasses.field(default=default, metadata={_CHECK: check})
+    return dataclasses.field(default=default, metadata={"check": check})
 
 
 def as_count(field: str, value, least: int, most: int = MAX_AGENTS) -> int:
@@ -71,7 +62,7 @@ def as_count(field: str, value, least: int, most: int = MAX_AGENTS) -> int:
 
 
 def as_number(
-    field: str, value, *, least: float | int = 0, most: float | int, above: bool = True, bound: str = ""
+    field: str, value, *, most: float, least: float = 0, above: bool = True, bound: str = ""
 ) -> float:
     """`value` as a float. Raises ValueError unless it is a number above (or at) `least` and at most `most`.
 
@@ -79,11 +70,9 @@ def as_number(
     """
     is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not is_real or not least <= value <= most or (above and value == least):
-        lower = "above" if above else "at least"
+        lower = f"{'above' if above else 'at least'} {least:g}"
         reason = f" ({bound})" if bound else ""
-        raise ValueError(
-            f"{field} is {short(value)}; give a number {lower} {least:g} and at most {most:.12g}{reason}."
-        )
+        raise ValueError(f"{field} is {short(value)}; give a number {lower} and at most {most:.12g}{reason}.")
     return float(value)
 
 

@@ -11,10 +11,9 @@ import numpy as np
 from jaxtyping import Int
 
 from cmapjax.arguments._checks import listed, short
-from cmapjax.graphs._distributions import Distribution, Unit
+from cmapjax.graphs._distributions import Coverage, Distribution, PriorityRule, Unit
 from cmapjax.graphs._families import Family
 from cmapjax.graphs._parameters import as_count
-from cmapjax.graphs._priorities import Coverage, PriorityRule
 
 if TYPE_CHECKING:
     from cmapjax.graphs._drawn import Drawn
@@ -110,6 +109,13 @@ DRAWN_BY = {
     "capacity": Distribution,
     "efficiency": Distribution,
 }
+_KINDS = {
+    "family": (Family, "ErdosRenyi(50, mean_degree=6)"),
+    "endowment": (Distribution, "Uniform(0.5, 1.5)"),
+    "value": (Distribution, "Uniform(0.5, 1.5)"),
+    "isolated": (IsolatedAgents, "Drop()"),
+    **{field: (kind, "Uniform(0.5, 1)") for field, kind in DRAWN_BY.items()},
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,18 +153,10 @@ class RandomMarket:
     directed: bool = False
 
     def __post_init__(self):
-        examples = {
-            "family": (Family, "ErdosRenyi(50, mean_degree=6)"),
-            "endowment": (Distribution, "Uniform(0.5, 1.5)"),
-            "value": (Distribution, "Uniform(0.5, 1.5)"),
-            "isolated": (IsolatedAgents, "Drop()"),
-        }
-        for field, (kind, example) in examples.items():
-            if not isinstance(given := getattr(self, field), kind):
+        for field, (kind, example) in _KINDS.items():
+            given = getattr(self, field)
+            if not (isinstance(given, kind) or (given is None and field in DRAWN_BY)):
                 raise ValueError(f"{field} is {short(given)}; give a {kind.__name__}, such as {example}.")
-        for field, kind in DRAWN_BY.items():
-            if not isinstance(given := getattr(self, field), kind | None):
-                raise ValueError(f"{field} is {short(given)}; give a distribution, such as Uniform(0.5, 1).")
         if not isinstance(self.directed, bool):
             raise ValueError(f"directed is {short(self.directed)}; give True or False.")
         if isinstance(self.priority, Coverage) and self.demand is None:

@@ -27,7 +27,6 @@ from cmapjax.graphs._files import (
     STANDARD_INPUT,
     check_budget,
     check_path,
-    complaint,
     detail,
     member_of_zip,
     naming,
@@ -188,29 +187,44 @@ def market_from_file(path, options: FileOptions, *, agents=None) -> Market:
             raise ValueError(
                 f"- is standard input, which has no ending; say {options.say('format', 'NAME')}."
             )
-        path, form, packing = STANDARD_INPUT, options.format, ""
+        path = STANDARD_INPUT
     else:
         path = check_path(path)
+    with naming(path):
+        network = _network_in(path, options, has_table=agents is not None)
+    if agents is None:
+        table, fields = None, with_defaults(network.of_agents)
+    else:
+        allows_zero = options.directed or network.is_one_way or bool(network.of_links)
+        table = read_agents(agents, options, allows_zero=allows_zero)
+        fields = table.fields(network.labels)
+    with naming(path):
+        endowment = fields["endowment"]
+        drops = options.zero == "drop" and np.ndim(endowment)
+        dropped = np.flatnonzero(endowment == 0) if drops else ()
+        market = market_without(dropped, network._replace(of_agents=fields), options)
+    if table is not None:
+        left_out = (*market.origin.dropped_isolated, *market.origin.dropped_zero)
+        table.check_agents(market.labels, left_out, _other_labels(network.attributes, options))
+    return dataclasses.replace(market, origin=market.origin.noting(network.notes))
+
+
+def _network_in(path: Path, options: FileOptions, *, has_table: bool) -> Network:
+    """The network in a file, read within the budget."""
+    form, packing = options.format, ""
+    if path != STANDARD_INPUT:
         form, packing = _format_of(path, options)
-    _check_options(path, form, options, agents)
+    _check_options(form, options, has_table)
     budget, is_text = options.budget, form != "npz"
     try:
         per_byte = MEMORY_PER_DIGIT if is_text else 1
         data = read_bytes(path, budget, packing=packing, is_text=is_text, per_byte=per_byte)
         needed = memory_per_byte(form, data) * len(data)
-        check_budget(path, needed, budget, f"the file has {len(data):,} bytes, and reading that takes")
-        network = read_network(path, data, form, options)
-        del data
+        check_budget(needed, budget, f"the file has {len(data):,} bytes, and reading that takes")
+        is_tabbed = form == "tsv" or (form == "adjacency-matrix" and ".tsv" in path.suffixes)
+        return read_network(data, form, options, "\t" if is_tabbed else ",")
     except (MemoryError, RecursionError) as error:
-        raise complaint(path, f"needs more memory than there is ({detail(error)}).") from None
-    allows_zero = options.directed or network.is_one_way or bool(network.of_links)
-    table = None if agents is None else read_agents(agents, options, allows_zero=allows_zero)
-    with naming(path):
-        market = _build(network, table, options)
-    if table is not None:
-        dropped = (*market.origin.dropped_isolated, *market.origin.dropped_zero)
-        table.check_agents(market.labels, dropped, _other_labels(network.attributes, options))
-    return market
+        raise ValueError(f"needs more memory than there is ({detail(error)}).") from None
 
 
 def _other_labels(attributes: Sequence[str], options: FileOptions) -> str:
@@ -225,23 +239,20 @@ def _other_labels(attributes: Sequence[str], options: FileOptions) -> str:
 def _format_of(path: Path, options: FileOptions) -> tuple[str, str]:
     """The format of a file, and the ending that says how it is compressed."""
     packing = packing_of(path.name)
-    if options.format is not None:
-        return options.format, packing
     name = path.name.lower().removesuffix(packing)
-    form = format_of_name(name)
+    form = options.format or format_of_name(name)
     if form is None and packing == ".zip":
         name = member_of_zip(path, options.budget).lower()
         form = format_of_name(name)
     if form is None:
-        raise complaint(
-            path,
+        raise ValueError(
             f"the ending {Path(name).suffix!r} is not known; use one of {' '.join(ENDINGS)} out.* "
-            f"(.gz .bz2 .xz .zip may follow), or say {options.say('format', 'NAME')}: {', '.join(FORMATS)}.",
+            f"(.gz .bz2 .xz .zip may follow), or say {options.say('format', 'NAME')}: {', '.join(FORMATS)}."
         )
     return form, packing
 
 
-def _check_options(path: Path, form: str, options: FileOptions, agents) -> None:
+def _check_options(form: str, options: FileOptions, has_table: bool) -> None:
     """Raise unless the format has all options that are given."""
     for name in options.given():
         if name in EVERYWHERE or name in FORMATS[form].takes:
@@ -252,15 +263,12 @@ def _check_options(path: Path, form: str, options: FileOptions, agents) -> None:
             remedy = f"give an agents table, {options.say('agents', 'FILE')}"
         elif name in ATTRIBUTES_OF_LINKS:
             remedy = "give columns capacity and efficiency, in a table of links"
-        raise complaint(
-            path,
-            f"the format {form} has no {options.called(name)} (which is for {', '.join(having)}); {remedy}.",
+        raise ValueError(
+            f"the format {form} has no {options.called(name)} (which is for {', '.join(having)}); {remedy}."
         )
     for name in ATTRIBUTES_OF_AGENTS:
-        if agents is not None and getattr(options, name) is not None:
-            raise complaint(
-                path, f"both {options.called(name)} and an agents table are given; leave one out."
-            )
+        if has_table and getattr(options, name) is not None:
+            raise ValueError(f"both {options.called(name)} and an agents table are given; leave one out.")
 
 
 def with_agents(market: Market, agents, *, zero: str = "reject", memory_budget=None) -> Market:
@@ -285,16 +293,13 @@ def with_table(market: Market, agents, options: FileOptions) -> Market:
     """`with_agents` with its options as one object."""
     table = read_agents(agents, options, allows_zero=bool(market.terms))
     table.check_agents(market.labels, market.origin.dropped_isolated)
-    if options.zero == "drop":
-        endowment = np.broadcast_to(table.column("endowment", market.labels), (market.num_agents,))
+    endowment = table.fields(market.labels)["endowment"]
+    if options.zero == "drop" and np.ndim(endowment):
         market = without(market, np.flatnonzero(endowment == 0), options)
-    terms = table.terms(market.labels)
-    if terms:
-        market = market.with_terms(**terms)
-    return market.with_contributions(
-        endowment=table.column("endowment", market.labels),
-        value=table.column("value", market.labels),
-    )
+    terms = table.fields(market.labels)
+    contributions = {field: terms.pop(field) for field in ("endowment", "value")}
+    market = market.with_terms(**terms) if terms else market
+    return market.with_contributions(**contributions)
 
 
 def shipped(name: str) -> Path:
@@ -306,24 +311,3 @@ def shipped(name: str) -> Path:
     if name not in SHIPPED:
         raise ValueError(f"no network {short(name)} comes with the package; there is {', '.join(SHIPPED)}.")
     return Path(__file__).parents[1] / "data" / SHIPPED[name]
-
-
-def _build(network: Network, table, options: FileOptions) -> Market:
-    def numbers(field: str, found: Sequence[float] | None):
-        if table is not None:
-            return table.column(field, network.labels)
-        return 1.0 if found is None else found
-
-    endowment = numbers("endowment", network.endowment)
-    fields = {"endowment": endowment, "value": numbers("value", network.value)}
-    is_dropped = options.zero == "drop" and np.ndim(endowment)
-    market = market_without(
-        np.flatnonzero(np.asarray(endowment) == 0) if is_dropped else (),
-        network.links,
-        fields
-        | (with_defaults(network.of_agents, **fields) if table is None else table.terms(network.labels)),
-        network.labels,
-        dataclasses.replace(options, directed=options.directed or network.is_one_way, symmetrize=False),
-        network.of_links,
-    )
-    return dataclasses.replace(market, origin=market.origin.noting(network.notes))

@@ -1,7 +1,6 @@
 """What GraphML and GML have in common: agents declared with attributes, and links between declared agents."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -10,9 +9,9 @@ import numpy as np
 from cmapjax.arguments._checks import listed, short
 from cmapjax.graphs._directions import Ways, numbers_of_links, wanted_of_links, ways
 from cmapjax.graphs._file_options import ATTRIBUTES_OF_AGENTS, FileOptions
-from cmapjax.graphs._files import complaint, naming
-from cmapjax.graphs._labels import agent_number, as_labels, check_label, check_numbers, term
-from cmapjax.graphs._network import BLANKS, GROUP_AGENTS, GROUPS, Network
+from cmapjax.graphs._files import FileError, on_line
+from cmapjax.graphs._labels import agent_number, as_labels, check_label, check_numbers
+from cmapjax.graphs._network import Network, Note
 from cmapjax.market._numbers import IF_ABSENT, OF_AGENTS
 
 
@@ -57,87 +56,69 @@ def wanted_attributes(options: FileOptions) -> set[str]:
     return {name for name in names if name is not None}
 
 
-def declared_network(path: Path, declared: Declared, options: FileOptions) -> Network:
+def declared_network(declared: Declared, options: FileOptions) -> Network:
     """The network of these declarations, agents in the order of their declaration.
 
     Labels are the nodes' own, or those of `options.label_attribute`; blanks around them are cut off. Groups
     without links are left out.
-
-    Raises:
-        ValueError: keys or labels that stand twice, are missing or none; links of nodes that are not
-            declared; numbers that are none.
     """
     nodes, edges = declared.nodes, declared.edges
-    lines: dict[str, int | None] = {}
+    known: set[str] = set()
     for node in nodes:
-        if node.key in lines:
-            raise complaint(
-                path,
-                f"node {short(node.key)} is declared twice; give every agent an id of its own.",
-                node.line,
-            )
-        lines[node.key] = node.line
+        if node.key in known:
+            message = f"node {short(node.key)} is declared twice; give every agent an id of its own."
+            raise FileError(message, node.line)
+        known.add(node.key)
     linked = {end for edge in edges for end in (edge.source, edge.target)}
     agents = [node for node in nodes if not node.is_group or node.key in linked]
     attributes = sorted(set().union(*(node.attributes for node in agents)))
-    labels, num_stripped = _labels(path, agents, declared, options, attributes)
-    found = _ways(path, edges, agents, labels, options)
+    labels, num_stripped = _labels(agents, declared, options, attributes)
+    found = _ways(edges, agents, labels, options)
     notes = dict(declared.notes) | {
-        BLANKS: num_stripped,
-        GROUPS: len(nodes) - len(agents),
-        GROUP_AGENTS: sum(node.is_group for node in agents),
-    }
-    numbers = {
-        field: _numbers(path, agents, labels, options, field, attributes)
-        for field in ("endowment", "value", *OF_AGENTS)
+        Note.BLANKS: num_stripped,
+        Note.GROUPS: len(nodes) - len(agents),
+        Note.GROUP_AGENTS: sum(node.is_group for node in agents),
     }
     return Network(
         found.links,
         labels if declared.is_text and options.label_attribute in (None, "id") else as_labels(labels),
-        numbers["endowment"],
-        numbers["value"],
         notes,
-        attributes,
+        _numbers(agents, labels, options, attributes),
         found.of_links,
         found.is_one_way,
-        {field: np.array(numbers[field]) for field in OF_AGENTS if numbers[field] is not None},
+        attributes,
     )
 
 
 def _labels(
-    path: Path, nodes: Sequence[Node], declared: Declared, options: FileOptions, attributes: Sequence[str]
+    nodes: Sequence[Node], declared: Declared, options: FileOptions, attributes: Sequence[str]
 ) -> tuple[list[str], int]:
     """The label of every agent, blanks around it cut off, and how many had some."""
     name, first, num_stripped = options.label_attribute, {}, 0
     # A remedy for bad labels, unless these are the ids.
     is_id = name == "id" or (name is None and not declared.has_labels)
     remedy = "" if is_id else f" Or pass {options.say('label_attribute', 'id')} to name agents by their ids."
-    for node in nodes:
-        text = node.label if name is None else node.attributes.get(name)
-        if name == "id":
-            text = node.key if declared.has_labels else node.label
-        if text is None:
-            found = listed(attributes) or "none"
-            raise complaint(
-                path,
-                f"node {short(node.key)} has no attribute {short(name)} (found {found}); give it one, or "
-                f"name another.{remedy}",
-                node.line,
-            )
-        label = text.strip()
-        num_stripped += label != text
-        try:
+    line = None
+    try:
+        for node in nodes:
+            line, text = node.line, node.label if name is None else node.attributes.get(name)
+            if name == "id":
+                text = node.key if declared.has_labels else node.label
+            if text is None:
+                missing = f"node {short(node.key)} has no attribute {short(name)}"
+                found = listed(attributes) or "none"
+                raise ValueError(f"{missing} (found {found}); give it one, or name another.")
+            label = text.strip()
+            num_stripped += label != text
             check_label(label)
             if label in first:
                 stands = f"stands also {_place(first[label], 'on line', 'at node')}"
                 raise ValueError(f"label {short(label)} {stands}; give every agent its own.")
-        except ValueError as error:
-            raise complaint(path, f"{error}{remedy}", node.line) from None
-        first[label] = node
-    try:
-        check_numbers(list(first), lambda label: _place(first[label], "line", "node"))
+            first[label] = node
+        line = None
+        check_numbers(first, lambda label: _place(first[label], "line", "node"))
     except ValueError as error:
-        raise complaint(path, f"{error}{remedy}") from None
+        raise FileError(f"{error}{remedy}", line) from None
     return list(first), num_stripped
 
 
@@ -145,62 +126,45 @@ def _place(node: Node, line: str, otherwise: str) -> str:
     return f"{line} {node.line}" if node.line else f"{otherwise} {short(node.key)}"
 
 
-def _ways(
-    path: Path, edges: Sequence[Edge], agents: Sequence[Node], labels: Sequence[str], options: FileOptions
-) -> Ways:
+def _ways(edges: Sequence[Edge], agents: Sequence[Node], labels: Sequence[str], options: FileOptions) -> Ways:
     """The links between declared agents, with their numbers."""
     place = {node.key: number for number, node in enumerate(agents)}
     for edge in edges:
-        unknown = [end for end in (edge.source, edge.target) if end not in place]
-        if unknown:
-            raise complaint(
-                path, f"a link names node {short(unknown[0])}, which is not declared; declare it.", edge.line
-            )
+        for end in (edge.source, edge.target):
+            if end not in place:
+                message = f"a link names node {short(end)}, which is not declared; declare it."
+                raise FileError(message, edge.line)
     ends = [(place[edge.source], place[edge.target]) for edge in edges]
     names = [(label, node.key, node.label) for label, node in zip(labels, agents, strict=True)]
-    is_wanted = bool(wanted_of_links(options))
-    pairs = zip(edges, ends, strict=True) if is_wanted else ()
+    pairs = zip(edges, ends, strict=True) if wanted_of_links(options) else ()
     links = [(edge.attributes, names[a], names[b]) for edge, (a, b) in pairs]
+    numbers = numbers_of_links(links, [edge.line for edge in edges[: len(links)]], options)
     is_directed = np.array([edge.is_directed for edge in edges], bool)
-    with naming(path):
-        numbers = numbers_of_links(links, options, lambda k, text: complaint(path, text, edges[k].line))
-        ends = np.array(ends, np.int64).reshape(-1, 2)
-        return ways(ends, is_directed, numbers, options, "directed link", labels.__getitem__)
+    ends = np.array(ends, np.int64).reshape(-1, 2)
+    return ways(ends, is_directed, numbers, options, "directed link", labels.__getitem__)
 
 
 def _numbers(
-    path: Path,
-    nodes: Sequence[Node],
-    labels: Sequence[str],
-    options: FileOptions,
-    field: str,
-    known: Sequence[str],
-) -> list[float] | None:
-    """The number of every agent, from the attribute that the options name for this field.
+    nodes: Sequence[Node], labels: Sequence[str], options: FileOptions, known: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """The numbers of all agents, by field, from the attributes that the options name.
 
     Where an agent has none, it is NaN for priority, demand and own use, and an error otherwise.
     """
-    name = getattr(options, f"{field}_attribute")
-    if name is None:
-        return None
-    if not any(name in node.attributes for node in nodes):
-        raise complaint(
-            path,
-            f"no agent has an attribute {short(name)} (found {listed(known) or 'none'}); name one of these.",
-        )
     allows_zero = options.directed or any(getattr(options, f"{each}_attribute") for each in IF_ABSENT)
-    numbers = []
-    for node, label in zip(nodes, labels, strict=True):
-        if name not in node.attributes and field not in OF_AGENTS:
-            raise complaint(
-                path, f"agent {short(label)} has no attribute {short(name)}; give it one.", node.line
-            )
-        given = node.attributes.get(name, "")
-        try:
-            if field in OF_AGENTS:
-                numbers.append(term(f"agent {short(label)}", given))
-            else:
-                numbers.append(agent_number(field, label, given, options, allows_zero))
-        except ValueError as error:
-            raise complaint(path, f"{name} {error}", node.line) from None
+    numbers = {}
+    for field in ("endowment", "value", *OF_AGENTS):
+        name = getattr(options, f"{field}_attribute")
+        if name is None:
+            continue
+        if not any(name in node.attributes for node in nodes):
+            found = listed(known) or "none"
+            raise ValueError(f"no agent has an attribute {short(name)} (found {found}); name one of these.")
+        numbers[field] = np.empty(len(nodes))
+        for number, (node, label) in enumerate(zip(nodes, labels, strict=True)):
+            with on_line(node.line):
+                if name not in node.attributes and field not in OF_AGENTS:
+                    raise ValueError(f"agent {short(label)} has no attribute {short(name)}; give it one.")
+                what, given = f"{name} of agent {short(label)}", node.attributes.get(name, "")
+                numbers[field][number] = agent_number(field, what, given, options, allows_zero)
     return numbers

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cmapjax.arguments._checks import listed, short
 from cmapjax.graphs._file_options import FileOptions
-from cmapjax.graphs._files import complaint, detail
+from cmapjax.graphs._files import FileError, detail, format_and_packing, read_bytes
 
 _ESCAPED = re.compile(r"'+[=+\-@]")
 # Names of the two columns of links, as tables have them; letter case, blanks and punctuation aside.
@@ -21,7 +21,6 @@ _PAIRS = [
     *(tuple(words.split()) for words in (*_OTHER_ENDS, "giver receiver")),
     *((stem + a, stem + b) for stem in _STEMS for a, b in ("12", "ab")),
 ]
-_WEIGHTS = ("weight", "weights")
 
 
 def unescape_cell(cell: str) -> str:
@@ -39,59 +38,38 @@ def with_line_ends(data: bytes) -> bytes:
     return data if b"\n" in data else data.replace(b"\r", b"\n")
 
 
-def read_table(path: Path, data: bytes, delimiter: str, line: int = 1) -> Iterator[tuple[int, list[str]]]:
-    """The line number and cells of every row that is not blank; the first is the header, on this line or
-    below."""
+def table_in(path: Path, options: FileOptions) -> Iterator[tuple[int, list[str]]]:
+    """`read_table` of a CSV or TSV file, plain or compressed."""
+    delimiter, packing = format_and_packing(path, {".csv": ",", ".tsv": "\t"})
+    return read_table(read_bytes(path, options.budget, packing=packing), delimiter)
+
+
+def read_table(data: bytes, delimiter: str, line: int = 1) -> Iterator[tuple[int, list[str]]]:
+    """The line number and cells of every row that is not blank; the text begins on this line."""
     lines = io.BytesIO(with_line_ends(data))
     rows = csv.reader((row.decode() for row in lines), delimiter=delimiter, strict=True)
     width = None
-    while True:
-        try:
-            row = next(rows, None)
-        except csv.Error as error:
-            place = line - 1 + rows.line_num
-            raise complaint(path, f"not a well-formed table ({detail(error)}).", place) from None
-        if row is None:
-            return
-        if not row:
-            continue
-        width = len(row) if width is None else width
-        if len(row) != width:
-            raise complaint(
-                path,
-                f"{len(row)} cell(s) where the first row has {width}; complete or correct the row.",
-                line - 1 + rows.line_num,
-            )
-        yield line - 1 + rows.line_num, row
+    try:
+        for row in filter(None, rows):
+            place, width = line - 1 + rows.line_num, width or len(row)
+            if len(row) != width:
+                message = f"{len(row)} cell(s) where the first row has {width}; complete or correct the row."
+                raise FileError(message, place)
+            yield place, row
+    except csv.Error as error:
+        raise FileError(f"not a well-formed table ({detail(error)}).", line - 1 + rows.line_num) from None
 
 
-def check_header(
-    path: Path,
-    header: Sequence[str],
-    required: Sequence[str],
-    line: int | None = 1,
-    *,
-    used: Collection[str] | None = None,
-) -> None:
-    """Raise unless every required column is there, and none that is used twice.
-
-    Args:
-        path: the table.
-        header: its columns.
-        required: those that must be there.
-        line: where the header stands.
-        used: all that will be looked at; by default every one.
-    """
+def check_header(header: Sequence[str], required: Sequence[str], used: Collection[str]) -> None:
+    """Raise unless every required column is there, and none of the used ones twice."""
     missing = [name for name in required if name not in header]
     if missing:
-        raise complaint(
-            path,
-            f"no column {listed(missing)} (found {listed(header)}); the first row must name the columns.",
-            line,
+        raise ValueError(
+            f"no column {listed(missing)} (found {listed(header)}); the first row must name the columns."
         )
-    twice = sorted({name for name in header if header.count(name) > 1 and (used is None or name in used)})
+    twice = sorted({name for name in header if header.count(name) > 1 and name in used})
     if twice:
-        raise complaint(path, f"column {short(twice[0])} occurs twice; name every column once.", line)
+        raise ValueError(f"column {short(twice[0])} occurs twice; name every column once.")
 
 
 def known_pair(names: Sequence[str]) -> tuple[int, int] | None:
@@ -114,87 +92,64 @@ def is_doubtful_pair(names: Sequence[str], labels: Collection[str]) -> bool:
     )
 
 
-def column_of_weights(names: Sequence[str]) -> int | None:
-    """Where the weights of links stand, if a column is called so."""
-    return next((i for i, name in enumerate(names) if folded(name) in _WEIGHTS), None)
-
-
-def link_columns(
-    path: Path, names: Sequence[str] | None, width: int, options: FileOptions, line: int | None
-) -> tuple[int, int]:
+def link_columns(names: Sequence[str] | None, width: int, options: FileOptions) -> tuple[int, int]:
     """Which two columns hold the ends of links: those of the options, else a known pair or the first two.
 
-    Args:
-        path: the table.
-        names: what its header calls the columns; None if there is no header, and columns have numbers.
-        width: how many columns there are.
-        options: which columns are asked for.
-        line: where the header or the first row stands.
-
-    Raises:
-        ValueError: columns that are not there or there twice, saying which ones are.
+    `names` is None where there is no header; columns then have numbers.
     """
     asked = (options.source_column, options.target_column)
     if width < 2 and (names is None or None in asked):
         cell = "" if names is None else f" {short(names[0])}"
-        raise complaint(
-            path,
+        raise ValueError(
             f"one column{cell}, but a link has two ends; say what stands between columns with "
-            f"{options.say('separator', 'CHARACTER')}.",
-            line,
+            f"{options.say('separator', 'CHARACTER')}."
         )
     if names is None:
-        source, target = (_numbered(path, end, name, width, options, line) for end, name in enumerate(asked))
+        source, target = (_numbered(end, name, width, options) for end, name in enumerate(asked))
     else:
         pair = known_pair(names)
         if pair is None and None in asked:
-            raise _no_pair(path, names, options, line)
+            _refuse_names(names, options)
         source, target = (
-            pair[end] if name is None else _column(path, names, name, line) for end, name in enumerate(asked)
+            pair[end] if name is None else _column(names, name) for end, name in enumerate(asked)
         )
     if source == target:
         column = source + 1 if names is None else short(names[source])
-        raise complaint(path, f"column {column} cannot hold both ends of a link; name two columns.", line)
+        raise ValueError(f"column {column} cannot hold both ends of a link; name two columns.")
     return source, target
 
 
-def _no_pair(path: Path, names: Sequence[str], options: FileOptions, line: int | None) -> ValueError:
+def _refuse_names(names: Sequence[str], options: FileOptions) -> None:
     for name in _PAIRS[0]:
         if [folded(other) for other in names].count(name) > 1:
-            return complaint(path, f"column {name!r} occurs twice; name every column once.", line)
-    return complaint(
-        path,
+            raise ValueError(f"column {name!r} occurs twice; name every column once.")
+    raise ValueError(
         f"no columns source and target (found {listed(names)}); name them with "
         f"{options.say('source_column', 'NAME')} and {options.say('target_column', 'NAME')}, "
-        f"or pass {options.say('header', False)} if there is no header.",
-        line,
+        f"or pass {options.say('header', False)} if there is no header."
     )
 
 
-def _numbered(path: Path, end: int, name: str | None, width: int, options: FileOptions, line) -> int:
+def _numbered(end: int, name: str | None, width: int, options: FileOptions) -> int:
     """The column of one end in a table without a header, by number from 1; else the first or second."""
     number = str(end + 1) if name is None else name
     if not (number.isdecimal() and len(number) <= 9 and 1 <= int(number) <= width):
-        raise complaint(
-            path,
+        raise ValueError(
             f"{options.say(('source_column', 'target_column')[end], name)} is no column of a table without a "
-            f"header; give a number from 1 to {width}.",
-            line,
+            f"header; give a number from 1 to {width}."
         )
     return int(number) - 1
 
 
-def _column(path: Path, names: Sequence[str], name: str, line: int | None) -> int:
+def _column(names: Sequence[str], name: str) -> int:
     """Where the column of this name stands: written exactly so, or else without regard to case and blanks."""
     for spell in (str, folded):
         places = [i for i, other in enumerate(names) if spell(other) == spell(name)]
         if len(places) > 1:
-            raise complaint(
-                path, f"column {short(name)} occurs {len(places)} times; name every column once.", line
-            )
+            raise ValueError(f"column {short(name)} occurs {len(places)} times; name every column once.")
         if places:
             return places[0]
-    raise complaint(path, f"no column {short(name)} (found {listed(names)}); name one of these.", line)
+    raise ValueError(f"no column {short(name)} (found {listed(names)}); name one of these.")
 
 
 def _bare(name: str) -> str:

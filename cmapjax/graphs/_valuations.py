@@ -3,7 +3,6 @@
 import contextlib
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -14,8 +13,8 @@ from cmapjax.arguments._checks import check_unique, short
 from cmapjax.arguments._labelled import is_labelled, take_apart
 from cmapjax.graphs._doubts import is_number
 from cmapjax.graphs._file_options import FileOptions
-from cmapjax.graphs._files import check_budget, check_path, complaint, format_and_packing, naming, read_bytes
-from cmapjax.graphs._matrix import read_coordinates
+from cmapjax.graphs._files import FileError, check_budget, check_path, format_and_packing, naming, read_bytes
+from cmapjax.graphs._matrix import read_entries
 from cmapjax.graphs._table import read_table, unescape_cell
 
 _FORMATS = {".csv": ",", ".tsv": "\t", ".mtx": "matrix-market"}
@@ -118,27 +117,25 @@ def _checked(table, buyers: list, goods: list) -> Valuations:
 
 def _of_file(path, options: FileOptions) -> tuple:
     path = check_path(path)
-    form, packing = format_and_packing(path, _FORMATS)
-    data = read_bytes(path, options.budget, packing=packing)
-    if form != "matrix-market":
-        return _of_table(path, data, form, options)
-    if data[:200].lower().split()[1:3] == [b"matrix", b"array"]:
-        table = _of_array(path, data, options)
-    else:
-        table, is_half = read_coordinates(path, data, options, is_square=False)
+    with naming(path):
+        form, packing = format_and_packing(path, _FORMATS)
+        data = read_bytes(path, options.budget, packing=packing)
+        if form != "matrix-market":
+            return _of_table(data, form, options)
+        table, is_half = read_entries(data, options, is_network=False)
         if is_half:
-            raise complaint(path, "is symmetric, and buyers are not goods; write it as general.", 1)
-    return table, None, None
+            raise FileError("is symmetric, and buyers are not goods; write it as general.", 1)
+        return table, None, None
 
 
-def _of_table(path: Path, data: bytes, delimiter: str, options: FileOptions) -> tuple:
+def _of_table(data: bytes, delimiter: str, options: FileOptions) -> tuple:
     """A header with the goods' names behind a first cell, and a row for each buyer: its name, and numbers."""
-    check_budget(path, _BYTES_PER_CELL * data.count(delimiter.encode()), options.budget, "the table needs")
-    rows = read_table(path, data, delimiter)
+    check_budget(_BYTES_PER_CELL * data.count(delimiter.encode()), options.budget, "the table needs")
+    rows = read_table(data, delimiter)
     line, header = next(rows)
     goods = [unescape_cell(name).strip() for name in header[1:]]
     if not goods:
-        raise complaint(path, "holds no goods; put the names of goods behind the first cell.", line)
+        raise FileError("holds no goods; put the names of goods behind the first cell.", line)
     buyers, table = [], []
     for line, (name, *cells) in rows:
         buyers.append(unescape_cell(name).strip())
@@ -147,27 +144,8 @@ def _of_table(path: Path, data: bytes, delimiter: str, options: FileOptions) -> 
             what = (
                 f"what good {short(goods[bad])} is worth to buyer {short(buyers[-1])} is {short(cells[bad])}"
             )
-            raise complaint(path, f"{what}; {REMEDY}.", line)
+            raise FileError(f"{what}; {REMEDY}.", line)
         table.append([float(x) if x.strip() else 0.0 for x in cells])
     if not buyers:
-        raise complaint(path, "holds no buyers; add a row for each.", line)
+        raise FileError("holds no buyers; add a row for each.", line)
     return np.array(table), buyers, goods
-
-
-def _of_array(path: Path, data: bytes, options: FileOptions) -> np.ndarray:
-    """A dense MatrixMarket file: its numbers, column after column."""
-    lines = [row for row in data.split(b"\n") if row.strip() and not row.startswith(b"%")]
-    if data.split(b"\n", 1)[0].lower().split()[3:] not in ([b"real", b"general"], [b"integer", b"general"]):
-        raise complaint(path, "write it as '%%MatrixMarket matrix array real general'.", 1)
-    sizes = lines[0].split() if lines else []
-    if len(sizes) != 2 or not all(cell.isdigit() and len(cell) <= 9 for cell in sizes):
-        raise complaint(path, "the sizes must be 2 whole numbers; add or correct that line.")
-    shape, cells = tuple(map(int, sizes)), b" ".join(lines[1:]).split()
-    check_budget(path, _BYTES_PER_CELL * len(cells), options.budget, "the table needs")
-    bad = next((x.decode() for x in cells if b"_" in x or not is_number(x)), None)
-    if bad is not None:
-        raise complaint(path, f"value {short(bad)} is not a number; correct it.")
-    if len(cells) != shape[0] * shape[1]:
-        message = f"{len(cells):,} numbers, but {shape[0]} × {shape[1]} are declared; complete the file."
-        raise complaint(path, message)
-    return np.array(list(map(float, cells))).reshape(shape, order="F")

@@ -4,7 +4,6 @@ NetworkX's readers are not used because they merge nodes declared twice and add 
 both silently, cannot say on which line, and fail on attributes that nobody asks for.
 """
 
-from pathlib import Path
 from typing import NamedTuple
 from xml.etree.ElementTree import ParseError
 
@@ -14,8 +13,8 @@ from defusedxml.ElementTree import DefusedXMLParser
 from cmapjax.arguments._checks import short
 from cmapjax.graphs._directions import keys_of_links
 from cmapjax.graphs._file_options import FileOptions
-from cmapjax.graphs._files import CHUNK, complaint, detail
-from cmapjax.graphs._network import PORTS, WEIGHTS
+from cmapjax.graphs._files import CHUNK, FileError, detail
+from cmapjax.graphs._network import Note
 from cmapjax.graphs._structured import Declared, Edge, Node, wanted_attributes
 
 _GRAPHML = "{http://graphml.graphdrawing.org/xmlns"
@@ -35,25 +34,25 @@ _WEIGHT = "weight"
 LABELS, AS_TEXT = "cmapjax_labels", "text"
 
 
-def parse_graphml(path: Path, data: bytes, options: FileOptions) -> Declared:
+def parse_graphml(data: bytes, options: FileOptions) -> Declared:
     """The nodes, edges and notes of a GraphML file; DOCTYPE and entities are refused.
 
     Elements are known by their names, whatever the namespace of the root. Nodes of nested graphs are read
     as all others; a node that holds a graph with nodes is a group.
     """
-    return _parse(path, data, _Events(path, options, "graphml"))
+    return _parse(data, _Events(options, "graphml"))
 
 
-def parse_gexf(path: Path, data: bytes, options: FileOptions) -> Declared:
+def parse_gexf(data: bytes, options: FileOptions) -> Declared:
     """The nodes, edges and notes of a GEXF file, likewise.
 
     Nodes are named by `id`; `label` is an attribute like any other. Links that exist for a time only are
     links.
     """
-    return _parse(path, data, _Events(path, options, "gexf"))
+    return _parse(data, _Events(options, "gexf"))
 
 
-def _parse(path: Path, data: bytes, events: "_Events") -> Declared:
+def _parse(data: bytes, events: "_Events") -> Declared:
     parser = DefusedXMLParser(target=events, forbid_dtd=True)
     events.line_of = lambda: parser.parser.CurrentLineNumber
     try:
@@ -63,11 +62,11 @@ def _parse(path: Path, data: bytes, events: "_Events") -> Declared:
             parser.feed(text[start : start + CHUNK])
         parser.close()
     except DefusedXmlException:
-        raise complaint(
-            path, "holds a DOCTYPE or entity, which could make a small file unpack to a huge one; remove it."
+        raise ValueError(
+            "holds a DOCTYPE or entity, which could make a small file unpack to a huge one; remove it."
         ) from None
     except ParseError as error:
-        raise complaint(path, f"is not well-formed XML ({detail(error)}); export it again.") from None
+        raise ValueError(f"is not well-formed XML ({detail(error)}); export it again.") from None
     return events.declared()
 
 
@@ -75,7 +74,7 @@ class _Keys(NamedTuple):
     """The keys of attributes, of nodes or of links."""
 
     wanted: set[str]
-    """The names of those that are in use."""
+    """The names of those that are in use; only these can be wrong."""
     names: dict[str, str]
     defaults: dict[str, str]
     """By name."""
@@ -84,26 +83,41 @@ class _Keys(NamedTuple):
         """What a key is called."""
         return self.names.get(key, key)
 
+    def named(self, who: str, data: "_Data") -> dict[str, str]:
+        """The attributes of a node or link by name; those it lacks have the default of their key."""
+        found: dict[str, str] = {}
+        for key, text, line in data:
+            name = self.name(key)
+            if name in self.wanted and name in found:
+                raise FileError(f"{who} has attribute {short(name)} twice; keep one.", line)
+            found[name] = text
+        return self.defaults | found
+
+
+_Data = list[tuple[str | None, str, int]]
+"""Keys, texts and lines of the attributes of a node, link or graph."""
+
 
 class _Events:
     """Nodes and edges, as the parser comes across them (a target of `xml.etree.ElementTree.XMLParser`).
 
     Data are kept by key until the end, because a key may be declared after its data, for another kind of
-    element, or not at all. Only attributes in use can be wrong.
+    element, or not at all.
     """
 
-    def __init__(self, path: Path, options: FileOptions, form: str):
-        self.path, self.form = path, form
+    def __init__(self, options: FileOptions, form: str):
+        self.form = form
         self.of_nodes = _Keys(wanted_attributes(options), {}, {})
         self.of_links = _Keys(keys_of_links(options), {}, {})
         self.line_of = lambda: None
-        self.has_graph = self.is_text = False
-        self.notes = {WEIGHTS: 0, PORTS: 0}
-        self.twice: dict[str, tuple[Node, int]] = {}
+        self.has_graph = False
+        self.notes = {Note.WEIGHTS: 0, Note.PORTS: 0}
         self.nodes: list[Node] = []
         self.edges: list[Edge] = []
-        self.data_of_links: list[list[tuple[str | None, str]]] = []
-        """Keys and texts of every link, if they are in use."""
+        self.data_of_nodes: list[_Data] = []
+        self.data_of_links: list[_Data] = []
+        """Of every link, if they are in use."""
+        self.data_of_graph: _Data = []
         self._root = self._space = self._class = ""
         self._parents = _PARENTS[form]
         self._ways = list(_WAYS[form].items())
@@ -112,9 +126,11 @@ class _Events:
         self._stack: list[str] = []
         self._is_directed: list[bool] = []
         self._open: list[int] = []
-        self._key: str | None = None
         self._declared_for: list[_Keys] = []
+        # The attribute whose text is being read, and where it goes.
+        self._key: str | None = None
         self._text: list[str] | None = None
+        self._into: _Data = []
         self._starts = {
             "graph": self._graph, "attributes": self._attributes, "key": self._declare,
             "attribute": self._declare, "node": self._node, "edge": self._edge, "data": self._data,
@@ -125,12 +141,22 @@ class _Events:
         """What the file holds."""
         if not self.has_graph:
             root = f" (its root is <{self._root}>)"
-            raise complaint(self.path, f"holds no <graph>{root}; is it {self.form}? Export it again as such.")
-        nodes = [node._replace(attributes=self._named(node)) for node in self.nodes]
+            raise ValueError(f"holds no <graph>{root}; is it {self.form}? Export it again as such.")
+        nodes = [
+            node._replace(attributes=self.of_nodes.named(f"agent {short(node.key)}", data))
+            for node, data in zip(self.nodes, self.data_of_nodes, strict=True)
+        ]
+        edges = self.edges
         if self.of_links.wanted:
-            pairs = zip(self.edges, self.data_of_links, strict=True)
-            self.edges = [edge._replace(attributes=self._named_of_link(edge, data)) for edge, data in pairs]
-        return Declared(nodes, self.edges, self.notes, is_text=self.is_text)
+            ends = [f"the link of {short(edge.source)} and {short(edge.target)}" for edge in edges]
+            edges = [
+                edge._replace(attributes=self.of_links.named(who, data))
+                for edge, who, data in zip(edges, ends, self.data_of_links, strict=True)
+            ]
+        is_text = any(
+            self.of_nodes.name(key) == LABELS and text == AS_TEXT for key, text, _ in self.data_of_graph
+        )
+        return Declared(nodes, edges, self.notes, is_text=is_text)
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         name = self._local.get(tag) or self._known(tag)
@@ -155,15 +181,11 @@ class _Events:
             self._is_directed.pop()
         elif tag in ("data", "default") and self._text is not None:
             text, self._text = "".join(self._text), None
-            if tag == "default":
-                for keys in self._declared_for:
-                    keys.defaults[keys.name(self._key)] = text
-            elif self._parent == "edge":
-                self.data_of_links[-1].append((self._key, text))
-            elif self._parent == "graph":
-                self.is_text |= self.of_nodes.names.get(self._key) == LABELS and text == AS_TEXT
-            else:
-                self._set(self._key, text)
+            if tag == "data":
+                self._into.append((self._key, text, self.line_of()))
+                return
+            for keys in self._declared_for:
+                keys.defaults[keys.name(self._key)] = text
 
     def close(self) -> None:
         """Called by the parser at the end of the file."""
@@ -183,8 +205,8 @@ class _Events:
     def _parent(self) -> str:
         return self._stack[-1] if self._stack else ""
 
-    def _error(self, message: str) -> ValueError:
-        return complaint(self.path, message, self.line_of())
+    def _error(self, message: str) -> FileError:
+        return FileError(message, self.line_of())
 
     def _graph(self, attributes: dict[str, str]) -> None:
         if self.has_graph and self._parent != "node":
@@ -222,7 +244,7 @@ class _Events:
         self._declared_for = kinds.get(kind, [])
         self._key = key if self._declared_for else None
 
-    def _named_once(self, keys: "_Keys", key: str, name: str) -> None:
+    def _named_once(self, keys: _Keys, key: str, name: str) -> None:
         other = keys.names.setdefault(key, name)
         if other != name and keys.wanted & {name, other}:
             raise self._error(f"key {short(key)} is declared as {short(other)} and {short(name)}; keep one.")
@@ -232,70 +254,43 @@ class _Events:
             self._text = []
 
     def _node(self, attributes: dict[str, str]) -> None:
-        key = self._required("node", attributes, "id")
+        key, line = self._required("node", attributes, "id"), self.line_of()
         if self._open:
             holder = self._open[-1]
             self.nodes[holder] = self.nodes[holder]._replace(is_group=True)
         self._open.append(len(self.nodes))
-        own = {"label": attributes["label"]} if self.form == "gexf" and "label" in attributes else {}
-        self.nodes.append(Node(key, key, own, self.line_of()))
+        self.nodes.append(Node(key, key, {}, line))
+        has_label = self.form == "gexf" and "label" in attributes
+        self.data_of_nodes.append([("label", attributes["label"], line)] if has_label else [])
 
     def _edge(self, attributes: dict[str, str]) -> None:
         source, target = (self._required("edge", attributes, end) for end in ("source", "target"))
         is_directed = self._way(1, attributes, default=bool(self._is_directed and self._is_directed[-1]))
-        self.notes[WEIGHTS] += self.form == "gexf" and _WEIGHT in attributes
+        self.notes[Note.WEIGHTS] += self.form == "gexf" and _WEIGHT in attributes
         self.edges.append(Edge(source, target, is_directed, self.line_of()))
         if self.of_links.wanted:
             self.data_of_links.append([])
 
     def _data(self, attributes: dict[str, str]) -> None:
         if self._parent == "edge":
-            self.notes[WEIGHTS] += attributes.get("key") in self._weights
-        if self._parent == "edge" and self.of_links.wanted:
-            self._key, self._text = attributes.get("key"), []
+            self.notes[Note.WEIGHTS] += attributes.get("key") in self._weights
+            if self.of_links.wanted:
+                self._key, self._text, self._into = attributes.get("key"), [], self.data_of_links[-1]
         elif self._parent in ("node", "graph"):
             self._key, self._text = self._required("data", attributes, "key"), []
+            is_node = self._parent == "node"
+            self._into = self.data_of_nodes[self._open[-1]] if is_node else self.data_of_graph
 
     def _value(self, attributes: dict[str, str]) -> None:
+        key = attributes.get("for", attributes.get("id"))  # id: as version 1.0 has it
+        datum = key, attributes.get("value", ""), self.line_of()
         if self._stack[-2:] == ["node", "attvalues"]:
-            key = attributes.get("for", attributes.get("id"))  # id: as version 1.0 has it
-            self._set(key, attributes.get("value", ""))
+            self.data_of_nodes[self._open[-1]].append(datum)
         elif self._stack[-2:] == ["edge", "attvalues"] and self.of_links.wanted:
-            key = attributes.get("for", attributes.get("id"))
-            self.data_of_links[-1].append((key, attributes.get("value", "")))
+            self.data_of_links[-1].append(datum)
 
     def _port(self, attributes: dict[str, str]) -> None:
-        self.notes[PORTS] += self._parent == "node"
-
-    def _set(self, key: str, text: str) -> None:
-        """An attribute of the node that is open."""
-        node = self.nodes[self._open[-1]]
-        if key in node.attributes:
-            self.twice.setdefault(key, (node, self.line_of()))
-        node.attributes[key] = text
-
-    def _named_of_link(self, edge: Edge, data: list[tuple[str | None, str]]) -> dict[str, str]:
-        """The attributes of a link by name; those it lacks have the default of their key."""
-        found: dict[str, str] = {}
-        for key, text in data:
-            name = self.of_links.name(key)
-            if name in self.of_links.wanted and name in found:
-                who = f"the link of {short(edge.source)} and {short(edge.target)}"
-                raise complaint(self.path, f"{who} has attribute {short(name)} twice; keep one.", edge.line)
-            found[name] = text
-        return self.of_links.defaults | found
-
-    def _named(self, node: Node) -> dict[str, str]:
-        """The attributes of a node by name; those it lacks have the default of their key."""
-        found: dict[str, str] = {}
-        for key, text in node.attributes.items():
-            name = self.of_nodes.name(key)
-            if name in self.of_nodes.wanted and (name in found or key in self.twice):
-                twice, line = self.twice.get(key, (node, node.line))
-                message = f"agent {short(twice.key)} has attribute {short(name)} twice; keep one."
-                raise complaint(self.path, message, line)
-            found[name] = text
-        return self.of_nodes.defaults | found
+        self.notes[Note.PORTS] += self._parent == "node"
 
     def _required(self, tag: str, attributes: dict[str, str], name: str) -> str:
         if name not in attributes:
