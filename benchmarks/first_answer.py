@@ -33,8 +33,9 @@ TOLERANCE = 1e-8  # the programs print nine digits
 FRESH, KEPT, LOADING = "cmapjax, nothing kept", "cmapjax, programs kept", "loading JAX"
 RIVALS = ("NumPy", "Mesa")
 ACCEPT_SECONDS = {FRESH: 4.0, KEPT: 2.5}  # on 34 agents
-# Where JAX is told by the environment to keep programs, "nothing kept" would not be true.
-CACHES = ("CMAPJAX_COMPILATION_CACHE", "JAX_COMPILATION_CACHE_DIR")
+# Where JAX is told by the environment to keep programs, "nothing kept" would not be true. Python keeps the
+# bytecode of modules unless it is told not to, and so a user's second process reads it.
+NOT_PASSED = ("CMAPJAX_COMPILATION_CACHE", "JAX_COMPILATION_CACHE_DIR", "PYTHONDONTWRITEBYTECODE")
 NOTE = (
     "The last table has the wall time of each whole process, from its start to its end, the median of "
     "samples taken in turns; in brackets processor time, all threads together. *Loading JAX* is "
@@ -102,7 +103,7 @@ def race(graph, repeats: int) -> dict:
 
 def run(command: list[str]) -> tuple[str, dict[str, float]]:
     """What a Python program prints, and the seconds that its process takes: wall, and of processors."""
-    environment = {name: x for name, x in os.environ.items() if name not in CACHES}
+    environment = {name: x for name, x in os.environ.items() if name not in NOT_PASSED}
     environment["PYTHONPATH"] = os.pathsep.join([str(PACKAGE), os.environ.get("PYTHONPATH", "")])
     with tempfile.TemporaryFile("w+") as out:
         began = time.perf_counter()

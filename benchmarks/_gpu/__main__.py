@@ -1,6 +1,7 @@
 """Compile every kind of run for an H200, on a machine without one: `scripts/gpu-compile --help`.
 
-Results are kept case by case in gpu-compile.json; started again, only programs whose text is new are compiled.
+Results are kept case by case in gpu-compile.json; started again, what is there is not compiled
+again: a case of these sources, or a program whose text is known.
 """
 
 import argparse

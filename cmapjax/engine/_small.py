@@ -218,7 +218,7 @@ def _of_market(market: Market, breach: Breach | None) -> Breach | None:
     return jax.tree.map(lambda x: market.stored(x[: market.num_agents]), breach)
 
 
-@compiled
+@compiled(quickly=True)
 def play_rounds(rules: Rules, now: StoredState, count: Int[Array, ""]) -> Played:
     """Plays `count` rounds, at most `ROUNDS`, and keeps flows and utilities, from which all else follows."""
     width, size = rules.market.links.shapes[0]
