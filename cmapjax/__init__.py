@@ -76,6 +76,7 @@ _HOMES = {
         "Damping",
         "DiminishingStep",
         "DynamicSharing",
+        "EntropicCMAP",
         "EqualSplit",
         "FixedDamping",
         "FixedStep",

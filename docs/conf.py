@@ -29,7 +29,9 @@ extensions = [
 ]
 exclude_patterns = ["_build", "_extensions", "jupyter_execute", "*.py"]
 # Of the Python files only those that are pages.
-exclude_patterns += [f"claims/{name}.py" for name in ("at_once", "claims", "reproduce", "tiny")]
+exclude_patterns += [
+    f"claims/{name}.py" for name in ("at_once", "claims", "committed", "reproduce", "tiny", "two_receivers")
+]
 exclude_patterns += [f"tutorials/{name}.py" for name in ("rural3", "village")]
 nitpicky = True
 highlight_language = "none"

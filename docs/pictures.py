@@ -1,6 +1,6 @@
 """The picture of the README, and the numbers in it: `python docs/pictures.py` writes docs/figures/gnutella*.
 
-Four ways to share on a peer-to-peer network of 10,875 hosts, each bringing one unit a round. Takes a minute.
+Five ways to share on a peer-to-peer network of 10,875 hosts, each bringing one unit a round. Takes a minute.
 """
 
 import functools
@@ -18,11 +18,12 @@ ROUNDS = 100
 LOOK_AFTER = 10  # rounds, at hosts
 PLAYS = {
     "CMAP, one after another": (cj.CMAP(), cj.Sequential()),
+    "entropic CMAP, all at once": (cj.EntropicCMAP(1.5), cj.Simultaneous()),
     "proportional response": (cj.ProportionalResponse(), cj.Simultaneous()),
     "CMAP, all at once, damped": (cj.Damped(cj.CMAP(), cj.LocalDamping()), cj.Simultaneous()),
     "CMAP, all at once": (cj.CMAP(), cj.Simultaneous()),
 }
-PLAY_COLOURS = dict(zip(PLAYS, (COLOURS[0], COLOURS[3], COLOURS[2], COLOURS[1]), strict=True))
+PLAY_COLOURS = dict(zip(PLAYS, (COLOURS[0], COLOURS[6], COLOURS[3], COLOURS[2], COLOURS[1]), strict=True))
 # What a host gets, in parts of its fair share (its utility at the equilibrium): above and up to which part.
 CLASSES = {
     "nothing": (-np.inf, 1e-9, "#D55E00", "xxxx"),
@@ -64,7 +65,7 @@ def _count(market, state, of, above, up_to):
 
 
 def _drawn(curves: pd.DataFrame, hosts: pd.DataFrame):
-    figure = new_figure(9, 3.9)
+    figure = new_figure(9, 4.3)
     left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
     for name in curves:
         left.plot(curves.index, curves[name], color=PLAY_COLOURS[name], linewidth=2.2)
@@ -75,6 +76,7 @@ def _drawn(curves: pd.DataFrame, hosts: pd.DataFrame):
     # Beside its line, where there is room; the colour says which.
     for name, round_, height, side in (
         ("CMAP, one after another", 1.1, 102, "bottom"),
+        ("entropic CMAP,\nall at once", 0.04, 99, "top"),
         ("proportional\nresponse", 1.25, 79, "top"),
         ("CMAP, all at once, damped", 2.6, 55, "top"),
         ("CMAP, all at once", 1.3, 2, "bottom"),

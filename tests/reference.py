@@ -33,6 +33,16 @@ def proportional_row(i, y, w, links):
     return w[i] * received / received.sum() if received.sum() > 0 else y[i].copy()
 
 
+def entropic(step):
+    """y_ij (w_j / u_j)^step, scaled to the contribution."""
+
+    def row(i, y, w, links):
+        weight = np.where(y[i] > 0, y[i] * (w / np.maximum(y.sum(axis=0), 1e-300)) ** step, 0)
+        return w[i] * weight / weight.sum()
+
+    return row
+
+
 def equal_row(i, y, w, links):
     return w[i] * links[i] / links[i].sum()
 

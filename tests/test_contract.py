@@ -24,6 +24,7 @@ STRATEGIES = {
     "selfish": cj.SelfishBestReply(),
     "dynamic sharing": cj.DynamicSharing(),
     "damped dynamic sharing": cj.Damped(cj.DynamicSharing(), 0.3),
+    "entropic": cj.EntropicCMAP(1.5),
 }
 SCHEDULES = {
     "simultaneous": cj.Simultaneous(),
@@ -46,6 +47,7 @@ ALWAYS = {
     ("gradient, jaxopt", "participation"),
     ("selfish", "sequential participation"),
     ("locally damped cmap", "one agent"),
+    ("entropic", "coloured"),
 }
 ROUNDS = 3
 KEY = jax.random.key(5)

@@ -25,6 +25,7 @@ CASES = [
     (cj.ProportionalResponse(), cj.Coloured()),
     (cj.Damped(cj.CMAP(), cj.LocalDamping()), cj.Simultaneous()),
     (cj.PerAgent(cj.Damped(cj.CMAP(), np.linspace(0.1, 1, N))), cj.Simultaneous()),
+    (cj.EntropicCMAP(1.5), cj.Simultaneous()),
     (cj.DynamicSharing(), cj.RandomOrder()),
 ]
 
@@ -88,6 +89,15 @@ def test_proportional_response_returns_what_it_received_in_parts():
     for n in about.neighbours:
         assert n.gets == pytest.approx(about.contribution * n.gave / about.utility)
     assert "in proportion to what that gave" in str(about)
+
+
+def test_entropic_multiplies_by_a_power_of_need():
+    about = cj.explain(MARKET, cj.EntropicCMAP(1.5), 5, 4)
+    pulls = np.array([n.got * (n.contribution / n.utility) ** 1.5 for n in about.neighbours])
+    np.testing.assert_allclose([n.gets for n in about.neighbours], about.contribution * pulls / pulls.sum())
+    assert "(contributes / received in all)^1.5" in str(about)
+    first = about.neighbours[0]
+    assert f"{first.label} {first.gets / first.got:.4g}" in str(about)
 
 
 @pytest.mark.parametrize(

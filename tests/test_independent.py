@@ -15,6 +15,7 @@ import cmapjax as cj
 PAIRS = {
     "cmap": (cj.CMAP(), reference.cmap_row),
     "proportional response": (cj.ProportionalResponse(), reference.proportional_row),
+    "entropic": (cj.EntropicCMAP(1.5), reference.entropic(1.5)),
     "equal split": (cj.EqualSplit(), reference.equal_row),
     "selfish best reply": (cj.SelfishBestReply(), reference.selfish_row),
     "cmap damped by 0.2": (cj.Damped(cj.CMAP(), 0.2), reference.damped(reference.cmap_row, 0.2)),
@@ -154,6 +155,7 @@ def _per_market(row, singles):
         ("proportional response", "simultaneous"),
         ("cmap", "sequential"),
         ("cmap damped locally", "simultaneous"),
+        ("entropic", "simultaneous"),
     ],
 )
 def test_forty_rounds_stay_with_the_reference_where_the_dynamic_is_stable(markets, strategy, schedule):

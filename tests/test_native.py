@@ -200,6 +200,7 @@ class Generous(cj.CMAP):
         (cj.CMAP(0), {}, "this strategy"),
         (cj.Damped(cj.Damped(cj.CMAP(), 0.5), 0.5), {}, "this strategy"),
         (cj.DynamicSharing(), {}, "this strategy"),
+        (cj.EntropicCMAP(), {}, "this strategy"),
         (cj.CMAP(), {"schedule": cj.Sequential()}, "this schedule"),
         (cj.CMAP(), {"schedule": cj.RandomParticipation(0.5), "key": jax.random.key(0)}, "this schedule"),
     ],

@@ -19,6 +19,7 @@ STRATEGIES = {
     "equal split": cj.EqualSplit(),
     "selfish best reply": cj.SelfishBestReply(),
     "dynamic sharing": cj.Damped(cj.DynamicSharing(), 0.4),
+    "entropic": cj.EntropicCMAP(1.5),
     "damped": cj.Damped(cj.CMAP(), 0.3),
     "damped by the largest degree": cj.Damped(cj.CMAP(), cj.MaxDegreeDamping()),
     "damped locally": cj.Damped(cj.ProportionalResponse(), cj.LocalDamping()),

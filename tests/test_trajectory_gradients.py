@@ -22,6 +22,7 @@ STRATEGIES = {
     "equal split": lambda x: cj.Damped(cj.EqualSplit(), x),
     "selfish": lambda x: cj.Damped(cj.SelfishBestReply(), x),
     "dynamic sharing": lambda x: cj.Damped(cj.DynamicSharing(), x),
+    "entropic": lambda x: cj.EntropicCMAP(step=2 * x),
     "gradient, jaxopt": lambda x: cj.GradientCMAP(method=cj.JaxoptGradient(2, cj.FixedStep(x / 20))),
     "gradient, jaxopt, line search": lambda x: cj.Damped(
         cj.GradientCMAP(method=cj.JaxoptGradient(2, cj.LineSearch())), x
@@ -55,6 +56,7 @@ ALWAYS = {
     ("equal split", "participation"),
     ("selfish", "sequential"),
     ("dynamic sharing", "simultaneous"),
+    ("entropic", "simultaneous"),
     ("gradient, jaxopt, line search", "simultaneous"),
     ("gradient, optax", "sequential"),
 }

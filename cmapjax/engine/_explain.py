@@ -24,6 +24,7 @@ from cmapjax.strategies import (
     Beyond,
     Damped,
     DynamicSharing,
+    EntropicCMAP,
     PerAgent,
     ProportionalResponse,
     Strategy,
@@ -298,6 +299,8 @@ def _reasons(about: Explanation) -> list[str]:
         lines = _of_proportional_response(about)
     elif isinstance(about.rule, DynamicSharing):
         lines = _of_dynamic_sharing(about)
+    elif isinstance(about.rule, EntropicCMAP):
+        lines = _of_entropic(about)
     elif isinstance(about.rule, CMAP):
         lines = [
             "With k = 0 its community is itself alone, which its own row does not touch: it gives as before."
@@ -343,6 +346,17 @@ def _of_dynamic_sharing(about: Explanation) -> list[str]:
     return [
         f"Received per round so far, per unit contributed: {shown}.",
         f"All goes to the smallest of these: {_named([n for n in served if n.answer > 0])}.",
+    ]
+
+
+def _of_entropic(about: Explanation) -> list[str]:
+    step = float(about.rule.step)
+    factors = [(n, n.answer / n.got) for n in about.neighbours if n.got > 0]
+    shown = ", ".join(f"{_named([n])} {factor:.4g}" for n, factor in factors)
+    return [
+        f"What each neighbour had from it is multiplied by (contributes / received in all)^{step:g}, and the "
+        "row scaled to what it has:",
+        f"the poor get more and the rich less, by the factors {shown or '(it gave nothing last time)'}.",
     ]
 
 

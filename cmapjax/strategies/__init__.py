@@ -5,6 +5,7 @@ from cmapjax.strategies._bid import BidResponse
 from cmapjax.strategies._cmap import CMAP
 from cmapjax.strategies._damping import Damped, Damping, FixedDamping, LocalDamping, MaxDegreeDamping
 from cmapjax.strategies._dynamic import DynamicSharing
+from cmapjax.strategies._entropic import EntropicCMAP
 from cmapjax.strategies._gradient import (
     DiminishingStep,
     FixedStep,
@@ -26,6 +27,7 @@ __all__ = [
     "Damping",
     "DiminishingStep",
     "DynamicSharing",
+    "EntropicCMAP",
     "EqualSplit",
     "FixedDamping",
     "FixedStep",

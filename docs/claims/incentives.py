@@ -7,7 +7,8 @@
 # any other link leave the market. *Under-reporting*: a share of the endowment, the rest perishes. *Appearing as
 # several*: each neighbour is linked with one copy, and copies share the endowment; what a search finds is a lower bound.
 # The bound of 2 is a theorem (Cheng, Deng, Li and Yan, Games and Economic Behavior 148, 2024). Nothing is said about
-# deviations while a dynamic is still under way.
+# deviations while a dynamic is still under way. [Committed rows](commitment.py) and [a table of what can be done to
+# whom](../why-all-at-once.md#who-commits-to-a-row) go on from here.
 
 # %%
 import itertools

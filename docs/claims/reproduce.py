@@ -18,7 +18,7 @@ import pandas as pd
 HERE = Path(__file__).parent
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 # Modules that pages share.
-HELPERS = ("at_once.py", "claims.py", "reproduce.py", "tiny.py")
+HELPERS = ("at_once.py", "claims.py", "committed.py", "reproduce.py", "tiny.py", "two_receivers.py")
 PAGES = sorted(path.stem for path in HERE.glob("*.py") if path.name not in HELPERS)
 
 
