@@ -10,7 +10,8 @@ import pytest
 from general import random_network
 
 import cmapjax as cj
-from cmapjax.strategies._capped import capped_level, up_to
+from cmapjax.engine._terms import terms_of
+from cmapjax.strategies._capped import _at_once, capped_level, up_to
 
 LAMBDA = {"priority": [0, 1, 1, 1], "directed": True, "endowment": [6, 0, 0, 0]}
 # Two givers that could replace each other at a receiver that has enough.
@@ -320,20 +321,69 @@ def test_a_balance_is_played_on_the_market_of_its_means_only():
         cj.simulate(balance.mean(NETWORK), cj.CMAP(), rounds=4, endowments=balance)
 
 
-def test_rows_of_small_whole_numbers_give_all_that_they_can():
-    # Ties: the whole budget may fill some links exactly, and leave nothing for others.
-    rng = np.random.default_rng(0)
-    weight, base, capacity = (rng.integers(low, 4, (5, 4000)).astype(float) for low in (1, 0, 0))
-    budget = rng.integers(0, 9, 4000).astype(float)
+def small_whole_numbers(rng, shape):
+    """Ties: the whole budget may fill some links exactly, and leave nothing for others."""
+    fields = [rng.integers(low, 4, shape).astype(float) for low in (1, 0, 0)]
+    return rng.integers(0, 9, shape[1]).astype(float), *fields
 
-    def row(*of):
-        return up_to(capped_level(*of), *of[1:])
 
+def claims_far_apart(rng, shape):
+    """The level lies a billion times as high as that at which the first slots are full."""
+    weight = np.where(rng.random(shape) < 0.5, 1e-9, 1) * rng.lognormal(0, 1, shape)
+    capacity = np.where(rng.random(shape) < 0.3, np.inf, rng.lognormal(0, 1, shape))
+    return rng.lognormal(0, 1, shape[1]), weight, rng.lognormal(0, 1, shape), capacity
+
+
+def much_given_by_others(rng, shape):
+    """What others give is a million times what there is to give."""
+    numbers = 1e-6 * rng.lognormal(0, 1, shape[1]), rng.lognormal(0, 1, shape), rng.lognormal(0, 1, shape)
+    return *numbers, 1e-6 * rng.lognormal(0, 1, shape)
+
+
+@pytest.mark.parametrize("numbers", [small_whole_numbers, claims_far_apart, much_given_by_others])
+@pytest.mark.parametrize("way", [capped_level, _at_once])
+def test_rows_give_all_that_they_can(numbers, way):
+    given = numbers(np.random.default_rng(0), (5, 4000))
+    padding = np.arange(5)[:, None] >= np.random.default_rng(1).integers(1, 6, 4000)
+    given = [given[0], *(np.where(padding, 0, x) for x in given[1:])]
+    rows = jax.jit(jax.vmap(lambda *of: up_to(way(*of), *of[1:]), (0, -1, -1, -1), -1))
+    for dtype in ("float64", "float32"):
+        if dtype == "float32" and way is _at_once and numbers is much_given_by_others:
+            continue  # less than the rounding of what others give
+        with jax.enable_x64(True):
+            budget, *slots = (np.asarray(x, dtype) for x in given)
+            found = np.asarray(rows(*map(jnp.asarray, (budget, *slots)))).astype(float)
+        assert np.all(found <= slots[2])
+        due = np.minimum(budget, slots[2].sum(axis=0, dtype=float))
+        # The search stops when what is given is the budget but for 4 roundings; adding up takes more.
+        limit = 10 * np.finfo(dtype).eps
+        if dtype == "float32" and numbers is much_given_by_others:
+            limit = 1e-3  # what is given is a difference of numbers a million times as large
+        np.testing.assert_allclose(found.sum(axis=0), due, rtol=limit)
+
+
+def test_blocks_in_which_nobody_gives_or_receives_are_left_out():
+    links = [(i, 30 + j) for i in range(30) for j in range(200) if (i + j) % 2]
+    market = cj.Market.from_links(
+        links,
+        endowment=np.append(np.linspace(1, 2, 30), np.zeros(200)),
+        priority=np.append(np.zeros(30), np.linspace(1, 3, 200)),
+        efficiency=np.random.default_rng(0).uniform(0.2, 1, len(links)),
+        directed=True,
+    )
+    of = terms_of(market, np.float64)
+    assert of.sent.is_shut == (True, False)
+    assert of.received.is_shut == (False, True)
     with jax.enable_x64(True):
-        given = map(jnp.asarray, (budget, weight, base, capacity))
-        rows = np.asarray(jax.jit(jax.vmap(row, (0, -1, -1, -1), -1))(*given))
-    assert np.all(rows <= capacity)
-    np.testing.assert_allclose(rows.sum(axis=0), np.minimum(budget, capacity.sum(axis=0)), atol=1e-14)
+        of = terms_of(jax.tree.map(jnp.asarray, market), np.float64)
+    assert not any(of.sent.is_shut + of.received.is_shut)  # not known while compiling
+    for strategy in (cj.CMAP(), cj.BidResponse()):
+        run = cj.simulate(market, strategy, rounds=3, record={})
+        flow = market.arc_values(run.final.flow)
+        with jax.enable_x64(True):
+            whole = jax.jit(lambda m, s=strategy: cj.simulate(m, s, rounds=3, record={}).final.flow)(market)
+        np.testing.assert_allclose(flow, market.arc_values(np.asarray(whole)), rtol=1e-12)
+        np.testing.assert_allclose(market.gave(run.final.flow), market.contribution, rtol=1e-12)
 
 
 def test_metrics_count_up_to_the_demand_by_priorities_of_those_who_count():

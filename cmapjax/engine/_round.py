@@ -74,6 +74,13 @@ class Known(eqx.Module):
         """Where something can be received."""
         return self.gives if self.terms is None else self.terms.received.is_open
 
+    @property
+    def shut(self) -> tuple[tuple[bool, ...], tuple[bool, ...]]:
+        """Of each block, whether nobody in it can give, and whether nobody can receive."""
+        if self.terms is None:
+            return ((False,) * len(self.neighbour_contribution),) * 2
+        return self.terms.sent.is_shut, self.terms.received.is_shut
+
 
 def known_facts(
     market: Market,
@@ -158,17 +165,27 @@ def act_together(
             first = who.stop
         return both_ends(market, market.links.join(answers))
     post = jax.vmap(functools.partial(_calls.post, strategy), in_axes=-1)
-    terms = [post(view) for view in views]
+    none_gives, none_takes = known.shut
+    terms = [
+        _nothing(post, view) if shut else post(view) for view, shut in zip(views, none_gives, strict=True)
+    ]
+    ends = _other_ends(market, known, flows, utility, repeated)
     return _on_links(
         known,
-        _what_flows(strategy, terms, views),
-        _what_flows(strategy, _others(market, terms), _other_ends(market, known, flows, utility, repeated)),
+        _what_flows(strategy, terms, views, none_gives),
+        _what_flows(strategy, _others(market, terms), ends, none_takes),
     )
 
 
-def _what_flows(strategy: Strategy, terms: list, links: list[Link]) -> list[Float[Array, "_ _"]]:
+def _what_flows(strategy: Strategy, terms: list, links: list[Link], shut) -> list[Float[Array, "_ _"]]:
     flow = jax.vmap(functools.partial(_calls.flow, strategy), in_axes=-1, out_axes=-1)
-    return [flow(*both) for both in zip(terms, links, strict=True)]
+    blocks = zip(terms, links, shut, strict=True)
+    return [jnp.zeros_like(link.sent) if none else flow(posted, link) for posted, link, none in blocks]
+
+
+def _nothing(post, view: View):
+    """Zeros in place of terms that nobody looks at."""
+    return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(post, view))
 
 
 def _others(market: Market, terms: list) -> list:

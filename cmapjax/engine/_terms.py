@@ -32,6 +32,8 @@ class OfLinks(eqx.Module):
     """Whether anything can be given."""
     capacity: Blocks | None
     efficiency: Blocks | None
+    is_shut: tuple[bool, ...] = eqx.field(static=True)
+    """Of each block, whether it is known that nothing is open, so that rounds need not compute it."""
 
     def cut(self) -> list[dict]:
         """Capacity and efficiency of each block, as fields of `Link`."""
@@ -80,7 +82,8 @@ def terms_of(market: Market, dtype) -> Terms | None:
 
     def of_links(mirrored) -> OfLinks:
         real = [None if x is None else blocks(mirrored(x.astype(dtype))) for x in (capacity, efficiency)]
-        return OfLinks(blocks(mirrored(carries)), *real)
+        is_open = blocks(mirrored(carries))
+        return OfLinks(is_open, *real, tuple(isinstance(x, np.ndarray) and not np.any(x) for x in is_open))
 
     capacity = None if market.capacity is None else of.capacity
     if isinstance(capacity, np.ndarray) and np.all(np.isinf(capacity[carries])):
@@ -149,7 +152,8 @@ def arriving(flows: Blocks, of: Terms | None) -> Blocks:
     """What arrives of what is received."""
     if of is None or of.received.efficiency is None:
         return flows
-    return tuple(e * y for e, y in zip(of.received.efficiency, flows, strict=True))
+    blocks = zip(of.received.efficiency, flows, of.received.is_shut, strict=True)
+    return tuple(y if is_shut else e * y for e, y, is_shut in blocks)
 
 
 def owed(budget: Agents, of: Terms | None) -> Agents:

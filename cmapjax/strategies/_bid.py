@@ -7,7 +7,7 @@ from jaxtyping import Float
 from cmapjax.arguments._checks import check_fairness
 from cmapjax.market._columns import total
 from cmapjax.runtime._types import Array
-from cmapjax.strategies._base import Link, PostedStrategy, View
+from cmapjax.strategies._base import Link, PostedStrategy, View, equal_part
 from cmapjax.strategies._capped import level_of, up_to
 
 
@@ -39,22 +39,23 @@ class BidResponse(PostedStrategy):
 
     def post(self, view: View):
         weight = jnp.where(view.is_neighbour, self._bid(view), 0)
-        none, bids = jnp.zeros_like(weight), total(weight)
         if view.capacity is None:
-            price = jnp.where(bids > 0, view.budget / jnp.where(bids > 0, bids, 1), 0), jnp.zeros_like(bids)
-        else:
-            price = level_of(view.budget, weight, none, view.capacity)
+            bids = total(weight)
+            price = jnp.where(bids > 0, view.budget / jnp.where(bids > 0, bids, 1), 0)
+            return price, jnp.where(bids > 0, 0, equal_part(view))
+        none, others = jnp.zeros_like(weight), (view.is_neighbour & (weight == 0)).astype(weight.dtype)
+        price = level_of(view.budget, weight, none, view.capacity)
         row = up_to(price, weight, none, view.capacity)
         # Bids take all that there is, unless every link with a bid is full, or there is none.
-        has_room = (weight > 0) if view.capacity is None else (weight > 0) & (row < view.capacity)
-        takes_all = total(has_room.astype(row.dtype)) > 0
+        takes_all = total(((weight > 0) & (row < view.capacity)).astype(row.dtype)) > 0
         rest = jnp.where(takes_all, 0, jnp.maximum(view.budget - total(row), 0))
-        others = (view.is_neighbour & (weight == 0)).astype(row.dtype)
         return price, level_of(rest, others, none, view.capacity)
 
     def flow(self, terms, link: Link):
         price, even = terms
         bid = self._bid(link)
+        if link.capacity is None:
+            return jnp.where(bid > 0, price * bid, even)
         none, one = jnp.zeros_like(bid), jnp.ones_like(bid)
         answer = up_to(price, bid, none, link.capacity)
         return jnp.where(bid > 0, answer, up_to(even, one, none, link.capacity))

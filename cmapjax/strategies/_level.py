@@ -1,5 +1,7 @@
 """The water level: to which a row fills slots, weight by weight, above what they have already."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Float
@@ -95,22 +97,25 @@ def _searched(budget, weight, base):
     return level
 
 
-@jax.custom_batching.custom_vmap
-def _found(budget, weight, base):
-    """The level, to working precision, in the way that suits the device."""
-    return jax.lax.platform_dependent(budget, weight, base, cpu=_searched, default=_by_pairs)
+def suited_to_device(searched: Callable, at_once: Callable) -> Callable:
+    """A level of one row in the way that suits the device: by steps on a CPU, at once elsewhere."""
 
+    @jax.custom_batching.custom_vmap
+    def found(*row):
+        return jax.lax.platform_dependent(*row, cpu=searched, default=at_once)
 
-@_found.def_vmap
-def _found_of_many(size, is_batched, *args):
-    # Agents last, as they are stored. JAX would put them first, and XLA transpose every array.
-    args = [
-        jnp.moveaxis(x, 0, -1) if has else jnp.broadcast_to(x[..., None], (*x.shape, size))
-        for x, has in zip(args, is_batched, strict=True)
-    ]
-    searched = jax.vmap(_searched, in_axes=-1, out_axes=-1)
-    level = jax.lax.platform_dependent(*args, cpu=searched, default=_by_pairs)
-    return jnp.moveaxis(level, -1, 0), True
+    @found.def_vmap
+    def of_many(size, is_batched, *rows):
+        # Agents last, as they are stored. JAX would put them first, and XLA transpose every array.
+        rows = [
+            jnp.moveaxis(x, 0, -1) if has else jnp.broadcast_to(x[..., None], (*x.shape, size))
+            for x, has in zip(rows, is_batched, strict=True)
+        ]
+        by_steps = jax.vmap(searched, in_axes=-1, out_axes=-1)
+        level = jax.lax.platform_dependent(*rows, cpu=by_steps, default=at_once)
+        return jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), level), jax.tree.map(lambda _: True, level)
+
+    return found
 
 
 def _by_pairs(budget, weight, base):
@@ -125,6 +130,9 @@ def _by_pairs(budget, weight, base):
     both = jnp.where(is_up_to, jax.lax.complex(base, weight)[:, None], 0).sum(axis=0)
     filled, capacity = budget + both.real, both.imag
     return jnp.min(jnp.where(weight > 0, filled / _some(capacity), jnp.inf), axis=0)
+
+
+_found = suited_to_device(_searched, _by_pairs)
 
 
 @water_level.defjvp
