@@ -16,7 +16,8 @@ from test_answers import ANSWERS, _market
 
 import cmapjax as cj
 from cmapjax.equilibrium import _decomposition as decomposition
-from cmapjax.equilibrium import certify, solve_in_fractions
+from cmapjax.equilibrium import _levels, certify, solve_in_fractions
+from cmapjax.equilibrium._proof import verify_levels
 from cmapjax.market._certificate import certify_arcs
 
 
@@ -227,9 +228,10 @@ def test_groups_of_one_ratio_that_were_told_apart_are_taken_together():
     """Two pairs of 1 and 2 in one market, handed over as four groups, are two: of ratio 1/2 and of 2."""
     weight, market_of = np.array([1, 2, 1, 2]), np.zeros(4, int)
     giver, receiver = np.array([0, 1, 2, 3]), np.array([1, 0, 3, 2])
-    apart = np.array([0, 1, 2, 3])
-    found = decomposition.confirm(giver, receiver, weight, market_of, receiver, apart)
-    assert list(zip(found.numerator, found.denominator, strict=True)) == [(1, 2), (2, 1)]
+    apart = np.array([1, 2, 0, 3])
+    found = decomposition.decompose(giver, receiver, weight, market_of, apart)
+    assert found.levels.num_flows == 1
+    assert list(zip(found.levels.numerator, found.levels.denominator, strict=True)) == [(1, 2), (2, 1)]
     np.testing.assert_array_equal(found.receives_in, [1, 0, 1, 0])
     np.testing.assert_array_equal(found.gives_in, [0, 1, 0, 1])
 
@@ -260,10 +262,9 @@ def test_ratios_that_differ_by_less_than_floats_tell_stay_apart():
 def test_groups_that_can_be_filled_but_stand_in_a_wrong_order_are_not_confirmed(graph, w, ratio):
     market = cj.graphs.from_networkx(graph, endowment=w)
     weight, _ = decomposition.as_integers(np.asarray(market.contribution), np.zeros(len(w), int))
-    problem = (*market.arcs(), weight, np.zeros(len(w), np.int64))
-    receives_in = np.unique(ratio, return_inverse=True)[1]
-    gives_in = np.array([min(receives_in[j] for j in graph[i]) for i in graph])
-    assert decomposition.confirm(*problem, gives_in, receives_in) is None
+    terms = decomposition.plain_terms(*market.arcs(), weight, np.zeros(len(w), np.int64))
+    division = _levels._Division(terms, expected=np.unique(ratio, return_inverse=True)[1])
+    assert not division.serves_the_poorest(division.divided())
     np.testing.assert_array_equal(certify(market, np.array(ratio)).utility, cj.solve(market).utility)
 
 
@@ -275,7 +276,7 @@ def _problem():
     market = cj.Market.from_links(reference.random_links(rng, 9, 0.05), endowment=rng.integers(1, 9, 9))
     weight, _ = decomposition.as_integers(np.asarray(market.contribution), np.zeros(9, int))
     problem = (*market.arcs(), weight, np.zeros(9, np.int64))
-    return problem, decomposition.decompose(*problem)
+    return decomposition.plain_terms(*problem), decomposition.decompose(*problem).levels
 
 
 def _shifted(parts, arc, by):
@@ -287,31 +288,34 @@ def _shifted(parts, arc, by):
 @pytest.mark.parametrize(
     ("broken", "law"),
     [
-        (lambda f: {"parts": _shifted(f.parts, np.argmax(f.parts), 1)}, "everybody spends"),
-        (lambda f: {"parts": _shifted(f.parts, np.argmin(f.parts), -1)}, "no flow is negative"),
-        (lambda f: {"parts": f.parts[::-1].copy()}, "flows stay in their group"),
-        (lambda f: {"numerator": f.numerator + 1}, "everybody gets"),
-        (lambda f: {"numerator": f.denominator, "denominator": f.numerator}, "r_p r_j = 1 on used|everybody"),
+        (lambda f: {"parts": _shifted(f.parts, np.argmax(f.parts), 1)}, "nobody gives more than it has"),
+        (lambda f: {"parts": _shifted(f.parts, np.argmax(f.parts), -1)}, "who keeps has nobody left"),
+        (lambda f: {"parts": _shifted(f.parts, np.argmin(f.parts), -1)}, "flows are within capacities"),
+        (lambda f: {"parts": f.parts[::-1].copy()}, "givers serve the poorest"),
+        (lambda f: {"got": f.got + 1}, "what arrives is received"),
+        (lambda f: {"numerator": f.numerator + 1}, "levels are ratios"),
+        (lambda f: {"numerator": f.denominator, "denominator": f.numerator}, "levels are ratios"),
     ],
 )
 def test_a_wrong_answer_does_not_pass_verification(broken, law):
-    problem, found = _problem()
-    decomposition.verify(found, *problem)
+    terms, found = _problem()
+    verify_levels(terms, found)
     assert len(found.numerator) > 2
     with pytest.raises(ArithmeticError, match=law):
-        decomposition.verify(dataclasses.replace(found, **broken(found)), *problem)
+        verify_levels(terms, dataclasses.replace(found, **broken(found)))
 
 
 def test_a_link_that_would_pay_fails_verification():
     giver, receiver = np.array([0, 1, 2, 3]), np.array([1, 0, 3, 2])
     weight = np.array([1, 3, 1, 3])
-    found = decomposition.decompose(giver, receiver, weight, np.zeros(4, np.int64))
-    decomposition.verify(found, giver, receiver, weight, None)
+    market_of = np.zeros(4, np.int64)
+    found = decomposition.decompose(giver, receiver, weight, market_of).levels
+    verify_levels(decomposition.plain_terms(giver, receiver, weight, market_of), found)
     # With a link between the two that are served worst the same flows are no equilibrium.
     more = np.append(giver, [1, 3]), np.append(receiver, [3, 1])
     extended = dataclasses.replace(found, parts=np.append(found.parts, [0, 0]))
-    with pytest.raises(ArithmeticError, match="r_p r_j ≥ 1 on links"):
-        decomposition.verify(extended, *more, weight, None)
+    with pytest.raises(ArithmeticError, match="givers serve the poorest"):
+        verify_levels(decomposition.plain_terms(*more, weight, market_of), extended)
 
 
 def test_the_certificate_on_arcs_agrees_with_that_on_columns(ensemble):
@@ -560,7 +564,7 @@ def test_ensembles_taken_in_batches_have_the_same_groups(monkeypatch):
     market = random.draw(jax.random.key(2), 30)
     whole = cj.solve(market)
     for agents in (1, 25, 100):
-        monkeypatch.setattr(decomposition, "BATCH", agents)
+        monkeypatch.setattr(_levels, "BATCH", agents)
         found = cj.solve(market)
         np.testing.assert_array_equal(found.utility, whole.utility)
         np.testing.assert_array_equal(found.groups.gives_in, whole.groups.gives_in)

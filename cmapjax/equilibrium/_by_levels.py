@@ -76,15 +76,17 @@ def in_integers(arcs: Arcs) -> tuple[Terms, np.ndarray, np.ndarray]:
 
 
 def as_whole(x: np.ndarray, market_of: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers ≥ 0 as Python's integers in a unit of each market, and the power of two that the unit is.
+    """Numbers ≥ 0 as integers in a unit of each market, and the power of two that the unit is.
 
     Infinity becomes `UNLIMITED`.
     """
     is_some = np.isfinite(x) & (x > 0)
-    whole = np.where(np.isinf(x), UNLIMITED, 0).astype(object)
+    whole = np.where(np.isinf(x), UNLIMITED, 0)
     power = np.zeros(int(market_of.max()) + 1, np.int64)
     if np.any(is_some):
-        whole[is_some], unit = as_integers(x[is_some], market_of[is_some])
+        found, unit = as_integers(x[is_some], market_of[is_some])
+        whole = whole.astype(found.dtype)
+        whole[is_some] = found
         some = np.unique(market_of[is_some])
         power[some] = unit[some]
     return whole, power
@@ -157,6 +159,6 @@ def _quotients(top: np.ndarray, bottom: np.ndarray, power: np.ndarray) -> np.nda
 
     try:  # quicker, where numbers are not far apart
         with np.errstate(over="ignore", under="ignore"):
-            return np.ldexp(np.true_divide(top, bottom).astype(np.float64), power)
+            return np.ldexp(np.true_divide(top, bottom.astype(object)).astype(np.float64), power)
     except OverflowError:
         return np.frompyfunc(nearest, 3, 1)(top, bottom, power).astype(np.float64)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from cmapjax.arguments._checks import CONTRIBUTION, check_positive, short
-from cmapjax.equilibrium._decomposition import Partition, as_integers, blocks, confirm, decompose, verify
+from cmapjax.equilibrium._decomposition import Partition, as_integers, blocks, decompose, plain_terms
 from cmapjax.equilibrium._equilibrium import (
     Equilibrium,
     Fractions,
@@ -19,6 +19,7 @@ from cmapjax.equilibrium._equilibrium import (
     check_representable,
     price_error,
 )
+from cmapjax.equilibrium._proof import verify_levels
 from cmapjax.market._certificate import certify_arcs, per_market
 from cmapjax.market._market import Market
 from cmapjax.runtime._settings import entry
@@ -42,7 +43,7 @@ class Decomposition(Method):
 
     def solve(self, market, tolerance):
         network = _Network.of(market)
-        return network.answer(network.decompose(), tolerance)
+        return network.answer(decompose(*network.problem), tolerance)
 
 
 @entry(remedy=IN_PROGRAMS)
@@ -63,13 +64,13 @@ def certify(
         ValueError: an agent whose utility lies below what float64 holds.
     """
     network = _Network.of(market)
-    found = confirm(*network.problem, *network.identify(np.asarray(ratio), resolution))
-    return network.answer(network.decompose() if found is None else found, tolerance)
+    expected = network.identify(np.asarray(ratio), resolution)
+    return network.answer(decompose(*network.problem, expected), tolerance)
 
 
 @entry(remedy=IN_PROGRAMS)
 def solve_in_fractions(market: Market, contribution: Sequence[int | Fraction] | None = None) -> Fractions:
-    """The equilibrium in exact fractions, every law of it verified in integers.
+    """The equilibrium in exact fractions, every law of it verified.
 
     Args:
         market: one market, or many packed side by side.
@@ -83,17 +84,17 @@ def solve_in_fractions(market: Market, contribution: Sequence[int | Fraction] | 
         ValueError: contributions that are not positive numbers, one per agent.
     """
     network = _Network.of(market) if contribution is None else _Network.with_fractions(market, contribution)
-    found = network.decompose()
-    verify(found, *network.problem)
+    found = decompose(*network.problem).levels
+    verify_levels(plain_terms(*network.problem), found)
     ratio = [Fraction(a, b) for a, b in zip(found.numerator, found.denominator, strict=True)]
     unit = [network.unit[m] for m in network.market_of]
-    ratios = tuple(ratio[g] for g in found.receives_in)
+    ratios = tuple(ratio[g] for g in found.group)
     return Fractions(
         utility=tuple(r * int(w) * u for r, w, u in zip(ratios, network.weight, unit, strict=True)),
         ratio=ratios,
         flow=tuple(
-            Fraction(int(part), int(found.denominator[found.gives_in[i]])) * unit[i]
-            for part, i in zip(found.parts, network.giver, strict=True)
+            Fraction(int(part), found.denominator[found.group[j]]) * unit[j]
+            for part, j in zip(found.parts, network.receiver, strict=True)
         ),
     )
 
@@ -143,30 +144,27 @@ class _Network:
     def problem(self) -> tuple:
         return self.giver, self.receiver, self.weight, self.market_of
 
-    def decompose(self) -> Partition:
-        return decompose(*self.problem)
-
-    def identify(self, ratio, resolution: float) -> tuple[np.ndarray, np.ndarray]:
-        """Groups of agents of nearly the same ratio; everybody gives in that of its poorest neighbour."""
+    def identify(self, ratio, resolution: float) -> Int[np.ndarray, "agents"]:
+        """Groups of agents of nearly the same ratio, in the order of ratios."""
         order = np.lexsort((ratio, self.market_of))
         with np.errstate(divide="ignore", invalid="ignore"):
             is_step = np.diff(np.log(ratio[order])) > resolution
         is_step |= np.diff(self.market_of[order]) > 0
         receives_in = np.empty(len(order), np.int64)
         receives_in[order] = np.concatenate([[0], np.cumsum(is_step)])
-        rows = np.flatnonzero(np.diff(self.giver, prepend=-1))
-        return np.minimum.reduceat(receives_in[self.receiver], rows), receives_in
+        return receives_in
 
     def answer(self, found: Partition, tolerance: float) -> Equilibrium:
         """The groups as an equilibrium, its certificate computed from the flows alone."""
         contribution = np.asarray(self.market.contribution)
-        whole = self.weight.astype(object) * found.denominator[found.gives_in]
-        share = np.true_divide(found.parts, whole[self.giver]).astype(np.float64)
+        groups = found.levels
+        whole = self.weight.astype(object) * groups.denominator[found.gives_in]
+        share = np.true_divide(groups.parts, whole[self.giver]).astype(np.float64)
         flow = share * contribution[self.giver]
         proof = certify_arcs(self.giver, self.receiver, flow, contribution, self.market_of)
         ratio = found.ratio[found.receives_in]
         check_representable(self.market, ratio)
-        inverse = np.array([b / a for a, b in zip(found.numerator, found.denominator, strict=True)])
+        inverse = np.array([b / a for a, b in zip(groups.numerator, groups.denominator, strict=True)])
         group_market = np.zeros(len(inverse), np.int64)
         group_market[found.receives_in] = self.market_of
         log_welfare = per_market(np.add, contribution * np.log(ratio), self.market_of)
@@ -179,7 +177,7 @@ class _Network:
             gap=proof.gap,
             price_error=price_error(self.market, proof.utility),
             spending_error=proof.spending_error,
-            iterations=np.asarray(found.num_flows),
+            iterations=np.asarray(groups.num_flows),
             result=(proof.gap > tolerance).astype(np.int32),
             groups=Groups(
                 found.gives_in,
