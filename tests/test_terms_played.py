@@ -362,21 +362,35 @@ def test_rows_give_all_that_they_can(numbers, way):
         np.testing.assert_allclose(found.sum(axis=0), due, rtol=limit)
 
 
-def test_blocks_in_which_nobody_gives_or_receives_are_left_out():
+def donors(*back):
+    """30 givers and 200 receivers, in a block each; `back` are links by which receivers give, too."""
     links = [(i, 30 + j) for i in range(30) for j in range(200) if (i + j) % 2]
-    market = cj.Market.from_links(
-        links,
-        endowment=np.append(np.linspace(1, 2, 30), np.zeros(200)),
-        priority=np.append(np.zeros(30), np.linspace(1, 3, 200)),
-        efficiency=np.random.default_rng(0).uniform(0.2, 1, len(links)),
+    gives, takes = np.zeros(230), np.append(np.zeros(30), np.linspace(1, 3, 200))
+    gives[:30] = np.linspace(1, 2, 30)
+    for giver, receiver in back:
+        gives[giver] = takes[receiver] = 1
+    return cj.Market.from_links(
+        links + list(back),
+        endowment=gives,
+        priority=takes,
+        efficiency=np.random.default_rng(0).uniform(0.2, 1, len(links) + len(back)),
         directed=True,
     )
+
+
+def test_blocks_in_which_nobody_gives_or_receives_are_known():
+    market = donors()
     of = terms_of(market, np.float64)
     assert of.sent.is_shut == (True, False)
     assert of.received.is_shut == (False, True)
     with jax.enable_x64(True):
         of = terms_of(jax.tree.map(jnp.asarray, market), np.float64)
     assert not any(of.sent.is_shut + of.received.is_shut)  # not known while compiling
+
+
+@pytest.mark.parametrize("back", [(), [(31, 0)]], ids=["one way", "one gives back"])
+def test_leaving_out_blocks_changes_no_row(back):
+    market = donors(*back)
     for strategy in (cj.CMAP(), cj.BidResponse()):
         run = cj.simulate(market, strategy, rounds=3, record={})
         flow = market.arc_values(run.final.flow)

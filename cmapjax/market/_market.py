@@ -238,12 +238,11 @@ class Market(eqx.Module):
             ValueError: no such field; numbers out of their range; plain numbers in a market that is traced.
         """
         traced = {name: x for name, x in terms.items() if isinstance(x, jax.core.Tracer)}
-        if not traced:
-            check_plain("with_terms", (self, terms), "make the market before, or give traced numbers")
-            return dataclasses.replace(self, **renewed_terms(self, self._arc_slots()[2], terms))
-        plain = {name: x for name, x in terms.items() if name not in traced}
-        market = self.with_terms(**plain) if plain else self
-        return dataclasses.replace(market, **traced_terms(market, traced))
+        market, plain = self, {name: x for name, x in terms.items() if name not in traced}
+        if plain or not traced:
+            check_plain("with_terms", (self, plain), "make the market before, or give traced numbers")
+            market = dataclasses.replace(self, **renewed_terms(self, self._arc_slots()[2], plain))
+        return dataclasses.replace(market, **traced_terms(market, traced)) if traced else market
 
     def bare(self) -> "Market":
         """This market without its names, as compiled code sees it."""
