@@ -11,12 +11,7 @@ import numpy as np
 import scipy
 from jaxtyping import Float, Int, Shaped, UInt
 
-from cmapjax.arguments._checks import (
-    as_real,
-    check_not_negative,
-    check_positive,
-    short,
-)
+from cmapjax.arguments._checks import as_real, check_not_negative, check_positive, short
 from cmapjax.arguments._labelled import by_name, unlabelled
 from cmapjax.arguments._origin import Origin
 from cmapjax.market._columns import Columns, entry_slots
@@ -239,10 +234,10 @@ class Market(eqx.Module):
         """
         traced = {name: x for name, x in terms.items() if isinstance(x, jax.core.Tracer)}
         market, plain = self, {name: x for name, x in terms.items() if name not in traced}
-        if plain or not traced:
+        if plain:
             check_plain("with_terms", (self, plain), "make the market before, or give traced numbers")
             market = dataclasses.replace(self, **renewed_terms(self, self._arc_slots()[2], plain))
-        return dataclasses.replace(market, **traced_terms(market, traced)) if traced else market
+        return dataclasses.replace(market, **traced_terms(market, traced))
 
     def bare(self) -> "Market":
         """This market without its names, as compiled code sees it."""

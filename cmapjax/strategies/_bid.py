@@ -38,27 +38,10 @@ class BidResponse(PostedStrategy):
         check_fairness(self.fairness, may_be_infinite=False)
 
     def post(self, view: View):
-        weight = jnp.where(view.is_neighbour, self._bid(view), 0)
-        if view.capacity is None:
-            bids = total(weight)
-            price = jnp.where(bids > 0, view.budget / jnp.where(bids > 0, bids, 1), 0)
-            return price, jnp.where(bids > 0, 0, equal_part(view))
-        none, others = jnp.zeros_like(weight), (view.is_neighbour & (weight == 0)).astype(weight.dtype)
-        price = level_of(view.budget, weight, none, view.capacity)
-        row = up_to(price, weight, none, view.capacity)
-        # Bids take all that there is, unless every link with a bid is full, or there is none.
-        takes_all = total(((weight > 0) & (row < view.capacity)).astype(row.dtype)) > 0
-        rest = jnp.where(takes_all, 0, jnp.maximum(view.budget - total(row), 0))
-        return price, level_of(rest, others, none, view.capacity)
+        return posted(view, self._bid(view))
 
     def flow(self, terms, link: Link):
-        price, even = terms
-        bid = self._bid(link)
-        if link.capacity is None:
-            return jnp.where(bid > 0, price * bid, even)
-        none, one = jnp.zeros_like(bid), jnp.ones_like(bid)
-        answer = up_to(price, bid, none, link.capacity)
-        return jnp.where(bid > 0, answer, up_to(even, one, none, link.capacity))
+        return given(terms, link, self._bid(link))
 
     def _bid(self, link: Link) -> Float[Array, "..."]:
         """ω_ij = y_ij β_j e_ij^(1/α) / u_j."""
@@ -67,3 +50,29 @@ class BidResponse(PostedStrategy):
         if link.efficiency is not None:
             bid = bid * link.efficiency ** (1 / self.fairness)
         return jnp.where(has, bid, 0)
+
+
+def posted(view: View, weight: Float[Array, "..."]):
+    """What a giver posts that splits in proportion to weights: the price P_i, and an even rest."""
+    weight = jnp.where(view.is_neighbour, weight, 0)
+    if view.capacity is None:
+        bids = total(weight)
+        price = jnp.where(bids > 0, view.budget / jnp.where(bids > 0, bids, 1), 0)
+        return price, jnp.where(bids > 0, 0, equal_part(view))
+    none, others = jnp.zeros_like(weight), (view.is_neighbour & (weight == 0)).astype(weight.dtype)
+    price = level_of(view.budget, weight, none, view.capacity)
+    row = up_to(price, weight, none, view.capacity)
+    # Bids take all that there is, unless every link with a bid is full, or there is none.
+    takes_all = total(((weight > 0) & (row < view.capacity)).astype(row.dtype)) > 0
+    rest = jnp.where(takes_all, 0, jnp.maximum(view.budget - total(row), 0))
+    return price, level_of(rest, others, none, view.capacity)
+
+
+def given(terms, link: Link, weight: Float[Array, "..."]) -> Float[Array, "..."]:
+    """What the giver that posted these terms gives along a link of this weight: min(K_ij, P_i · weight)."""
+    price, even = terms
+    if link.capacity is None:
+        return jnp.where(weight > 0, price * weight, even)
+    none, one = jnp.zeros_like(weight), jnp.ones_like(weight)
+    answer = up_to(price, weight, none, link.capacity)
+    return jnp.where(weight > 0, answer, up_to(even, one, none, link.capacity))

@@ -1,7 +1,5 @@
 """Entropic CMAP: one step of mirror descent on what CMAP optimises in full."""
 
-import dataclasses
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -13,7 +11,7 @@ from cmapjax.market._columns import largest
 from cmapjax.runtime._settings import is_traced
 from cmapjax.runtime._types import Array, as_parameter
 from cmapjax.strategies._base import Link, PostedStrategy, View
-from cmapjax.strategies._bid import BidResponse
+from cmapjax.strategies._bid import given, posted
 
 # Claims follow demands: utility and claim of a satisfied receiver change by a matrix of trace 2(1 − η) and
 # determinant 1 − η in a round, which is stable below this η (docs/why-all-at-once.md).
@@ -85,16 +83,15 @@ class EntropicCMAP(PostedStrategy):
         least = jnp.finfo(view.sent.dtype).min
         # Measured from the largest pull, so that a power of a small utility does not overflow. It cancels.
         pull = jax.lax.stop_gradient(largest(jnp.where(gives, self._log_pull(view), least)))
-        return pull, BY_WEIGHT.post(self._weighed(view, pull))
+        return pull, posted(view, self._weight(view, pull))
 
     def flow(self, terms, link: Link):
         pull, split = terms
-        return BY_WEIGHT.flow(split, self._weighed(link, pull))
+        return given(split, link, self._weight(link, pull))
 
-    def _weighed(self, link: Link, pull: Float[Array, "..."]) -> Link:
-        """The link with y_ij π_ij in the place of y_ij, in parts of the giver's largest pull."""
-        weight = link.sent * jnp.exp(jnp.minimum(self._log_pull(link) - pull, MOST_EXPONENT))
-        return dataclasses.replace(link, sent=weight)
+    def _weight(self, link: Link, pull: Float[Array, "..."]) -> Float[Array, "..."]:
+        """y_ij π_ij, in parts of the giver's largest pull."""
+        return link.sent * jnp.exp(jnp.minimum(self._log_pull(link) - pull, MOST_EXPONENT))
 
     def _log_pull(self, link: Link) -> Float[Array, "..."]:
         """η log(β_j e_ij^(1/α) / u_j); 0 where nothing is received or wanted."""
@@ -103,13 +100,3 @@ class EntropicCMAP(PostedStrategy):
         if link.efficiency is not None:
             log = log + jnp.log(jnp.where(has, link.efficiency, 1)) / self.fairness
         return jnp.where(has, jnp.asarray(self.step, log.dtype) * log, 0)
-
-
-class _ByWeight(BidResponse):
-    """Splits in proportion to weights, which stand in the place of what was sent."""
-
-    def _bid(self, link: Link):
-        return link.sent
-
-
-BY_WEIGHT = _ByWeight()
